@@ -1,0 +1,37 @@
+# make demo   a small search, from an empty checkout to a report
+# make test   everything that must hold: style, types, layers, tests, packaging
+# make venv   only the set-up that both share
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Its date says which pyproject.toml and constraints.txt the environment was made from.
+STAMP := $(VENV)/.raynas-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
+		{ echo "raynas needs Python 3.10 to 3.13, and '$(PYTHON)' is not one of them: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python scripts/run_tune.py
+
+# Ray asks for a token since 2.59 and reports usage: neither belongs in a test.
+test: export RAY_AUTH_MODE = disabled
+test: export RAY_USAGE_STATS_ENABLED = 0
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest

@@ -1,0 +1,1 @@
+"""raynas: neural architecture search as a plugin for Ray Tune."""

@@ -1,0 +1,35 @@
+"""The errors that a caller of raynas would catch; each message says what is wrong, where, and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RaynasError(Exception):
+    """Base class of every error that raynas raises on purpose."""
+
+
+class SpaceError(RaynasError, ValueError):
+    """A search space, an architecture or a model with choices is malformed."""
+
+
+class InfeasibleError(RaynasError, ValueError):
+    """No architecture that meets the constraints was found within a bounded number of tries."""
+
+
+class ArchiveError(RaynasError):
+    """An archive cannot be read or written, or belongs to another search."""
+
+
+class DataError(RaynasError, ValueError):
+    """A data set is missing, empty or malformed."""
+
+
+class UnknownNameError(RaynasError, ValueError):
+    """A name is not in the table it was looked up in."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Word the message: ``kind`` says what was looked up, ``known`` what would have been found."""
+        known = sorted(known)
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}.")

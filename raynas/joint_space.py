@@ -1,0 +1,76 @@
+"""JointSpace: a search space and the user's own hyperparameters, searched as one."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from ray.tune.search import sample
+from torch import nn
+
+from raynas.architecture import Architecture, Option
+from raynas.errors import SpaceError
+from raynas.space import Categorical, Decision, Integer, Real, SearchSpace
+
+
+class JointSpace(SearchSpace):
+    """The decisions of a space beside Tune domains such as ``{"lr": tune.loguniform(1e-4, 1e-1)}``.
+
+    A point of it is an ``Architecture`` that holds the hyperparameters too; ``to_config`` takes them apart again.
+
+    Args:
+        space: the architectures.
+        hyperparameters: Tune domains and constants by name, one level deep.
+
+    Raises:
+        SpaceError: if a name is also a decision's, or a domain is none that can be mutated and encoded.
+    """
+
+    def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, Any]) -> None:
+        self.space = space
+        self.input_shape = space.input_shape
+        self.hyperparameters = dict(hyperparameters)
+        self._constants = {n: d for n, d in hyperparameters.items() if not isinstance(d, sample.Domain | dict)}
+        self._own = [_decision(n, d) for n, d in hyperparameters.items() if n not in self._constants]
+        if "arch" in hyperparameters:
+            raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
+        self._names = {decision.name for decision in self._own}
+
+    @cached_property
+    def decisions(self) -> Sequence[Decision]:
+        return [*self.space.decisions, *self._own]
+
+    @property
+    def name(self) -> str:
+        return self.space.name
+
+    def architecture(self, point: Architecture) -> Architecture:
+        return Architecture({name: option for name, option in point.items() if name not in self._names})
+
+    def build(self, arch: Architecture) -> nn.Module:
+        return self.space.build(self.architecture(arch))
+
+    def param_space(self) -> dict[str, Any]:
+        """The architecture's domains under "arch", the hyperparameters beside it."""
+        return {"arch": self.space.param_space(), **self.hyperparameters}
+
+    def to_config(self, arch: Architecture) -> dict[str, Any]:
+        own = {name: option for name, option in arch.items() if name in self._names}
+        return {"arch": self.architecture(arch).to_config(), **own, **self._constants}
+
+    def from_config(self, config: Mapping[str, Any]) -> Architecture:
+        own: dict[str, Option] = {name: config[name] for name in self._names if name in config}
+        return self.canonical({**Architecture.from_config(config), **own})
+
+
+def _decision(name: str, domain: Any) -> Decision:
+    """The decision that a Tune domain stands for."""
+    if isinstance(domain, sample.Categorical):
+        return Categorical(name, tuple(domain.categories))
+    if isinstance(domain, sample.Integer):
+        return Integer(name, domain.lower, domain.upper - 1)
+    if isinstance(domain, sample.Float):
+        return Real(name, domain.lower, domain.upper, log=isinstance(domain.sampler, sample.LogUniform))
+    raise SpaceError(
+        f"hyperparameter {name!r} cannot be searched by raynas as {domain!r}: "
+        "use tune.choice, tune.randint, tune.uniform or tune.loguniform"
+    )

@@ -1,0 +1,92 @@
+"""Non-dominated rank, crowding distance and hypervolume, all for maximisation (Deb et al. 2002, NSGA-II)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def non_dominated_rank(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray[np.int64]:
+    """Rank 0 is the Pareto front, rank 1 the front once that is removed, and so on.
+
+    Args:
+        scores: ``(n, m)``, larger is better in each of the m columns.
+
+    Returns:
+        ``(n,)`` ranks.
+    """
+    points = _matrix(scores)
+    ranks = np.full(len(points), -1, dtype=np.int64)
+    # Equal points share a rank, so each is ranked once; sorted, a point can only be dominated by an earlier one.
+    unique, inverse = np.unique(-points, axis=0, return_inverse=True)
+    rank_of = np.full(len(unique), -1, dtype=np.int64)
+    rank = 0
+    left = np.arange(len(unique))
+    while len(left):
+        front: list[int] = []
+        for i in left:
+            others = unique[front]
+            if not len(others) or not (others <= unique[i]).all(axis=1).any():
+                front.append(int(i))
+        rank_of[front] = rank
+        left = left[rank_of[left] < 0]
+        rank += 1
+    ranks[:] = rank_of[inverse.reshape(-1)]
+    return ranks
+
+
+def crowding_distance(
+    scores: Sequence[Sequence[float]] | ArrayLike, ranks: Sequence[int] | NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """How far apart a point's neighbours are within its front; infinite at the ends of a front.
+
+    Args:
+        scores: ``(n, m)``.
+        ranks: ``(n,)`` non-dominated ranks; computed if missing.
+
+    Returns:
+        ``(n,)`` distances, larger is less crowded.
+    """
+    points = _matrix(scores)
+    ranks = non_dominated_rank(points) if ranks is None else np.asarray(ranks)
+    distance = np.zeros(len(points))
+    for rank in np.unique(ranks):
+        members = np.flatnonzero(ranks == rank)
+        for column in points[members].T:
+            order = members[np.argsort(column, kind="stable")]
+            values = np.sort(column, kind="stable")
+            distance[order[[0, -1]]] = np.inf
+            span = values[-1] - values[0]
+            if span > 0 and np.isfinite(span):
+                distance[order[1:-1]] += (values[2:] - values[:-2]) / span
+    return distance
+
+
+def hypervolume(scores: Sequence[Sequence[float]] | ArrayLike, reference: Sequence[float] | ArrayLike) -> float:
+    """Volume that the points dominate above ``reference``, exact, by slicing along the last objective.
+
+    Args:
+        scores: ``(n, m)``, larger is better.
+        reference: ``(m,)``, a point worse than those that should count.
+
+    Returns:
+        A volume in the product of the objectives' units; 0 if no point is above the reference.
+    """
+    points = np.maximum(_matrix(scores) - np.asarray(reference, dtype=float), 0.0)
+    return _volume(points[(points > 0).all(axis=1)])
+
+
+def _volume(points: NDArray[np.float64]) -> float:
+    if len(points) == 0:
+        return 0.0
+    if points.shape[1] == 1:
+        return float(points.max())
+    points = points[np.argsort(-points[:, -1], kind="stable")]
+    heights = np.append(points[:, -1], 0.0)
+    slices = heights[:-1] - heights[1:]
+    return float(sum(_volume(points[: i + 1, :-1]) * s for i, s in enumerate(slices) if s > 0))
+
+
+def _matrix(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray[np.float64]:
+    matrix = np.asarray(scores, dtype=float)
+    return matrix.reshape(len(matrix), -1) if matrix.size else matrix.reshape(0, 1)

@@ -1,0 +1,414 @@
+"""SearchSpace: the decisions that make an architecture, and everything that follows from them alone."""
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from raynas.architecture import Architecture, Option
+from raynas.errors import SpaceError
+
+Condition = Mapping[str, Sequence[Option]]
+"""When a decision is active: every named decision is active and holds one of the listed options."""
+
+
+@dataclass(frozen=True)
+class Decision(ABC):
+    """A named variable of a space.
+
+    Args:
+        name: unique in its space, without "/".
+        active_if: the condition under which the decision matters; empty means always. It may name only decisions that
+            come earlier in the space.
+    """
+
+    name: str
+    active_if: Condition = field(default_factory=dict, kw_only=True, hash=False)
+
+    def is_active(self, options: Mapping[str, Option]) -> bool:
+        """Whether the decision matters, given the active decisions before it."""
+        return all(name in options and options[name] in allowed for name, allowed in self.active_if.items())
+
+    @property
+    @abstractmethod
+    def options(self) -> Sequence[Option]:
+        """All options in order; empty for a continuous decision."""
+
+    def sample(self, rng: np.random.Generator) -> Option:
+        """Draw an option uniformly."""
+        return self.options[int(rng.integers(len(self.options)))]
+
+    def resample(self, current: Option, rng: np.random.Generator) -> Option:
+        """Draw an option other than the current one, uniformly."""
+        return self.others(current)[int(rng.integers(len(self.options) - 1))]
+
+    def others(self, current: Option) -> Sequence[Option]:
+        """The options one step of a local search can move to."""
+        return [option for option in self.options if option != current]
+
+    def contains(self, option: Option) -> bool:
+        """Whether ``option`` is legal here."""
+        return option in self.options
+
+    @property
+    def n_features(self) -> int:
+        """Length of this decision's part of an encoding."""
+        return len(self.options)
+
+    def encode(self, option: Option) -> NDArray[np.float64]:
+        """One-hot, shape ``(n_features,)``."""
+        one_hot = np.zeros(self.n_features)
+        one_hot[self.options.index(option)] = 1.0
+        return one_hot
+
+
+@dataclass(frozen=True)
+class Categorical(Decision):
+    """A choice between unordered options (at least one, all different)."""
+
+    choices: Sequence[Option] = ()
+
+    def __post_init__(self) -> None:
+        if not self.choices or len(set(self.choices)) != len(self.choices):
+            raise SpaceError(f"decision {self.name!r} needs different options, at least one, got {self.choices!r}")
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return self.choices
+
+
+@dataclass(frozen=True)
+class Integer(Decision):
+    """An integer from ``low`` to ``high``, both included."""
+
+    low: int = 0
+    high: int = 1
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise SpaceError(f"decision {self.name!r} needs low <= high, got {self.low} and {self.high}")
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return range(self.low, self.high + 1)
+
+
+@dataclass(frozen=True)
+class Real(Decision):
+    """A number from ``low`` to ``high``, uniform on a linear or logarithmic scale; for hyperparameters searched jointly."""
+
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    STEP: ClassVar[float] = 0.1
+    """How far a mutation moves: standard deviation, as a share of the range."""
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise SpaceError(
+                f"decision {self.name!r} needs low < high (and low > 0 if log), got {self.low} and {self.high}"
+            )
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return ()
+
+    def _to_unit(self, option: Option) -> float:
+        low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, float(option)))
+        return (value - low) / (high - low)
+
+    def _from_unit(self, position: float) -> float:
+        position = min(max(position, 0.0), 1.0)
+        if self.log:
+            value = math.exp(math.log(self.low) + position * math.log(self.high / self.low))
+        else:
+            value = self.low + position * (self.high - self.low)
+        return min(max(value, self.low), self.high)
+
+    def sample(self, rng: np.random.Generator) -> Option:
+        return self._from_unit(float(rng.random()))
+
+    def resample(self, current: Option, rng: np.random.Generator) -> Option:
+        return self._from_unit(self._to_unit(current) + self.STEP * float(rng.standard_normal()))
+
+    def others(self, current: Option) -> Sequence[Option]:
+        position = self._to_unit(current)
+        moved = (self._from_unit(position - self.STEP), self._from_unit(position + self.STEP))
+        return [option for option in moved if option != current]
+
+    def contains(self, option: Option) -> bool:
+        return isinstance(option, int | float) and self.low <= option <= self.high
+
+    @property
+    def n_features(self) -> int:
+        return 1
+
+    def encode(self, option: Option) -> NDArray[np.float64]:
+        return np.array([self._to_unit(option)])
+
+
+class SearchSpace(ABC):
+    """A set of architectures, and the network that each of them means.
+
+    A subclass gives ``decisions``, ``build`` and ``input_shape``; a catalogue space is a frozen dataclass whose fields are
+    the size of its networks, so that ``dataclasses.replace(space, channels=36)`` is the same space made larger.
+    """
+
+    input_shape: tuple[int, ...]
+    """Shape of one example without the batch: ``(channels, height, width)`` for images."""
+
+    @property
+    @abstractmethod
+    def decisions(self) -> Sequence[Decision]:
+        """The decisions, each after those that its ``active_if`` names."""
+
+    @abstractmethod
+    def build(self, arch: Architecture) -> nn.Module:
+        """Make the network that ``arch`` means, with fresh weights from torch's global generator.
+
+        Raises:
+            SpaceError: if ``arch`` is not a member of the space.
+        """
+
+    @property
+    def name(self) -> str:
+        """What reports call this space."""
+        return type(self).__name__
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal for two searches to be about the same networks: decisions and the sizes of the networks."""
+        decisions = [(d.name, list(d.options) or repr(d), sorted(d.active_if.items())) for d in self.decisions]
+        sizes = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
+        text = json.dumps([self.name, self.input_shape, decisions, sizes], default=repr, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _decisions(self) -> dict[str, Decision]:
+        """The decisions by name, checked once."""
+        known: dict[str, Decision] = {}
+        for decision in self.decisions:
+            if decision.name in known or "/" in decision.name:
+                raise SpaceError(f"{self.name}: decision {decision.name!r} stands twice or holds a '/'; rename it")
+            for parent in decision.active_if:
+                if parent not in known:
+                    raise SpaceError(f"{self.name}: {decision.name!r} depends on {parent!r}, which must come before it")
+            known[decision.name] = decision
+        if not known:
+            raise SpaceError(f"{self.name}: there is nothing to decide")
+        return known
+
+    def _complete(self, decide: Callable[[Decision], Option]) -> Architecture:
+        """Walk the decisions in order and ask for an option of each active one."""
+        options: dict[str, Option] = {}
+        for decision in self._decisions.values():
+            if decision.is_active(options):
+                options[decision.name] = decide(decision)
+        return Architecture(options)
+
+    def canonical(self, arch: Mapping[str, Option]) -> Architecture:
+        """Drop the inactive decisions, so that equal networks are equal keys.
+
+        Raises:
+            SpaceError: if a name is unknown, an active decision is missing, or an option is not one of the decision's.
+        """
+        if unknown := arch.keys() - self._decisions.keys():
+            raise SpaceError(f"{self.name} has no decision {sorted(unknown)[0]!r}; known: {', '.join(self._decisions)}")
+
+        def checked(decision: Decision) -> Option:
+            if decision.name not in arch:
+                raise SpaceError(f"{self.name}: the architecture lacks decision {decision.name!r}")
+            option = arch[decision.name]
+            if not decision.contains(option):
+                legal = ", ".join(map(repr, decision.options[:20])) or "a number in its range"
+                raise SpaceError(f"{self.name}: {decision.name!r} cannot be {option!r}; options: {legal}")
+            return option
+
+        return self._complete(checked)
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """Draw each active decision uniformly."""
+        return self._complete(lambda decision: decision.sample(rng))
+
+    def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
+        """Change one active decision that has alternatives, chosen uniformly; decisions this activates are drawn.
+
+        Raises:
+            SpaceError: if no decision has an alternative.
+        """
+        names = [name for name in arch if self._decisions[name].n_features > 1 or not self._decisions[name].options]
+        if not names:
+            raise SpaceError(f"{self.name}: no decision of {arch} has another option")
+        changed = names[int(rng.integers(len(names)))]
+        option = self._decisions[changed].resample(arch[changed], rng)
+        return self._inherit({**arch, changed: option}, rng)
+
+    def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
+        """Uniform crossover: each decision comes from one of the parents in which it is active."""
+        mixed = dict(second) | dict(first)
+        for name in first.keys() & second.keys():
+            if first[name] != second[name] and rng.random() < 0.5:
+                mixed[name] = second[name]
+        return self._inherit(mixed, rng)
+
+    def _inherit(self, options: Mapping[str, Option], rng: np.random.Generator) -> Architecture:
+        return self._complete(lambda d: options[d.name] if d.name in options else d.sample(rng))
+
+    def neighbours(self, arch: Architecture) -> Iterator[Architecture]:
+        """All architectures that differ in the option of one decision; decisions this activates take their first option.
+
+        A continuous decision moves one step down and one step up.
+        """
+        for name, current in arch.items():
+            for option in self._decisions[name].others(current):
+                moved = {**arch, name: option}
+                yield self._complete(lambda d, m=moved: m[d.name] if d.name in m else _first(d))  # type: ignore[misc]
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """All canonical architectures, the last decision varying fastest.
+
+        Raises:
+            SpaceError: if a decision is continuous.
+        """
+        decisions = list(self._decisions.values())
+        if any(not decision.options for decision in decisions):
+            raise SpaceError(f"{self.name} has a continuous decision and cannot be enumerated")
+
+        def walk(i: int, options: dict[str, Option]) -> Iterator[Architecture]:
+            if i == len(decisions):
+                yield Architecture(options)
+            elif not decisions[i].is_active(options):
+                yield from walk(i + 1, options)
+            else:
+                for option in decisions[i].options:
+                    yield from walk(i + 1, {**options, decisions[i].name: option})
+
+        return walk(0, {})
+
+    @cached_property
+    def size(self) -> int | float:
+        """How many canonical architectures there are, exactly; ``inf`` with a continuous decision."""
+        decisions = list(self._decisions.values())
+        if any(not decision.options for decision in decisions):
+            return math.inf
+        # What the decisions from i on can still depend on: counting needs to remember no more than that.
+        needed = [{parent for d in decisions[i:] for parent in d.active_if} for i in range(len(decisions) + 1)]
+        counts: dict[tuple[int, frozenset[tuple[str, Option]]], int] = {}
+
+        def count(i: int, options: dict[str, Option]) -> int:
+            if i == len(decisions):
+                return 1
+            decision = decisions[i]
+            options = {name: option for name, option in options.items() if name in needed[i]}
+            state = (i, frozenset(options.items()))
+            if state not in counts:
+                if not decision.is_active(options):
+                    counts[state] = count(i + 1, options)
+                elif decision.name not in needed[i + 1]:
+                    counts[state] = len(decision.options) * count(i + 1, options)
+                else:
+                    counts[state] = sum(count(i + 1, {**options, decision.name: o}) for o in decision.options)
+            return counts[state]
+
+        return count(0, {})
+
+    @property
+    def n_features(self) -> int:
+        """Length of an encoding."""
+        return sum(decision.n_features for decision in self._decisions.values())
+
+    def encode(self, arch: Architecture) -> NDArray[np.float64]:
+        """One-hot encoding, shape ``(n_features,)``; an inactive decision is all zeros, a continuous one is scaled to [0, 1]."""
+        return np.concatenate(
+            [d.encode(arch[d.name]) if d.name in arch else np.zeros(d.n_features) for d in self._decisions.values()]
+        )
+
+    def param_space(self) -> dict[str, Any]:
+        """The decisions as a flat dict of Tune domains, for ``param_space={"arch": space.param_space(), ...}``.
+
+        Every decision is in it, active or not: ``canonical`` drops what does not matter afterwards, so any Tune
+        searcher can take it.
+        """
+        from ray import tune
+
+        def domain(decision: Decision) -> Any:
+            if isinstance(decision, Real):
+                return (tune.loguniform if decision.log else tune.uniform)(decision.low, decision.high)
+            if isinstance(decision, Integer):
+                return tune.randint(decision.low, decision.high + 1)
+            return tune.choice(list(decision.options))
+
+        return {name: domain(decision) for name, decision in self._decisions.items()}
+
+    def to_config(self, arch: Architecture) -> dict[str, Any]:
+        """The Tune config that stands for ``arch``."""
+        return {"arch": arch.to_config()}
+
+    def from_config(self, config: Mapping[str, Any]) -> Architecture:
+        """The canonical architecture that a Tune config stands for.
+
+        Raises:
+            SpaceError: if it holds none, or one that is not a member.
+        """
+        return self.canonical(Architecture.from_config(config))
+
+    def architecture(self, point: Architecture) -> Architecture:
+        """The architecture in a point of the space: the point itself, unless hyperparameters are searched beside it."""
+        return point
+
+    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> torch.Tensor:
+        """Zeros of shape ``(batch_size, *input_shape)``."""
+        return torch.zeros((batch_size, *self.input_shape), device=device)
+
+    def check(self, n_samples: int = 20, seed: int = 0) -> None:
+        """Build members that together show every option, run each on the meta device, and name the choices that broke.
+
+        Args:
+            n_samples: random members tried besides those that show an option not seen yet.
+            seed: of the random members.
+
+        Raises:
+            SpaceError: if a member cannot be built or run; names the options that only broken members have.
+        """
+        broken: dict[Architecture, Exception] = {}
+        fine: set[tuple[str, Option]] = set()
+        for arch in self._samples_of_every_option(n_samples, np.random.default_rng(seed)):
+            try:
+                with torch.device("meta"), torch.no_grad():
+                    self.build(arch).eval()(self.example_input(2, "meta"))
+                fine |= set(arch.items())
+            except Exception as error:
+                broken[arch] = error
+        if broken:
+            arch, cause = next(iter(broken.items()))
+            guilty = sorted({f"{n}={o!r}" for a in broken for n, o in a.items() if (n, o) not in fine})
+            raise SpaceError(
+                f"{self.name}: {len(broken)} members cannot be built and run; options that only these have: "
+                f"{', '.join(guilty) or 'none (a combination breaks)'}; first: {arch}: {cause}"
+            ) from cause
+
+    def _samples_of_every_option(self, n_samples: int, rng: np.random.Generator) -> Iterator[Architecture]:
+        yield from (self.sample(rng) for _ in range(n_samples))
+        for decision in self._decisions.values():
+            for option in decision.options:
+                yield self._inherit({**self._activate(decision), decision.name: option}, rng)
+
+    def _activate(self, decision: Decision) -> dict[str, Option]:
+        """Options under which ``decision`` is active."""
+        options: dict[str, Option] = {}
+        for parent, allowed in decision.active_if.items():
+            options |= self._activate(self._decisions[parent]) | {parent: allowed[0]}
+        return options
+
+
+def _first(decision: Decision) -> Option:
+    return decision.options[0] if decision.options else decision._from_unit(0.5)  # type: ignore[attr-defined]

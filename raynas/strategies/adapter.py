@@ -1,0 +1,67 @@
+"""Adapter: one of Tune's own searchers as an ArchitectureSearcher, so that it too skips duplicates and obeys constraints."""
+
+from abc import abstractmethod
+from collections import defaultdict, deque
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from raynas.architecture import Architecture
+from raynas.objective import Evaluation, Goal
+from raynas.searcher import ArchitectureSearcher
+from raynas.space import SearchSpace
+
+
+class AdaptedSearcher(ArchitectureSearcher):
+    """Asks another Tune searcher for configs and tells it the scores, larger is better, soft constraints applied.
+
+    A subclass gives ``make_inner``. The other searcher names its trials by a running number.
+    """
+
+    METRICS = ("score", "score_1", "score_2", "score_3")
+
+    def __init__(self, space: SearchSpace, goal: Goal | None = None, *, seed: int = 0, **common: Any) -> None:
+        super().__init__(space, goal, seed=seed, **common)
+        self._inner = self.make_inner(seed)
+        self._asked: dict[Architecture, deque[str]] = defaultdict(deque)
+        self._n_asked = 0
+
+    @abstractmethod
+    def make_inner(self, seed: int) -> Searcher:
+        """A fresh searcher over ``inner_space``, maximising ``inner_metrics``."""
+
+    @property
+    def inner_metrics(self) -> list[str]:
+        """The names under which the other searcher gets the scores."""
+        return list(self.METRICS[: len(self.goal.objectives)])
+
+    @property
+    def inner_space(self) -> dict[str, Any]:
+        """The space as Tune domains, decisions under "arch"."""
+        domains = self.space.param_space()
+        return domains if "arch" in domains else {"arch": domains}
+
+    def propose(self) -> Architecture | None:
+        trial = str(self._n_asked)
+        config = self._inner.suggest(trial)
+        if not isinstance(config, dict):
+            return None
+        self._n_asked += 1
+        point = self.space.from_config(config)
+        self._asked[point].append(trial)
+        return point
+
+    def observe(self, evaluation: Evaluation) -> None:
+        waiting = self._asked.get(evaluation.arch)
+        if not waiting:
+            self.observe_unasked(evaluation)
+            return
+        trial = waiting.popleft()
+        if not evaluation.ok:
+            self._inner.on_trial_complete(trial, error=True)
+            return
+        scores = dict(zip(self.inner_metrics, self.goal.scores(evaluation), strict=True))
+        self._inner.on_trial_complete(trial, result={**scores, "training_iteration": evaluation.fidelity})
+
+    def observe_unasked(self, evaluation: Evaluation) -> None:
+        """Learn from an evaluation that the other searcher did not ask for; by default it cannot."""

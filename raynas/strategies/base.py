@@ -1,0 +1,112 @@
+"""Strategy: the settings of a whole search, from which fresh Tune parts are made."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from raynas.architecture import Architecture
+from raynas.archive import Archive
+from raynas.joint_space import JointSpace
+from raynas.metrics import untrained_metrics
+from raynas.objective import Constraint, Goal, Objective
+from raynas.searcher import ArchitectureSearcher, Costs
+from raynas.space import SearchSpace
+
+
+class EarlyStopping(ABC):
+    """Settings of a scheduler that stops trials which do badly before they are fully trained."""
+
+    @abstractmethod
+    def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
+        """A fresh scheduler that goes by ``objective`` for trials of at most ``max_fidelity`` reports."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy(ABC):
+    """Settings of a search; a subclass gives ``make_searcher`` and its own fields.
+
+    Args:
+        early_stopping: how to stop trials early, if at all; composes with every strategy.
+    """
+
+    early_stopping: EarlyStopping | None = None
+
+    @abstractmethod
+    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
+        """A fresh searcher; ``common`` goes to ``ArchitectureSearcher`` as it is."""
+
+    def searcher(
+        self,
+        space: SearchSpace,
+        objectives: str | Objective | Sequence[str | Objective] | Goal = "accuracy",
+        constraints: str | Constraint | Sequence[str | Constraint] = (),
+        *,
+        seed: int = 0,
+        hyperparameters: Mapping[str, Any] | None = None,
+        costs: Costs | None = None,
+        points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+        baseline: Mapping[str, Any] | None = None,
+        archive: Archive | None = None,
+    ) -> ArchitectureSearcher:
+        """A fresh searcher for a ``tune.TuneConfig(search_alg=...)``.
+
+        Args:
+            space: what to search.
+            objectives: one or several metrics, ``"accuracy"`` or ``"min:my_metric"``; or a whole goal.
+            constraints: such as ``"params <= 1e6"``; see ``Constraint``.
+            seed: of all randomness.
+            hyperparameters: Tune domains searched jointly with the architecture, e.g. ``{"lr": tune.loguniform(...)}``.
+            costs: metrics that need no training, by name; default ``raynas.metrics.untrained_metrics(space)``.
+            points_to_evaluate: Tune configs (or architectures) to try first.
+            baseline: architecture that relative constraints are resolved against, tried before all others.
+            archive: where to record; in memory by default.
+
+        Raises:
+            ValueError: if an objective or a constraint cannot be read.
+            SpaceError: if a given architecture is not a member of the space.
+        """
+        goal = objectives if isinstance(objectives, Goal) else Goal.parse(objectives, constraints)
+        joint = JointSpace(space, hyperparameters) if hyperparameters else space
+        return self.make_searcher(
+            joint,
+            goal,
+            seed=seed,
+            costs=untrained_metrics(space) if costs is None else costs,
+            points_to_evaluate=[_point(joint, point) for point in points_to_evaluate],
+            baseline=None if baseline is None else _point(joint, baseline),
+            archive=archive,
+        )
+
+    def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler | None:
+        """A fresh scheduler, or None where every trial runs to its end."""
+        return self.early_stopping.scheduler(objective, max_fidelity) if self.early_stopping else None
+
+    def tune_config(
+        self, space: SearchSpace, *, num_samples: int, max_fidelity: int = 100, max_concurrent: int = 1, **searcher: Any
+    ) -> tune.TuneConfig:
+        """Fresh parts for a ``tune.Tuner`` of the user's own.
+
+        Args:
+            space: what to search.
+            num_samples: how many trials.
+            max_fidelity: the most reports a trial gives, for early stopping.
+            max_concurrent: how many trials at a time; more than one makes the search depend on the order of completion.
+            searcher: further arguments of ``searcher``.
+        """
+        search_alg = self.searcher(space, **searcher)
+        return tune.TuneConfig(
+            search_alg=search_alg,
+            scheduler=self.scheduler(search_alg.goal.first, max_fidelity),
+            num_samples=num_samples,
+            max_concurrent_trials=max_concurrent,
+            reuse_actors=True,
+        )
+
+
+def _point(space: SearchSpace, given: Mapping[str, Any]) -> Architecture:
+    """Read an architecture or a whole config as a point of the space."""
+    return space.from_config(given if "arch" in given else {"arch": given})

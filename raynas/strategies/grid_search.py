@@ -1,0 +1,53 @@
+"""Grid search: every architecture of the space, in order or shuffled."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from raynas.architecture import Architecture
+from raynas.objective import Evaluation, Goal
+from raynas.searcher import ArchitectureSearcher
+from raynas.space import SearchSpace
+from raynas.strategies.base import Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSearch(Strategy):
+    """Try every canonical architecture once, the last decision varying fastest.
+
+    Conditional decisions vary only where they are active, so nothing is tried twice.
+    """
+
+    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
+        return GridSearcher(space, goal, **common)
+
+
+class GridSearcher(ArchitectureSearcher):
+    """The searcher of ``GridSearch``.
+
+    Raises:
+        SpaceError: if a decision is continuous.
+    """
+
+    def __init__(self, space: SearchSpace, goal: Goal | None = None, **common: Any) -> None:
+        super().__init__(space, goal, **common)
+        space.enumerate()
+        self._n_proposed = 0
+        self._architectures: Iterator[Architecture] | None = None
+
+    def propose(self) -> Architecture | None:
+        if self._architectures is None:
+            self._architectures = self.space.enumerate()
+            for _ in range(self._n_proposed):
+                next(self._architectures)
+        self._n_proposed += 1
+        return next(self._architectures, None)
+
+    def observe(self, evaluation: Evaluation) -> None:
+        """Grid search learns nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A generator cannot be pickled; its position can.
+        return {**self.__dict__, "_architectures": None}
+
+
