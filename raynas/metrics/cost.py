@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from raynas.architecture import Architecture
+from raynas.errors import RaynasError
 from raynas.space import SearchSpace
 
 
@@ -95,18 +96,29 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 class _Outcome(NamedTuple):
-    """What one operation puts out and takes."""
+    """What an operation costs and puts out."""
 
     macs: int
-    tensors: tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
-    """Shape, stride and type of each tensor put out; none if the operation changes its first argument instead."""
+    outputs: tuple[tuple[Any, ...], ...]
+    """Shape, stride and type of each tensor; none if the operation changes its first argument instead."""
+    is_single: bool
+    """Whether the output is a tensor, not a tuple of them."""
+
+    def repeat(self, args: Sequence[Any]) -> Any:
+        """The output of the same operation on other arguments of the same description."""
+        if not self.outputs:
+            return args[0]
+        tensors = tuple(
+            torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in self.outputs
+        )
+        return tensors[0] if self.is_single else tensors
 
 
 class _MacCounter(TorchDispatchMode):
     """Adds up the multiply-adds of the operations that run under it, on the meta device.
 
-    torch's own FlopCounterMode is the slower one: a network repeats few different operations and the shape rules of the
-    meta device are Python (0.6 ms for a batch norm), so here the outcome of an operation is remembered.
+    It counts with the formulas of torch's FlopCounterMode, but remembers outcomes: a network repeats few different
+    operations, and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
     """
 
     def __init__(self) -> None:
@@ -116,15 +128,50 @@ class _MacCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if kwargs.get("device") is not None:  # A tensor that the forward pass makes belongs to the others.
+        if kwargs.get("device") is not None:  # What the forward pass makes joins the rest on the meta device.
             kwargs["device"] = torch.device("meta")
-        key = (func, *map(_signature, args), *((name, _signature(value)) for name, value in kwargs.items()))
-        if (outcome := self._known.get(key)) is None:
-            result = func(*args, **kwargs)
-            outcome = _Outcome(_macs_of_operation(func, args, kwargs, result), _described(result))
-            if _is_repeatable(func):
-                self._known[key] = outcome
-        else:
-            result = ...
-        self.macs += outcome.macs
+        key = (func, _description(args), _description(tuple(kwargs.items())))
+        known = self._known.get(key)
+        if known is not None:
+            self.macs += known.macs
+            return known.repeat(args)
+        result = func(*args, **kwargs)
+        macs = _macs_of_operation(func, args, kwargs, result)
+        self.macs += macs
+        if _is_pure(func, result):
+            tensors = (result,) if isinstance(result, torch.Tensor) else result
+            outputs = () if result is args[0] else tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+            self._known[key] = _Outcome(macs, outputs, tensors is not result)
         return result
+
+
+def _description(value: Any) -> Any:
+    """All that the shape of an operation's output can depend on, to be hashed."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype
+    if isinstance(value, (list, tuple)):
+        return tuple(_description(item) for item in value)
+    return type(value), value  # 1, 1.0 and True are equal, but give different types.
+
+
+def _is_pure(func: Any, result: Any) -> bool:
+    """Whether equal descriptions of the arguments give equal descriptions of the result, a new tensor or the first."""
+    if torch.Tag.pointwise in func.tags:
+        return isinstance(result, torch.Tensor)
+    if any(end.alias_info is not None for end in (*func._schema.arguments, *func._schema.returns)):
+        return False
+    return isinstance(result, torch.Tensor) or (
+        isinstance(result, tuple) and bool(result) and all(isinstance(item, torch.Tensor) for item in result)
+    )
+
+
+def _macs_of_operation(func: Any, args: Any, kwargs: Any, result: Any) -> int:
+    operation = func.overloadpacket
+    if operation not in flop_registry:
+        return 0
+    bias = args[_BIAS_AT[operation]] if operation in _BIAS_AT else None
+    return int(flop_registry[operation](*args, **kwargs, out_val=result)) // 2 + (result.numel() if bias is not None else 0)
+
+
+_BIAS_AT = {torch.ops.aten.addmm: 0, torch.ops.aten.baddbmm: 0, torch.ops.aten.convolution: 2}
+"""Where the operations that add a bias have it among their arguments."""

@@ -1,0 +1,50 @@
+"""The most memory that something needed: of the GPU where it ran on one, else of the process."""
+
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+def reset_peak_memory(device: str | torch.device = "cpu") -> None:
+    """Let the peak start from what is in use now.
+
+    On Linux this resets the process's high-water mark; elsewhere it cannot be reset, and the peak is that of the whole
+    process so far.
+    """
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        _CLEAR.write_text("5")  # man 5 proc: resets VmHWM
+    except OSError:
+        pass
+
+
+def peak_memory_mb(device: str | torch.device = "cpu") -> float:
+    """The most memory in use since ``reset_peak_memory``, in MB (10^6 bytes).
+
+    On a GPU, what tensors took. On a CPU, the resident size of the whole process: Python and its libraries (some 300 MB
+    with torch) and what it has read of shared data count, so compare values with each other, not with zero. NaN where
+    the system does not say.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        match = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())
+    except OSError:
+        match = None
+    return int(match[1]) * 1024 / 1e6 if match else _max_rss_mb()
+
+
+def _max_rss_mb() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

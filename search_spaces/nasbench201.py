@@ -1,0 +1,172 @@
+"""The topology space of NAS-Bench-201 (Dong and Yang, "NAS-Bench-201", ICLR 2020, arXiv:2001.00326).
+
+A cell of four nodes and six edges, each with one of five operations, is repeated in three stages of a fixed network. At
+the default size parameters and multiply-adds are those of the benchmark's table for CIFAR-10. One deviation: an image
+side that is odd is halved upwards, where the original fails.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from raynas.architecture import Architecture, Option
+from raynas.errors import SpaceError
+from raynas.nn.choice import Choice
+from raynas.nn.model_space import ModelSpace
+
+EDGES = tuple((source, target) for target in range(1, 4) for source in range(target))
+"""The edges of a cell in the order of the benchmark's notation, from a lower node to a higher one."""
+
+
+class Zero(nn.Module):
+    """The operation "none": zeros of the input's shape."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Zeros like ``x``."""
+        return torch.zeros_like(x)
+
+
+def relu_conv_bn(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """ReLU, convolution, batch norm, in this order."""
+    conv = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(n_out))
+
+
+def _average_pool(channels: int) -> nn.Module:
+    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+
+
+def _zero(channels: int) -> nn.Module:
+    return Zero()
+
+
+def _identity(channels: int) -> nn.Module:
+    return nn.Identity()
+
+
+def _conv(kernel: int, channels: int) -> nn.Module:
+    return relu_conv_bn(channels, channels, kernel)
+
+
+OPERATIONS: Mapping[str, Callable[[int], nn.Module]] = {
+    "none": _zero,
+    "skip_connect": _identity,
+    "nor_conv_1x1": partial(_conv, 1),
+    "nor_conv_3x3": partial(_conv, 3),
+    "avg_pool_3x3": _average_pool,
+}
+"""What an edge can be, by the benchmark's names; each is made from the number of channels."""
+
+
+class Cell(nn.Module):
+    """Four nodes: the first is the input, each other the sum of the edges from all before it; the last is the output."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        operations = {name: partial(make, channels) for name, make in OPERATIONS.items()}
+        self.edges = nn.ModuleDict({edge_name(*edge): Choice(operations, label=edge_name(*edge)) for edge in EDGES})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``x`` of shape ``(batch, channels, height, width)`` to the same shape."""
+        nodes = [x]
+        for target in range(1, 4):
+            incoming = [self.edges[edge_name(source, target)](nodes[source]) for source in range(target)]
+            nodes.append(sum(incoming[1:], incoming[0]))
+        return nodes[-1]
+
+
+class ReductionBlock(nn.Module):
+    """The residual block between stages: twice the channels, half the height and width."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        wide = 2 * channels
+        self.body = nn.Sequential(relu_conv_bn(channels, wide, 3, stride=2), relu_conv_bn(wide, wide, 3))
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False), nn.Conv2d(channels, wide, 1, bias=False)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(batch, channels, height, width)`` to ``(batch, 2 * channels, height / 2, width / 2)``."""
+        return self.body(x) + self.shortcut(x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NASBench201(ModelSpace):
+    """The 15,625 cells of NAS-Bench-201; every cell of a network is the same.
+
+    Decisions are ``edge_0_1``, ``edge_0_2``, …: the operation between two nodes.
+
+    Args:
+        input_shape: channels, height and width of an image.
+        n_classes: number of outputs.
+        channels: width of the first stage; each further stage has twice as many.
+        cells: number of cells in each of the three stages.
+
+    Raises:
+        SpaceError: if a size is below 1.
+    """
+
+    input_shape: tuple[int, ...] = (3, 32, 32)
+    n_classes: int = 10
+    channels: int = 16
+    cells: int = 5
+
+    def __post_init__(self) -> None:
+        if len(self.input_shape) != 3 or min(*self.input_shape, self.n_classes, self.channels, self.cells) < 1:
+            raise SpaceError(f"input_shape must be (channels, height, width) and every size at least 1, got {self}")
+
+    def factory(self) -> nn.Module:
+        """The network with a choice on every edge of every cell."""
+        stem = nn.Conv2d(self.input_shape[0], self.channels, 3, padding=1, bias=False)
+        layers: list[nn.Module] = [stem, nn.BatchNorm2d(self.channels)]
+        for stage in range(3):
+            width = self.channels * 2**stage
+            if stage:
+                layers.append(ReductionBlock(width // 2))
+            layers.extend(Cell(width) for _ in range(self.cells))
+        head = (nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return nn.Sequential(*layers, *head, nn.Linear(width, self.n_classes))
+
+
+def edge_name(source: int, target: int) -> str:
+    """The decision of the edge between two nodes."""
+    return f"edge_{source}_{target}"
+
+
+_OPERATION = "|".join(OPERATIONS)
+_ARCH_STR = re.compile(
+    r"\+".join(r"\|" + "".join(rf"({_OPERATION})~{source}\|" for source in range(target)) for target in range(1, 4))
+)
+
+
+def from_arch_str(text: str) -> Architecture:
+    """Read the benchmark's notation, e.g. ``|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|``.
+
+    Raises:
+        SpaceError: if ``text`` is not of that form.
+    """
+    match = _ARCH_STR.fullmatch(text)
+    if not match:
+        raise SpaceError(
+            f"cannot read {text!r}: write |OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2| with OP one of {', '.join(OPERATIONS)}"
+        )
+    return Architecture({edge_name(*edge): operation for edge, operation in zip(EDGES, match.groups(), strict=True)})
+
+
+def to_arch_str(arch: Mapping[str, Option]) -> str:
+    """Write ``arch`` in the benchmark's notation.
+
+    Raises:
+        SpaceError: if ``arch`` is not a member of the space.
+    """
+    if set(arch) != {edge_name(*edge) for edge in EDGES} or not set(arch.values()) <= set(OPERATIONS):
+        raise SpaceError(f"{dict(arch)} is not an architecture of NAS-Bench-201")
+    nodes = (
+        "|" + "".join(f"{arch[edge_name(source, target)]}~{source}|" for source in range(target)) for target in range(1, 4)
+    )
+    return "+".join(nodes)
