@@ -1,6 +1,7 @@
 """search(): the only place where a ``tune.Tuner`` is built."""
 
 import inspect
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler
 from raynas.archive import Archive
 from raynas.archived_search import ArchivedSearch
 from raynas.errors import ArchiveError, InfeasibleError, RaynasError
+from raynas.keep_best import KeepBest
 from raynas.metrics import untrained_metrics
 from raynas.objective import Constraint, Goal, Objective
 from raynas.progress import ProgressCallback
@@ -42,6 +44,8 @@ FAST_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Tune rewrites its whole state, 9.5 KB a trial, every 10 s; nothing here restores from it.
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    # Tune's new output prints a banner even at verbose=0.
+    "RAY_AIR_NEW_OUTPUT": "0",
 }
 """Environment of the driver while a search runs; what the user has set stays."""
 
@@ -138,22 +142,23 @@ def _run(
 ) -> None:
     """Let Tune run the trials that are left."""
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     max_concurrent = max_concurrent or _room(settings.resources)
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
     search_alg = ArchivedSearch(searcher, scheduler, num_samples=num_samples, max_concurrent=max_concurrent)
-    callbacks: list[tune.Callback] = []
+    callbacks: list[tune.Callback] = [KeepBest(searcher, path)]
     if tensorboard:
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
     if progress:
         callbacks.append(ProgressCallback(searcher, num_samples))
-    cls = settings.trainable(searcher.space)
+    cls = settings.trainable(searcher.space, [o.metric for o in searcher.goal.objectives])
     tuner = tune.Tuner(
-        tune.with_resources(cls, settings.resources),
+        cls,
         tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
         run_config=_run_config(run_config, path, cls, callbacks),
     )
-    with _environment({**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(max_concurrent)}), _terminate_as_interrupt():
+    variables = {**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(max_concurrent)}
+    with _environment(variables), _quiet_tune(), _terminate_as_interrupt():
         tuner.fit()
 
 
@@ -163,7 +168,7 @@ def _run_config(
     """The user's run config, with raynas's callbacks and, where the user says nothing, its fast settings."""
     given = given or tune.RunConfig()
     saves = cls.save_checkpoint is not tune.Trainable.save_checkpoint
-    own = tune.CheckpointConfig(checkpoint_frequency=int(saves), num_to_keep=2 if saves else None, checkpoint_at_end=False)
+    own = tune.CheckpointConfig(checkpoint_frequency=int(saves), checkpoint_at_end=False)
     untouched = given.checkpoint_config in (None, tune.CheckpointConfig())
     return tune.RunConfig(
         name=path.name,
@@ -191,12 +196,16 @@ def _as_settings(trainable: Any) -> TrialSettings:
 
 @dataclass(frozen=True)
 class ClassSettings(TrialSettings):
-    """A Trainable class of the user's own, as it is."""
+    """A Trainable class of the user's own, as it is; how many reports it gives is not known."""
 
     cls: type[tune.Trainable]
 
-    def trainable(self, space: SearchSpace) -> type[tune.Trainable]:
+    def trainable(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> type[tune.Trainable]:
         return self.cls
+
+    @property
+    def max_fidelity(self) -> int:
+        return 100
 
 
 def _baseline_costs(
@@ -317,6 +326,18 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def _quiet_tune() -> Iterator[None]:
+    """Silence what Tune logs: it misses files that are not written here, and failures stand in the progress table."""
+    logger = logging.getLogger("ray.tune")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

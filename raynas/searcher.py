@@ -71,6 +71,7 @@ class ArchitectureSearcher(Searcher):
         self._known: dict[Architecture, Evaluation] = {}
         self._refused: dict[Architecture, str] = {}
         self._measured: dict[Architecture, dict[str, float]] = {}
+        self._ended: dict[str, Evaluation] = {}
         self._replaying = False
 
     @abstractmethod
@@ -88,6 +89,10 @@ class ArchitectureSearcher(Searcher):
     def running(self) -> list[Architecture]:
         """The architectures whose trials have not ended, oldest first."""
         return list(self._running.values())
+
+    def evaluation_of(self, trial_id: str) -> Evaluation | None:
+        """What became of a trial; None if it has not ended."""
+        return self._ended.get(trial_id)
 
     # --- Tune's side -------------------------------------------------------------------------------------------------
 
@@ -128,6 +133,7 @@ class ArchitectureSearcher(Searcher):
         self._record(
             "ended", trial=trial_id, status=status, fidelity=evaluation.fidelity, metrics=metrics, error=message
         )
+        self._ended[trial_id] = evaluation
         self._learn(evaluation)
 
     def save(self, checkpoint_path: str) -> None:

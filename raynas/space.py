@@ -138,7 +138,9 @@ class Real(Decision):
         return self._from_unit(float(rng.random()))
 
     def resample(self, current: Option, rng: np.random.Generator) -> Option:
-        return self._from_unit(self._to_unit(current) + self.STEP * float(rng.standard_normal()))
+        position = self._to_unit(current) + self.STEP * float(rng.standard_normal())
+        # Reflected at the bounds, where clipping would often change nothing.
+        return self._from_unit(1 - abs(1 - abs(position)))
 
     def others(self, current: Option) -> Sequence[Option]:
         position = self._to_unit(current)
@@ -188,7 +190,7 @@ class SearchSpace(ABC):
     def fingerprint(self) -> str:
         """What must be equal for two searches to be about the same networks: decisions and the sizes of the networks."""
         decisions = [(d.name, list(d.options) or repr(d), sorted(d.active_if.items())) for d in self.decisions]
-        sizes = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
+        sizes: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
         text = json.dumps([self.name, self.input_shape, decisions, sizes], default=repr, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -231,7 +233,8 @@ class SearchSpace(ABC):
             if not decision.contains(option):
                 legal = ", ".join(map(repr, decision.options[:20])) or "a number in its range"
                 raise SpaceError(f"{self.name}: {decision.name!r} cannot be {option!r}; options: {legal}")
-            return option
+            # A searcher may hand out 2.0 for 2, which is equal but has another key.
+            return decision.options[decision.options.index(option)] if decision.options else float(option)
 
         return self._complete(checked)
 
@@ -397,10 +400,17 @@ class SearchSpace(ABC):
             ) from cause
 
     def _samples_of_every_option(self, n_samples: int, rng: np.random.Generator) -> Iterator[Architecture]:
-        yield from (self.sample(rng) for _ in range(n_samples))
+        shown: set[tuple[str, Option]] = set()
+        for _ in range(n_samples):
+            arch = self.sample(rng)
+            shown |= set(arch.items())
+            yield arch
         for decision in self._decisions.values():
             for option in decision.options:
-                yield self._inherit({**self._activate(decision), decision.name: option}, rng)
+                if (decision.name, option) not in shown:
+                    arch = self._inherit({**self._activate(decision), decision.name: option}, rng)
+                    shown |= set(arch.items())
+                    yield arch
 
     def _activate(self, decision: Decision) -> dict[str, Option]:
         """Options under which ``decision`` is active."""

@@ -8,7 +8,7 @@ side that is odd is halved upwards, where the original fails.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import torch
 from torch import nn
@@ -63,19 +63,20 @@ OPERATIONS: Mapping[str, Callable[[int], nn.Module]] = {
 
 
 class Cell(nn.Module):
-    """Four nodes: the first is the input, each other the sum of the edges from all before it; the last is the output."""
+    """Four nodes: the first is the input, each other the sum of the edges from those before it, the last the output."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         operations = {name: partial(make, channels) for name, make in OPERATIONS.items()}
-        self.edges = nn.ModuleDict({edge_name(*edge): Choice(operations, label=edge_name(*edge)) for edge in EDGES})
+        for edge in EDGES:
+            self.add_module(edge_name(*edge), Choice(operations, label=edge_name(*edge)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``x`` of shape ``(batch, channels, height, width)`` to the same shape."""
         nodes = [x]
         for target in range(1, 4):
-            incoming = [self.edges[edge_name(source, target)](nodes[source]) for source in range(target)]
-            nodes.append(sum(incoming[1:], incoming[0]))
+            incoming = [getattr(self, edge_name(source, target))(nodes[source]) for source in range(target)]
+            nodes.append(reduce(torch.add, incoming))
         return nodes[-1]
 
 
@@ -92,7 +93,8 @@ class ReductionBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(batch, channels, height, width)`` to ``(batch, 2 * channels, height / 2, width / 2)``."""
-        return self.body(x) + self.shortcut(x)
+        out: torch.Tensor = self.body(x) + self.shortcut(x)
+        return out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,7 @@ def to_arch_str(arch: Mapping[str, Option]) -> str:
     if set(arch) != {edge_name(*edge) for edge in EDGES} or not set(arch.values()) <= set(OPERATIONS):
         raise SpaceError(f"{dict(arch)} is not an architecture of NAS-Bench-201")
     nodes = (
-        "|" + "".join(f"{arch[edge_name(source, target)]}~{source}|" for source in range(target)) for target in range(1, 4)
+        "|" + "".join(f"{arch[edge_name(source, target)]}~{source}|" for source in range(target))
+        for target in range(1, 4)
     )
     return "+".join(nodes)

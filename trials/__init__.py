@@ -3,3 +3,22 @@
 # Bare, a folder of the user's with the same name would shadow this one in Ray workers.
 if not __name__.startswith("raynas."):
     raise ImportError(f"import raynas.{__name__}: {__name__!r} is a part of raynas, not a top-level package")
+
+from raynas.trials.base import ArchitectureSettings, ArchitectureTrainable, ArchitectureTrial, TrialSettings
+from raynas.trials.function import Function
+from raynas.trials.retrain import retrain
+from raynas.trials.training import Training
+
+TRIALS: dict[str, type[ArchitectureSettings]] = {"function": Function, "train": Training}
+"""The settings of each way of scoring, by name."""
+
+__all__ = [
+    "TRIALS",
+    "ArchitectureSettings",
+    "ArchitectureTrainable",
+    "ArchitectureTrial",
+    "Function",
+    "Training",
+    "TrialSettings",
+    "retrain",
+]

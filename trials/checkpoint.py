@@ -1,4 +1,4 @@
-"""Checkpoints of a trial: a folder with ``meta.json`` (readable) and ``state.pt`` (tensors and plain containers only)."""
+"""Checkpoints of a trial: a folder with ``meta.json`` and ``state.pt``, neither of which can hold code."""
 
 import json
 import math
@@ -40,7 +40,7 @@ class Checkpoint:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, directory: str | Path) -> None:
-        """Write into ``directory``, each file whole or not at all, ``meta.json`` last: with it the checkpoint is complete.
+        """Write into ``directory``, each file whole or not at all; ``meta.json`` comes last and makes it complete.
 
         Raises:
             OSError: if it cannot be written.

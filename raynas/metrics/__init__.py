@@ -10,8 +10,8 @@ from raynas.space import SearchSpace
 
 __all__ = ["UNTRAINED_METRICS", "MetaModels", "count_macs", "count_params", "untrained_metrics"]
 
-UNTRAINED_METRICS: Mapping[str, Callable[[Architecture, MetaModels], float]] = {"params": params, "macs": macs}
-"""The metrics that need no training, by result key: each takes an architecture and the networks of its space."""
+UNTRAINED_METRICS: Mapping[str, Callable[[MetaModels, Architecture], float]] = {"params": params, "macs": macs}
+"""The metrics that need no training, by result key: each takes the networks of a space and an architecture."""
 
 
 def untrained_metrics(
@@ -33,4 +33,4 @@ def untrained_metrics(
     for name in names:
         if name not in UNTRAINED_METRICS:
             raise UnknownNameError("untrained metric", name, UNTRAINED_METRICS)
-    return {name: partial(UNTRAINED_METRICS[name], models=models) for name in names}
+    return {name: partial(UNTRAINED_METRICS[name], models) for name in names}

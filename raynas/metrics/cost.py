@@ -1,5 +1,6 @@
 """What a network costs to store and to run: parameters and multiply-adds, counted without computing anything."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,6 +14,29 @@ from torch.utils.flop_counter import flop_registry
 from raynas.architecture import Architecture
 from raynas.errors import RaynasError
 from raynas.space import SearchSpace
+
+
+class _Outcome(NamedTuple):
+    """What an operation costs and puts out."""
+
+    macs: int
+    outputs: tuple[tuple[Any, ...], ...]
+    """Shape, stride and type of each tensor; none if the operation changes its first argument instead."""
+    is_single: bool
+    """Whether the output is a tensor, not a tuple of them."""
+
+    def repeat(self, args: Sequence[Any]) -> Any:
+        """The output of the same operation on other arguments of the same description."""
+        if not self.outputs:
+            return args[0]
+        tensors = tuple(
+            torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in self.outputs
+        )
+        return tensors[0] if self.is_single else tensors
+
+
+_Outcomes = dict[Any, _Outcome]
+"""By operation and description of its arguments."""
 
 
 def count_params(model: nn.Module) -> int:
@@ -35,7 +59,7 @@ def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     Raises:
         RaynasError: if the model cannot run without values, e.g. because it reads a number out of a tensor.
     """
-    return _macs_of(model, torch.zeros((1, *input_shape), device="meta"))
+    return _macs_of(model, torch.zeros((1, *input_shape), device="meta"), {})
 
 
 class MetaModels:
@@ -48,33 +72,38 @@ class MetaModels:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self._last: tuple[Architecture, nn.Module] | None = None
+        self._operations: _Outcomes = {}
 
     def __call__(self, arch: Architecture) -> nn.Module:
         """The network of ``arch``, without values; not to be changed."""
         if self._last is None or self._last[0] != arch:
-            with torch.device("meta"):
+            with _no_garbage_collection(), torch.device("meta"):
                 self._last = arch, self.space.build(arch)
         return self._last[1]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"space": self.space, "_last": None}
+    def macs(self, arch: Architecture) -> int:
+        """The multiply-adds of ``arch`` for one example."""
+        return _macs_of(self(arch), self.space.example_input(1, "meta"), self._operations)
+
+    def __reduce__(self) -> tuple[type["MetaModels"], tuple[SearchSpace]]:
+        return MetaModels, (self.space,)  # What is remembered need not travel.
 
 
-def params(arch: Architecture, models: MetaModels) -> int:
+def params(models: MetaModels, arch: Architecture) -> int:
     """The metric "params"."""
     return count_params(models(arch))
 
 
-def macs(arch: Architecture, models: MetaModels) -> int:
+def macs(models: MetaModels, arch: Architecture) -> int:
     """The metric "macs"."""
-    return _macs_of(models(arch), models.space.example_input(1, "meta"))
+    return models.macs(arch)
 
 
-def _macs_of(model: nn.Module, example: torch.Tensor) -> int:
+def _macs_of(model: nn.Module, example: torch.Tensor, known: _Outcomes) -> int:
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     real = {name: tensor.to("meta") for name, tensor in tensors.items() if not tensor.is_meta}
     try:
-        with _eval_mode(model), torch.no_grad(), _MacCounter() as counter:
+        with _eval_mode(model), torch.no_grad(), _MacCounter(known) as counter:
             functional_call(model, real, (example,)) if real else model(example)
     except (NotImplementedError, RuntimeError) as error:
         raise RaynasError(
@@ -95,23 +124,20 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = was_training
 
 
-class _Outcome(NamedTuple):
-    """What an operation costs and puts out."""
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Hold collections back while a network is built.
 
-    macs: int
-    outputs: tuple[tuple[Any, ...], ...]
-    """Shape, stride and type of each tensor; none if the operation changes its first argument instead."""
-    is_single: bool
-    """Whether the output is a tensor, not a tuple of them."""
-
-    def repeat(self, args: Sequence[Any]) -> Any:
-        """The output of the same operation on other arguments of the same description."""
-        if not self.outputs:
-            return args[0]
-        tensors = tuple(
-            torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in self.outputs
-        )
-        return tensors[0] if self.is_single else tensors
+    It is some thousand containers without cycles; looking for garbage in them, and in all else that a Ray process
+    holds, would take as long again as building it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _MacCounter(TorchDispatchMode):
@@ -121,10 +147,10 @@ class _MacCounter(TorchDispatchMode):
     operations, and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: _Outcomes) -> None:
         super().__init__()
-        self.macs = 0
-        self._known: dict[Any, _Outcome] = {}
+        self.macs: int = 0
+        self._known = known
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -169,8 +195,9 @@ def _macs_of_operation(func: Any, args: Any, kwargs: Any, result: Any) -> int:
     operation = func.overloadpacket
     if operation not in flop_registry:
         return 0
-    bias = args[_BIAS_AT[operation]] if operation in _BIAS_AT else None
-    return int(flop_registry[operation](*args, **kwargs, out_val=result)) // 2 + (result.numel() if bias is not None else 0)
+    has_bias = operation in _BIAS_AT and args[_BIAS_AT[operation]] is not None
+    flops = int(flop_registry[operation](*args, **kwargs, out_val=result))
+    return flops // 2 + (int(result.numel()) if has_bias else 0)
 
 
 _BIAS_AT = {torch.ops.aten.addmm: 0, torch.ops.aten.baddbmm: 0, torch.ops.aten.convolution: 2}

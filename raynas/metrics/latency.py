@@ -25,10 +25,10 @@ def measure_latency(
 ) -> float:
     """Measure how long a forward pass takes, in milliseconds.
 
-    What is stated is the median over runs in eval mode, without gradients, after ``n_warmup`` runs that do not count, on
-    ``n_threads`` CPU threads, in the memory format that the model's weights have. A busy machine gives higher values; the
-    median bears single disturbances, not a load that stays. The model is left as it was, and so are the number of
-    threads and torch's generators.
+    What is stated is the median over runs in eval mode, without gradients, after ``n_warmup`` runs that do not
+    count, on ``n_threads`` CPU threads, in the memory format that the model's weights have. A busy machine gives
+    higher values; the median bears single disturbances, not a load that stays. The model is left as it was, and so
+    is the number of threads.
 
     Args:
         model: takes one tensor of shape ``(batch_size, *input_shape)``.

@@ -1,5 +1,6 @@
 """The most memory that something needed: of the GPU where it ran on one, else of the process."""
 
+import contextlib
 import re
 import sys
 from pathlib import Path
@@ -19,10 +20,8 @@ def reset_peak_memory(device: str | torch.device = "cpu") -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    try:
+    with contextlib.suppress(OSError):
         _CLEAR.write_text("5")  # man 5 proc: resets VmHWM
-    except OSError:
-        pass
 
 
 def peak_memory_mb(device: str | torch.device = "cpu") -> float:

@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import combinations
 from types import CellType, FunctionType
-from typing import Any, Literal, NamedTuple, NoReturn, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import torch
 from torch import nn
@@ -21,15 +21,6 @@ ModuleFactory = Callable[[], nn.Module]
 """Makes a new module at each call."""
 
 
-class Part(NamedTuple):
-    """A module that a choice may come to hold."""
-
-    factory: ModuleFactory
-    """Makes it."""
-    options: Sequence[Option]
-    """The options of the choice that hold it."""
-
-
 class DecisionModule(nn.Module, ABC):
     """A place in a model where a decision is still open; base of ``Choice``, ``InputChoice`` and ``Repeat``.
 
@@ -38,18 +29,18 @@ class DecisionModule(nn.Module, ABC):
     subnet. The two therefore have the same state_dict keys.
 
     Args:
-        parts: what the module may come to hold, by the name that the part has in a dotted path.
+        factories: what makes each part, by the name that the part has in a dotted path.
         label: name of the decision, for places that share one; the dotted path of the place if None.
 
     Raises:
         SpaceError: if the label is empty or holds "/".
     """
 
-    def __init__(self, parts: Mapping[str, Part], label: str | None = None) -> None:
+    def __init__(self, factories: Mapping[str, ModuleFactory], label: str | None = None) -> None:
         super().__init__()
         if label is not None and (not label or "/" in label):
             raise SpaceError(f"the label of a choice must be a name without '/', got {label!r}")
-        self.parts = parts
+        self.factories = factories
         self.label = label
 
     @abstractmethod
@@ -65,13 +56,17 @@ class DecisionModule(nn.Module, ABC):
             part: gives the part of a name; called once for each part that the option holds, in order.
         """
 
+    def options_with(self, part: str) -> Sequence[Option]:
+        """The options that hold a part: by default the one of its name."""
+        return (part,)
+
     def make(self, part: str) -> nn.Module:
         """A new part from its factory.
 
         Raises:
             SpaceError: if the factory returns anything but a module.
         """
-        made = self.parts[part].factory()
+        made = self.factories[part]()
         if not isinstance(made, nn.Module):
             raise SpaceError(f"the factory of {part!r} must return an nn.Module, got {type(made).__name__}")
         return made
@@ -110,17 +105,17 @@ class Choice(DecisionModule):
         for name, factory in candidates.items():
             _refuse_non_factory(factory, f"option {name!r} of a Choice")
         _refuse_twins(candidates)
-        super().__init__({name: Part(_bind(factory), (name,)) for name, factory in candidates.items()}, label)
+        super().__init__({name: _bind(factory) for name, factory in candidates.items()}, label)
 
     def decision(self, name: str, active_if: Condition) -> Decision:
-        return Categorical(name, tuple(self.parts), active_if=active_if)
+        return Categorical(name, tuple(self.factories), active_if=active_if)
 
     def assemble(self, option: Option, part: Callable[[str], nn.Module]) -> nn.Module:
         return part(str(option))
 
     def extra_repr(self) -> str:
         """The options, as ``print(model)`` shows them."""
-        return ", ".join(self.parts)
+        return ", ".join(self.factories)
 
 
 class InputChoice(DecisionModule):
@@ -179,12 +174,16 @@ class Repeat(DecisionModule):
             raise SpaceError(f"a Repeat needs 0 <= low <= high and high > 0, got {low} and {high}")
         _refuse_non_factory(factory, "the block of a Repeat", "lambda i: ")
         block = _bind(factory)
-        super().__init__({str(i): _block(block, i, low, high) for i in range(high)}, label)
+        super().__init__({str(i): partial(block, i) for i in range(high)}, label)
         self.low = low
         self.high = high
 
     def decision(self, name: str, active_if: Condition) -> Decision:
         return Integer(name, self.low, self.high, active_if=active_if)
+
+    def options_with(self, part: str) -> Sequence[Option]:
+        """The depths at which block ``part`` exists."""
+        return range(max(self.low, int(part) + 1), self.high + 1)
 
     def assemble(self, option: Option, part: Callable[[str], nn.Module]) -> nn.Module:
         return nn.Sequential(*(part(str(i)) for i in range(int(option))))
@@ -228,10 +227,6 @@ class SelectInputs(nn.Module):
     def extra_repr(self) -> str:
         """What it does, as ``print(model)`` shows it."""
         return f"{self.reduction} of {list(self.indices)} of {self.n_inputs}"
-
-
-def _block(factory: Callable[[int], nn.Module], i: int, low: int, high: int) -> Part:
-    return Part(lambda: factory(i), range(max(low, i + 1), high + 1))
 
 
 def _refuse_bad_names(candidates: Mapping[str, Any]) -> None:

@@ -7,9 +7,9 @@ from itertools import chain
 
 import torch
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 
-from raynas.architecture import Architecture, Option
+from raynas.architecture import Option
 from raynas.errors import SpaceError
 from raynas.nn.choice import DecisionModule, ModuleFactory
 from raynas.space import Decision, SearchSpace
@@ -24,10 +24,10 @@ MAX_DEPTH = 50
 class ModelSpace(SearchSpace):
     """The space of the networks that a model with choices can become.
 
-    Every ``Choice``, ``InputChoice`` and ``Repeat`` among the submodules is a decision, named by its ``label`` or by its
-    dotted path. Inside a candidate the path carries the option: the choice ``op`` of the candidate ``conv`` of ``block``
-    is ``block.conv.op`` and is active if ``block`` is ``conv``; the choice ``op`` of block 2 of the Repeat ``layers`` is
-    ``layers.2.op`` and is active if ``layers`` >= 3.
+    Every ``Choice``, ``InputChoice`` and ``Repeat`` among the submodules is a decision, named by its ``label`` or by
+    its dotted path. Inside a candidate the path carries the option: the choice ``op`` of the candidate ``conv`` of
+    ``block`` is ``block.conv.op`` and is active if ``block`` is ``conv``; the choice ``op`` of block 2 of the Repeat
+    ``layers`` is ``layers.2.op`` and is active if ``layers`` >= 3.
 
     ``ModelSpace(Net, input_shape=(3, 32, 32))`` takes a model of the user's. A catalogue space is a frozen dataclass
     that derives from ModelSpace, has a field ``input_shape`` and overrides ``factory``.
@@ -112,24 +112,37 @@ def materialise(
     Returns:
         ``model``, or what it became if it is a choice.
     """
-    done: dict[DecisionModule, nn.Module] = {}
+    return _Materialiser(options, part_of).finished(model, "")
 
-    def decided(choice: DecisionModule, path: str) -> nn.Module:
-        name = decision_name(choice, path)
-        if name not in options:
-            raise SpaceError(f"choice {name!r} was not there before: a factory must make the same model at each call")
-        return choice.assemble(options[name], lambda part: finished(part_of(choice, path, part), _join(path, part)))
 
-    def finished(module: nn.Module, path: str) -> nn.Module:
+class _Materialiser:
+    """Carries what ``materialise`` needs through the recursion; closures would keep each network alive in a cycle."""
+
+    def __init__(self, options: Mapping[str, Option], part_of: PartSource) -> None:
+        self.options = options
+        self.part_of = part_of
+        self.done: dict[DecisionModule, nn.Module] = {}
+
+    def finished(self, module: nn.Module, path: str) -> nn.Module:
+        """``module`` with the choices in it replaced."""
         if isinstance(module, DecisionModule):
-            if module not in done:
-                done[module] = decided(module, path)
-            return done[module]
+            if module not in self.done:
+                self.done[module] = self.decided(module, path)
+            return self.done[module]
         for parent, attribute, choice, place in list(_slots(module, path)):
-            setattr(parent, attribute, finished(choice, place))
+            setattr(parent, attribute, self.finished(choice, place))
         return module
 
-    return finished(model, "")
+    def decided(self, choice: DecisionModule, path: str) -> nn.Module:
+        """What replaces a choice."""
+        name = decision_name(choice, path)
+        if name not in self.options:
+            raise SpaceError(f"choice {name!r} was not there before: a factory must make the same model at each call")
+        return choice.assemble(self.options[name], lambda part: self.part(choice, path, part))
+
+    def part(self, choice: DecisionModule, path: str, part: str) -> nn.Module:
+        """A part of a choice, with the choices in it replaced."""
+        return self.finished(self.part_of(choice, path, part), _join(path, part))
 
 
 def decision_name(choice: DecisionModule, path: str) -> str:
@@ -141,7 +154,8 @@ def _slots(module: nn.Module, path: str) -> Iterator[tuple[nn.Module, str, Decis
     """Where choices sit in ``module``: parent, attribute, choice, dotted path of its first place."""
     first: dict[DecisionModule, str] = {}
     for prefix, parent in module.named_modules(prefix=path):
-        for attribute, child in parent._modules.items():  # named_children() would hide a second name of the same choice.
+        # named_children() would hide a second name of the same choice.
+        for attribute, child in parent._modules.items():
             if isinstance(child, DecisionModule):
                 yield parent, attribute, child, first.setdefault(child, _join(prefix, attribute))
 
@@ -168,7 +182,7 @@ class _Place:
 
     def inside(self, part: str) -> Needs | None:
         """When a part of the choice exists; None if never."""
-        options = self.choice.parts[part].options
+        options = self.choice.options_with(part)
         if len(options) == len(self.decision.options):  # Held by every option: nothing more has to be chosen.
             return self.needs
         allowed = tuple(option for option in self.needs.get(self.name, options) if option in options)
@@ -189,7 +203,7 @@ def _place_and_inner(place: _Place, depth: int) -> Iterator[_Place]:
     if depth > MAX_DEPTH:
         raise SpaceError(f"choices nest without end at {place.path[:80]!r}…: a candidate contains itself")
     yield place
-    for part in place.choice.parts:
+    for part in place.choice.factories:
         inner = place.inside(part)
         if inner is not None:
             path = _join(place.path, part)
@@ -242,7 +256,9 @@ def _united(name: str, group: Sequence[_Place], decisions: Mapping[str, Decision
             all_needs = [needs for needs in all_needs if not _implies(needs, place.needs)] + [place.needs]
     if len(all_needs) == 1:
         return all_needs[0]
-    different = {parent for needs in all_needs for parent in needs if any(c.get(parent) != needs[parent] for c in all_needs)}
+    different = {
+        parent for needs in all_needs for parent in needs if any(c.get(parent) != needs[parent] for c in all_needs)
+    }
     if len(different) > 1 or len({frozenset(needs) for needs in all_needs}) > 1:
         where = " and ".join(f"{place.path!r} (if {dict(place.needs)})" for place in group if place.needs in all_needs)
         raise SpaceError(
@@ -290,8 +306,5 @@ def _find_widths(model: nn.Module, space: SearchSpace) -> None:
 
 
 def _lazy_layers(model: nn.Module) -> list[str]:
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()
-    ]
+    tensors = chain(model.named_parameters(), model.named_buffers())
+    return [name.rpartition(".")[0] for name, tensor in tensors if is_lazy(tensor)]

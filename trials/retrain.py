@@ -1,0 +1,160 @@
+"""Retraining: trains a found architecture from scratch to the end and tests it."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from raynas.architecture import Architecture
+from raynas.errors import RaynasError
+from raynas.metrics.latency import limited_threads
+from raynas.objective import one_line
+from raynas.space import SearchSpace
+from raynas.trials.checkpoint import Checkpoint, Replacing
+from raynas.trials.data import Data
+from raynas.trials.fitting import check_network, fit_space
+from raynas.trials.training import Training, TrainingTrial
+from raynas.trials.trial import CHECKPOINT_KEY, MEASURED, Result
+
+KEPT_CHECKPOINTS = 2
+"""Should a power cut damage the newest, the one before is there."""
+
+
+class FinalTraining(TrainingTrial):
+    """Trains on everything but the test split, so there is nothing to examine between epochs."""
+
+    everything = True
+
+    def advance(self) -> Mapping[str, float]:
+        """Train for an epoch; gives "train_loss"."""
+        return {"train_loss": self.trainer.train_epoch()}
+
+
+def retrain(
+    space: SearchSpace,
+    arch: Mapping[str, Any],
+    settings: Training,
+    directory: str | Path,
+    *,
+    hyperparameters: Mapping[str, Any] | None = None,
+    on_epoch: Callable[[Result], None] | None = None,
+) -> dict[str, float]:
+    """Train an architecture from scratch on the training and validation splits, and test it once at the end.
+
+    It is trained at full fidelity: all data, at its own resolution, the network as ``space`` gives it, whatever the
+    settings say about these; for a larger network give ``dataclasses.replace(space, channels=36)``. Each epoch leaves a
+    checkpoint, and the same call goes on from it after a kill, with the same outcome. In the end ``directory`` holds
+    ``weights.safetensors``, ``architecture.json`` and ``metrics.json``. Data without a test split is tested on its
+    validation split, which is then not trained on.
+
+    Args:
+        space: what ``arch`` belongs to.
+        arch: the architecture.
+        settings: how to train; ``epochs`` says how long.
+        directory: where everything goes; made if missing.
+        hyperparameters: those that the search found for it.
+        on_epoch: called after every epoch with what is known, among it ``training_iteration`` (epochs done),
+            ``train_loss`` and ``train_seconds``.
+
+    Returns:
+        ``test_accuracy``, ``test_loss``, ``train_loss``, ``epochs``, and what every trial measures.
+
+    Raises:
+        RaynasError: if data and space do not fit together, ``directory`` holds another training or cannot be
+            written, or the training fails.
+        ValueError: if a hyperparameter is unknown or out of range.
+    """
+    settings = settings.at_full_fidelity.with_hyperparameters(hyperparameters or {})
+    source = settings.load_source()
+    space = fit_space(space, source)
+    check_network(space, source.input_shape, source)
+    if isinstance(source, Data):
+        source = source.for_final_training()
+    trial = FinalTraining(space, settings, (), proxy=space, source=source)
+    try:
+        return _retrain(trial, space.canonical(dict(arch)), settings, Path(directory), on_epoch)
+    except OSError as error:
+        raise RaynasError(f"cannot write to {directory}: {error.strerror}; what was trained so far is kept") from None
+
+
+def _retrain(
+    trial: FinalTraining,
+    arch: Architecture,
+    settings: Training,
+    directory: Path,
+    on_epoch: Callable[[Result], None] | None,
+) -> dict[str, float]:
+    _claim(directory, arch, {"space": trial.space.name, "training": settings.description})
+    begun = next(_checkpoints(directory, arch), None)
+    trial.begin({"arch": arch.to_config(), **({CHECKPOINT_KEY: str(begun)} if begun else {})})
+    while True:
+        result = trial.step()
+        if result["failed"]:
+            (directory / "error.txt").write_text(trial.traceback)
+            raise RaynasError(f"training {arch.key} failed in {result['error']}; details in {directory / 'error.txt'}")
+        _keep_checkpoint(trial, directory)
+        if on_epoch:
+            on_epoch(result)
+        if result["done"]:
+            break
+    with limited_threads(settings.n_threads):
+        test = trial.trainer.examine("test")
+    metrics = {f"test_{name}": value for name, value in test.items()}
+    metrics |= {"epochs": trial.epoch, "train_loss": result["train_loss"]}
+    metrics |= {name: result[name] for name in sorted(MEASURED)}
+    _write_outcome(directory, trial.trainer.model, metrics)
+    trial.release()
+    return metrics
+
+
+def _claim(directory: Path, arch: Architecture, about: Mapping[str, str]) -> None:
+    """Write down what is trained here, or refuse to mix it with something else."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path, here = directory / "training.json", {**about, "arch": arch.to_config()}
+    try:
+        held = json.loads(path.read_text())
+    except FileNotFoundError:
+        held = None
+    except ValueError as error:
+        raise RaynasError(f"{path} is damaged ({one_line(error)}); choose another folder") from None
+    for what, value in here.items():
+        if held is not None and (not isinstance(held, dict) or held.get(what) != value):
+            raise RaynasError(f"{directory} holds the training of another {what}; choose another folder, or remove it")
+    with Replacing(path) as draft:
+        draft.write_text(json.dumps(here, indent=2))
+    with Replacing(directory / "architecture.json") as draft:
+        draft.write_text(arch.to_json() + "\n")
+
+
+def _folders(directory: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted(directory.glob("checkpoint_[0-9]*"), reverse=True)
+
+
+def _checkpoints(directory: Path, arch: Architecture) -> Iterator[Path]:
+    """Those that can be gone on from."""
+    for folder in _folders(directory):
+        try:
+            if Checkpoint.read(folder).arch == arch:
+                yield folder
+        except RaynasError:
+            continue
+
+
+def _keep_checkpoint(trial: FinalTraining, directory: Path) -> None:
+    trial.save(directory / f"checkpoint_{trial.epoch:06d}")
+    for folder in _folders(directory)[KEPT_CHECKPOINTS:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_outcome(directory: Path, model: nn.Module, metrics: Mapping[str, float]) -> None:
+    # In torch's usual memory format, and shared parameters written out: safetensors takes no views.
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    with Replacing(directory / "weights.safetensors") as draft:
+        save_file(weights, draft)
+    with Replacing(directory / "metrics.json") as draft:
+        draft.write_text(json.dumps(dict(metrics), indent=2) + "\n")

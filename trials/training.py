@@ -1,0 +1,264 @@
+"""Training: scores an architecture by training it, in full or at a reduced fidelity."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+
+from raynas.architecture import Architecture
+from raynas.errors import UnknownNameError
+from raynas.joint_space import JointSpace
+from raynas.space import SearchSpace
+from raynas.trials.augment import AUGMENTATIONS
+from raynas.trials.base import ArchitectureSettings
+from raynas.trials.batches import ArrayBatches, Batches, LoaderBatches, Source, load_source
+from raynas.trials.checks import is_number, require, require_whole
+from raynas.trials.data import Data
+from raynas.trials.fitting import check_network, fit_space, resized_to, scaled
+from raynas.trials.seeds import seed_of
+from raynas.trials.trainer import OPTIMIZERS, SCHEDULES, Trainer
+from raynas.trials.trial import ArchitectureTrial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(ArchitectureSettings):
+    """Train each architecture from scratch and score it on the validation split.
+
+    The config of a trial may set any of ``TUNABLE`` itself, to search hyperparameters jointly. ``data_fraction``,
+    ``resolution``, ``scale`` and few ``epochs`` make a trial cheaper (a lower fidelity); params, macs and latency_ms
+    are always those of the network as the space gives it, without them.
+
+    Args:
+        data: "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", ``npz:PATH``, ``folder:PATH``, or
+            ``module:function`` for loaders of your own.
+        data_dir: where downloaded data is kept.
+        image_size: height and width that the images of ``folder:PATH`` are resized to, in pixels.
+        valid_share: share of the training images to hold out for validation where the data brings no such split.
+        epochs: how long to train.
+        batch_size: images per step.
+        lr: the highest learning rate; None for the usual one of the optimizer, 0.1 for SGD and 0.001 for Adam.
+        optimizer: "sgd" (with Nesterov momentum), "adam" or "adamw".
+        momentum: of SGD; Adam's beta1.
+        weight_decay: on all parameters.
+        schedule: "cosine" (to zero at the end) or "constant".
+        warmup_epochs: how long the rate rises to ``lr`` first; may be a fraction.
+        label_smoothing: from 0 to below 1.
+        augment: "auto" (what suits the data), "none", "shift", "crop_flip" or "crop_flip_cutout"; loaders of your own
+            augment themselves.
+        dtype: "float32", or "bfloat16" for mixed precision.
+        data_fraction: share of the training images to use, above 0 and up to 1; of loaders of your own, share of the
+            batches of each epoch.
+        resolution: height and width to resize images to, in pixels; None leaves them as they are.
+        scale: fields of the space to replace while training: ``{"channels": 8, "cells": 1}`` for a smaller network.
+
+    Raises:
+        ValueError: if a value is out of range.
+        UnknownNameError: if an optimizer, a schedule or an augmentation is unknown.
+    """
+
+    data: str = "digits"
+    data_dir: str = "~/.cache/raynas"
+    image_size: int = 64
+    valid_share: float = 0.2
+    epochs: int = 5
+    batch_size: int = 64
+    lr: float | None = None
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.5
+    label_smoothing: float = 0.0
+    augment: str = "auto"
+    dtype: str = "float32"
+    data_fraction: float = 1.0
+    resolution: int | None = None
+    scale: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    TUNABLE: ClassVar[tuple[str, ...]] = (
+        "augment",
+        "batch_size",
+        "label_smoothing",
+        "lr",
+        "momentum",
+        "optimizer",
+        "schedule",
+        "warmup_epochs",
+        "weight_decay",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size", "image_size"):
+            require_whole(name, getattr(self, name), 1)
+        if self.resolution is not None:
+            require_whole("resolution", self.resolution, 1)
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            require(is_number(value) and low <= value < high, f"{name} must be a number in [{low}, {high})", value)
+        for name, high in _POSITIVE:
+            value = getattr(self, name)
+            if not (value is None and name == "lr"):
+                ok = is_number(value) and 0 < value <= high
+                require(ok, f"{name} must be a number above 0 and at most {high}", value)
+        rule = f"warmup_epochs must be below epochs ({self.epochs})"
+        require(self.warmup_epochs < self.epochs, rule, self.warmup_epochs)
+        require(self.dtype in ("bfloat16", "float32"), "dtype must be 'float32' or 'bfloat16'", self.dtype)
+        for kind, name, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("augmentation", self.augment, {**AUGMENTATIONS, "auto": None}),
+        ):
+            if name not in known:
+                raise UnknownNameError(kind, str(name), known)
+
+    @property
+    def max_fidelity(self) -> int:
+        """The epochs of a trial."""
+        return self.epochs
+
+    @property
+    def learning_rate(self) -> float:
+        """``lr``, or what is usual for the optimizer."""
+        return self.lr if self.lr is not None else {"sgd": 0.1}.get(self.optimizer, 1e-3)
+
+    @property
+    def at_full_fidelity(self) -> "Training":
+        """The same with all data at its resolution and the network at its size."""
+        return dataclasses.replace(self, data_fraction=1.0, resolution=None, scale={})
+
+    def lr_factor(self, start: float, end: float) -> float:
+        """The factor on ``lr`` for a step that leads from epoch ``start`` to epoch ``end`` (fractions count)."""
+        if start < self.warmup_epochs:
+            return min(end / self.warmup_epochs, 1.0)
+        return SCHEDULES[self.schedule]((start - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
+
+    def check_hyperparameters(self, names: Iterable[str]) -> None:
+        """Refuse what is not in ``TUNABLE``.
+
+        Raises:
+            UnknownNameError: if there is such a name.
+        """
+        for name in names:
+            if name not in self.TUNABLE:
+                raise UnknownNameError("hyperparameter", name, self.TUNABLE)
+
+    def with_hyperparameters(self, hyperparameters: Mapping[str, Any]) -> "Training":
+        """These settings with those that a trial's config sets.
+
+        Raises:
+            UnknownNameError: if one is not in ``TUNABLE``.
+            ValueError: if a value is out of range.
+        """
+        self.check_hyperparameters(hyperparameters)
+        values = dict(hyperparameters)
+        size = values.get("batch_size")
+        if isinstance(size, float) and size.is_integer():  # tune.quniform and HyperOpt give floats
+            values["batch_size"] = int(size)
+        return dataclasses.replace(self, **values)
+
+    def load_source(self) -> Source:
+        """The data, whole and with its test split.
+
+        Raises:
+            RaynasError: if it is missing, empty or malformed.
+        """
+        return load_source(self.data, data_dir=self.data_dir, image_size=self.image_size, valid_share=self.valid_share)
+
+    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrainingTrial":
+        """What trains architectures of ``space`` in this process; the data is loaded once, without the test split."""
+        source = self.load_source()
+        inner = space.space if isinstance(space, JointSpace) else space
+        space = fit_space(inner, source)
+        shape = source.input_shape
+        if isinstance(source, Data):
+            source = source.without_test().reduced(self.data_fraction, self.resolution)
+            shape = source.input_shape
+        elif self.resolution is not None:
+            shape = (*shape[:1], self.resolution, self.resolution)
+        proxy = scaled(resized_to(space, shape), self.scale)
+        check_network(proxy, shape, source)
+        return TrainingTrial(space, self, metrics, proxy=proxy, source=source)
+
+    def batches(self, source: Source, device: torch.device, *, everything: bool = False) -> Batches:
+        """The batches of a source, as these settings want them.
+
+        Args:
+            source: arrays at the fidelity wanted, or loaders.
+            device: where batches go.
+            everything: whether loaders give the validation split for training too.
+        """
+        if isinstance(source, Data):
+            return ArrayBatches(data=source, batch_size=self.batch_size, augment=self.augment, device=device)
+        return LoaderBatches(
+            loaders=source,
+            batch_size=self.batch_size,
+            fraction=self.data_fraction,
+            resolution=self.resolution,
+            device=device,
+            everything=everything,
+        )
+
+
+_RANGES = (
+    ("momentum", 0, 1),
+    ("weight_decay", 0, math.inf),
+    ("label_smoothing", 0, 1),
+    ("warmup_epochs", 0, math.inf),
+)
+_POSITIVE = (("valid_share", 0.9), ("lr", math.inf), ("data_fraction", 1))
+
+
+class TrainingTrial(ArchitectureTrial):
+    """Trains one architecture after another; ``accuracy`` and ``loss`` are those of the validation split.
+
+    Args:
+        space: gives the networks whose costs are measured.
+        settings: how to train.
+        metrics: what every result must hold.
+        proxy: gives the networks that are trained; the same space at the size of a lower fidelity.
+        source: the data, at the fidelity that is trained with; arrays are shared with other processes and only read.
+    """
+
+    everything: bool = False
+    """Whether loaders of the user's give the validation split for training too."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: Training,
+        metrics: Sequence[str] = ("accuracy",),
+        *,
+        proxy: SearchSpace,
+        source: Source,
+    ) -> None:
+        self._training, self._proxy, self._source = settings, proxy, source
+        super().__init__(space, settings, metrics)
+
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
+        """Build the network and its optimizer."""
+        settings = self._training.with_hyperparameters(hyperparameters)
+        self.trainer = Trainer(
+            self._proxy.build(arch),
+            settings.batches(self._source, self.device, everything=self.everything),
+            settings,
+            seed=seed_of(settings.seed, arch.key),
+            device=self.device,
+            n_classes=self._source.n_classes,
+        )
+
+    def advance(self) -> Mapping[str, float]:
+        """Train for an epoch, then examine."""
+        self.trainer.train_epoch()
+        return self.trainer.examine()
+
+    def state(self) -> Mapping[str, Any]:
+        """Weights, optimizer and epoch."""
+        return self.trainer.state_dict()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over weights, optimizer and epoch."""
+        self.trainer.load_state_dict(state)
