@@ -8,6 +8,7 @@ session     a driver started: space, objectives, constraints, strategy, seed
 proposed    a trial got its config (with costs measured before it)
 refused     an architecture broke a hard constraint before any training
 duplicate   an architecture was proposed again and answered from here
+waited      the strategy had nothing to propose until a running trial ends
 result      a trial reported after some training
 ended       a trial ended: status, last metrics, fidelity, error
 ==========  ==================================================================================================
@@ -46,7 +47,11 @@ class Archive:
         self._records: list[Record] = []
         self._file: FileIO | None = None
         if self.path:
-            self._open(self.path)
+            try:
+                self._open(self.path)
+            except BaseException:
+                self.close()
+                raise
 
     def _open(self, path: Path) -> None:
         try:
@@ -110,7 +115,8 @@ class Archive:
     def evaluations(self) -> list[Evaluation]:
         """Every trial that ended, in the order of their ends."""
         configs = {record["trial"]: record["config"] for record in self.events("proposed")}
-        return [evaluation_of(record, configs[record["trial"]]) for record in self.events("ended")]
+        ended = self.events("ended")
+        return [evaluation_of(record, configs[record["trial"]]) for record in ended if record["trial"] in configs]
 
     def unfinished(self) -> dict[str, Record]:
         """The proposals of trials that have not ended, by trial."""
@@ -157,7 +163,7 @@ def _parse(content: bytes, path: Path) -> list[Record]:
         try:
             record = json.loads(line)
             record["event"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ArchiveError(f"{path}, line {number} is damaged; repair or remove that line and run again") from None
         records.append(record)
     return records

@@ -140,10 +140,12 @@ def last_checkpoint(directory: Path, max_epoch: int) -> tuple[Path, int] | None:
 def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfinished: dict[str, Trial]) -> None:
     """Let a fresh scheduler live through the recorded trials.
 
-    A trial that goes on has given its reports up to its checkpoint only; Tune adds it again when it starts.
+    A trial that goes on has given its reports up to its checkpoint only; Tune adds it again when it starts. What it
+    reported twice, because an earlier session was killed between the report and the checkpoint, counts once.
     """
     metric = getattr(scheduler, "metric", None) or getattr(scheduler, "_metric", None)
     trials = defaultdict[str, Trial | None](lambda: None)
+    seen = defaultdict[str, int](int)
     for record in records:
         trial_id = record.get("trial", "")
         if record["event"] == "proposed":
@@ -154,9 +156,10 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
             continue
         result = {metric: math.nan, **as_result(record)}
         if record["event"] == "result":
-            if record["fidelity"] <= _epochs_kept(trial, unfinished):
+            if seen[trial_id] < record["fidelity"] <= _epochs_kept(trial, unfinished):
+                seen[trial_id] = record["fidelity"]
                 scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
-        elif record["status"] == "failed" and not record["metrics"]:
+        elif record["status"] == "failed" and not record["fidelity"]:  # it raised: Tune gives no result then
             scheduler.on_trial_error(_NO_CONTROLLER, trial)
         else:
             if record["status"] == "stopped":

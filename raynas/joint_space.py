@@ -1,5 +1,7 @@
 """JointSpace: a search space and the user's own hyperparameters, searched as one."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from ray.tune.search import sample
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.architecture import Architecture
 from raynas.errors import SpaceError
 from raynas.space import Categorical, Decision, Integer, Real, SearchSpace
 
@@ -26,14 +28,18 @@ class JointSpace(SearchSpace):
     """
 
     def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, Any]) -> None:
+        if "arch" in hyperparameters:
+            raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
         self.space = space
         self.input_shape = space.input_shape
         self.hyperparameters = dict(hyperparameters)
         self._constants = {n: d for n, d in hyperparameters.items() if not isinstance(d, sample.Domain | dict)}
         self._own = [_decision(n, d) for n, d in hyperparameters.items() if n not in self._constants]
-        if "arch" in hyperparameters:
-            raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
         self._names = {decision.name for decision in self._own}
+        for name, value in self._constants.items():
+            _check_constant(name, value)
+        if both := {decision.name for decision in self.space.decisions} & self.hyperparameters.keys():
+            raise SpaceError(f"hyperparameter {min(both)!r} has the name of a decision of {self.space.name}; rename it")
 
     @cached_property
     def decisions(self) -> Sequence[Decision]:
@@ -42,6 +48,12 @@ class JointSpace(SearchSpace):
     @property
     def name(self) -> str:
         return self.space.name
+
+    @property
+    def fingerprint(self) -> str:
+        # The sizes of the networks are fields of the space inside.
+        own = super().fingerprint
+        return hashlib.sha256(f"{self.space.fingerprint} {own}".encode()).hexdigest()[:16]
 
     def architecture(self, point: Architecture) -> Architecture:
         return Architecture({name: option for name, option in point.items() if name not in self._names})
@@ -58,19 +70,29 @@ class JointSpace(SearchSpace):
         return {"arch": self.architecture(arch).to_config(), **own, **self._constants}
 
     def from_config(self, config: Mapping[str, Any]) -> Architecture:
-        own: dict[str, Option] = {name: config[name] for name in self._names if name in config}
-        return self.canonical({**Architecture.from_config(config), **own})
+        own = {name: config[name] for name in self._names if name in config}
+        return self.canonical({**Architecture.from_config(config), **Architecture.from_config({"arch": own})})
 
 
 def _decision(name: str, domain: Any) -> Decision:
     """The decision that a Tune domain stands for."""
-    if isinstance(domain, sample.Categorical):
+    sampler = domain.get_sampler() if isinstance(domain, sample.Domain) else None
+    if isinstance(domain, sample.Categorical) and all(isinstance(o, str | int | float) for o in domain.categories):
         return Categorical(name, tuple(domain.categories))
-    if isinstance(domain, sample.Integer):
+    if isinstance(domain, sample.Integer) and isinstance(sampler, sample.Uniform):
         return Integer(name, domain.lower, domain.upper - 1)
-    if isinstance(domain, sample.Float):
-        return Real(name, domain.lower, domain.upper, log=isinstance(domain.sampler, sample.LogUniform))
+    if isinstance(domain, sample.Float) and isinstance(sampler, sample.Uniform | sample.LogUniform):
+        return Real(name, domain.lower, domain.upper, log=isinstance(sampler, sample.LogUniform))
     raise SpaceError(
         f"hyperparameter {name!r} cannot be searched by raynas as {domain!r}: "
-        "use tune.choice, tune.randint, tune.uniform or tune.loguniform"
+        "use tune.choice of strings and numbers, tune.randint, tune.uniform or tune.loguniform"
     )
+
+
+def _check_constant(name: str, value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SpaceError(
+            f"hyperparameter {name!r} must be a Tune domain or a constant that JSON can hold: {error}"
+        ) from None

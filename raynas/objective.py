@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal
 
 from raynas.architecture import Architecture
@@ -50,6 +51,8 @@ class Objective:
     def __post_init__(self) -> None:
         if not self.mode and self.metric in DIRECTIONS:
             object.__setattr__(self, "mode", DIRECTIONS[self.metric])
+        if not self.metric:
+            raise ValueError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
         if self.mode not in ("max", "min"):
             raise ValueError(
                 f"objective {self.metric!r} needs a direction: write 'max:{self.metric}' or 'min:{self.metric}' "
@@ -189,7 +192,7 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
         for key, value in result.items()
         if key not in _TUNE_KEYS
         and not key.startswith("config/")
-        and isinstance(value, int | float)
+        and isinstance(value, Real)  # numpy's scalars too
         and math.isfinite(value)
     }
 

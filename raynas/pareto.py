@@ -56,8 +56,8 @@ def crowding_distance(
             order = members[np.argsort(column, kind="stable")]
             values = np.sort(column, kind="stable")
             distance[order[[0, -1]]] = np.inf
-            span = values[-1] - values[0]
-            if span > 0 and np.isfinite(span):
+            span = values[-1] - values[0] if np.isfinite(values).all() else np.inf
+            if 0 < span < np.inf:
                 distance[order[1:-1]] += (values[2:] - values[:-2]) / span
     return distance
 

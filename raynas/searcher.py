@@ -1,9 +1,11 @@
 """ArchitectureSearcher: Tune's Searcher protocol, written once for algorithms that propose and observe."""
 
 import logging
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from ray.tune.search import Searcher
 
 from raynas.architecture import Architecture
 from raynas.archive import Archive, Record
-from raynas.objective import Evaluation, Goal, Status, metrics_of
+from raynas.objective import Evaluation, Goal, Status, metrics_of, one_line
 from raynas.space import SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ class ArchitectureSearcher(Searcher):
         seed: of the one generator that all randomness comes from.
         costs: metrics that need no training; those with a hard constraint are computed before a trial starts.
         points_to_evaluate: architectures to try first.
-        baseline: an architecture to try before all others, which relative constraints are resolved against.
+        baseline: an architecture to try before all others, which relative constraints are resolved against; it is never
+            refused.
         archive: where to record; in memory by default.
     """
 
@@ -102,12 +105,16 @@ class ArchitectureSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial (a dict), None for "not now", or ``Searcher.FINISHED``."""
-        for _ in range(MAX_FRUITLESS):
+        for n_fruitless in range(MAX_FRUITLESS):
             if len(self._known) + len(self._refused) + len(self._running) >= self.space.size:
                 return self._finish("every architecture of the space was tried")
             point = self._next()
+            if point is None and self._running:
+                if n_fruitless:
+                    self._record("waited")
+                return None
             if point is None:
-                return None if self._running else self._finish("the strategy has nothing more to propose")
+                return self._finish("the strategy has nothing more to propose")
             if self._is_worth_a_trial(point):
                 return self._start(trial_id, point)
         return self._finish(
@@ -115,25 +122,25 @@ class ArchitectureSearcher(Searcher):
             f"{len(self._known)} evaluated); loosen the constraints or widen the space"
         )
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+    def on_trial_result(self, trial_id: str, result: dict[str, Any] | None) -> None:
         """Record what a running trial reported."""
-        if trial_id in self._running:
+        if trial_id in self._running and result:
             self._record("result", trial=trial_id, fidelity=fidelity_of(result), metrics=metrics_of(result))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Turn the end of a trial, however it ended, into an observation; unknown trials are left alone."""
-        point = self._running.pop(trial_id, None)
-        if point is None:
+        if trial_id not in self._running:
             return
         result = result or {}
-        metrics = {**metrics_of(result), **self._costs_of(point)}
+        metrics = {**metrics_of(result), **self._costs_of(self._running[trial_id])}
         status = self._status(result, metrics, error)
         message = _reason(result, self.goal) if status == "failed" else ""
-        evaluation = Evaluation(point, metrics, fidelity_of(result), status, trial_id, message)
-        self._record(
-            "ended", trial=trial_id, status=status, fidelity=evaluation.fidelity, metrics=metrics, error=message
-        )
-        self._ended[trial_id] = evaluation
+        self._end(trial_id, status, fidelity_of(result), metrics, message)
+
+    def _end(self, trial: str, status: Status, fidelity: int, metrics: dict[str, float], error: str) -> None:
+        point = self._running.pop(trial)
+        self._record("ended", trial=trial, status=status, fidelity=fidelity, metrics=metrics, error=error)
+        self._ended[trial] = evaluation = Evaluation(point, metrics, fidelity, status, trial, error)
         self._learn(evaluation)
 
     def save(self, checkpoint_path: str) -> None:
@@ -156,31 +163,47 @@ class ArchitectureSearcher(Searcher):
         self._replaying = True
         faithful = True
         for record in list(records):
-            if record["event"] == "refused":
-                self._note_costs(self.space.from_config(record["config"]), record["metrics"])
-            elif record["event"] == "proposed":
+            event, trial = record["event"], record.get("trial")
+            if event == "refused":
+                point = self.space.from_config(record["config"])
+                self._note_costs(point, record["metrics"])
+                self._refused[point] = record["reason"]
+            elif event == "waited" and faithful:
+                faithful = self.suggest("") is None
+                self._take_back("")
+            elif event == "proposed":
                 faithful = self._replay_proposal(record, faithful)
-            elif record["event"] == "result":
-                self.on_trial_result(record["trial"], as_result(record))
-            elif record["event"] == "ended":
-                self.on_trial_complete(record["trial"], as_result(record), record["status"] == "failed")
+            elif event == "ended" and trial in self._running:
+                self._end(trial, record["status"], record["fidelity"], record["metrics"], record["error"])
         self._replaying = False
+        self.ended_because = ""
 
     def _replay_proposal(self, record: Record, faithful: bool) -> bool:
         trial, point = record["trial"], self.space.from_config(record["config"])
         self._note_costs(point, record["costs"])
         if faithful:
             self.suggest(trial)
-            self.ended_because = ""
             faithful = self._running.get(trial) == point
             self.n_replayed_exactly += faithful
+            if not faithful:
+                self._take_back(trial)
         self._running[trial] = point
         return faithful
 
+    def _take_back(self, trial: str) -> None:
+        """Put a proposal that was not made back then first in the queue, so that it is not lost."""
+        point = self._running.pop(trial, None)
+        if point is not None:
+            self._queue.appendleft(point)
+
     def warm_start(self, evaluations: Iterable[Evaluation]) -> None:
-        """Learn from evaluations of another search; they are neither recorded nor evaluated again."""
-        for evaluation in evaluations:
-            self._learn(evaluation)
+        """Learn from evaluations of another search; they are neither recorded nor evaluated again.
+
+        Raises:
+            SpaceError: if one is of an architecture that is not a member of the space.
+        """
+        for e in evaluations:
+            self._learn(replace(e, arch=self.space.from_config({"arch": e.arch, **e.hyperparameters})))
 
     # --- what is asked of every proposal -----------------------------------------------------------------------------
 
@@ -213,12 +236,15 @@ class ArchitectureSearcher(Searcher):
         """Which hard constraint the architecture breaks before any training; "" if none."""
         arch = self.space.architecture(point)
         for constraint in self.goal.hard:
-            if constraint.relative or constraint.metric not in self.costs:
+            if constraint.metric not in self.costs:
                 continue
             measured = self._measured.setdefault(arch, {})
             if constraint.metric not in measured:
-                measured[constraint.metric] = float(self.costs[constraint.metric](arch))
-            if constraint.violation(measured) > 0:
+                try:
+                    measured[constraint.metric] = _finite(self.costs[constraint.metric](arch))
+                except Exception as error:  # Tune ends the whole run when a searcher raises.
+                    return f"{constraint.metric} cannot be measured: {one_line(error)}"
+            if constraint.violation(measured) > 0 and point != self._baseline:
                 return f"{constraint.metric} = {measured[constraint.metric]:g}, required {constraint}"
         return ""
 
@@ -258,15 +284,21 @@ def fidelity_of(result: Mapping[str, Any]) -> int:
     return int(result.get("training_iteration") or 0)
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{float(value)} is not a finite number")
+    return float(value)
+
+
 def _reason(result: Mapping[str, Any], goal: Goal) -> str:
+    said = result.get("error")
+    if said and isinstance(said, str):  # a number would be a metric of that name
+        return said
     missing = [o.metric for o in goal.objectives if o.metric not in metrics_of(result)]
-    return str(
-        result.get("error")
-        or (f"no finite {missing[0]!r} was reported" if result and missing else "the trial raised or was killed")
-    )
+    return f"no finite {missing[0]!r} was reported" if result and missing else "the trial raised or was killed"
 
 
 def as_result(record: Record) -> dict[str, Any]:
     """The Tune result that a ``result`` or ``ended`` record was made from, as far as anyone reads it."""
     ended = {"complete": record["status"] != "stopped", "error": record["error"]} if "status" in record else {}
-    return {**record["metrics"], "training_iteration": record["fidelity"], **ended}
+    return {**ended, **record["metrics"], "training_iteration": record["fidelity"]}

@@ -248,7 +248,8 @@ class SearchSpace(ABC):
         Raises:
             SpaceError: if no decision has an alternative.
         """
-        names = [name for name in arch if self._decisions[name].n_features > 1 or not self._decisions[name].options]
+        # In the order of the space, not of arch: one that was read from JSON must mutate alike.
+        names = [n for n, d in self._decisions.items() if n in arch and (d.n_features > 1 or not d.options)]
         if not names:
             raise SpaceError(f"{self.name}: no decision of {arch} has another option")
         changed = names[int(rng.integers(len(names)))]
@@ -258,8 +259,8 @@ class SearchSpace(ABC):
     def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
         """Uniform crossover: each decision comes from one of the parents in which it is active."""
         mixed = dict(second) | dict(first)
-        for name in first.keys() & second.keys():
-            if first[name] != second[name] and rng.random() < 0.5:
+        for name in self._decisions:
+            if name in first and name in second and first[name] != second[name] and rng.random() < 0.5:
                 mixed[name] = second[name]
         return self._inherit(mixed, rng)
 
@@ -271,8 +272,8 @@ class SearchSpace(ABC):
 
         A continuous decision moves one step down and one step up.
         """
-        for name, current in arch.items():
-            for option in self._decisions[name].others(current):
+        for name in filter(arch.__contains__, self._decisions):
+            for option in self._decisions[name].others(arch[name]):
                 moved = {**arch, name: option}
                 yield self._complete(lambda d, m=moved: m[d.name] if d.name in m else _first(d))  # type: ignore[misc]
 

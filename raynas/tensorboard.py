@@ -40,6 +40,8 @@ FLUSH_SECONDS = 5.0
 FIGURE_SECONDS = 10.0
 """How often the Pareto figure is drawn, at most; drawing takes a twentieth of the time at most."""
 
+# The pages group tags by what stands before the slash, and open the first two groups.
+_SEARCH, _TRIAL = "search/", "trial/"
 _SESSION_END = "_hparams_/session_end_info"
 _STATUS_COLOURS = {"finished": "tab:blue", "stopped": "tab:orange", "failed": "tab:red"}
 
@@ -162,8 +164,12 @@ class TensorBoardLog:
         trial.end(record)
 
     def _count_scalars(self) -> dict[str, float]:
-        names = ("finished", "stopped", "failed", "refused", "duplicate")
-        return {f"search/trials_{n}" if n in _STATUS_COLOURS else f"search/{n}": self._counts[n] for n in names}
+        names = {
+            **{status: f"trials_{status}" for status in _STATUS_COLOURS},
+            "refused": "refused",
+            "duplicate": "duplicates",
+        }
+        return {f"{_SEARCH}{name}": self._counts[event] for event, name in names.items()}
 
     def _draw(self) -> None:
         """Show the Pareto figure and the best architecture, if there is anything new."""
@@ -171,7 +177,7 @@ class TensorBoardLog:
         if n == self._n_drawn or self._n_records <= self._n_shown_before:
             return
         self._n_drawn = n
-        text = [_text("search/best", self._best.table())] if self._best.evaluations else []
+        text = [_text(f"{_SEARCH}best", self._best.table())] if self._best.evaluations else []
         self._search.add([*text, *_figure(self._evaluations, self._best.goal)], n)
 
     def _flush(self) -> None:
@@ -229,7 +235,7 @@ class _Trial:
         new = {name: value for name, value in record["metrics"].items() if self._last.get(name, -1) < step}
         self._last.update(dict.fromkeys(new, step))
         if new:
-            self.file.add(_scalars(new), step)
+            self.file.add(_scalars({f"{_TRIAL}{name}": value for name, value in new.items()}), step)
 
     def end(self, record: Record) -> None:
         """Write the file, unless an earlier session has."""
@@ -256,7 +262,7 @@ class _Best:
     @property
     def values(self) -> dict[str, float]:
         """The value of each objective in its best evaluation."""
-        return {f"search/best_{metric}": e.metrics[metric] for metric, e in self.evaluations.items()}
+        return {f"{_SEARCH}best_{metric}": e.metrics[metric] for metric, e in self.evaluations.items()}
 
     def add(self, evaluation: Evaluation) -> None:
         """Take an evaluation into account."""
@@ -337,7 +343,7 @@ def _experiment(
     data.experiment.time_created_secs = time.time()
     data.experiment.hparam_infos.extend(columns.infos(config))
     for metric in dict.fromkeys([*asked, *evaluation.metrics, "fidelity"]):
-        data.experiment.metric_infos.add().name.tag = metric
+        data.experiment.metric_infos.add(name={"tag": f"{_TRIAL}{metric}"}, display_name=metric)
     return [_hparams_value("_hparams_/experiment", data)]
 
 
@@ -366,8 +372,10 @@ class _Columns:
 def _column(decision: Decision) -> Any:
     if isinstance(decision, Integer | Real):
         interval = hparams_api.Interval(min_value=decision.low, max_value=decision.high)
-        return hparams_api.HParamInfo(name=decision.name, type=hparams_api.DATA_TYPE_FLOAT64, domain_interval=interval)
-    info = hparams_api.HParamInfo(name=decision.name, type=_data_type(decision.options))
+        return hparams_api.HParamInfo(
+            name=decision.name, type=hparams_api.DATA_TYPE_FLOAT64, domain_interval=interval, differs=True
+        )
+    info = hparams_api.HParamInfo(name=decision.name, type=_data_type(decision.options), differs=True)
     for option in decision.options:
         _set(info.domain_discrete.values.add(), str(option) if info.type == hparams_api.DATA_TYPE_STRING else option)
     return info
@@ -417,7 +425,7 @@ def _figure(evaluations: Sequence[Evaluation], goal: Goal) -> "list[Summary.Valu
     canvas = FigureCanvasAgg(figure)
     png = io.BytesIO()
     canvas.print_png(png)
-    return [_image("search/pareto_front", png.getvalue(), *canvas.get_width_height())]
+    return [_image(f"{_SEARCH}pareto_front", png.getvalue(), *canvas.get_width_height())]
 
 
 def _draw_pair(axes: Any, across: Objective, evaluations: Sequence[Evaluation], goal: Goal) -> None:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
-import cloudpickle
 import numpy as np
 import pytest
 import torch
+from ray import cloudpickle
 from torch import nn
 
 from raynas.architecture import Architecture, Option
@@ -105,6 +105,11 @@ class SpaceContract:
                 assert space.canonical(neighbour) == neighbour
                 assert len(_different(arch, neighbour)) == 1
 
+    def test_moves_ignore_the_order_of_decisions(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
+        """An architecture that was read from a file, its decisions in another order, moves alike."""
+        for first, second in pairwise(samples[:10]):
+            assert _moves(space, first, second) == _moves(space, _turned(first), _turned(second))
+
     def test_encoding_tells_architectures_apart(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
         """Each has shape (n_features,), values in [0, 1], and two are equal only for the same architecture."""
         encodings = {arch: space.encode(arch) for arch in samples}
@@ -197,6 +202,15 @@ def _sampled(space: SearchSpace, seed: int) -> list[Architecture]:
 def _different(first: Architecture, second: Architecture) -> list[str]:
     """The decisions active in both that do not hold the same option."""
     return [name for name in first.keys() & second.keys() if first[name] != second[name]]
+
+
+def _turned(arch: Architecture) -> Architecture:
+    return Architecture(dict(reversed(list(arch.items()))))
+
+
+def _moves(space: SearchSpace, first: Architecture, second: Architecture) -> list[Architecture]:
+    rng = np.random.default_rng(0)
+    return [space.mutate(first, rng), space.crossover(first, second, rng), *space.neighbours(first)]
 
 
 def _weights(space: SearchSpace, arch: Architecture, seed: int) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """The base of all trainables: settings that make a class for Tune, and the actor that Tune makes of it."""
 
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -53,28 +54,27 @@ class TrialSettings(ABC):
     @property
     def description(self) -> str:
         """These settings in one line, as far as scores depend on them: two searches may be one if these are equal."""
-        told = [f"{name}={value!r}" for name, value in self._told()]
-        return f"{type(self).__name__}({', '.join(told)})"
-
-    def _told(self) -> list[tuple[str, Any]]:
-        """The fields that differ from their defaults and say what is done, not where."""
-        return [
-            (field.name, _plain(getattr(self, field.name)))
+        told = [
+            f"{field.name}={_lasting_repr(getattr(self, field.name))}"
             for field in fields(self)
             if field.name not in _WHERE and getattr(self, field.name) != _default(field)
         ]
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 _WHERE = frozenset(("data_dir", "device", "gpus", "n_threads"))
+"""Settings that say where a trial runs, not what it does."""
 
 
 def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def _plain(value: Any) -> Any:
+def _lasting_repr(value: Any) -> str:
     """Without an address in memory, which differs from run to run."""
-    return f"{value.__module__}:{value.__qualname__}" if hasattr(value, "__qualname__") else value
+    if hasattr(value, "__qualname__"):
+        return repr(f"{value.__module__}:{value.__qualname__}")
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,7 @@ def check_network(space: SearchSpace, input_shape: Sequence[int], source: Source
         arch = space.sample(rng)
         try:
             shape = _output_shape(space, arch, input_shape)
-        except Exception as caught:
+        except (Exception, SystemExit) as caught:
             error = caught
             continue
         if source.n_classes is not None and shape != (2, source.n_classes):
@@ -87,5 +87,5 @@ def _output_shape(space: SearchSpace, arch: Architecture, input_shape: Sequence[
     with torch.random.fork_rng(devices=[]):
         try:
             return run("meta")
-        except Exception:  # code that reads numbers out of tensors runs on a real device only
+        except (Exception, SystemExit):  # code that reads numbers out of tensors runs on a real device only
             return run("cpu")

@@ -47,11 +47,15 @@ def reason_of(error: BaseException) -> str:
     """What went wrong in one line, and where in the code it did."""
     if isinstance(error, RaynasError):
         return one_line(error)
-    memory = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate" in str(error)
-    hint = "out of memory, a smaller batch_size or network may fit: " if memory else ""
+    hint = "out of memory, a smaller batch_size or network may fit: " if is_out_of_memory(error) else ""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{hint}{one_line(error)}{where}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory, of the CPU or the GPU."""
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate" in str(error)
 
 
 def forget_frames(error: BaseException | None) -> None:

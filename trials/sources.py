@@ -44,8 +44,8 @@ def read_torchvision(name: str, class_name: str, files: str, directory: Path) ->
         from torchvision import datasets
     except Exception as error:  # a torchvision that does not pair with torch raises RuntimeError
         raise DataError(
-            f"data {name!r} needs torchvision: install the one that pairs with your torch, e.g. "
-            f"pip install 'raynas[vision]' ({one_line(error)})"
+            f"data {name!r} needs torchvision: install the one that pairs with your torch, from where torch came "
+            f"({one_line(error)})"
         ) from None
     dataset = getattr(datasets, class_name)
     parts = {}
@@ -59,10 +59,9 @@ def _found_or_downloaded(dataset: Callable[..., Any], train: bool, name: str, fi
     place = f"put {files} into {directory}, or choose another folder with data_dir"
     try:
         return dataset(str(directory), train=train, download=False)
-    except RuntimeError:  # torchvision's word for "not there"
-        pass
     except Exception as error:
-        raise DataError(f"data {name!r} in {directory} is damaged ({one_line(error)}): {place}") from None
+        if "not found" not in str(error):  # torchvision's words for what a download will mend
+            raise DataError(f"data {name!r} in {directory} is damaged ({one_line(error)}): {place}") from None
     try:
         with _network_timeout(seconds=30):
             return dataset(str(directory), train=train, download=True)
@@ -105,10 +104,12 @@ def read_npz(path: Path) -> tuple[Arrays, int | None]:
 
 def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        # Opened here, because np.load leaves the file of a broken archive open.
+        with path.open("rb") as file:
+            held = np.load(file, allow_pickle=False)
+            if not isinstance(held, np.lib.npyio.NpzFile):
                 raise DataError(f"npz:{path} holds a single array; save several with numpy.savez(path, x_train=…, …)")
-            return {name: file[name] for name in file.files}
+            return {name: held[name] for name in held.files}
     except FileNotFoundError:
         raise DataError(f"npz:{path} does not exist") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, MemoryError) as error:

@@ -20,8 +20,8 @@ class Trainer:
     """A network under training.
 
     Epoch ``n`` seeds torch's global generator and its own from ``seed`` and ``n`` alone. So training that goes on from
-    ``state_dict`` gives the same weights, bit for bit, as training that was never interrupted (on the same kind of
-    device, with the same number of threads).
+    ``state_dict`` gives the same weights as training that was never interrupted: bit for bit on a CPU with the same
+    number of threads, and as far as its kernels are deterministic on a GPU.
 
     Args:
         model: the network, with fresh weights; gives logits of shape ``(batch, n_classes)``.

@@ -21,7 +21,7 @@ from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
 from raynas.objective import DIRECTIONS, one_line
 from raynas.space import SearchSpace
 from raynas.trials.checkpoint import Checkpoint
-from raynas.trials.scores import checked_scores, forget_frames, plain_scalar, reason_of
+from raynas.trials.scores import checked_scores, forget_frames, is_out_of_memory, plain_scalar, reason_of
 from raynas.trials.seeds import seed_of
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ class ArchitectureTrial(ABC):
         self._earlier_peak_mb = 0.0
         self._stage = ""
         self._done = False
-        self._own: frozenset[str] = frozenset()
-        self._own = frozenset(vars(self))
+        self._lasting: frozenset[str] | None = None
 
     # --- what a subclass gives ---------------------------------------------------------------------------------------
 
@@ -160,6 +159,8 @@ class ArchitectureTrial(ABC):
 
     def _start(self) -> None:
         self._stage = "building the network"
+        self.release()
+        self._lasting = frozenset(vars(self))
         self.epoch, self._scores = 0, {}
         torch.manual_seed(self._seed("weights"))
         self.start(self.arch, self.hyperparameters)
@@ -230,8 +231,10 @@ class ArchitectureTrial(ABC):
 
     def release(self) -> None:
         """Drop the network and all else that the trial has set."""
-        for name in vars(self).keys() - self._own:
-            delattr(self, name)
+        if self._lasting is not None:
+            for name in vars(self).keys() - self._lasting:
+                delattr(self, name)
+            self._lasting = None
 
     # --- failures ----------------------------------------------------------------------------------------------------
 
@@ -250,9 +253,10 @@ class ArchitectureTrial(ABC):
         logger.warning("%s failed: %s", self.arch.key if self.arch else "a trial", self.error)
         forget_frames(error)
         self.release()
-        gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        if is_out_of_memory(error):  # otherwise not: it takes a third of a second
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ def _macs_of(model: nn.Module, example: torch.Tensor, known: _Outcomes) -> int:
             f"{type(model).__name__} cannot run on the meta device, where tensors have no values, so its multiply-adds "
             f"cannot be counted: {error}"
         ) from error
-    return counter.macs
+    return int(counter.macs)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ def reset_peak_memory(device: str | torch.device = "cpu") -> None:
     process so far.
     """
     if torch.device(device).type == "cuda":
+        torch.cuda.init()  # there are no statistics before
         torch.cuda.reset_peak_memory_stats(device)
         return
     with contextlib.suppress(OSError):

@@ -275,14 +275,14 @@ def _implies(first: Needs, second: Needs) -> bool:
 
 
 def _shortened(needs: Needs, decisions: Mapping[str, Decision]) -> Needs:
-    """The conditions without what follows from the rest of it."""
+    """``needs`` without what leaves every option open or follows from the rest."""
+    needs = {parent: allowed for parent, allowed in needs.items() if len(allowed) < len(decisions[parent].options)}
 
     def follows(parent: str) -> bool:
         conditions = (decisions[other].active_if for other in needs if other != parent)
         return any(parent in c and set(c[parent]) <= set(needs[parent]) for c in conditions)
 
-    rest = {parent: allowed for parent, allowed in needs.items() if not follows(parent)}
-    return {p: allowed for p, allowed in rest.items() if len(allowed) < len(decisions[p].options)}
+    return {parent: allowed for parent, allowed in needs.items() if not follows(parent)}
 
 
 def _find_widths(model: nn.Module, space: SearchSpace) -> None:

@@ -12,6 +12,13 @@ from raynas.searcher import ArchitectureSearcher
 from raynas.space import SearchSpace
 
 
+MAX_REPEATS = 5
+"""How often in a row the other searcher may propose what it proposed before, until a random architecture breaks the row.
+
+A model that is sure of its optimum proposes it for ever, and each proposal of a Gaussian process takes longer.
+"""
+
+
 class AdaptedSearcher(ArchitectureSearcher):
     """Asks another Tune searcher for configs and tells it the scores, larger is better, soft constraints applied.
 
@@ -25,6 +32,8 @@ class AdaptedSearcher(ArchitectureSearcher):
         self._inner = self.make_inner(seed)
         self._asked: dict[Architecture, deque[str]] = defaultdict(deque)
         self._n_asked = 0
+        self._n_repeats = 0
+        self._seen: set[Architecture] = set()
 
     @abstractmethod
     def make_inner(self, seed: int) -> Searcher:
@@ -42,6 +51,13 @@ class AdaptedSearcher(ArchitectureSearcher):
         return domains if "arch" in domains else {"arch": domains}
 
     def propose(self) -> Architecture | None:
+        point = self._ask() if self._n_repeats < MAX_REPEATS else self.space.sample(self.rng)
+        self._n_repeats = self._n_repeats + 1 if point in self._seen else 0
+        if point is not None:
+            self._seen.add(point)
+        return point
+
+    def _ask(self) -> Architecture | None:
         trial = str(self._n_asked)
         config = self._inner.suggest(trial)
         if not isinstance(config, dict):

@@ -1,7 +1,8 @@
-"""Grid search: every architecture of the space, in order or shuffled."""
+"""Grid search: every architecture of the space, in order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from raynas.architecture import Architecture
@@ -37,9 +38,7 @@ class GridSearcher(ArchitectureSearcher):
 
     def propose(self) -> Architecture | None:
         if self._architectures is None:
-            self._architectures = self.space.enumerate()
-            for _ in range(self._n_proposed):
-                next(self._architectures)
+            self._architectures = islice(self.space.enumerate(), self._n_proposed, None)
         self._n_proposed += 1
         return next(self._architectures, None)
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.sample import Domain
 from ray.tune.utils import flatten_dict
 from ray.tune.utils.util import unflatten_dict
 
@@ -92,6 +94,8 @@ class OptunaSearcher(AdaptedSearcher):
     def _filled(self, point: Architecture) -> dict[str, Any]:
         """Optuna's parameters for a point; it wants the inactive decisions too, whose value does not matter."""
         config = self.space.to_config(point)
-        defaults = {f"arch/{d.name}": d.options[0] for d in self.space.decisions if d.options}
+        rng = np.random.default_rng(0)
+        defaults = {f"arch/{d.name}": d.sample(rng) for d in self.space.decisions}
         given = flatten_dict(config)
-        return {name: given.get(name, defaults.get(name)) for name in flatten_dict(self.inner_space)}
+        domains = {name: d for name, d in flatten_dict(self.inner_space).items() if isinstance(d, Domain)}
+        return {name: given.get(name, defaults.get(name)) for name in domains}

@@ -1,9 +1,9 @@
 import copy
 from collections.abc import Callable
 
-import cloudpickle
 import pytest
 import torch
+from ray import cloudpickle
 from torch import nn
 
 from raynas.errors import SpaceError
@@ -60,7 +60,7 @@ class TestChoice:
             Choice({"a": nn.Identity}, label=label)
 
     def test_refuses_a_factory_that_makes_no_module(self) -> None:
-        with pytest.raises(SpaceError, match="factory of 'a' must return an nn.Module, got int"):
+        with pytest.raises(SpaceError, match=r"factory of 'a' must return an nn\.Module, got int"):
             materialised(Choice({"a": lambda: 3}), "a")  # type: ignore[dict-item, return-value]
 
     def test_forward_says_how_to_build(self) -> None:
@@ -75,7 +75,7 @@ class TestChoice:
         assert [materialised(choice, "linear").in_features for choice in choices] == [1, 2, 4]
 
     def test_refuses_lambdas_of_a_loop_that_all_make_the_last(self) -> None:
-        with pytest.raises(SpaceError, match="'k1' and 'k3' of a Choice make the same module.*lambda k=k"):
+        with pytest.raises(SpaceError, match=r"'k1' and 'k3' of a Choice make the same module.*lambda k=k"):
             Choice({f"k{k}": lambda: nn.Conv2d(1, 1, k) for k in (1, 3)})  # noqa: B023
         choice = Choice({f"k{k}": lambda k=k: nn.Conv2d(1, 1, k) for k in (1, 3)})  # type: ignore[misc]
         assert materialised(choice, "k1").kernel_size == (1, 1)

@@ -1,0 +1,129 @@
+"""From an argument vector to flags in one spelling, with the names that were chosen from the tables.
+
+A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. A file is turned
+into the flags that it stands for, in front of those of the command line: there is one way in, flags win, and nothing is
+read and then ignored.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from raynas.errors import RaynasError, UnknownNameError
+from raynas.search_spaces import SEARCH_SPACES
+from raynas.strategies import EARLY_STOPPING, STRATEGIES
+from raynas.trials import TRIALS
+
+TABLES: Mapping[str, tuple[str, Mapping[str, type | None]]] = {
+    "space": ("search space", SEARCH_SPACES),
+    "strategy": ("strategy", STRATEGIES),
+    "early_stopping": ("early stopping", {**EARLY_STOPPING, "none": None}),
+    "trainable": ("trainable", TRIALS),
+}
+"""Options whose value is a name: what such a name is called, and the table it is looked up in."""
+
+DEMO: Mapping[str, str] = {"space": "cnn", "strategy": "evolution", "early_stopping": "asha", "trainable": "train"}
+"""What is chosen where nobody chooses."""
+
+DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "train": {"epochs": 9},  # the third rung of ASHA
+    "evolution": {"population_size": 10},
+}
+"""Fields of table entries whose default here is not that of the class: what suits a search of few trials."""
+
+SHORT: Mapping[str, str] = {
+    **{option: f"{option}.name" for option in TABLES},
+    "data": "trainable.data",
+    "epochs": "trainable.epochs",
+}
+"""Options that may be written shorter."""
+
+
+def expand(argv: Sequence[str]) -> list[str]:
+    """Flags in one spelling, those of ``--config FILE`` in front: ``--data=mnist`` becomes ``--trainable.data=mnist``.
+
+    Raises:
+        RaynasError: if the file cannot be read.
+    """
+    from_file: list[str] = []
+    rest: list[str] = []
+    tokens = iter(argv)
+    for token in tokens:
+        flag, equals, value = token.partition("=")
+        if flag == "--config":
+            from_file += config_flags(Path(value if equals else next(tokens, "")))
+        else:
+            rest.append(_canonical(token))
+    return [*from_file, *rest]
+
+
+def config_flags(path: Path) -> list[str]:
+    """The flags that a YAML file stands for.
+
+    Raises:
+        RaynasError: if it cannot be read, or is no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RaynasError(f"cannot read the options in {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RaynasError(f"{path} is not a YAML file: {error}") from None
+    if content is None:
+        return []
+    if not isinstance(content, dict):
+        raise RaynasError(f"{path} must hold options, one 'name: value' a line, got {type(content).__name__}")
+    return [_canonical(token) for token in _flags(content)]
+
+
+def _flags(content: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _flags(value, f"{key}.")
+        elif isinstance(value, list) and not prefix.startswith("hyperparameters"):
+            yield f"--{key}"
+            yield from map(_text, value)
+        else:
+            yield f"--{key}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, float) else json.dumps(value, default=str)
+
+
+def _canonical(token: str) -> str:
+    if not token.startswith("--"):
+        return token
+    flag, equals, value = token[2:].partition("=")
+    flag = flag.replace("-", "_")
+    return f"--{SHORT.get(flag, flag)}{equals}{value}"
+
+
+def given(tokens: Sequence[str]) -> frozenset[str]:
+    """The options, by path, that flags in canonical spelling set."""
+    return frozenset(token[2:].partition("=")[0] for token in tokens if token.startswith("--"))
+
+
+def chosen(tokens: Sequence[str], tables: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """The name chosen from each table, by option.
+
+    Raises:
+        UnknownNameError: if a table does not have it.
+    """
+    names = {option: DEMO[option] for option in tables}
+    for i, token in enumerate(tokens):
+        flag, equals, value = token.partition("=")
+        option = flag[2:].removesuffix(".name")
+        if option in names and flag.endswith(".name"):
+            names[option] = value if equals else "".join(tokens[i + 1 : i + 2])
+    for option, name in names.items():
+        kind, table = tables[option]
+        if name not in table:
+            raise UnknownNameError(kind, name, table)
+    return names

@@ -1,0 +1,80 @@
+"""Hyperparameters to search, written as text: ``loguniform(1e-4, 1e-1)``, ``choice(32, 64)``, or a constant."""
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ray import tune
+
+from raynas.errors import RaynasError, UnknownNameError
+from raynas.trials import Training, TrialSettings
+
+DOMAINS: Mapping[str, Callable[..., Any]] = {
+    "choice": lambda *options: tune.choice(list(options)),
+    "loguniform": lambda low, high: tune.loguniform(low, high),
+    "randint": lambda low, high: tune.randint(low, high),
+    "uniform": lambda low, high: tune.uniform(low, high),
+}
+"""What a hyperparameter can be drawn from, as in ``ray.tune``."""
+
+
+def parse_hyperparameters(texts: Mapping[str, Any], trainable: TrialSettings) -> dict[str, Any]:
+    """Tune domains and constants from texts such as ``loguniform(1e-4, 1e-1)``, tried out on the trainable's settings.
+
+    Raises:
+        RaynasError: if a text cannot be read.
+        ValueError: if the trainable has no such hyperparameter, or a value is out of its range.
+    """
+    domains = {name: parse_domain(name, text) for name, text in texts.items()}
+    if isinstance(trainable, Training):
+        for name, domain in domains.items():
+            for value in _extremes(domain):
+                trainable.with_hyperparameters({name: value})
+    return domains
+
+
+def _extremes(domain: Any) -> list[Any]:
+    if hasattr(domain, "categories"):
+        return list(domain.categories)
+    if hasattr(domain, "lower"):
+        return [domain.lower, domain.upper - (isinstance(domain.lower, int) and isinstance(domain.upper, int))]
+    return [domain]
+
+
+def parse_domain(name: str, text: Any) -> Any:
+    """A Tune domain or a constant from a text; it is taken apart, never evaluated.
+
+    Raises:
+        RaynasError: if it is neither a constant nor one of ``DOMAINS`` with constants.
+    """
+    if not isinstance(text, str):
+        return text
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            if node.func.id not in DOMAINS:
+                raise UnknownNameError(f"domain of hyperparameter {name!r}:", node.func.id, DOMAINS)
+            return DOMAINS[node.func.id](*_constants(node.args))
+        return tune.choice(_constants(node.elts)) if isinstance(node, ast.List) else _constant(node)
+    except UnknownNameError:
+        raise
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        raise RaynasError(
+            f"cannot read hyperparameter {name!r} from {text!r}: write choice(a, b), uniform(low, high), "
+            "loguniform(low, high), randint(low, high), or a constant"
+        ) from None
+
+
+def _constants(nodes: Sequence[ast.expr]) -> list[Any]:
+    if len(nodes) == 1 and isinstance(nodes[0], ast.List):
+        nodes = nodes[0].elts
+    return [_constant(node) for node in nodes]
+
+
+def _constant(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return node.id
+    value = ast.literal_eval(node)
+    if not isinstance(value, str | int | float | bool):
+        raise ValueError(value)
+    return value

@@ -1,0 +1,201 @@
+"""Open the TensorBoard page of a search in a real headless browser, and check that its scalars and HParams show.
+
+    python scripts/check_tensorboard.py LOGDIR [--screenshots FOLDER]
+
+It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), and speaks to the latter in the
+W3C WebDriver protocol, so no package besides raynas's own. It ends with status 0 if what TensorBoard has read from
+LOGDIR (scalar tags, hparam and metric columns, values) also stands on the page, and leaves a screenshot of each tab.
+"""
+
+import argparse
+import base64
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60.0
+"""Seconds until a server must answer and a page must show what it should."""
+
+# Text of the whole page: most of TensorBoard lives in shadow roots, which innerText does not enter.
+PAGE_TEXT = """
+const walk = node => node.nodeType === Node.TEXT_NODE ? node.textContent + "\\n"
+  : /^(SCRIPT|STYLE|TEMPLATE)$/.test(node.nodeName) ? ""
+  : [...(node.shadowRoot ? node.shadowRoot.childNodes : []), ...node.childNodes].map(walk).join("");
+return walk(document.body);
+"""
+
+
+def main() -> None:
+    """Read the arguments, check, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logdir", type=Path, help="what TensorBoard shows")
+    parser.add_argument("--screenshots", type=Path, default=Path(), metavar="FOLDER", help="where to (default: here)")
+    args = parser.parse_args()
+    args.screenshots.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing:
+        sys.exit(f"{' and '.join(missing)} missing: on Debian, apt-get install chromium chromium-driver")
+    with ExitStack() as stack:
+        page = stack.enter_context(tensorboard(args.logdir))
+        browser = stack.enter_context(open_browser())
+        for tab, expected in (("timeseries", scalar_tags), ("scalars", scalar_tags), ("hparams", hparams_table)):
+            check_tab(browser, f"{page}/#{tab}", partial(expected, page), args.screenshots / f"{tab}.png")
+
+
+def check_tab(browser: str, url: str, expected: Callable[[], list[str]], screenshot: Path) -> None:
+    """Wait until all that is expected stands on the page; exit with what is not there otherwise."""
+    resize(browser, 5000)  # charts out of sight are not filled in
+    request(f"{browser}/url", {"url": url})
+    missing: list[str] = []
+
+    def complete() -> bool:
+        words = [word for word in map(str.strip, script(browser, PAGE_TEXT).splitlines()) if word]
+        shown = {*words, *map("".join, pairwise(words))}  # titles may come in two parts
+        missing[:] = [text for text in expected() if text not in shown]
+        return not missing and bool(expected())
+
+    found = wait_for(complete)
+    resize(browser, 1200)
+    time.sleep(2)  # charts are drawn after their titles
+    screenshot.write_bytes(base64.b64decode(request(f"{browser}/screenshot")))
+    if not found:
+        sys.exit(f"{url} does not show {missing or 'anything'}; see {screenshot}")
+    print(f"{url.partition('#')[2]}: all of {', '.join(expected())} are there; see {screenshot}")
+
+
+def scalar_tags(page: str) -> list[str]:
+    """The name of each chart."""
+    runs = request(f"{page}/data/plugin/scalars/tags")
+    return sorted({tag for tags in runs.values() for tag in tags})
+
+
+def hparams_table(page: str) -> list[str]:
+    """The columns of the HParams table, and the values of a decision's options in its first rows."""
+    experiment = request(f"{page}/data/plugin/hparams/experiment", {})
+    hparams = [info["name"] for info in experiment.get("hparamInfos", [])]
+    metrics = [info["displayName"] or info["name"]["tag"] for info in experiment.get("metricInfos", [])]
+    asked = {"startIndex": 0, "sliceSize": 5, "allowedStatuses": ["STATUS_SUCCESS"], "colParams": []}
+    groups = request(f"{page}/data/plugin/hparams/session_groups", asked).get("sessionGroups", [])
+    values = {value for group in groups for value in group["hparams"].values() if isinstance(value, str)}
+    return [*hparams, *metrics, *sorted(values)] if hparams and metrics and groups else []
+
+
+# --- the two servers -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def tensorboard(logdir: Path) -> Iterator[str]:
+    """TensorBoard on a free loopback port, reading ``logdir``; gives its address."""
+    if not logdir.is_dir():
+        sys.exit(f"{logdir} is no folder")
+    port = free_port()
+    options = ["--logdir", str(logdir), "--host", "127.0.0.1", "--port", str(port), "--reload_interval", "2"]
+    with running([sys.executable, "-m", "tensorboard.main", *options]) as log:
+        page = f"http://127.0.0.1:{port}"
+        if not wait_for(lambda: answers(f"{page}/data/environment")):
+            sys.exit(f"TensorBoard did not start:\n{log.read_text()}")
+        yield page
+
+
+@contextmanager
+def open_browser() -> Iterator[str]:
+    """A session of headless chromium; gives its address."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as profile, running(["chromedriver", f"--port={port}"]) as log:
+        driver = f"http://127.0.0.1:{port}"
+        if not wait_for(lambda: answers(f"{driver}/status")):
+            sys.exit(f"chromedriver did not start:\n{log.read_text()}")
+        # No sandbox: it needs rights that containers and root do not have, and the page is our own.
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+        ]
+        options = {"args": [*flags, f"--user-data-dir={profile}"]}
+        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
+        session = f"{driver}/session/{request(f'{driver}/session', wanted)['sessionId']}"
+        try:
+            yield session
+        finally:
+            request(session, method="DELETE")
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[Path]:
+    """A process that ends with the block; gives the file its output goes to."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield log
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there."""
+    try:
+        request(url)
+    except OSError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """Whether the condition holds within ``PATIENCE``."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def resize(browser: str, height: int) -> None:
+    """Make the browser's window as high as that."""
+    request(f"{browser}/window/rect", {"width": 1600, "height": height})
+
+
+def script(browser: str, code: str) -> str:
+    """The result of JavaScript on the page."""
+    return str(request(f"{browser}/execute/sync", {"script": code, "args": []}))
+
+
+def request(url: str, body: Any = None, method: str | None = None) -> Any:
+    """The JSON that a server answers: to POST if there is a body, otherwise to GET."""
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    # The environment may name a proxy, which does not know this machine's own ports.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(asked, timeout=PATIENCE) as answer:
+            content = json.load(answer)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{url}: {error.read().decode(errors='replace')[:500]}")
+    return content["value"] if isinstance(content, dict) and "value" in content else content
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""What tests share: one small Ray cluster for the few that need Ray."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Every process of a cluster reads these when it starts; Ray's token authentication is on by default.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster of 2 CPUs in this session's own folder."""
+    import ray
+
+    # Sockets lie in it, and their paths must not exceed 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="rn", dir="/tmp"))
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=150 * 2**20,
+        _temp_dir=str(folder),
+    )
+    yield
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)

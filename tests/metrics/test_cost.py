@@ -1,0 +1,172 @@
+import pickle
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from raynas.architecture import Architecture, Option
+from raynas.errors import RaynasError, UnknownNameError
+from raynas.metrics import UNTRAINED_METRICS, MetaModels, count_macs, count_params, untrained_metrics
+from raynas.space import Decision, Integer, SearchSpace
+
+
+class Widths(SearchSpace):
+    """One linear layer of a chosen width; counts its builds."""
+
+    input_shape = (10,)
+
+    def __init__(self) -> None:
+        self.built: list[str] = []
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return [Integer("width", 1, 100)]
+
+    def build(self, arch: Mapping[str, Option]) -> nn.Module:
+        self.built.append(torch.empty(0).device.type)
+        return nn.Linear(10, int(arch["width"]))
+
+
+def wide(width: int) -> Architecture:
+    return Architecture({"width": width})
+
+
+class Scaled(nn.Module):
+    """Uses an operation in place, a view, a constant made on the way and a tensor multiplied by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.linear(x.view(-1, 4)).relu_()
+        x += torch.arange(4)
+        return x.t() @ x
+
+
+class TestCountParams:
+    def test_counts_frozen_ones_and_shared_ones_once(self) -> None:
+        tied = nn.Linear(3, 3)
+        tied.weight.requires_grad_(False)
+        assert count_params(nn.Sequential(tied, nn.ReLU(), tied)) == 12
+
+    def test_leaves_buffers_out(self) -> None:
+        assert count_params(nn.BatchNorm2d(5)) == 10
+
+
+class TestCountMacs:
+    @pytest.mark.parametrize(
+        ("model", "shape", "expected"),
+        [
+            (nn.Linear(3, 5, bias=False), (3,), 15),
+            (nn.Linear(3, 5), (3,), 15 + 5),
+            (nn.Linear(3, 5), (7, 3), 7 * (15 + 5)),
+            (nn.Conv2d(4, 6, 3, bias=False), (4, 5, 5), 9 * 4 * 6 * 9),
+            (nn.Conv2d(4, 6, 3, padding=1, stride=2), (4, 5, 5), 9 * (9 * 4 * 6 + 6)),
+            (nn.Conv2d(4, 8, 3, groups=4, bias=False), (4, 5, 5), 9 * 9 * 8),
+            (nn.Conv1d(4, 6, 3, bias=False), (4, 5), 3 * 3 * 4 * 6),
+            (nn.ConvTranspose2d(4, 6, 2, stride=2, bias=False), (4, 3, 3), 9 * 4 * 4 * 6),
+            (nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.MaxPool2d(2)), (4, 8, 8), 0),
+            (Scaled(), (2, 4), 2 * 16 + 4 * 2 * 4),
+            (nn.LSTM(4, 5), (7, 4), 7 * 4 * 5 * (4 + 5 + 2)),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+    )
+    def test_by_hand(self, model: nn.Module, shape: tuple[int, ...], expected: int) -> None:
+        if isinstance(model, nn.LSTM):
+            model.batch_first = True
+        assert count_macs(model, shape) == expected
+
+    def test_agrees_with_torch_where_nothing_has_a_bias(self) -> None:
+        layers = [
+            m for i in range(4) for m in (nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3), nn.GELU())
+        ]
+        attention = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, bias=False)
+        model = nn.Sequential(*layers, nn.Flatten(2), attention, nn.AdaptiveAvgPool1d(5)).eval().to("meta")
+        with FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, 3, 4, 4, device="meta"))
+        assert count_macs(model, (3, 4, 4)) == counter.get_total_flops() / 2
+
+    def test_is_for_one_example_of_eval_mode(self) -> None:
+        class Auxiliary(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.main, self.extra = nn.Linear(3, 2, bias=False), nn.Linear(3, 9)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                out: torch.Tensor = self.main(x) + (self.extra(x).sum() if self.training else 0)
+                return out
+
+        assert count_macs(Auxiliary(), (3,)) == 6
+
+    def test_leaves_the_model_as_it_was(self) -> None:
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5))
+        model[1].eval()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        count_macs(model, (1, 4, 4))
+        assert [module.training for module in model] == [True, False, True]
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+    def test_restores_training_mode_when_the_model_fails(self) -> None:
+        model = nn.Linear(3, 2)
+        with pytest.raises(RaynasError, match="Linear cannot run on the meta device"):
+            count_macs(model, (4,))
+        assert model.training
+
+    def test_computes_nothing(self) -> None:
+        huge = nn.Linear(10**6, 10**6, device="meta")
+        assert count_macs(huge, (10**6,)) == 10**12 + 10**6
+
+    def test_says_what_cannot_run_without_values(self) -> None:
+        class Reading(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x if x.sum().item() > 0 else -x
+
+        with pytest.raises(RaynasError, match="Reading cannot run on the meta device, where tensors have no values"):
+            count_macs(Reading(), (3,))
+
+    def test_of_mobilenet_is_the_published_one(self) -> None:
+        try:
+            from torchvision.models import mobilenet_v3_large
+        except (ImportError, RuntimeError) as error:
+            pytest.skip(f"torchvision cannot be imported: {error}")
+        with torch.device("meta"):
+            model = mobilenet_v3_large()
+        assert count_params(model) == 5_483_032
+        assert count_macs(model, (3, 224, 224)) / 1e6 == pytest.approx(216.6, abs=0.05)
+
+
+class TestUntrainedMetrics:
+    def test_names_params_and_macs(self) -> None:
+        metrics = untrained_metrics(Widths())
+        assert set(metrics) == set(UNTRAINED_METRICS) >= {"params", "macs"}
+        assert metrics["params"](wide(3)) == 33 and metrics["macs"](wide(3)) == 33
+        assert metrics["params"](wide(4)) == 44 and metrics["macs"](wide(5)) == 55
+
+    def test_share_one_build_on_meta(self) -> None:
+        space = Widths()
+        metrics = untrained_metrics(space, ["macs", "params"])
+        for width in (3, 4):
+            for metric in metrics.values():
+                metric(wide(width))
+        assert space.built == ["meta", "meta"]
+
+    def test_two_spaces_do_not_mix(self) -> None:
+        first, second = untrained_metrics(Widths()), untrained_metrics(Widths())
+        assert (first["params"](wide(1)), second["params"](wide(2)), first["params"](wide(1))) == (11, 22, 11)
+
+    def test_gives_those_asked_for(self) -> None:
+        assert list(untrained_metrics(Widths(), ["macs"])) == ["macs"]
+
+    def test_an_unknown_name_lists_the_known(self) -> None:
+        with pytest.raises(UnknownNameError, match="unknown untrained metric 'mac'; did you mean 'macs'"):
+            untrained_metrics(Widths(), ["mac"])
+
+    def test_pickle_without_the_network(self) -> None:
+        models = MetaModels(Widths())
+        models(wide(100))
+        copy = pickle.loads(pickle.dumps(models))
+        assert copy.macs(wide(3)) == 33
+        assert len(copy.space.built) == 2  # The copied space had one build; the copy had to make its own.

@@ -1,0 +1,67 @@
+"""Small spaces for the tests of trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raynas.architecture import Architecture
+from raynas.space import Categorical, Decision, Integer, SearchSpace
+
+
+@dataclass(frozen=True)
+class TinyCnn(SearchSpace):
+    """Networks that use all that resuming has to get right: batch norm, dropout, convolutions."""
+
+    input_shape: tuple[int, ...] = (1, 8, 8)
+    n_classes: int = 10
+    channels: int = 8
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return (Integer("depth", low=1, high=2), Categorical("kernel", choices=(3, 5)))
+
+    def build(self, arch: Architecture) -> nn.Module:
+        layers: list[nn.Module] = []
+        width = self.input_shape[0]
+        for i in range(int(arch["depth"])):
+            out = self.channels * 2**i
+            conv = nn.Conv2d(width, out, int(arch["kernel"]), padding="same", bias=False)
+            layers += [conv, nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2)]
+            width = out
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(width, self.n_classes)]
+        return nn.Sequential(*layers, *head)
+
+
+class Troubled(SearchSpace):
+    """Its option "trouble" says what goes wrong, and when."""
+
+    input_shape = (1, 8, 8)
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return (Categorical("trouble", choices=("none", "build", "forward", "memory", "shape", "exit")),)
+
+    def build(self, arch: Architecture) -> nn.Module:
+        trouble = str(arch["trouble"])
+        if trouble == "build":
+            raise KeyError("no such layer")
+        if trouble == "exit":
+            raise SystemExit(3)
+        return TroubledNetwork(trouble)
+
+
+class TroubledNetwork(nn.Module):
+    def __init__(self, trouble: str) -> None:
+        super().__init__()
+        self.trouble = trouble
+        self.linear = nn.Linear(64, 7 if trouble == "shape" else 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.trouble == "forward":
+            raise RuntimeError("boom\nin two lines")
+        if self.training and self.trouble == "memory":
+            torch.empty(10**15)  # a petabyte or four
+        logits: Tensor = self.linear(x.flatten(1))
+        return logits

@@ -1,0 +1,110 @@
+"""Retraining to the end: resumable, exact, tested once, and written for others to read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from raynas.architecture import Architecture
+from raynas.errors import RaynasError, UnknownNameError
+from raynas.trials import Training, retrain
+from tests.trials.spaces import TinyCnn, Troubled
+
+ARCH = {"depth": 2, "kernel": 3}
+SETTINGS = Training(epochs=4)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+def retrain_until(directory: Path, epoch: int) -> None:
+    def kill(result: dict[str, Any]) -> None:
+        if result["training_iteration"] == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        retrain(TinyCnn(), ARCH, SETTINGS, directory, on_epoch=kill)
+
+
+def test_it_trains_to_the_end_and_tests(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    metrics = retrain(TinyCnn(channels=16), ARCH, SETTINGS, tmp_path / "new" / "folder", on_epoch=seen.append)
+    assert metrics["test_accuracy"] > 0.9 and metrics["epochs"] == 4
+    assert [r["training_iteration"] for r in seen] == [1, 2, 3, 4]
+    assert seen[-1]["train_loss"] < seen[0]["train_loss"] and seen[-1]["train_loss"] == metrics["train_loss"]
+    assert json.loads((tmp_path / "new" / "folder" / "metrics.json").read_text()) == metrics
+
+
+def test_what_it_writes_can_be_read_without_raynas(tmp_path: Path) -> None:
+    retrain(TinyCnn(), ARCH, SETTINGS, tmp_path)
+    arch = Architecture.from_json((tmp_path / "architecture.json").read_text())
+    model = TinyCnn().build(arch)
+    model.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert arch == Architecture(ARCH)
+
+
+def test_it_goes_on_exactly_after_a_kill(tmp_path: Path) -> None:
+    whole = retrain(TinyCnn(), ARCH, SETTINGS, tmp_path / "whole")
+    for epoch in (1, 3):
+        retrain_until(tmp_path / "killed", epoch)
+    seen: list[int] = []
+    resumed = retrain(
+        TinyCnn(), ARCH, SETTINGS, tmp_path / "killed", on_epoch=lambda r: seen.append(r["training_iteration"])
+    )
+    assert seen == [4]
+    assert (resumed["test_accuracy"], resumed["test_loss"]) == (whole["test_accuracy"], whole["test_loss"])
+    first, second = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    again = retrain(TinyCnn(), ARCH, SETTINGS, tmp_path / "killed")
+    assert again["test_accuracy"] == whole["test_accuracy"]
+    assert len(list((tmp_path / "killed").glob("checkpoint_*"))) == 2
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    whole = retrain(TinyCnn(), ARCH, SETTINGS, tmp_path / "whole")
+    retrain_until(tmp_path / "killed", 3)
+    (tmp_path / "killed" / "checkpoint_000003" / "state.pt").write_bytes(b"")
+    assert retrain(TinyCnn(), ARCH, SETTINGS, tmp_path / "killed")["test_loss"] == whole["test_loss"]
+
+
+def test_it_trains_at_full_fidelity_on_all_but_the_test_split(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from raynas.trials import batches
+
+    sizes: list[int] = []
+    original = batches.ArrayBatches.train
+
+    def train(self: batches.ArrayBatches, seed: int) -> Any:
+        sizes.append(len(self.data.train))
+        return original(self, seed)
+
+    monkeypatch.setattr(batches.ArrayBatches, "train", train)
+    low = Training(epochs=1, data_fraction=0.1, resolution=4, scale={"channels": 1})
+    metrics = retrain(TinyCnn(channels=4), ARCH, low, tmp_path, hyperparameters={"batch_size": 128})
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert sizes == [1151 + 287] and weights["0.weight"].shape == (4, 1, 3, 3) and metrics["epochs"] == 1
+
+
+def test_a_folder_holds_one_training(tmp_path: Path) -> None:
+    retrain_until(tmp_path, 1)
+    with pytest.raises(RaynasError, match="holds the training of another arch; choose another folder"):
+        retrain(TinyCnn(), {"depth": 1, "kernel": 3}, SETTINGS, tmp_path)
+    with pytest.raises(RaynasError, match="holds the training of another training"):
+        retrain(TinyCnn(), ARCH, Training(epochs=9), tmp_path)
+    (tmp_path / "training.json").write_text("{")
+    with pytest.raises(RaynasError, match=r"training\.json is damaged"):
+        retrain(TinyCnn(), ARCH, SETTINGS, tmp_path)
+
+
+def test_failures_get_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(RaynasError, match=r"failed in epoch 1: RuntimeError: boom in two lines.*error\.txt"):
+        retrain(Troubled(), {"trouble": "forward"}, SETTINGS, tmp_path / "a")
+    assert "Traceback" in (tmp_path / "a" / "error.txt").read_text()
+    with pytest.raises(UnknownNameError, match="unknown hyperparameter 'x'"):
+        retrain(TinyCnn(), ARCH, SETTINGS, tmp_path / "b", hyperparameters={"x": 1})
+    (tmp_path / "file").touch()
+    with pytest.raises(RaynasError, match=r"cannot write to .*file"):
+        retrain(TinyCnn(), ARCH, SETTINGS, tmp_path / "file")

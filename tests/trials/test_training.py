@@ -1,0 +1,293 @@
+"""Training: settings, schedule, fidelity, and the same outcome wherever and however often it is interrupted."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ray import tune
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from raynas.architecture import Architecture
+from raynas.errors import SpaceError, UnknownNameError
+from raynas.joint_space import JointSpace
+from raynas.space import Categorical, Decision, SearchSpace
+from raynas.trials import Training
+from raynas.trials.batches import ArrayBatches
+from raynas.trials.data import load_data
+from raynas.trials.trainer import Trainer
+from tests.trials.spaces import TinyCnn
+
+ARCH = {"depth": 2, "kernel": 3}
+FAST = Training(epochs=2, data_fraction=0.3)
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+    ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+    ({"lr": 0.0}, "lr must be a number above 0"),
+    ({"lr": "0.1"}, "lr must be a number above 0 and at most inf, got '0.1'"),
+    ({"lr": float("nan")}, "lr must be a number above 0"),
+    ({"momentum": 1.0}, r"momentum must be a number in \[0, 1\), got 1.0"),
+    ({"weight_decay": -1}, "weight_decay must be a number in"),
+    ({"label_smoothing": True}, "label_smoothing must be a number in"),
+    ({"data_fraction": 0}, "data_fraction must be a number above 0 and at most 1, got 0"),
+    ({"data_fraction": 1.5}, "data_fraction must be a number above 0 and at most 1, got 1.5"),
+    ({"valid_share": 0}, "valid_share must be a number above 0"),
+    ({"warmup_epochs": 5}, r"warmup_epochs must be below epochs \(5\), got 5"),
+    ({"resolution": 0}, "resolution must be a whole number of at least 1"),
+    ({"dtype": "float16"}, "dtype must be 'float32' or 'bfloat16', got 'float16'"),
+    ({"device": "gpu"}, "device must be one of auto, cpu, cuda, got 'gpu'"),
+    ({"n_threads": 0}, "n_threads must be a whole number of at least 1"),
+    ({"gpus": 0}, "gpus must be greater than 0"),
+    ({"seed": -1}, "seed must be a whole number of at least 0"),
+    ({"optimizer": "sdg"}, "unknown optimizer 'sdg'; did you mean 'sgd'.*adam"),
+    ({"schedule": "step"}, "unknown schedule 'step'.*constant, cosine"),
+    ({"augment": "flip"}, "unknown augmentation 'flip'.*auto, crop_flip"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "expected"), BAD)
+def test_settings_are_checked(wrong: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Training(**wrong)
+
+
+def test_the_usual_learning_rate_depends_on_the_optimizer() -> None:
+    assert Training().learning_rate == 0.1
+    assert Training(optimizer="adamw").learning_rate == 0.001
+    assert Training(optimizer="adamw", lr=0.02).learning_rate == 0.02
+
+
+def test_the_description_holds_what_scores_depend_on() -> None:
+    assert Training(n_threads=2, device="cpu").description == "Training()"
+    assert Training(lr=0.2, scale={"channels": 4}).description == "Training(lr=0.2, scale={'channels': 4})"
+
+
+def test_the_config_of_a_trial_wins() -> None:
+    changed = Training(lr=0.1).with_hyperparameters({"lr": 0.2, "batch_size": 32.0, "optimizer": "adam"})
+    assert (changed.lr, changed.batch_size, changed.optimizer) == (0.2, 32, "adam")
+    with pytest.raises(UnknownNameError, match=r"unknown hyperparameter 'learning_rate'.*batch_size.*weight_decay"):
+        Training().with_hyperparameters({"learning_rate": 0.2})
+    with pytest.raises(ValueError, match="lr must be a number"):
+        Training().with_hyperparameters({"lr": -1})
+
+
+def test_resources_follow_from_threads_and_device() -> None:
+    assert Training(device="cpu", n_threads=3).resources == {"cpu": 3}
+    assert Training(device="cuda", gpus=0.5).resources == {"cpu": 1, "gpu": 0.5}
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    settings = Training(epochs=4, warmup_epochs=1)
+    steps = [settings.lr_factor(i / 10, (i + 1) / 10) for i in range(40)]
+    assert steps[0] == pytest.approx(0.1) and steps[9] == steps[10] == pytest.approx(1)
+    assert all(a > b for a, b in pairwise(steps[10:])) and steps[-1] < 0.01
+    constant = Training(epochs=4, warmup_epochs=0, schedule="constant")
+    assert {constant.lr_factor(i, i + 1) for i in range(4)} == {1.0}
+
+
+# --- the trainer -----------------------------------------------------------------------------------------------------
+
+
+def trainer(settings: Training, seed: int = 0) -> Trainer:
+    device = torch.device("cpu")
+    data = load_data("digits").reduced(settings.data_fraction)
+    batches = ArrayBatches(data=data, batch_size=settings.batch_size, augment="shift", device=device)
+    torch.manual_seed(seed)
+    model = TinyCnn().build(Architecture(ARCH))
+    return Trainer(model, batches, settings, seed=seed, device=device, n_classes=10)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_going_on_from_a_checkpoint_is_exact(optimizer: str, tmp_path: Path) -> None:
+    settings = Training(epochs=4, data_fraction=0.3, optimizer=optimizer)
+    whole, first = trainer(settings), trainer(settings)
+    for _ in range(4):
+        whole.train_epoch()
+    for _ in range(2):
+        first.train_epoch()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second = trainer(settings, seed=0)
+    torch.rand(7)  # what the process did in between must not matter
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for _ in range(2):
+        second.train_epoch()
+    assert second.finished and whole.finished
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+    assert whole.examine() == second.examine()
+
+
+def test_hyperparameters_of_the_new_trainer_win_over_the_checkpoint() -> None:
+    first = trainer(dataclasses.replace(FAST, weight_decay=0.01))
+    first.train_epoch()
+    second = trainer(dataclasses.replace(FAST, weight_decay=0.02, momentum=0.5))
+    second.load_state_dict(first.state_dict())
+    assert second._optimizer.param_groups[0]["weight_decay"] == 0.02
+    assert second._optimizer.param_groups[0]["momentum"] == 0.5
+
+
+def test_a_state_of_another_network_is_refused() -> None:
+    other = trainer(FAST)
+    other.model = nn.Linear(3, 4)
+    with pytest.raises(RuntimeError):
+        trainer(FAST).load_state_dict(other.state_dict())
+
+
+def test_mixed_precision_trains() -> None:
+    run = trainer(dataclasses.replace(FAST, dtype="bfloat16"))
+    assert 0 < run.train_epoch() < 5
+    assert all(p.dtype == torch.float32 for p in run.model.parameters())
+    assert set(run.examine()) == {"accuracy", "loss"}
+
+
+# --- a trial without Ray ---------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_learn_digits() -> None:
+    results: list[dict[str, Any]] = []
+    last = Training().evaluate(TinyCnn(channels=16), ARCH, on_result=results.append)
+    assert last["accuracy"] > 0.95 and last == results[-1]
+    assert [r["training_iteration"] for r in results] == [1, 2, 3, 4, 5]
+    assert [r["done"] for r in results] == [False] * 4 + [True] and last["complete"] == 1
+    assert last["params"] == 16 * 9 + 32 * 16 * 9 + 2 * 16 + 2 * 32 + 33 * 10
+    assert last["macs"] > 0 and last["latency_ms"] > 0 and last["peak_memory_mb"] > 50
+    assert results[0]["train_seconds"] < last["train_seconds"] < 30
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in result.items() if k not in ("latency_ms", "train_seconds", "peak_memory_mb")}
+
+
+def test_the_outcome_depends_on_seed_and_architecture_alone() -> None:
+    trial, other = FAST.trial(TinyCnn()), FAST.trial(TinyCnn())
+    config = {"arch": ARCH}
+    first = trial.run(config)
+    other.run({"arch": {"depth": 1, "kernel": 5}, "lr": 0.01})
+    torch.manual_seed(99)
+    assert without_times(other.run(config)) == without_times(first)
+    another_seed = dataclasses.replace(FAST, seed=1).trial(TinyCnn()).run(config)
+    assert without_times(another_seed) != without_times(first)
+
+
+def test_only_torchs_generator_is_changed() -> None:
+    import random
+
+    numpy_state, state = np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index]
+    threads = torch.get_num_threads()
+    dataclasses.replace(FAST, n_threads=threads + 1).evaluate(TinyCnn(), ARCH)
+    assert torch.get_num_threads() == threads and random.getstate() == state
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # type: ignore[index]
+
+
+def test_lower_fidelity_changes_the_training_and_not_the_costs() -> None:
+    space = TinyCnn(channels=16)
+    trial = Training(epochs=1, data_fraction=0.2, resolution=4, scale={"channels": 4}).trial(space)
+    result = trial.run({"arch": ARCH})
+    full = Training(epochs=1).evaluate(space, ARCH)
+    assert not result["failed"] and (result["params"], result["macs"]) == (full["params"], full["macs"])
+    trial.begin({"arch": ARCH})
+    assert next(trial.trainer.model.parameters()).shape[0] == 4
+    assert next(iter(trial.trainer.batches.examine("valid")))[0].shape[1:] == (1, 4, 4)
+
+
+def test_hyperparameters_are_searched_jointly() -> None:
+    space = JointSpace(TinyCnn(), {"lr": tune.loguniform(1e-3, 1e-1), "batch_size": tune.choice([16, 32])})
+    trial = FAST.trial(space)
+    trial.begin({"arch": ARCH, "lr": np.float64(0.01), "batch_size": 16})
+    assert not trial.error and trial.trainer.settings.lr == 0.01 and trial.trainer.settings.batch_size == 16
+
+
+# --- spaces and data -------------------------------------------------------------------------------------------------
+
+
+class Fixed(SearchSpace):
+    """A space that cannot be made for other data."""
+
+    def __init__(self, n_classes: int = 10, size: int = 8) -> None:
+        self.input_shape = (1, size, size)
+        self.n_classes = n_classes
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return (Categorical("bias", choices=(True, False)),)
+
+    def build(self, arch: Architecture) -> nn.Module:
+        n_inputs = self.input_shape[1] * self.input_shape[2]
+        return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, self.n_classes, bias=bool(arch["bias"])))
+
+
+def test_a_space_is_fitted_to_the_data() -> None:
+    trial = FAST.trial(TinyCnn(input_shape=(3, 32, 32), n_classes=2))
+    assert trial.space == TinyCnn(input_shape=(1, 8, 8), n_classes=10)
+
+
+def test_a_space_that_fits_already_is_taken_as_it_is() -> None:
+    assert FAST.evaluate(Fixed(), {"bias": True})["failed"] == 0
+
+
+def test_what_cannot_be_fitted_is_refused_before_any_trial() -> None:
+    with pytest.raises(SpaceError, match=r"Fixed takes images of shape \(1, 9, 9\), but digits has \(1, 8, 8\)"):
+        FAST.trial(Fixed(size=9))
+    with pytest.raises(SpaceError, match=r"outputs of shape \(2, 7\) for 2 images, but digits has 10 classes"):
+        FAST.trial(Fixed(n_classes=7))
+    with pytest.raises(SpaceError, match=r"no network of Fixed that was tried runs on images of shape \(1, 4, 4\)"):
+        dataclasses.replace(FAST, resolution=4).trial(Fixed())
+
+
+def test_a_size_that_the_space_does_not_have() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown size of TinyCnn 'chanels'; did you mean 'channels'"):
+        Training(scale={"chanels": 4}).trial(TinyCnn())
+    with pytest.raises(UnknownNameError, match=r"unknown size of Fixed 'channels'.*none"):
+        Training(scale={"channels": 4}).trial(Fixed())
+
+
+def test_loaders_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raynas.trials import loaders
+
+    def make() -> tuple[TensorDataset, TensorDataset]:
+        images = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        labels = (images.mean(dim=(1, 2, 3)) > 0).long()
+        return TensorDataset(images[:40], labels[:40]), TensorDataset(images[40:], labels[40:])
+
+    loaders._parts.cache_clear()
+    module = ModuleType("my_data")
+    module.make = make  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_data", module)
+    settings = Training(data="my_data:make", epochs=2, batch_size=8)
+    first, again = (settings.evaluate(TinyCnn(n_classes=2), ARCH) for _ in range(2))
+    assert first["complete"] == 1 and without_times(first) == without_times(again)
+    wrong = dataclasses.replace(settings, epochs=1).evaluate(TinyCnn(n_classes=1), ARCH)
+    assert wrong["failed"] == 1 and "out of bounds" in wrong["error"]
+
+
+class NeedsValues(Fixed):
+    """Reads a number out of a tensor, which the meta device does not have."""
+
+    def build(self, arch: Architecture) -> nn.Module:
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear = nn.Linear(64, 10)
+
+            def forward(self, x: Tensor) -> Tensor:
+                scale = float(x.abs().max()) + 1
+                logits: Tensor = self.linear(x.flatten(1) / scale)
+                return logits
+
+        return Net()
+
+
+def test_a_network_whose_macs_cannot_be_counted_is_trained_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    result = FAST.evaluate(NeedsValues(), {"bias": True})
+    assert result["complete"] == 1 and np.isnan(result["macs"]) and result["params"] == 650
+    assert "macs of" in caplog.text

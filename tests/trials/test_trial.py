@@ -1,0 +1,336 @@
+"""What all trials share: every failure is a result, nothing outlives a trial, and checkpoints go on exactly."""
+
+import json
+import math
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from raynas.architecture import Architecture
+from raynas.errors import RaynasError
+from raynas.objective import DIRECTIONS
+from raynas.trials import ArchitectureTrial, Function, Training
+from raynas.trials.checkpoint import Checkpoint, Replacing
+from raynas.trials.training import TrainingTrial
+from raynas.trials.trial import CHECKPOINT_KEY, Result
+from tests.trials.spaces import TinyCnn, Troubled
+
+ARCH = {"depth": 2, "kernel": 3}
+CONFIG = {"arch": ARCH}
+SETTINGS = Training(epochs=4, data_fraction=0.3)
+
+
+@pytest.fixture(scope="module")
+def trial() -> TrainingTrial:
+    return SETTINGS.trial(TinyCnn())
+
+
+@pytest.fixture(scope="module")
+def troubled() -> TrainingTrial:
+    return Training(epochs=1, data_fraction=0.1).trial(Troubled())
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+FAILURES = {
+    "build": "measuring the network: KeyError: 'no such layer' (spaces.py, line ",
+    "exit": "measuring the network: SystemExit: 3 (spaces.py, line ",
+    "forward": "epoch 1: RuntimeError: boom in two lines (spaces.py, line ",
+    "memory": "epoch 1: out of memory, a smaller batch_size or network may fit: RuntimeError: ",
+    "shape": "epoch 1: the network must give logits of shape (64, 10), got (64, 7)",
+}
+
+
+@pytest.mark.parametrize("trouble", FAILURES)
+def test_every_failure_is_a_result_of_one_line(trouble: str, troubled: TrainingTrial) -> None:
+    result = troubled.run({"arch": {"trouble": trouble}})
+    assert result["error"].startswith(FAILURES[trouble]) and "\n" not in result["error"]
+    assert (result["failed"], result["complete"], result["done"], result["training_iteration"]) == (1, 0, True, 0)
+    assert math.isnan(result["accuracy"]) and math.isnan(result["loss"])
+    assert result.keys() >= DIRECTIONS.keys()
+    assert "Traceback" in troubled.traceback
+    after = troubled.run({"arch": {"trouble": "none"}})
+    assert after["failed"] == 0 and after["error"] == "" and after["accuracy"] > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, "config: the config has no architecture under 'arch'"),
+        ({"arch": {"depth": 9, "kernel": 3}}, "config: TinyCnn: 'depth' cannot be 9"),
+        ({"arch": ARCH, "learning_rate": 1}, "building the network: unknown hyperparameter 'learning_rate'"),
+        ({"arch": ARCH, "batch_size": 0}, "building the network: ValueError: batch_size must be"),
+        ({"arch": ARCH, "lr": 1e12}, "epoch 1: loss is nan: the training diverged; a lower learning rate may help"),
+    ],
+)
+def test_a_bad_config_is_a_result(config: dict[str, Any], expected: str, trial: TrainingTrial) -> None:
+    result = trial.run(config)
+    assert result["failed"] == 1 and result["error"].startswith(expected)
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = Training(device="cuda", epochs=1).evaluate(TinyCnn(), ARCH)
+    assert result["error"].startswith("config: device 'cuda' is asked for, but this process sees no GPU")
+
+
+def test_a_failed_trial_frees_its_memory() -> None:
+    models: list[weakref.ref[nn.Module]] = []
+
+    def fail(model: nn.Module, config: Mapping[str, Any]) -> None:
+        models.append(weakref.ref(model))
+        holder = [model, torch.zeros(1000)]
+        try:
+            raise KeyError("first")
+        except KeyError:
+            raise RuntimeError(f"{len(holder)} things are held by this frame") from None
+
+    trial = Function(fn=fail).trial(TinyCnn())
+    trial.begin(CONFIG)
+    assert trial.step()["failed"] == 1
+    assert models[0]() is None
+
+
+def test_the_costs_that_were_measured_stay_when_the_training_fails(trial: TrainingTrial) -> None:
+    result = trial.run({"arch": ARCH, "lr": 1e12})
+    assert result["params"] > 0 and result["macs"] > 0 and result["latency_ms"] > 0
+
+
+def test_a_failed_trial_keeps_saying_so(troubled: TrainingTrial) -> None:
+    troubled.begin({"arch": {"trouble": "build"}})
+    first = troubled.step()
+    again = troubled.step()
+    assert (first["error"], first["done"]) == (again["error"], again["done"])
+
+
+def test_debugging_lets_exceptions_through() -> None:
+    trial = Training(epochs=1).trial(Troubled())
+    trial.raises = True
+    with pytest.raises(RuntimeError, match="boom"):
+        trial.run({"arch": {"trouble": "forward"}})
+
+
+class Scripted(ArchitectureTrial):
+    """Reports what it is told to."""
+
+    script: Sequence[Any] = ({"accuracy": 0.5},)
+
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
+        self.reports = iter(self.script)
+        self.secret = hyperparameters.get("secret")
+
+    def advance(self) -> Mapping[str, float]:
+        report = next(self.reports)
+        if isinstance(report, Exception):
+            raise report
+        return report  # type: ignore[no-any-return]
+
+
+def scripted(*reports: Any, metrics: Sequence[str] = ("accuracy",), epochs: int = 3) -> Result:
+    trial = Scripted(TinyCnn(), Training(epochs=epochs), metrics)
+    trial.script = reports
+    return trial.run(CONFIG)
+
+
+def test_two_methods_make_a_trial() -> None:
+    result = scripted({"accuracy": 0.5}, {"accuracy": 0.6}, {"accuracy": 0.7})
+    assert (result["accuracy"], result["training_iteration"], result["complete"]) == (0.7, 3, 1)
+
+
+def test_it_may_end_before_its_last_epoch() -> None:
+    result = scripted({"accuracy": 0.5}, {"accuracy": 0.6}, StopIteration())
+    assert (result["accuracy"], result["training_iteration"], result["complete"]) == (0.6, 2, 1)
+    assert scripted(StopIteration())["error"] == "epoch 1: nothing was reported"
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ({"accuracy": float("nan")}, "accuracy is nan"),
+        ({"accuracy": 0.5, "loss": float("inf")}, "loss is inf"),
+        ({"accuracy": 0.5, "f1": float("-inf")}, "f1 is -inf"),
+        ({"accuracy": "high"}, "metric 'accuracy' must be a number, got 'high'"),
+        ({"accuracy": 0.5, "done": 1}, "'done' cannot be the name of a metric"),
+        ({}, "scores must be a dict of numbers"),
+        (None, "scores must be a dict of numbers, got None"),
+        ({"f1": 0.5}, "metric 'accuracy' is wanted, but what was reported is f1"),
+    ],
+)
+def test_scores_are_checked(report: Any, expected: str) -> None:
+    result = scripted(report)
+    assert result["failed"] == 1 and expected in result["error"] and math.isnan(result["accuracy"])
+
+
+def test_a_failed_trial_has_the_wanted_metrics_too() -> None:
+    result = scripted(KeyError("x"), metrics=["f1", "latency_ms"])
+    assert math.isnan(result["f1"]) and result["latency_ms"] > 0
+    assert scripted({"f1": 1}, metrics=["f1", "params"], epochs=1)["f1"] == 1.0
+
+
+def test_the_users_own_measurements_win() -> None:
+    assert scripted({"accuracy": 0.5, "latency_ms": 42.0}, epochs=1)["latency_ms"] == 42.0
+
+
+def test_nothing_passes_from_one_trial_to_the_next() -> None:
+    trial = Scripted(TinyCnn(), Training(epochs=1))
+    trial.begin({**CONFIG, "secret": 1})
+    trial.release()
+    assert "secret" not in vars(trial) and "reports" not in vars(trial)
+    trial.begin({**CONFIG, "secret": 2})
+    assert trial.secret == 2
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def weights(trial: TrainingTrial) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trial.trainer.model.state_dict().items()}
+
+
+def steps(trial: TrainingTrial, n: int) -> Result:
+    return [trial.step() for _ in range(n)][-1]
+
+
+def saved(trial: TrainingTrial, directory: Path, n_epochs: int = 2) -> Result:
+    trial.begin(CONFIG)
+    result = steps(trial, n_epochs)
+    trial.save(directory)
+    return result
+
+
+def test_going_on_from_another_runs_checkpoint_is_exact(trial: TrainingTrial, tmp_path: Path) -> None:
+    trial.begin(CONFIG)
+    whole, expected = steps(trial, 4), weights(trial)
+    before = saved(trial, tmp_path)
+    other = SETTINGS.trial(TinyCnn())
+    other.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
+    result = steps(other, 2)
+    assert result["done"] and (result["accuracy"], result["loss"]) == (whole["accuracy"], whole["loss"])
+    for name, tensor in weights(other).items():
+        assert torch.equal(tensor, expected[name]), name
+    assert result["train_seconds"] > before["train_seconds"]
+    assert result["latency_ms"] == before["latency_ms"]  # measured once per trial
+
+
+def test_tunes_own_restore_is_exact_too(trial: TrainingTrial, tmp_path: Path) -> None:
+    trial.begin(CONFIG)
+    whole = steps(trial, 4)
+    saved(trial, tmp_path)
+    steps(trial, 1)  # population based training sets a trial back in the middle
+    trial.load(tmp_path)
+    assert trial.epoch == 2
+    result = steps(trial, 2)
+    assert (result["accuracy"], result["loss"]) == (whole["accuracy"], whole["loss"])
+
+
+def test_a_checkpoint_of_the_last_epoch_gives_its_result_again(trial: TrainingTrial, tmp_path: Path) -> None:
+    last = saved(trial, tmp_path, n_epochs=4)
+    trial.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
+    again = trial.step()
+    assert (again["training_iteration"], again["done"], again["complete"]) == (4, True, 1)
+    assert (again["accuracy"], again["train_seconds"]) == (last["accuracy"], last["train_seconds"])
+
+
+def damage(directory: Path, how: str) -> None:
+    meta, state = directory / "meta.json", directory / "state.pt"
+    if how == "no folder":
+        for path in (meta, state):
+            path.unlink()
+        directory.rmdir()
+    elif how == "no meta":
+        meta.unlink()
+    elif how == "meta cut short":
+        meta.write_text(meta.read_text()[:-20])
+    elif how == "meta is a list":
+        meta.write_text("[]")
+    elif how == "meta lacks a key":
+        meta.write_text(json.dumps({k: v for k, v in json.loads(meta.read_text()).items() if k != "costs"}))
+    elif how == "no state":
+        state.unlink()
+    elif how == "state cut short":
+        state.write_bytes(state.read_bytes()[:-500])
+    elif how == "state is something else":
+        torch.save([1, 2], state)
+    elif how == "another architecture":
+        meta.write_text(meta.read_text().replace('"kernel": 3', '"kernel": 5'))
+    elif how == "another network":
+        torch.save({"epoch": 2, "model": {"weight": torch.zeros(3)}, "optimizer": {}}, state)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "no folder",
+        "no meta",
+        "meta cut short",
+        "meta is a list",
+        "meta lacks a key",
+        "no state",
+        "state cut short",
+        "state is something else",
+        "another architecture",
+        "another network",
+    ],
+)
+def test_a_bad_checkpoint_costs_one_warning(
+    how: str, trial: TrainingTrial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial.begin(CONFIG)
+    expected = steps(trial, 1)
+    saved(trial, tmp_path / "checkpoint")
+    damage(tmp_path / "checkpoint", how)
+    caplog.clear()
+    trial.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path / "checkpoint")})
+    result = trial.step()
+    assert result["failed"] == 0 and result["training_iteration"] == 1
+    assert (result["accuracy"], result["loss"]) == (expected["accuracy"], expected["loss"])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "starts from the beginning" in caplog.text and "\n" not in caplog.records[0].getMessage()
+
+
+def test_a_hostile_checkpoint_executes_nothing(trial: TrainingTrial, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    saved(trial, tmp_path)
+    torch.save({"epoch": 2, "model": Hostile()}, tmp_path / "state.pt")
+    trial.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
+    assert trial.step()["training_iteration"] == 1 and not (tmp_path / "executed").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_a_warning(
+    trial: TrainingTrial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial.begin(CONFIG)
+    trial.step()
+    (tmp_path / "file").touch()
+    trial.save(tmp_path / "file")
+    assert "could not be written" in caplog.text
+    assert trial.step()["training_iteration"] == 2
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+    with pytest.raises(OSError), Replacing(path) as draft:
+        draft.write_text("half")
+        raise OSError("disk full")
+    assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["file"]
+    with Replacing(path) as draft:
+        draft.write_text("after")
+    assert path.read_text() == "after"
+
+
+def test_a_checkpoint_leaves_out_what_is_not_a_number(tmp_path: Path) -> None:
+    Checkpoint(arch=Architecture(ARCH), epoch=1, costs={"macs": math.nan, "params": 3}).write(tmp_path)
+    read = Checkpoint.read(tmp_path)
+    assert read.costs == {"params": 3.0} and read.state is None
+    with pytest.raises(RaynasError, match=r"meta\.json is missing"):
+        Checkpoint.read(tmp_path / "none")
