@@ -75,7 +75,7 @@ def search(
     Args:
         space: what to search.
         trainable: how an architecture is scored: settings such as ``Training(data="digits")``, a function
-            ``fn(model, config)`` that returns or yields metrics, or a ``tune.Trainable`` class that reads ``config["arch"]``.
+            ``fn(model, config)`` that returns or yields metrics, or a ``tune.Trainable`` that reads ``config["arch"]``.
         strategy: default ``RegularizedEvolution()``.
         objectives: one or several metrics, e.g. ``"accuracy"``, ``["accuracy", "latency_ms"]``, ``"min:my_metric"``.
         constraints: e.g. ``"latency_ms <= 0.9 * baseline"``; see ``Constraint``.
@@ -269,7 +269,7 @@ def _open_archive(path: Path) -> Archive:
     archive = Archive(path / "archive.jsonl")
     free = shutil.disk_usage(path).free
     if free < MIN_FREE_BYTES:
-        raise ArchiveError(f"{path} has {free / 2**20:.0f} MiB left on its disk; free some space or choose another folder")
+        raise ArchiveError(f"{path} has {free / 2**20:.0f} MiB left on its disk; free some or choose another folder")
     return archive
 
 

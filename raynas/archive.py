@@ -87,8 +87,8 @@ class Archive:
         except OSError as error:
             _undo(self._file, end)
             raise ArchiveError(
-                f"cannot write the archive {self.path}: {error.strerror}; free some space and run the same command again: "
-                "everything before this is kept"
+                f"cannot write the archive {self.path}: {error.strerror}; free some space and run the same command "
+                "again: everything before this is kept"
             ) from None
 
     def close(self) -> None:

@@ -1,14 +1,12 @@
 """ArchivedSearch: how ``raynas.search`` feeds Tune, so that a search can be killed anywhere and run again.
 
-Tune restores no scheduler and can fail silently (ray-project/ray issue 30838). Here nothing of Tune's is restored: a new
-run replays the archive into a fresh searcher and a fresh scheduler, and starts the unfinished trials again under their old
-names from their last checkpoints. It also builds ``Trial`` objects directly, several times faster than Tune's own way
-through an argument parser.
+Tune restores no scheduler and can fail silently (ray-project/ray issue 30838). Here nothing of Tune's is restored: a
+new run replays the archive into a fresh searcher and a fresh scheduler, and starts the unfinished trials again under
+their old names from their last checkpoints. ``Trial`` objects are made directly, not through Tune's argument parser.
 """
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from ray.tune.utils import flatten_dict
 from raynas.archive import Record
 from raynas.searcher import ArchitectureSearcher, as_result
 from raynas.trials.base import CHECKPOINT_KEY
+
 
 class ArchivedSearch(SearchAlgorithm):
     """Hands Tune the trials that a searcher proposes, at most ``num_samples`` in all sessions together.
@@ -143,28 +142,27 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
     A trial that goes on has given its reports up to its checkpoint only; Tune adds it again when it starts. What it
     reported twice, because an earlier session was killed between the report and the checkpoint, counts once.
     """
-    metric = getattr(scheduler, "metric", None) or getattr(scheduler, "_metric", None)
-    trials = defaultdict[str, Trial | None](lambda: None)
-    seen = defaultdict[str, int](int)
+    metric: str = getattr(scheduler, "_metric", None) or ""
+    trials: dict[str, Trial] = {}
     for record in records:
         trial_id = record.get("trial", "")
         if record["event"] == "proposed":
             trials[trial_id] = unfinished.get(trial_id) or Trial("raynas", trial_id=trial_id, stub=True)
             scheduler.on_trial_add(_NO_CONTROLLER, trials[trial_id])
-        trial = trials[trial_id]
-        if trial is None or record["event"] not in ("result", "ended"):
-            continue
-        result = {metric: math.nan, **as_result(record)}
-        if record["event"] == "result":
-            if seen[trial_id] < record["fidelity"] <= _epochs_kept(trial, unfinished):
-                seen[trial_id] = record["fidelity"]
-                scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
-        elif record["status"] == "failed" and not record["fidelity"]:  # it raised: Tune gives no result then
-            scheduler.on_trial_error(_NO_CONTROLLER, trial)
-        else:
-            if record["status"] == "stopped":
-                scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
-            scheduler.on_trial_complete(_NO_CONTROLLER, trial, result)
+        elif record["event"] == "result":
+            if record["fidelity"] <= _epochs_kept(trials[trial_id], unfinished):
+                scheduler.on_trial_result(_NO_CONTROLLER, trials[trial_id], {metric: math.nan, **as_result(record)})
+        elif record["event"] == "ended":
+            _replay_end(scheduler, trials[trial_id], record, {metric: math.nan, **as_result(record)})
+
+
+def _replay_end(scheduler: TrialScheduler, trial: Trial, record: Record, result: dict[str, Any]) -> None:
+    if record["status"] == "failed" and not record["metrics"]:
+        scheduler.on_trial_error(_NO_CONTROLLER, trial)
+        return
+    if record["status"] == "stopped":
+        scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
+    scheduler.on_trial_complete(_NO_CONTROLLER, trial, result)
 
 
 def _epochs_kept(trial: Trial, unfinished: dict[str, Trial]) -> float:

@@ -10,8 +10,9 @@ from ray.tune.search import sample
 from torch import nn
 
 from raynas.architecture import Architecture
+from raynas.decision import Categorical, Decision, Integer, Real
 from raynas.errors import SpaceError
-from raynas.space import Categorical, Decision, Integer, Real, SearchSpace
+from raynas.space import SearchSpace
 
 
 class JointSpace(SearchSpace):

@@ -27,9 +27,9 @@ DIRECTIONS: Mapping[str, Mode] = {
 
 # What Tune adds to every result; none of it says how good the architecture is.
 _TUNE_KEYS = frozenset(
-    "training_iteration time_this_iter_s time_total_s time_since_restore iterations_since_restore timestamp pid done "
-    "timesteps_total timesteps_since_restore episodes_total warmup_time checkpoint_dir_name should_checkpoint "
-    "fidelity complete failed".split()
+    {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
+    | {"timestamp", "timesteps_total", "timesteps_since_restore", "episodes_total", "warmup_time", "pid", "done"}
+    | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed"}
 )
 
 

@@ -75,7 +75,8 @@ class SearchResult:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a trial: its name, status, fidelity, metrics, hyperparameters and decisions (``arch/...``)."""
-        return pd.DataFrame([_row(e) for e in self.evaluations])
+        frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
+        return frame
 
     def _why_none(self) -> str:
         counts = ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"

@@ -29,8 +29,8 @@ class ArchitectureSearcher(Searcher):
     """Base class of search algorithms over architectures; a subclass gives ``propose`` and ``observe``.
 
     It works in any ``tune.Tuner``, beside any scheduler, and survives ``Tuner.restore``. Proposals that were evaluated
-    before are answered from the archive, those that break a hard constraint which needs no training are refused; neither
-    costs a trial. All that happened stands in ``archive``; a searcher made with the same arguments gets into the same
+    before are answered from the archive, those that break a hard constraint which needs no training are refused;
+    neither costs a trial. All that happened stands in ``archive``; a searcher made with the same arguments gets into the same
     state by replaying it, which is how saving, restoring and resuming work.
 
     Args:
@@ -86,7 +86,7 @@ class ArchitectureSearcher(Searcher):
 
     @abstractmethod
     def observe(self, evaluation: Evaluation) -> None:
-        """Learn from an evaluation, which may have failed (``not evaluation.ok``), be one never proposed, or come twice."""
+        """Learn from an evaluation; it may have failed (``not evaluation.ok``), be unasked for, or come twice."""
 
     @property
     def running(self) -> list[Architecture]:
@@ -221,7 +221,8 @@ class ArchitectureSearcher(Searcher):
         if reason:
             if point not in self._refused:
                 self._refused[point] = reason
-                self._record("refused", config=self.space.to_config(point), metrics=self._costs_of(point), reason=reason)
+                config = self.space.to_config(point)
+                self._record("refused", config=config, metrics=self._costs_of(point), reason=reason)
             self.observe(Evaluation(point, self._costs_of(point), 0, "failed", error=f"refused: {reason}"))
             return False
         return True

@@ -5,9 +5,9 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,154 +15,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from raynas.architecture import Architecture, Option
+from raynas.decision import Decision, Integer, Real
 from raynas.errors import SpaceError
-
-Condition = Mapping[str, Sequence[Option]]
-"""When a decision is active: every named decision is active and holds one of the listed options."""
-
-
-@dataclass(frozen=True)
-class Decision(ABC):
-    """A named variable of a space.
-
-    Args:
-        name: unique in its space, without "/".
-        active_if: the condition under which the decision matters; empty means always. It may name only decisions that
-            come earlier in the space.
-    """
-
-    name: str
-    active_if: Condition = field(default_factory=dict, kw_only=True, hash=False)
-
-    def is_active(self, options: Mapping[str, Option]) -> bool:
-        """Whether the decision matters, given the active decisions before it."""
-        return all(name in options and options[name] in allowed for name, allowed in self.active_if.items())
-
-    @property
-    @abstractmethod
-    def options(self) -> Sequence[Option]:
-        """All options in order; empty for a continuous decision."""
-
-    def sample(self, rng: np.random.Generator) -> Option:
-        """Draw an option uniformly."""
-        return self.options[int(rng.integers(len(self.options)))]
-
-    def resample(self, current: Option, rng: np.random.Generator) -> Option:
-        """Draw an option other than the current one, uniformly."""
-        return self.others(current)[int(rng.integers(len(self.options) - 1))]
-
-    def others(self, current: Option) -> Sequence[Option]:
-        """The options one step of a local search can move to."""
-        return [option for option in self.options if option != current]
-
-    def contains(self, option: Option) -> bool:
-        """Whether ``option`` is legal here."""
-        return option in self.options
-
-    @property
-    def n_features(self) -> int:
-        """Length of this decision's part of an encoding."""
-        return len(self.options)
-
-    def encode(self, option: Option) -> NDArray[np.float64]:
-        """One-hot, shape ``(n_features,)``."""
-        one_hot = np.zeros(self.n_features)
-        one_hot[self.options.index(option)] = 1.0
-        return one_hot
-
-
-@dataclass(frozen=True)
-class Categorical(Decision):
-    """A choice between unordered options (at least one, all different)."""
-
-    choices: Sequence[Option] = ()
-
-    def __post_init__(self) -> None:
-        if not self.choices or len(set(self.choices)) != len(self.choices):
-            raise SpaceError(f"decision {self.name!r} needs different options, at least one, got {self.choices!r}")
-
-    @property
-    def options(self) -> Sequence[Option]:
-        return self.choices
-
-
-@dataclass(frozen=True)
-class Integer(Decision):
-    """An integer from ``low`` to ``high``, both included."""
-
-    low: int = 0
-    high: int = 1
-
-    def __post_init__(self) -> None:
-        if self.low > self.high:
-            raise SpaceError(f"decision {self.name!r} needs low <= high, got {self.low} and {self.high}")
-
-    @property
-    def options(self) -> Sequence[Option]:
-        return range(self.low, self.high + 1)
-
-
-@dataclass(frozen=True)
-class Real(Decision):
-    """A number from ``low`` to ``high``, uniform on a linear or logarithmic scale; for hyperparameters searched jointly."""
-
-    low: float = 0.0
-    high: float = 1.0
-    log: bool = False
-    STEP: ClassVar[float] = 0.1
-    """How far a mutation moves: standard deviation, as a share of the range."""
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise SpaceError(
-                f"decision {self.name!r} needs low < high (and low > 0 if log), got {self.low} and {self.high}"
-            )
-
-    @property
-    def options(self) -> Sequence[Option]:
-        return ()
-
-    def _to_unit(self, option: Option) -> float:
-        low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, float(option)))
-        return (value - low) / (high - low)
-
-    def _from_unit(self, position: float) -> float:
-        position = min(max(position, 0.0), 1.0)
-        if self.log:
-            value = math.exp(math.log(self.low) + position * math.log(self.high / self.low))
-        else:
-            value = self.low + position * (self.high - self.low)
-        return min(max(value, self.low), self.high)
-
-    def sample(self, rng: np.random.Generator) -> Option:
-        return self._from_unit(float(rng.random()))
-
-    def resample(self, current: Option, rng: np.random.Generator) -> Option:
-        position = self._to_unit(current) + self.STEP * float(rng.standard_normal())
-        # Reflected at the bounds, where clipping would often change nothing.
-        return self._from_unit(1 - abs(1 - abs(position)))
-
-    def others(self, current: Option) -> Sequence[Option]:
-        position = self._to_unit(current)
-        moved = (self._from_unit(position - self.STEP), self._from_unit(position + self.STEP))
-        return [option for option in moved if option != current]
-
-    def contains(self, option: Option) -> bool:
-        return isinstance(option, int | float) and self.low <= option <= self.high
-
-    @property
-    def n_features(self) -> int:
-        return 1
-
-    def encode(self, option: Option) -> NDArray[np.float64]:
-        return np.array([self._to_unit(option)])
 
 
 class SearchSpace(ABC):
     """A set of architectures, and the network that each of them means.
 
-    A subclass gives ``decisions``, ``build`` and ``input_shape``; a catalogue space is a frozen dataclass whose fields are
-    the size of its networks, so that ``dataclasses.replace(space, channels=36)`` is the same space made larger.
+    A subclass gives ``decisions``, ``build`` and ``input_shape``; a catalogue space is a frozen dataclass whose fields
+    are the size of its networks, so that ``dataclasses.replace(space, channels=36)`` is the same space made larger.
     """
 
     input_shape: tuple[int, ...]
@@ -188,7 +49,7 @@ class SearchSpace(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """What must be equal for two searches to be about the same networks: decisions and the sizes of the networks."""
+        """What must be equal for two searches to be about the same networks: their decisions and their sizes."""
         decisions = [(d.name, list(d.options) or repr(d), sorted(d.active_if.items())) for d in self.decisions]
         sizes: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
         text = json.dumps([self.name, self.input_shape, decisions, sizes], default=repr, sort_keys=True)
@@ -268,14 +129,14 @@ class SearchSpace(ABC):
         return self._complete(lambda d: options[d.name] if d.name in options else d.sample(rng))
 
     def neighbours(self, arch: Architecture) -> Iterator[Architecture]:
-        """All architectures that differ in the option of one decision; decisions this activates take their first option.
+        """All architectures that differ in the option of one decision.
 
-        A continuous decision moves one step down and one step up.
+        Decisions that this activates take their first option; a continuous one moves one step down and one step up.
         """
         for name in filter(arch.__contains__, self._decisions):
             for option in self._decisions[name].others(arch[name]):
                 moved = {**arch, name: option}
-                yield self._complete(lambda d, m=moved: m[d.name] if d.name in m else _first(d))  # type: ignore[misc]
+                yield self._complete(lambda d, m=moved: m.get(d.name, d.default))  # type: ignore[misc]
 
     def enumerate(self) -> Iterator[Architecture]:
         """All canonical architectures, the last decision varying fastest.
@@ -331,7 +192,7 @@ class SearchSpace(ABC):
         return sum(decision.n_features for decision in self._decisions.values())
 
     def encode(self, arch: Architecture) -> NDArray[np.float64]:
-        """One-hot encoding, shape ``(n_features,)``; an inactive decision is all zeros, a continuous one is scaled to [0, 1]."""
+        """One-hot encoding, ``(n_features,)``; an inactive decision is zeros, a continuous one is scaled to [0, 1]."""
         return np.concatenate(
             [d.encode(arch[d.name]) if d.name in arch else np.zeros(d.n_features) for d in self._decisions.values()]
         )
@@ -419,7 +280,3 @@ class SearchSpace(ABC):
         for parent, allowed in decision.active_if.items():
             options |= self._activate(self._decisions[parent]) | {parent: allowed[0]}
         return options
-
-
-def _first(decision: Decision) -> Option:
-    return decision.options[0] if decision.options else decision._from_unit(0.5)  # type: ignore[attr-defined]

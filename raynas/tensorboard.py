@@ -28,9 +28,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from raynas.archive import Archive, Record, evaluation_of
+from raynas.decision import Decision, Integer, Real
 from raynas.objective import DIRECTIONS, Evaluation, Goal, Objective, one_line
 from raynas.searcher import ArchitectureSearcher
-from raynas.space import Decision, Integer, Real, SearchSpace
+from raynas.space import SearchSpace
 
 logger = logging.getLogger(__name__)
 

@@ -113,7 +113,7 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 def open_browser() -> Iterator[str]:
     """A session of headless chromium; gives its address."""
     port = free_port()
-    with tempfile.TemporaryDirectory() as profile, running(["chromedriver", f"--port={port}"]) as log:
+    with running(["chromedriver", f"--port={port}"]) as log:
         driver = f"http://127.0.0.1:{port}"
         if not wait_for(lambda: answers(f"{driver}/status")):
             sys.exit(f"chromedriver did not start:\n{log.read_text()}")
@@ -124,7 +124,7 @@ def open_browser() -> Iterator[str]:
             "--disable-dev-shm-usage",
             "--disable-gpu",
         ]
-        options = {"args": [*flags, f"--user-data-dir={profile}"]}
+        options = {"args": flags}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         session = f"{driver}/session/{request(f'{driver}/session', wanted)['sessionId']}"
         try:

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from raynas.architecture import Option
+from raynas.decision import Categorical, Condition, Decision, Integer
 from raynas.errors import SpaceError
-from raynas.space import Categorical, Condition, Decision, Integer, SearchSpace
+from raynas.space import SearchSpace
 
 ModuleFactory = Callable[[], nn.Module]
 

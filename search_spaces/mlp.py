@@ -12,8 +12,9 @@ from typing import Any
 from torch import nn
 
 from raynas.architecture import Option
+from raynas.decision import Categorical, Decision, Integer
 from raynas.errors import SpaceError
-from raynas.space import Categorical, Decision, Integer, SearchSpace
+from raynas.space import SearchSpace
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

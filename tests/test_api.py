@@ -16,8 +16,8 @@ from torch import nn
 import raynas
 from raynas import Architecture, SearchSpace
 from raynas.archive import Archive
+from raynas.decision import Categorical, Decision
 from raynas.errors import ArchiveError, InfeasibleError, RaynasError
-from raynas.space import Categorical, Decision
 from raynas.strategies import Asha, LocalSearch, RandomSearch, RegularizedEvolution
 
 
@@ -37,7 +37,7 @@ class Widths(SearchSpace):
 
 def score(model: nn.Module, config: Mapping[str, Any]) -> float:
     """More width, more accuracy."""
-    return sum(config["arch"].values()) / 48
+    return float(sum(config["arch"].values()) / 48)
 
 
 def epochs(model: nn.Module, config: Mapping[str, Any]) -> Iterator[dict[str, float]]:
@@ -118,7 +118,7 @@ def test_a_search_in_which_all_fails_says_why(ray_cluster: None, tmp_path: Path)
         raise ValueError("no luck at all")
 
     result = run(tmp_path, always, num_samples=2)
-    with pytest.raises(RaynasError, match="2 failed.*no luck at all"):
+    with pytest.raises(RaynasError, match=r"2 failed.*no luck at all"):
         result.best()
 
 
@@ -211,7 +211,8 @@ ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 result = raynas.search(
     CNN(input_shape=(1, 8, 8)), train,
     RegularizedEvolution(population_size=3, tournament_size=2, early_stopping=Asha()),
-    num_samples=10, max_concurrent=1, progress=False, run_config=tune.RunConfig(storage_path=sys.argv[1], name="search"),
+    num_samples=10, max_concurrent=1, progress=False,
+    run_config=tune.RunConfig(storage_path=sys.argv[1], name="search"),
 )
 sys.exit(130 if result.interrupted else 0)
 """

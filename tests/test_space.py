@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from raynas.architecture import Architecture, Option
+from raynas.decision import Categorical, Decision, Integer, Real
 from raynas.errors import SpaceError
-from raynas.space import Categorical, Decision, Integer, Real, SearchSpace
+from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 

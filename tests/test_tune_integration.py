@@ -47,7 +47,7 @@ class UsersTrainable(tune.Trainable):
         pass
 
 
-def fit(folder: Path, param_space: dict[str, Any], **tune_config: Any) -> tune.ResultGrid:
+def fit(folder: Path, param_space: dict[str, Any], **tune_config: Any) -> Any:
     """The user's script; only ``param_space`` and ``search_alg`` change."""
     settings: dict[str, Any] = {"scheduler": ASHAScheduler(max_t=4), "num_samples": 4, **tune_config}
     return tune.Tuner(
@@ -57,7 +57,10 @@ def fit(folder: Path, param_space: dict[str, Any], **tune_config: Any) -> tune.R
             metric="accuracy", mode="max", reuse_actors=True, max_concurrent_trials=2, **settings
         ),
         run_config=tune.RunConfig(
-            name="users", storage_path=str(folder), verbose=0, checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False)
+            name="users",
+            storage_path=str(folder),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     ).fit()
 

@@ -7,13 +7,14 @@ from typing import Any
 from ray import tune
 
 from raynas.errors import RaynasError, UnknownNameError
+from raynas.objective import one_line
 from raynas.trials import Training, TrialSettings
 
 DOMAINS: Mapping[str, Callable[..., Any]] = {
     "choice": lambda *options: tune.choice(list(options)),
-    "loguniform": lambda low, high: tune.loguniform(low, high),
-    "randint": lambda low, high: tune.randint(low, high),
-    "uniform": lambda low, high: tune.uniform(low, high),
+    "loguniform": tune.loguniform,
+    "randint": tune.randint,
+    "uniform": tune.uniform,
 }
 """What a hyperparameter can be drawn from, as in ``ray.tune``."""
 
@@ -45,24 +46,39 @@ def parse_domain(name: str, text: Any) -> Any:
     """A Tune domain or a constant from a text; it is taken apart, never evaluated.
 
     Raises:
-        RaynasError: if it is neither a constant nor one of ``DOMAINS`` with constants.
+        RaynasError: if it is neither a constant nor one of ``DOMAINS`` of constants.
     """
+    if isinstance(text, list):
+        return tune.choice(text)
     if not isinstance(text, str):
         return text
     try:
-        node = ast.parse(text.strip(), mode="eval").body
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-            if node.func.id not in DOMAINS:
-                raise UnknownNameError(f"domain of hyperparameter {name!r}:", node.func.id, DOMAINS)
-            return DOMAINS[node.func.id](*_constants(node.args))
-        return tune.choice(_constants(node.elts)) if isinstance(node, ast.List) else _constant(node)
-    except UnknownNameError:
-        raise
+        domain, arguments = _taken_apart(text)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         raise RaynasError(
             f"cannot read hyperparameter {name!r} from {text!r}: write choice(a, b), uniform(low, high), "
             "loguniform(low, high), randint(low, high), or a constant"
         ) from None
+    if not domain:
+        return arguments[0]
+    if domain not in DOMAINS:
+        raise UnknownNameError(f"domain of hyperparameter {name!r}:", domain, DOMAINS)
+    try:
+        return DOMAINS[domain](*arguments)
+    except (ValueError, TypeError) as error:
+        raise RaynasError(f"hyperparameter {name!r} cannot be {text!r}: {one_line(error)}") from None
+
+
+def _taken_apart(text: str) -> tuple[str, list[Any]]:
+    """The name of a domain and its arguments; for a constant, "" and the constant."""
+    node = ast.parse(text.strip(), mode="eval").body
+    if isinstance(node, ast.List):
+        return "choice", _constants(node.elts)
+    if not isinstance(node, ast.Call):
+        return "", [_constant(node)]
+    if not isinstance(node.func, ast.Name) or node.keywords:
+        raise ValueError(text)
+    return node.func.id, _constants(node.args)
 
 
 def _constants(nodes: Sequence[ast.expr]) -> list[Any]:

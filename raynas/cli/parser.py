@@ -102,7 +102,7 @@ class OptionParser:
         for option in sorted(given(tokens)):
             self._check_known(option)
         try:
-            return self._parser.parse_args([self._without_none(token) for token in tokens])
+            return self._parser.parse_args(self._with_null(tokens))
         except ArgumentError as error:
             raise RaynasError(self._reworded(str(error))) from None
 
@@ -117,25 +117,31 @@ class OptionParser:
         if head in self._entries:
             known = [f"--{key}" for key in self._hints if key.startswith(f"{head}.") and key != f"{head}.name"]
             raise UnknownNameError(f"option of {TABLES[head][0]} {self._entries[head]!r}:", f"--{option}", known)
-        raise UnknownNameError("option", f"--{option}", [f"--{self._short(key)}" for key in self._hints])
+        short = [self._short(key) for key in self._hints]
+        raise UnknownNameError("option", f"--{option}", [f"--{key}" for key in short if "." not in key])
 
     @staticmethod
     def _short(key: str) -> str:
         return next((short for short, path in SHORT.items() if path == key), key)
 
-    def _without_none(self, token: str) -> str:
+    def _with_null(self, tokens: Sequence[str]) -> list[str]:
         """Let "none" be what jsonargparse calls null, for options that may be None."""
-        flag, equals, value = token.partition("=")
-        optional = type(None) in get_args(self._hints.get(flag[2:]))
-        return f"{flag}=null" if equals and optional and value.lower() == "none" else token
+        changed, optional = [], False
+        for token in tokens:
+            flag, equals, value = token.partition("=")
+            if token.startswith("--"):
+                optional = type(None) in get_args(self._hints.get(flag[2:]))
+            none = optional and (value if equals else token).lower() == "none"
+            changed.append((f"{flag}=null" if equals else "null") if none else token)
+        return changed
 
     def _reworded(self, message: str) -> str:
         """A message of jsonargparse in one line, in terms of flags."""
         text = " ".join(message.split())
         key = next(iter(re.findall(r'[Kk]ey "?([\w.]+)"?', text)), "")
         value = re.search(r"(?:Got|Given) value: (.*)$", text)
-        if key in self._hints and "required" in text:
-            return f"--{key} is missing; see --help"
+        if "required: " in text:
+            return f"--{text.rpartition('required: ')[2]} is missing; see --help"
         if key in self._hints and value:
             return f"--{self._short(key)} takes {_type_text(self._hints[key])}, got {value[1]!r}"
         return f"{text.removeprefix('argument ')}; see --help"

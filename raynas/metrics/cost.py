@@ -1,7 +1,7 @@
 """What a network costs to store and to run: parameters and multiply-adds, counted without computing anything."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -35,6 +35,9 @@ class _Outcome(NamedTuple):
         return tensors[0] if self.is_single else tensors
 
 
+MAX_KNOWN = 10_000
+"""How many outcomes are remembered; some ten MB."""
+
 _Outcomes = dict[Any, _Outcome]
 """By operation and description of its arguments."""
 
@@ -59,7 +62,8 @@ def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     Raises:
         RaynasError: if the model cannot run without values, e.g. because it reads a number out of a tensor.
     """
-    return _macs_of(model, torch.zeros((1, *input_shape), device="meta"), {})
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    return _macs_of(model, lambda: torch.zeros((1, *input_shape), dtype=dtype, device="meta"), {})
 
 
 class MetaModels:
@@ -77,13 +81,13 @@ class MetaModels:
     def __call__(self, arch: Architecture) -> nn.Module:
         """The network of ``arch``, without values; not to be changed."""
         if self._last is None or self._last[0] != arch:
-            with _no_garbage_collection(), torch.device("meta"):
+            with _no_garbage_collection(), torch.inference_mode(False), torch.device("meta"):
                 self._last = arch, self.space.build(arch)
         return self._last[1]
 
     def macs(self, arch: Architecture) -> int:
         """The multiply-adds of ``arch`` for one example."""
-        return _macs_of(self(arch), self.space.example_input(1, "meta"), self._operations)
+        return _macs_of(self(arch), lambda: self.space.example_input(1, "meta"), self._operations)
 
     def __reduce__(self) -> tuple[type["MetaModels"], tuple[SearchSpace]]:
         return MetaModels, (self.space,)  # What is remembered need not travel.
@@ -99,12 +103,15 @@ def macs(models: MetaModels, arch: Architecture) -> int:
     return models.macs(arch)
 
 
-def _macs_of(model: nn.Module, example: torch.Tensor, known: _Outcomes) -> int:
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    real = {name: tensor.to("meta") for name, tensor in tensors.items() if not tensor.is_meta}
+def _macs_of(model: nn.Module, example: Callable[[], torch.Tensor], known: _Outcomes) -> int:
     try:
-        with _eval_mode(model), torch.no_grad(), _MacCounter(known) as counter:
-            functional_call(model, real, (example,)) if real else model(example)
+        # Under a caller's inference mode the counter would see whole layers instead of the operations in them.
+        with _eval_mode(model), torch.inference_mode(False), torch.no_grad():
+            tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+            stand_ins = {name: tensor.to("meta") for name, tensor in tensors.items() if not tensor.is_meta}
+            inputs = (example(),)
+            with _MacCounter(known) as counter:
+                functional_call(model, stand_ins, inputs) if stand_ins else model(*inputs)
     except (NotImplementedError, RuntimeError) as error:
         raise RaynasError(
             f"{type(model).__name__} cannot run on the meta device, where tensors have no values, so its multiply-adds "
@@ -151,6 +158,8 @@ class _MacCounter(TorchDispatchMode):
         super().__init__()
         self.macs: int = 0
         self._known = known
+        if len(known) > MAX_KNOWN:
+            known.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})

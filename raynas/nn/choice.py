@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from raynas.architecture import Option
+from raynas.decision import Categorical, Condition, Decision, Integer
 from raynas.errors import SpaceError
-from raynas.space import Categorical, Condition, Decision, Integer
 
 Reduction = Literal["sum", "mean", "concat"]
 """How several inputs become one; "concat" joins them along dimension 1, the channels."""

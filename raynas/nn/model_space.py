@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from raynas.architecture import Option
+from raynas.decision import Decision
 from raynas.errors import SpaceError
 from raynas.nn.choice import DecisionModule, ModuleFactory
-from raynas.space import Decision, SearchSpace
+from raynas.space import SearchSpace
 
 Needs = Mapping[str, tuple[Option, ...]]
 """What has to be chosen for a place to exist: the options of each decision around it; empty if it always exists."""

@@ -1,4 +1,4 @@
-"""Adapter: one of Tune's own searchers as an ArchitectureSearcher, so that it too skips duplicates and obeys constraints."""
+"""Adapter: one of Tune's own searchers as an ArchitectureSearcher: it skips duplicates and obeys constraints."""
 
 from abc import abstractmethod
 from collections import defaultdict, deque
@@ -11,9 +11,8 @@ from raynas.objective import Evaluation, Goal
 from raynas.searcher import ArchitectureSearcher
 from raynas.space import SearchSpace
 
-
-MAX_REPEATS = 5
-"""How often in a row the other searcher may propose what it proposed before, until a random architecture breaks the row.
+MAX_REPEATS = 3
+"""How often in a row the other searcher may repeat itself; then mutations of what it insists on are proposed instead.
 
 A model that is sure of its optimum proposes it for ever, and each proposal of a Gaussian process takes longer.
 """
@@ -33,6 +32,7 @@ class AdaptedSearcher(ArchitectureSearcher):
         self._asked: dict[Architecture, deque[str]] = defaultdict(deque)
         self._n_asked = 0
         self._n_repeats = 0
+        self._last: Architecture | None = None
         self._seen: set[Architecture] = set()
 
     @abstractmethod
@@ -51,10 +51,14 @@ class AdaptedSearcher(ArchitectureSearcher):
         return domains if "arch" in domains else {"arch": domains}
 
     def propose(self) -> Architecture | None:
-        point = self._ask() if self._n_repeats < MAX_REPEATS else self.space.sample(self.rng)
-        self._n_repeats = self._n_repeats + 1 if point in self._seen else 0
+        if self._last is None or self._n_repeats < MAX_REPEATS:
+            point = self._ask()
+        else:
+            point = self.space.mutate(self._last, self.rng)
         if point is not None:
+            self._n_repeats = self._n_repeats + 1 if point in self._seen else 0
             self._seen.add(point)
+            self._last = point
         return point
 
     def _ask(self) -> Architecture | None:

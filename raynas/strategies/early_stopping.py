@@ -12,8 +12,9 @@ _NEVER = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Asha(EarlyStopping):
-    """Asynchronous successive halving (Li et al., 2020): at rungs ``grace_period * reduction_factor ** k`` only the best
-    1 / ``reduction_factor`` of what got there goes on.
+    """Asynchronous successive halving (Li et al., 2020).
+
+    At rungs of ``grace_period * reduction_factor ** k`` epochs only the best 1 / ``reduction_factor`` go on.
 
     Args:
         grace_period: epochs that every trial gets; at least 1.
@@ -43,8 +44,9 @@ class Asha(EarlyStopping):
 
 @dataclass(frozen=True, kw_only=True)
 class MedianStopping(EarlyStopping):
-    """The median rule (Golovin et al., 2017, Google Vizier): stop a trial whose best value is worse than the median of the
-    others' running means.
+    """The median rule (Golovin et al., 2017, Google Vizier).
+
+    A trial stops when its best value is worse than the median of the others' running means.
 
     Args:
         grace_period: epochs that every trial gets; at least 1.
@@ -57,7 +59,8 @@ class MedianStopping(EarlyStopping):
     def __post_init__(self) -> None:
         if self.grace_period < 1 or self.min_samples < 1:
             raise ValueError(
-                f"MedianStopping needs grace_period >= 1 and min_samples >= 1, got {self.grace_period} and {self.min_samples}"
+                "MedianStopping needs grace_period >= 1 and min_samples >= 1, "
+                f"got {self.grace_period} and {self.min_samples}"
             )
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:

@@ -35,7 +35,7 @@ class LocalSearch(Strategy):
 
 
 class LocalSearcher(ArchitectureSearcher):
-    """The searcher of ``LocalSearch``: ``n_initial`` samples, a climb, and again from new samples at a local optimum."""
+    """The searcher of ``LocalSearch``: samples, a climb, and again from new samples at a local optimum."""
 
     def __init__(
         self, space: SearchSpace, goal: Goal | None = None, *, settings: LocalSearch | None = None, **common: Any

@@ -1,4 +1,7 @@
-"""Optuna's samplers through Tune's OptunaSearch: TPE (Bergstra et al., 2011), a Gaussian process, NSGA-II (Deb et al., 2002)."""
+"""Optuna's samplers through Tune's OptunaSearch.
+
+TPE (Bergstra et al., 2011), a Gaussian process, NSGA-II (Deb et al., 2002).
+"""
 
 import logging
 import warnings
@@ -40,7 +43,8 @@ class Optuna(Strategy):
     def __post_init__(self) -> None:
         if self.sampler not in _SAMPLERS or self.n_initial < 1:
             raise ValueError(
-                f"Optuna needs a sampler of {', '.join(_SAMPLERS)} and n_initial >= 1, got {self.sampler!r} and {self.n_initial}"
+                f"Optuna needs a sampler of {', '.join(_SAMPLERS)} and n_initial >= 1, "
+                f"got {self.sampler!r} and {self.n_initial}"
             )
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:

@@ -44,7 +44,12 @@ class RegularizedEvolutionSearcher(ArchitectureSearcher):
     """The searcher of ``RegularizedEvolution``."""
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: RegularizedEvolution | None = None, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: RegularizedEvolution | None = None,
+        **common: Any,
     ) -> None:
         super().__init__(space, goal, **common)
         self.settings = settings or RegularizedEvolution()

@@ -1,7 +1,7 @@
 """Is a killed search the same search? SIGKILL at random moments, resume, compare with an uninterrupted run.
 
-One trial at a time, evolution + ASHA on digits, the same seed. Prints for every kill when it came and whether the evaluated
-architectures, their order, status and accuracy equal those of the uninterrupted run.
+One trial at a time, evolution + ASHA on digits, the same seed. Prints for every kill when it came and whether the
+evaluated architectures, their order, status and accuracy equal those of the uninterrupted run.
 
     python scripts/bench/kill_resume.py --kills 5
 """

@@ -1,7 +1,7 @@
 """What raynas costs on top of plain Tune: trivial trials through ``raynas.search`` and through ``tune.Tuner``.
 
-Both run in this process, alternating, with the same fast settings (class trainable, reused actors, no default loggers, no
-checkpoint at the end, the same number of trials at a time); raynas writes its archive and its TensorBoard logs besides.
+Both run in this process, alternating, with the same fast settings (class trainable, reused actors, no default loggers,
+no checkpoint at the end, the same number of trials at a time); raynas writes its archive and TensorBoard logs besides.
 Prints the median of wall and driver CPU time of each and their ratio.
 
     python scripts/bench/overhead.py --trials 500 --repeats 5
@@ -22,7 +22,7 @@ from torch import nn
 
 from raynas import Architecture, SearchSpace, search
 from raynas.api import FAST_SETTINGS
-from raynas.space import Categorical, Decision
+from raynas.decision import Categorical, Decision
 from raynas.strategies import RandomSearch
 
 
@@ -63,7 +63,10 @@ def plain(trials: int, concurrent: int, folder: Path) -> None:
             metric="accuracy", mode="max", num_samples=trials, max_concurrent_trials=concurrent, reuse_actors=True
         ),
         run_config=tune.RunConfig(
-            storage_path=str(folder), name="plain", checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False), verbose=0
+            name="plain",
+            storage_path=str(folder),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
         ),
     ).fit()
     for name in (*FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG"):
@@ -110,7 +113,8 @@ def main() -> None:
     wall = {name: statistics.median(t[0] for t in values) for name, values in times.items()}
     cpu = {name: statistics.median(t[1] for t in values) for name, values in times.items()}
     print(f"trials a second: plain {args.trials / wall['plain']:.0f}, raynas {args.trials / wall['raynas']:.0f}")
-    print(f"ratio raynas / plain: wall {wall['raynas'] / wall['plain']:.2f}, driver cpu {cpu['raynas'] / cpu['plain']:.2f}")
+    ratio = {what: times["raynas"] / times["plain"] for what, times in (("wall", wall), ("driver cpu", cpu))}
+    print("ratio raynas / plain: " + ", ".join(f"{what} {value:.2f}" for what, value in ratio.items()))
 
 
 if __name__ == "__main__":

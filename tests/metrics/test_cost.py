@@ -7,9 +7,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.architecture import Architecture, Option
+from raynas.decision import Decision, Integer
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import UNTRAINED_METRICS, MetaModels, count_macs, count_params, untrained_metrics
-from raynas.space import Decision, Integer, SearchSpace
+from raynas.space import SearchSpace
 
 
 class Widths(SearchSpace):
@@ -114,6 +115,15 @@ class TestCountMacs:
         with pytest.raises(RaynasError, match="Linear cannot run on the meta device"):
             count_macs(model, (4,))
         assert model.training
+
+    def test_does_not_depend_on_the_callers_mode(self) -> None:
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
+        expected = 4 * (27 * 4 + 4) + 17 * 2
+        with torch.inference_mode():
+            assert count_macs(model, (3, 4, 4)) == expected
+        with torch.device("meta"):
+            assert count_macs(model, (3, 4, 4)) == expected
+        assert count_macs(model.half(), (3, 4, 4)) == expected
 
     def test_computes_nothing(self) -> None:
         huge = nn.Linear(10**6, 10**6, device="meta")

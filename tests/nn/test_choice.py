@@ -6,10 +6,10 @@ import torch
 from ray import cloudpickle
 from torch import nn
 
+from raynas.decision import Categorical, Integer
 from raynas.errors import SpaceError
 from raynas.nn import Choice, InputChoice, Repeat
 from raynas.nn.choice import DecisionModule, Reduction, SelectInputs
-from raynas.space import Categorical, Integer
 
 
 def materialised(choice: DecisionModule, option: str | int) -> nn.Module:

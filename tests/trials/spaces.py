@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from raynas.architecture import Architecture
-from raynas.space import Categorical, Decision, Integer, SearchSpace
+from raynas.decision import Categorical, Decision, Integer
+from raynas.space import SearchSpace
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from raynas.architecture import Architecture
+from raynas.decision import Categorical, Decision
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.joint_space import JointSpace
-from raynas.space import Categorical, Decision, SearchSpace
+from raynas.space import SearchSpace
 from raynas.trials import Training
 from raynas.trials.batches import ArrayBatches
 from raynas.trials.data import load_data
