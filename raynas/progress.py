@@ -27,6 +27,8 @@ TABLE_SECONDS = 0.25
 LINE_SECONDS = 10.0
 """How often a line is printed where there is no terminal."""
 
+HINT = "Ctrl-C stops; the same command resumes."
+
 MAX_RUNNING = 6
 """How many running trials are listed: the table must fit a terminal of 24 lines."""
 
@@ -99,12 +101,14 @@ class _Display:
     def close(self, searcher: ArchitectureSearcher) -> None:
         """Show the last state, and give the terminal back."""
         self._progress.update(searcher.archive)
-        self._show(searcher)
-        if self._live:
-            self._live.stop()
-        for handler, stream in self._redirected:
-            handler.setStream(stream)
-        self._redirected.clear()
+        try:
+            self._show(searcher)
+        finally:
+            if self._live:
+                self._live.stop()
+            for handler, stream in self._redirected:
+                handler.setStream(stream)
+            self._redirected.clear()
 
     def _show(self, searcher: ArchitectureSearcher) -> None:
         if not self._console.is_terminal or self._console.is_dumb_terminal or self._console.is_jupyter:
@@ -226,8 +230,7 @@ class Progress:
             self._goal, self._front, self._n_ranked = goal, [], 0
         if self._n_ranked < len(self._finished):
             candidates = [*self._front, *self._finished[self._n_ranked :]]
-            best = goal.best(candidates)
-            self._front = goal.pareto_front(candidates) if len(goal.objectives) > 1 else [best] if best else []
+            self._front = _front(candidates, goal)
             self._n_ranked = len(self._finished)
         return self._front
 
@@ -282,10 +285,10 @@ class Progress:
             return [("best", "nothing yet that was trained to its end and meets the constraints")]
         if len(metrics) == 1:
             return [("best", describe(best[0], metrics))]
-        ends = [max(best, key=lambda e, i=i: goal.scores(e)[i]) for i in range(len(metrics))]  # type: ignore[misc]
+        ends = [max(best, key=lambda e, i=i: goal.scores(e)[i]) for i in range(len(metrics))[:3]]  # type: ignore[misc]
         return [
             ("front", f"{len(best)} architecture{'s' if len(best) > 1 else ''}; the best in each objective:"),
-            *(("", describe(end, [metric, *metrics])) for metric, end in zip(metrics, ends, strict=True)),
+            *(("", describe(end, [metric, *metrics])) for metric, end in zip(metrics, ends, strict=False)),
         ]
 
     def _failure_lines(self) -> list[tuple[str, str]]:
@@ -327,7 +330,11 @@ class Progress:
         return [*failures, f"{self._time_line()}{ends}; {what}"]
 
 
-HINT = "Ctrl-C stops; the same command resumes."
+def _front(candidates: Sequence[Evaluation], goal: Goal) -> list[Evaluation]:
+    if len(goal.objectives) > 1:
+        return goal.pareto_front(candidates)
+    best = goal.best(candidates)
+    return [best] if best else []
 
 
 def _what(name: str, goal: Goal) -> str:
@@ -346,7 +353,7 @@ def amount(metric: str, value: float) -> str:
     if metric in _UNITS:
         return f"{value:.0f}{_UNITS[metric][1]}" if abs(value) >= 100 else f"{value:.3g}{_UNITS[metric][1]}"
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
+        if abs(value) >= 0.9995 * factor:  # what is rounded up to it
             return f"{value / factor:.3g} {letter}"
     return f"{value:.4g}"
 

@@ -44,6 +44,13 @@ FIGURE_SECONDS = 10.0
 # The pages group tags by what stands before the slash, and open the first two groups.
 _SEARCH, _TRIAL = "search/", "trial/"
 _SESSION_END = "_hparams_/session_end_info"
+_COUNTS = {
+    "finished": "trials_finished",
+    "stopped": "trials_stopped",
+    "failed": "trials_failed",
+    "refused": "refused",
+    "duplicate": "duplicates",
+}
 _STATUS_COLOURS = {"finished": "tab:blue", "stopped": "tab:orange", "failed": "tab:red"}
 
 
@@ -92,12 +99,13 @@ class TensorBoardLog:
     Args:
         path: where the runs lie.
         space: what is searched; its decisions are the columns of the HParams page.
-        n_before: how many records an earlier session has shown in the run of the whole search.
+        n_before: how many records the archive held when this session began.
     """
 
     def __init__(self, path: str | Path, space: SearchSpace, *, n_before: int = 0) -> None:
         self.path = Path(path)
-        self._n_shown_before = n_before if _event_files(self.path / "search") else 0
+        self._n_before = n_before
+        self._n_shown = n_before if _event_files(self.path / "search") else 0  # in the run of the whole search
         self._columns = _Columns(space)
         self._search = EventFile(self.path / "search")
         self._records: Iterator[Record] = iter(())
@@ -130,19 +138,23 @@ class TensorBoardLog:
             self._flush_at = now + FLUSH_SECONDS
             self._flush()
         if now >= self._draw_at:
+            self._draw_at = now + FIGURE_SECONDS
             self._draw()
-            self._draw_at = time.monotonic() + max(FIGURE_SECONDS, 20 * (time.monotonic() - now))
+            self._draw_at += 20 * (time.monotonic() - now)
 
     def close(self) -> None:
-        """Write all that is left; to be called again if there was more."""
-        self._draw()
-        self._flush()
+        """Write all that is left."""
+        try:
+            self._draw()
+        finally:
+            self._flush()
 
     def _take(self, record: Record) -> None:
         event = record["event"]
         if event == "proposed":
             folder = self.path / "trials" / re.sub(r"[^\w-]", "_", record["trial"])
-            self._trials[record["trial"]] = _Trial(folder, record["config"], self._columns)
+            shown = self._n_records <= self._n_before and _is_whole(folder)
+            self._trials[record["trial"]] = _Trial(folder, record["config"], self._columns, shown=shown)
         elif event == "result":
             self._trials[record["trial"]].report(record)
         elif event == "ended":
@@ -160,22 +172,17 @@ class TensorBoardLog:
             self._experiment_written = True
             self._search.add(_experiment(self._columns, self._best.goal, trial.config, evaluation))
             self._search.flush()
-        if self._n_records > self._n_shown_before:
+        if self._n_records > self._n_shown:
             self._search.add(_scalars({**self._best.values, **self._count_scalars()}), len(self._evaluations))
         trial.end(record)
 
     def _count_scalars(self) -> dict[str, float]:
-        names = {
-            **{status: f"trials_{status}" for status in _STATUS_COLOURS},
-            "refused": "refused",
-            "duplicate": "duplicates",
-        }
-        return {f"{_SEARCH}{name}": self._counts[event] for event, name in names.items()}
+        return {f"{_SEARCH}{name}": self._counts[what] for what, name in _COUNTS.items()}
 
     def _draw(self) -> None:
         """Show the Pareto figure and the best architecture, if there is anything new."""
         n = len(self._evaluations)
-        if n == self._n_drawn or self._n_records <= self._n_shown_before:
+        if n == self._n_drawn or self._n_records <= self._n_shown:
             return
         self._n_drawn = n
         text = [_text(f"{_SEARCH}best", self._best.table())] if self._best.evaluations else []
@@ -216,21 +223,21 @@ class EventFile:
 
 
 class _Trial:
-    """What is known of a trial that has not ended, and the file of its run."""
+    """What is known of a trial that has not ended, and the file of its run, unless an earlier session has shown it."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], columns: "_Columns") -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], columns: "_Columns", *, shown: bool) -> None:
         self.config = config
         self.file = EventFile(folder)
         self._last: dict[str, int] = {}  # the step up to which each metric was shown
-        self._shown_before = _is_whole(folder)
-        if not self._shown_before:
-            for rest in _event_files(folder):
-                (folder / rest).unlink()
+        self._shown = shown
+        if not shown:
+            for remnant in _event_files(folder):
+                (folder / remnant).unlink()
             self.file.add([_session_start(columns.values(config))])
 
     def report(self, record: Record) -> None:
         """Show the metrics, but none twice: a trial that went on from a checkpoint repeats some."""
-        if self._shown_before:
+        if self._shown:
             return
         step = record["fidelity"]
         new = {name: value for name, value in record["metrics"].items() if self._last.get(name, -1) < step}
@@ -239,8 +246,8 @@ class _Trial:
             self.file.add(_scalars({f"{_TRIAL}{name}": value for name, value in new.items()}), step)
 
     def end(self, record: Record) -> None:
-        """Write the file, unless an earlier session has."""
-        if self._shown_before:
+        """Write the file."""
+        if self._shown:
             return
         self.report({**record, "metrics": {**record["metrics"], "fidelity": record["fidelity"]}})
         if record["error"]:
@@ -282,7 +289,7 @@ class _Best:
         ]
         names = dict.fromkeys(name for column in columns for name in column)
         lines = [["", *(f"best {metric}" for metric in self.evaluations)], ["---"] * (len(columns) + 1)]
-        lines += [[name, *(str(column.get(name, "")) for column in columns)] for name in names]
+        lines += [[name, *(str(column.get(name, "")).replace("|", r"\|") for column in columns)] for name in names]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -463,7 +470,7 @@ def _front(points: Sequence[tuple[float, float]], first: Objective, second: Obje
 def _event_files(folder: Path) -> list[str]:
     try:
         return [name for name in os.listdir(folder) if "tfevents" in name]
-    except FileNotFoundError:
+    except OSError:  # most often there is no such folder yet; writing will tell of anything worse
         return []
 
 

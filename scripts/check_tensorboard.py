@@ -10,6 +10,7 @@ LOGDIR (scalar tags, hparam and metric columns, values) also stands on the page,
 import argparse
 import base64
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -118,13 +119,7 @@ def open_browser() -> Iterator[str]:
         if not wait_for(lambda: answers(f"{driver}/status")):
             sys.exit(f"chromedriver did not start:\n{log.read_text()}")
         # No sandbox: it needs rights that containers and root do not have, and the page is our own.
-        flags = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-dev-shm-usage",
-            "--disable-gpu",
-        ]
-        options = {"args": flags}
+        options = {"args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         session = f"{driver}/session/{request(f'{driver}/session', wanted)['sessionId']}"
         try:
@@ -135,11 +130,12 @@ def open_browser() -> Iterator[str]:
 
 @contextmanager
 def running(command: list[str]) -> Iterator[Path]:
-    """A process that ends with the block; gives the file its output goes to."""
-    with tempfile.TemporaryDirectory() as folder:
+    """A process that ends with the block, and whose temporary files go with it; gives the file its output goes to."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log")
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            environment = {**os.environ, "TMPDIR": folder}
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             yield log
         finally:

@@ -92,8 +92,8 @@ def _flags(content: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+    if value is None or isinstance(value, str):
+        return value or "none"
     return str(value) if isinstance(value, float) else json.dumps(value, default=str)
 
 

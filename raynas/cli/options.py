@@ -225,7 +225,7 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
         report=parser.made(ReportOptions, options),
         retrain=parser.made(RetrainOptions, options, "retrain.") if retrains else None,
         given=given(tokens),
-        text=parser.dump(options),
+        text=parser.dump(options, tokens),
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
+import yaml
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from raynas.cli.flags import DEMO, DEMO_FIELDS, SHORT, TABLES, given
@@ -157,9 +158,12 @@ class OptionParser:
         cls = TABLES[option][1][names[option]]
         return None if cls is None else partial(self.made, cls, options, f"{option}.")
 
-    def dump(self, options: Namespace) -> str:
-        """The options as YAML, as ``--config`` takes them."""
-        return str(self._parser.dump(options))
+    def dump(self, options: Namespace, tokens: Sequence[str]) -> str:
+        """The options as YAML, as ``--config`` takes them, but for what followed from the data."""
+        told = options.clone()
+        for key in {"config", *self._derived} - given(tokens):
+            told.pop(key, None)
+        return str(yaml.safe_dump(told.as_dict(), sort_keys=False))
 
 
 class _Help(DefaultHelpFormatter):

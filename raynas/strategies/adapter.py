@@ -12,7 +12,7 @@ from raynas.searcher import ArchitectureSearcher
 from raynas.space import SearchSpace
 
 MAX_REPEATS = 3
-"""How often in a row the other searcher may repeat itself; then mutations of what it insists on are proposed instead.
+"""How often in a row the other searcher may repeat itself; then mutations of what it repeats follow, until one is new.
 
 A model that is sure of its optimum proposes it for ever, and each proposal of a Gaussian process takes longer.
 """
@@ -24,15 +24,13 @@ class AdaptedSearcher(ArchitectureSearcher):
     A subclass gives ``make_inner``. The other searcher names its trials by a running number.
     """
 
-    METRICS = ("score", "score_1", "score_2", "score_3")
-
     def __init__(self, space: SearchSpace, goal: Goal | None = None, *, seed: int = 0, **common: Any) -> None:
         super().__init__(space, goal, seed=seed, **common)
         self._inner = self.make_inner(seed)
         self._asked: dict[Architecture, deque[str]] = defaultdict(deque)
         self._n_asked = 0
         self._n_repeats = 0
-        self._last: Architecture | None = None
+        self._repeated: Architecture | None = None
         self._seen: set[Architecture] = set()
 
     @abstractmethod
@@ -42,30 +40,29 @@ class AdaptedSearcher(ArchitectureSearcher):
     @property
     def inner_metrics(self) -> list[str]:
         """The names under which the other searcher gets the scores."""
-        return list(self.METRICS[: len(self.goal.objectives)])
+        return [f"score_{i}" for i in range(len(self.goal.objectives))]
 
     @property
     def inner_space(self) -> dict[str, Any]:
         """The space as Tune domains, decisions under "arch"."""
         domains = self.space.param_space()
-        return domains if "arch" in domains else {"arch": domains}
+        return domains if isinstance(domains.get("arch"), dict) else {"arch": domains}
 
-    def propose(self) -> Architecture | None:
-        if self._last is None or self._n_repeats < MAX_REPEATS:
-            point = self._ask()
+    def propose(self) -> Architecture:
+        if self._repeated is not None:
+            point = self.space.mutate(self._repeated, self.rng)
         else:
-            point = self.space.mutate(self._last, self.rng)
-        if point is not None:
+            point = self._ask()
             self._n_repeats = self._n_repeats + 1 if point in self._seen else 0
-            self._seen.add(point)
-            self._last = point
+        is_stuck = point in self._seen and self._n_repeats >= MAX_REPEATS
+        self._repeated = point if is_stuck else None
+        self._seen.add(point)
         return point
 
-    def _ask(self) -> Architecture | None:
+    def _ask(self) -> Architecture:
         trial = str(self._n_asked)
         config = self._inner.suggest(trial)
-        if not isinstance(config, dict):
-            return None
+        assert isinstance(config, dict)
         self._n_asked += 1
         point = self.space.from_config(config)
         self._asked[point].append(trial)

@@ -90,6 +90,22 @@ class TestCountMacs:
             model(torch.zeros(1, 3, 4, 4, device="meta"))
         assert count_macs(model, (3, 4, 4)) == counter.get_total_flops() / 2
 
+    def test_tells_alike_operations_on_different_tensors_apart(self) -> None:
+        class Alike(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear = nn.Linear(4, 1, bias=False)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                numbers = torch.arange(4)
+                _whole, fractions = numbers + 1, numbers + 1.0  # Equal shapes, but another type.
+                _turned, straight = x[0].t() + 0, x[0] + 0  # Equal shapes, but only one can be viewed as a line.
+                used = straight.view(16).view(4, 4) if fractions.is_floating_point() else x[0].repeat(2, 1)
+                out: torch.Tensor = self.linear(used)
+                return out
+
+        assert count_macs(Alike(), (4, 4)) == 4 * 4
+
     def test_is_for_one_example_of_eval_mode(self) -> None:
         class Auxiliary(nn.Module):
             def __init__(self) -> None:

@@ -114,7 +114,11 @@ class TestDiscovery:
         assert space.size == (2 + 1 + 1) * (2 + 4 + 8) * math.comb(3, 2) * 2 * 2
 
     def test_takes_no_memory_and_no_random_numbers(self) -> None:
-        huge = ModelSpace(lambda: Choice({"a": lambda: nn.Linear(10**6, 10**6), "b": nn.ReLU}), input_shape=(1,))
+        def draws() -> nn.Module:
+            torch.rand(1, device="cpu")
+            return nn.Linear(10**6, 10**6)
+
+        huge = ModelSpace(lambda: Choice({"a": draws, "b": nn.ReLU}), input_shape=(1,))
         state = torch.random.get_rng_state()
         assert len(huge.decisions) == 1
         assert torch.equal(torch.random.get_rng_state(), state)
