@@ -22,7 +22,6 @@ from raynas.archive import Archive
 from raynas.archived_search import ArchivedSearch
 from raynas.errors import ArchiveError, InfeasibleError, RaynasError
 from raynas.keep_best import KeepBest
-from raynas.metrics import untrained_metrics
 from raynas.objective import Constraint, Goal, Objective
 from raynas.progress import ProgressCallback
 from raynas.result import SearchResult
@@ -102,7 +101,7 @@ def search(
     strategy = strategy or RegularizedEvolution()
     settings = _as_settings(trainable)
     asked = Goal.parse(objectives, constraints)
-    costs = untrained_metrics(space)
+    costs = settings.costs(space)
     path = _results_path(run_config, f"{space.name}-{type(strategy).__name__}")
     archive = _open_archive(path)
     try:

@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,9 @@ import ray
 import torch
 from ray import tune
 
+from raynas.architecture import Architecture
+from raynas.metrics import MetaModels, untrained_metrics
+from raynas.metrics.latency import latency_ms
 from raynas.objective import one_line
 from raynas.space import SearchSpace
 from raynas.trials.checks import is_number, require, require_whole
@@ -50,6 +54,10 @@ class TrialSettings(ABC):
     def max_fidelity(self) -> int:
         """The most reports that a trial gives."""
         return 1
+
+    def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
+        """The metrics that can be told before a trial, by which hard constraints refuse architectures."""
+        return untrained_metrics(space)
 
     @property
     def description(self) -> str:
@@ -140,6 +148,17 @@ class ArchitectureSettings(TrialSettings):
                 result has ``failed`` 1 and the reason under ``error``.
         """
         return self.trial(space).run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
+
+    def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
+        """As trials measure them; without latency where trials run on a GPU that this process cannot see."""
+        costs = super().costs(space)
+        on_gpu = self._uses_gpu()
+        if on_gpu and not torch.cuda.is_available():
+            del costs["latency_ms"]
+        else:
+            where = {"device": "cuda" if on_gpu else "cpu", "n_threads": self.latency_threads}
+            costs["latency_ms"] = partial(latency_ms, MetaModels(space), **where)
+        return costs
 
     @property
     def resources(self) -> dict[str, float]:

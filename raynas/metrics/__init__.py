@@ -6,11 +6,16 @@ from functools import partial
 from raynas.architecture import Architecture
 from raynas.errors import UnknownNameError
 from raynas.metrics.cost import MetaModels, count_macs, count_params, macs, params
+from raynas.metrics.latency import latency_ms, measure_latency
 from raynas.space import SearchSpace
 
-__all__ = ["UNTRAINED_METRICS", "MetaModels", "count_macs", "count_params", "untrained_metrics"]
+__all__ = ["UNTRAINED_METRICS", "MetaModels", "count_macs", "count_params", "measure_latency", "untrained_metrics"]
 
-UNTRAINED_METRICS: Mapping[str, Callable[[MetaModels, Architecture], float]] = {"params": params, "macs": macs}
+UNTRAINED_METRICS: Mapping[str, Callable[[MetaModels, Architecture], float]] = {
+    "params": params,
+    "macs": macs,
+    "latency_ms": latency_ms,
+}
 """The metrics that need no training, by result key: each takes the networks of a space and an architecture."""
 
 

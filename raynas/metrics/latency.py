@@ -8,6 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from raynas.architecture import Architecture
+from raynas.metrics.cost import MetaModels
+
 MIN_RUNS = 5
 """Runs that are timed even where one takes longer than the whole budget: a median needs a few."""
 
@@ -56,6 +59,13 @@ def measure_latency(
         _time_runs(model, example, n_warmup, max_seconds, least=min(n_warmup, 1))
         times = _time_runs(model, example, n_runs, max_seconds, least=min(n_runs, MIN_RUNS))
     return statistics.median(times) * 1000
+
+
+def latency_ms(models: MetaModels, arch: Architecture, device: str | torch.device = "cpu", n_threads: int = 1) -> float:
+    """The metric "latency_ms": of a network with fresh weights, one example, where this is called."""
+    with torch.random.fork_rng(devices=[]):  # measuring must not change what is random elsewhere
+        model = models.space.build(arch)
+    return measure_latency(model, models.space.input_shape, n_threads=n_threads, device=device)
 
 
 def _time_runs(model: nn.Module, example: torch.Tensor, n_runs: int, max_seconds: float, least: int) -> list[float]:
