@@ -158,7 +158,18 @@ def _run(
     )
     variables = {**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(max_concurrent)}
     with _environment(variables), _quiet_tune(), _terminate_as_interrupt():
+        _fit(tuner, searcher.archive)
+
+
+def _fit(tuner: tune.Tuner, archive: Archive) -> None:
+    """Run to the end; an archive that could not be written ends the search, however Tune words or hides it."""
+    try:
         tuner.fit()
+    except Exception:
+        if archive.failure is None:
+            raise
+    if archive.failure:
+        raise archive.failure
 
 
 def _run_config(

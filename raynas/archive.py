@@ -44,6 +44,7 @@ class Archive:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path) if path else None
+        self.failure: ArchiveError | None = None
         self._records: list[Record] = []
         self._file: FileIO | None = None
         if self.path:
@@ -86,10 +87,11 @@ class Archive:
             os.fsync(self._file.fileno())
         except OSError as error:
             _undo(self._file, end)
-            raise ArchiveError(
+            self.failure = ArchiveError(
                 f"cannot write the archive {self.path}: {error.strerror}; free some space and run the same command "
                 "again: everything before this is kept"
-            ) from None
+            )
+            raise self.failure from None
 
     def close(self) -> None:
         """Let go of the file and its lock; the records stay readable in memory."""
@@ -99,7 +101,7 @@ class Archive:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process must never write to the file.
-        return {"path": None, "_records": self._records, "_file": None}
+        return {"path": None, "failure": None, "_records": self._records, "_file": None}
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)

@@ -39,6 +39,9 @@ class ArchivedSearch(SearchAlgorithm):
         self.num_samples = num_samples
         self.max_concurrent = max_concurrent
         self._n_proposed = len(searcher.archive.events("proposed"))
+        # Not the number of trials: a line of the archive can have been lost, and no name may stand for two trials.
+        names = {record.get("trial", "") for record in searcher.archive}
+        self._last_number = max((int(name) for name in names if name.isdecimal()), default=0)
         self._live: set[str] = set()
         self._unfinished: list[Trial] = []
         self._spec: dict[str, Any] = {}
@@ -71,13 +74,14 @@ class ArchivedSearch(SearchAlgorithm):
         if self._n_proposed >= self.num_samples:
             self.set_finished()
             return None
-        trial_id = f"{self._n_proposed + 1:05d}"
+        trial_id = f"{self._last_number + 1:05d}"
         config = self.searcher.suggest(trial_id)
         if config == Searcher.FINISHED:
             self.set_finished()
         if not isinstance(config, dict):
             return None
         self._n_proposed += 1
+        self._last_number += 1
         return self._launch(self._trial(trial_id, config))
 
     def is_finished(self) -> bool:

@@ -448,11 +448,13 @@ def _draw_pair(axes: Any, across: Objective, evaluations: Sequence[Evaluation], 
         # Between two points of the front, what the worse of them in x offers is not yet to be had.
         where = "post" if across.mode == "min" else "pre"
         axes.step(*zip(*front, strict=True), where=where, c="black", lw=1, marker=".", label="Pareto front")
-    if drawn and min(e.metrics[x] for e in drawn) > 0:
-        axes.set_xscale("log")
     axes.set(xlabel=x, ylabel=y)
-    if drawn:
-        axes.legend(fontsize="small")
+    if not drawn:
+        return
+    low, high = min(e.metrics[x] for e in drawn), max(e.metrics[x] for e in drawn)
+    if 0 < 10 * low <= high:
+        axes.set_xscale("log")
+    axes.legend(fontsize="small")
 
 
 def _front(points: Sequence[tuple[float, float]], first: Objective, second: Objective) -> list[tuple[float, float]]:

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("raynas", deadline=None, derandomize=True)
+settings.load_profile("raynas")
 
 # Every process of a cluster reads these when it starts; Ray's token authentication is on by default.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")

@@ -1,5 +1,6 @@
 """The main job: ``raynas.search`` on a cluster, interrupted, extended and misused."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -246,3 +247,27 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 def _evaluated(folder: Path) -> list[tuple[Any, ...]]:
     evaluations = Archive.load(folder / "search" / "archive.jsonl").evaluations
     return [(e.trial, e.arch, e.status, e.fidelity, e.metrics["accuracy"]) for e in evaluations]
+
+
+def test_a_full_disk_ends_the_search_in_one_line_and_loses_nothing(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(tmp_path / "whole")
+    write = Archive._write
+
+    def full(archive: Archive, line: bytes) -> None:
+        if len(archive) >= 8:
+            monkeypatch.setattr("os.fsync", _no_space)
+        write(archive, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "_write", full)
+        with pytest.raises(ArchiveError, match="No space left.*free some space and run the same command again"):
+            run(tmp_path / "full")
+    monkeypatch.undo()
+    assert 0 < len(Archive.load(tmp_path / "full" / "search" / "archive.jsonl").evaluations) < 6
+    assert trajectory(run(tmp_path / "full")) == trajectory(whole)
+
+
+def _no_space(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -156,7 +156,7 @@ class ArchitectureSettings(TrialSettings):
         if on_gpu and not torch.cuda.is_available():
             del costs["latency_ms"]
         else:
-            where = {"device": "cuda" if on_gpu else "cpu", "n_threads": self.latency_threads}
+            where: dict[str, Any] = {"device": "cuda" if on_gpu else "cpu", "n_threads": self.latency_threads}
             costs["latency_ms"] = partial(latency_ms, MetaModels(space), **where)
         return costs
 
