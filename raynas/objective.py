@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from raynas.architecture import Architecture
 from raynas.errors import RaynasError
-from raynas.pareto import crowding_distance, non_dominated_rank
+from raynas.pareto import crowding_distance, is_non_dominated, non_dominated_rank
 
 Mode = Literal["max", "min"]
 Status = Literal["finished", "stopped", "failed"]
@@ -272,8 +272,8 @@ class Goal:
     def pareto_front(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
         """The complying evaluations that no other beats in every objective, best in the first objective first."""
         complying = [e for e in evaluations if self.violation(e) == 0]
-        ranks = non_dominated_rank([self.scores(e) for e in complying])
-        front = [e for e, rank in zip(complying, ranks, strict=True) if rank == 0]
+        on_front = is_non_dominated([self.scores(e) for e in complying])
+        front = [e for e, is_on_front in zip(complying, on_front, strict=True) if is_on_front]
         return sorted(front, key=lambda e: self.scores(e), reverse=True)
 
 

@@ -15,24 +15,46 @@ def non_dominated_rank(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray
     Returns:
         ``(n,)`` ranks.
     """
-    points = _matrix(scores)
-    ranks = np.full(len(points), -1, dtype=np.int64)
-    # Equal points share a rank, so each is ranked once; sorted, a point can only be dominated by an earlier one.
-    unique, inverse = np.unique(-points, axis=0, return_inverse=True)
-    rank_of = np.full(len(unique), -1, dtype=np.int64)
-    rank = 0
+    unique, inverse = _sorted_costs(scores)
+    ranks = np.full(len(unique), -1, dtype=np.int64)
     left = np.arange(len(unique))
-    while len(left):
-        front: list[int] = []
-        for i in left:
-            others = unique[front]
-            if not len(others) or not (others <= unique[i]).all(axis=1).any():
-                front.append(int(i))
-        rank_of[front] = rank
-        left = left[rank_of[left] < 0]
-        rank += 1
-    ranks[:] = rank_of[inverse.reshape(-1)]
-    return ranks
+    for rank in range(len(unique)):
+        if not len(left):
+            break
+        front = _front(unique, left)
+        ranks[front] = rank
+        left = left[ranks[left] < 0]
+    return ranks[inverse]
+
+
+def is_non_dominated(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray[np.bool_]:
+    """Which points are on the Pareto front: rank 0, without ranking the rest.
+
+    Args:
+        scores: ``(n, m)``, larger is better in each of the m columns.
+
+    Returns:
+        ``(n,)``.
+    """
+    unique, inverse = _sorted_costs(scores)
+    on_front = np.zeros(len(unique), dtype=np.bool_)
+    on_front[_front(unique, np.arange(len(unique)))] = True
+    return on_front[inverse]
+
+
+def _sorted_costs(scores: Sequence[Sequence[float]] | ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The different points, smaller is better, so sorted that none is dominated by a later one; and who is which."""
+    unique, inverse = np.unique(-_matrix(scores), axis=0, return_inverse=True)
+    return unique, inverse.reshape(-1)
+
+
+def _front(costs: NDArray[np.float64], candidates: NDArray[np.int64]) -> list[int]:
+    """Those of the candidates, in order, that no other candidate dominates."""
+    front: list[int] = []
+    for i in candidates:
+        if not (costs[front] <= costs[i]).all(axis=1).any():
+            front.append(int(i))
+    return front
 
 
 def crowding_distance(

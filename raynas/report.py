@@ -5,6 +5,7 @@ What one run cannot show is said: a single seed proves no difference, and a vali
 optimistic.
 """
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -234,14 +236,20 @@ def render(summary: Summary, console: Console) -> None:
     for cost, front in summary.fronts.items():
         _print_front(summary.objective, cost, front, console)
     _print_counts(summary, console)
+    if summary.notes:
+        _heading("Notes", console)
     for note in summary.notes:
-        console.print(Text(f"Note: {note}"))
+        _say(note, console)
     _print_places(summary, console)
 
 
 def _heading(text: str, console: Console) -> None:
     console.print()
     console.print(Text(text, style="bold"))
+
+
+def _say(text: str, console: Console, style: str = "") -> None:
+    console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
 
 
 def _grid(rows: Iterable[tuple[str, str]], console: Console, label_width: int = 14) -> None:
@@ -256,7 +264,7 @@ def _grid(rows: Iterable[tuple[str, str]], console: Console, label_width: int = 
 def _print_best(summary: Summary, console: Console) -> None:
     if summary.best is None:
         _heading("No architecture was found", console)
-        console.print(Text(f"  {summary.why_none}"))
+        _say(summary.why_none, console)
         return
     best = summary.best
     _heading(f"Best architecture: trial {best.trial}, {best.fidelity} epochs, key {best.arch.key}", console)
@@ -275,11 +283,10 @@ def _print_retrained(summary: Summary, console: Console) -> None:
     epochs = f"{metrics.get('epochs', 0):g}"
     _heading(f"The winner, trained from scratch for {epochs} epochs on all training images", console)
     _grid([(m, amount(m, metrics[m])) for m in ("test_accuracy", "test_loss") if m in metrics], console)
-    console.print(
-        Text(
-            "  The test images played no part in the search: quote this figure. The validation\n"
-            "  accuracy above is optimistic, because the winner was chosen by it."
-        )
+    _say(
+        "The search never saw the test images: this is the figure to quote. The validation accuracy above is "
+        "optimistic, because the winner was chosen by it.",
+        console,
     )
 
 
@@ -293,10 +300,10 @@ def _print_comparison(summary: Summary, console: Console) -> None:
         ("this search", comparison.n_trials, comparison.epochs, comparison.found),
         ("random", comparison.n_random_trials, comparison.random_epochs, comparison.random),
     ):
-        table.add_row(name, str(trials), str(epochs), "none" if value is None else amount(comparison.metric, value))
+        table.add_row(f"  {name}", str(trials), str(epochs), "none" if value is None else amount(comparison.metric, value))
     console.print(table)
-    console.print(Text(f"  {comparison.verdict}", style="bold"))
-    console.print(Text("  One run of each proves little: repeat both with other values of --seed."))
+    _say(comparison.verdict, console, style="bold")
+    _say("One run of each proves little: repeat both with other values of --seed.", console)
 
 
 def _table(*titles: str) -> Table:
@@ -310,7 +317,7 @@ def _print_front(objective: Objective, cost: str, front: Sequence[Evaluation], c
     metrics = list(dict.fromkeys([objective.metric, cost, *COSTS]))
     _heading(f"Pareto front of {objective.metric} against {cost}", console)
     if not front:
-        console.print(Text("  empty"))
+        _say("empty: nothing that was trained to its end meets the constraints", console)
         return
     table = _table("trial", "key", *metrics)
     for e in front[:MAX_ROWS]:
@@ -318,7 +325,7 @@ def _print_front(objective: Objective, cost: str, front: Sequence[Evaluation], c
         table.add_row(f"  {e.trial}", e.arch.key, *values)
     console.print(table)
     if len(front) > MAX_ROWS:
-        console.print(Text(f"  and {len(front) - MAX_ROWS} more, in summary.json"))
+        _say(f"and {len(front) - MAX_ROWS} more, in summary.json", console)
 
 
 def _print_counts(summary: Summary, console: Console) -> None:
@@ -362,14 +369,20 @@ def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Ev
         RaynasError: if a file cannot be written.
     """
     try:
-        with (directory / "summary.txt").open("w", encoding="utf-8") as file:
-            render(summary, Console(file=file, width=WIDTH))
+        (directory / "summary.txt").write_text(as_text(summary), encoding="utf-8")
         (directory / "summary.json").write_text(json.dumps(as_json(summary), indent=2) + "\n", encoding="utf-8")
         for cost, front in summary.fronts.items():
             if front:
                 plot_front(summary.objective, cost, front, points or {}, directory / plot_name(cost))
     except OSError as error:
         raise RaynasError(f"cannot write the report to {directory}: {error.strerror}") from None
+
+
+def as_text(summary: Summary, width: int = WIDTH) -> str:
+    """A summary as plain text."""
+    file = io.StringIO()
+    render(summary, Console(file=file, width=width))
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
 def plot_name(cost: str) -> str:

@@ -28,11 +28,15 @@ TABLES: Mapping[str, tuple[str, Mapping[str, type | None]]] = {
 DEMO: Mapping[str, str] = {"space": "cnn", "strategy": "evolution", "early_stopping": "asha", "trainable": "train"}
 """What is chosen where nobody chooses."""
 
+DEMO_DATA = "digits"
+
 DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
-    "train": {"epochs": 9},  # the third rung of ASHA
-    "evolution": {"population_size": 10},
+    "evolution": {"population_size": 10},  # a sixth of the trials
+    # Few images to train on and many to validate on: otherwise most networks get nearly all of these small images right,
+    # and there is nothing to search for. Nine epochs are the third rung of ASHA.
+    "train": {"epochs": 9, "data_fraction": 0.3, "valid_share": 0.5},
 }
-"""Fields of table entries whose default here is not that of the class: what suits a search of few trials."""
+"""Fields of table entries whose default here is not that of the class; those of training for the demo's data alone."""
 
 SHORT: Mapping[str, str] = {
     **{option: f"{option}.name" for option in TABLES},
@@ -110,6 +114,20 @@ def given(tokens: Sequence[str]) -> frozenset[str]:
     return frozenset(token[2:].partition("=")[0] for token in tokens if token.startswith("--"))
 
 
+def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, Any]:
+    """The fields of a table's entry that have another default here than in its class."""
+    data = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--trainable.data"]
+    if name == "train" and data and data[-1] != DEMO_DATA:
+        return {"epochs": DEMO_FIELDS[name]["epochs"]}
+    return DEMO_FIELDS.get(name, {})
+
+
+def value_of(tokens: Sequence[str], i: int) -> str:
+    """The value of the flag at ``i``; "" if there is none."""
+    _, equals, value = tokens[i].partition("=")
+    return value if equals else "".join(tokens[i + 1 : i + 2])
+
+
 def chosen(tokens: Sequence[str], tables: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
     """The name chosen from each table, by option.
 
@@ -118,10 +136,10 @@ def chosen(tokens: Sequence[str], tables: Mapping[str, tuple[str, Mapping[str, A
     """
     names = {option: DEMO[option] for option in tables}
     for i, token in enumerate(tokens):
-        flag, equals, value = token.partition("=")
+        flag = token.partition("=")[0]
         option = flag[2:].removesuffix(".name")
         if option in names and flag.endswith(".name"):
-            names[option] = value if equals else "".join(tokens[i + 1 : i + 2])
+            names[option] = value_of(tokens, i)
     for option, name in names.items():
         kind, table = tables[option]
         if name not in table:

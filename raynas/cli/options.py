@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from raynas.cli.flags import TABLES, chosen, config_flags, expand, given
+from raynas.cli.flags import TABLES, chosen, config_flags, demo_fields, expand, given
 from raynas.cli.hyperparameters import parse_hyperparameters
 from raynas.cli.parser import OptionParser
 from raynas.errors import RaynasError, UnknownNameError
@@ -205,7 +205,7 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
     )
     parser.add_fields("search", SearchOptions)
     for option in ("space", "trainable", "strategy", "early_stopping"):
-        parser.add_entry(option, names[option])
+        parser.add_entry(option, names[option], demo_fields(names[option], tokens))
     parser.add_fields("run", RunOptions)
     parser.add_fields("after the search", ReportOptions)
     if retrains:
@@ -251,7 +251,7 @@ def parse_retrain(argv: Sequence[str]) -> RetrainCommand:
         FROM_DATA,
     )
     parser.add_entry("space", names["space"])
-    parser.add_entry("trainable", "train", choose=False)
+    parser.add_entry("trainable", "train", {"epochs": RetrainOptions().epochs}, choose=False)
     parser.add_fields("where", OutputOptions)
     options = parser.parse(tokens)
     if file is None:

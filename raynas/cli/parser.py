@@ -12,7 +12,7 @@ import docstring_parser
 import yaml
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
 
-from raynas.cli.flags import DEMO, DEMO_FIELDS, SHORT, TABLES, given
+from raynas.cli.flags import DEMO, SHORT, TABLES, given
 from raynas.errors import RaynasError, UnknownNameError
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class OptionParser:
         group = self._parser.add_argument_group(title, description or _summary(cls, whole=True))
         self._add(group, cls, prefix, defaults or {})
 
-    def add_entry(self, option: str, name: str, choose: bool = True) -> None:
+    def add_entry(self, option: str, name: str, defaults: Mapping[str, Any] | None = None, choose: bool = True) -> None:
         """A group of the fields of a table's entry, and the option that chooses another entry."""
         kind, table = TABLES[option]
         cls = table[name]
@@ -71,7 +71,7 @@ class OptionParser:
             action = group.add_argument(f"--{option}.name", default=DEMO[option], help="one of these")
             self._shown(action, f"{option}.name", f"--{option} NAME", str)
         if cls:
-            self._add(group, cls, f"{option}.", DEMO_FIELDS.get(name, {}))
+            self._add(group, cls, f"{option}.", defaults or {})
 
     def _add(self, group: Any, cls: type, prefix: str, defaults: Mapping[str, Any]) -> None:
         hints, help_texts = get_type_hints(cls), _help_texts(cls)

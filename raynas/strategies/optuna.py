@@ -59,6 +59,7 @@ class OptunaSearcher(AdaptedSearcher):
     ) -> None:
         self.settings = settings or Optuna()
         self._violations: dict[Architecture, list[float]] = {}
+        self._added: set[Architecture] = set()
         super().__init__(space, goal, **common)
 
     def make_inner(self, seed: int) -> Searcher:
@@ -91,9 +92,17 @@ class OptunaSearcher(AdaptedSearcher):
         super().observe(evaluation)
 
     def observe_unasked(self, evaluation: Evaluation) -> None:
-        if evaluation.ok and len(self.inner_metrics) == 1 and evaluation.arch not in self._asked:
-            complete = self._filled(evaluation.arch)
-            self._inner.add_evaluated_point(complete, self.goal.scores(evaluation)[0])
+        if evaluation.ok and evaluation.arch not in self._added and evaluation.arch not in self._asked:
+            self._added.add(evaluation.arch)
+            self._inner._ot_study.add_trial(
+                optuna.trial.create_trial(
+                    values=self.goal.scores(evaluation),
+                    params=self._filled(evaluation.arch),
+                    distributions=self._inner._space,
+                    # Where Optuna's samplers write what ``constraints_func`` says; without it they refuse to go on.
+                    system_attrs={"constraints": self._violations[evaluation.arch]} if self.goal.hard else {},
+                )
+            )
 
     def _filled(self, point: Architecture) -> dict[str, Any]:
         """Optuna's parameters for a point; it wants the inactive decisions too, whose value does not matter."""

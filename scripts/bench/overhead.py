@@ -87,12 +87,12 @@ def ours(trials: int, concurrent: int, folder: Path) -> None:
     assert len(result.evaluations) == trials
 
 
-def measure(run: Callable[[int, int, Path], None], trials: int, concurrent: int) -> tuple[float, float]:
+def measure(run: Callable[[int, int, Path], None], trials: int, concurrent: int, folder: str) -> tuple[float, float]:
     """Wall and driver CPU seconds of one run."""
-    with tempfile.TemporaryDirectory() as folder:
-        wall, cpu = time.perf_counter(), time.process_time()
-        run(trials, concurrent, Path(folder))
-        return time.perf_counter() - wall, time.process_time() - cpu
+    own = Path(tempfile.mkdtemp(dir=folder))
+    wall, cpu = time.perf_counter(), time.process_time()
+    run(trials, concurrent, own)
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main() -> None:
@@ -103,13 +103,15 @@ def main() -> None:
     args = parser.parse_args()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     runs: Mapping[str, Callable[[int, int, Path], None]] = {"plain": plain, "raynas": ours}
-    for run in runs.values():
-        measure(run, 20, args.concurrent)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in range(args.repeats):
-        for name, run in runs.items():
-            times[name].append(measure(run, args.trials, args.concurrent))
-            print(f"{name:7} wall {times[name][-1][0]:6.2f} s   cpu {times[name][-1][1]:6.2f} s", flush=True)
+    # One folder for all runs, deleted at the end: just after a large deletion some file systems are slow for a while.
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs.values():
+            measure(run, 20, args.concurrent, folder)
+        for _ in range(args.repeats):
+            for name, run in runs.items():
+                times[name].append(measure(run, args.trials, args.concurrent, folder))
+                print(f"{name:7} wall {times[name][-1][0]:6.2f} s   cpu {times[name][-1][1]:6.2f} s", flush=True)
     wall = {name: statistics.median(t[0] for t in values) for name, values in times.items()}
     cpu = {name: statistics.median(t[1] for t in values) for name, values in times.items()}
     print(f"trials a second: plain {args.trials / wall['plain']:.0f}, raynas {args.trials / wall['raynas']:.0f}")

@@ -1,12 +1,15 @@
 """Retraining to the end: resumable, exact, tested once, and written for others to read."""
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import TensorDataset
 
 from raynas.architecture import Architecture
 from raynas.errors import RaynasError, UnknownNameError
@@ -86,6 +89,30 @@ def test_it_trains_at_full_fidelity_on_all_but_the_test_split(monkeypatch: pytes
     metrics = retrain(TinyCnn(channels=4), ARCH, low, tmp_path, hyperparameters={"batch_size": 128})
     weights = load_file(tmp_path / "weights.safetensors")
     assert sizes == [1151 + 287] and weights["0.weight"].shape == (4, 1, 3, 3) and metrics["epochs"] == 1
+
+
+def test_loaders_of_the_users_own_give_both_splits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from raynas.trials import loaders
+
+    def part(n: int) -> TensorDataset:
+        images = torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(n))
+        return TensorDataset(images, (images.mean(dim=(1, 2, 3)) > 0).long())
+
+    seen: list[str] = []
+    original = loaders.batches
+
+    def batches(name: str, split: str, batch_size: int) -> Any:
+        seen.append(split)
+        return original(name, split, batch_size)
+
+    loaders._parts.cache_clear()
+    module = ModuleType("my_data")
+    module.make = lambda: (part(32), part(16), part(24))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_data", module)
+    monkeypatch.setattr(loaders, "batches", batches)
+    settings = Training(data="my_data:make", epochs=1, batch_size=16)
+    metrics = retrain(TinyCnn(n_classes=2), ARCH, settings, tmp_path)
+    assert seen[1:] == ["train", "valid", "test"] and 0 <= metrics["test_accuracy"] <= 1
 
 
 def test_a_folder_holds_one_training(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ from raynas.space import SearchSpace
 from raynas.trials import Training
 from raynas.trials.batches import ArrayBatches
 from raynas.trials.data import load_data
+from raynas.trials.loaders import Batch
 from raynas.trials.trainer import Trainer
 from tests.trials.spaces import TinyCnn
 
@@ -126,6 +127,22 @@ def test_going_on_from_a_checkpoint_is_exact(optimizer: str, tmp_path: Path) -> 
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
     assert whole.examine() == second.examine()
+
+
+def test_every_epoch_has_its_own_order_and_the_next_seed_has_others() -> None:
+    class Recording(ArrayBatches):
+        def train(self, seed: int) -> Iterator[Batch]:
+            seeds.append(seed)
+            return super().train(seed)
+
+    seeds: list[int] = []
+    for seed in (0, 1):
+        run = trainer(FAST, seed)
+        assert isinstance(run.batches, ArrayBatches)
+        run.batches = Recording(**vars(run.batches))
+        run.train_epoch()
+        run.train_epoch()
+    assert len(set(seeds)) == 4
 
 
 def test_hyperparameters_of_the_new_trainer_win_over_the_checkpoint() -> None:
