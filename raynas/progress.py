@@ -325,9 +325,18 @@ class Progress:
         self._n_failures_told = self._counts["failed"]
         failures = [f"failed {failure}" for failure in list(self._failures)[-n_new:] if n_new]
         best = self._best(goal)
-        what = f"best {describe(best[0], [goal.first.metric], costs=())}" if best else "no result yet"
+        what = f"best {describe(best[0], [goal.first.metric], costs=())}" if best else self._so_far(goal)
         ends = "".join(f", {self._counts[s]} {s}" for s in ("stopped", "failed") if self._counts[s])
         return [*failures, f"{self._time_line()}{ends}; {what}"]
+
+    def _so_far(self, goal: Goal) -> str:
+        """What is known before the first trial finished: how far the one that is furthest has got."""
+        trial, running = max(self._running.items(), key=lambda item: item[1].fidelity, default=("", None))
+        if running is None or not running.fidelity:
+            return "no result yet"
+        metric = goal.first.metric
+        value = f", {metric} {amount(metric, running.metrics[metric])}" if metric in running.metrics else ""
+        return f"{trial} at epoch {running.fidelity}{value}"
 
 
 def _front(candidates: Sequence[Evaluation], goal: Goal) -> list[Evaluation]:
