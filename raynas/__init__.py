@@ -1,12 +1,17 @@
 """raynas: neural architecture search as a plugin for Ray Tune."""
 
-from raynas.api import search
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from raynas.architecture import Architecture
 from raynas.errors import RaynasError
 from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
 from raynas.objective import Constraint, Evaluation, Objective
-from raynas.result import SearchResult
 from raynas.space import SearchSpace
+
+if TYPE_CHECKING:
+    from raynas.api import search
+    from raynas.result import SearchResult
 
 __all__ = [
     "Architecture",
@@ -22,3 +27,12 @@ __all__ = [
     "SearchSpace",
     "search",
 ]
+
+# Only the driver needs these; what they import (Optuna, HyperOpt, pandas, TensorBoard) would cost every actor seconds.
+_OF_THE_DRIVER = {"search": "raynas.api", "SearchResult": "raynas.result"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_THE_DRIVER:
+        raise AttributeError(f"module 'raynas' has no attribute {name!r}")
+    return getattr(import_module(_OF_THE_DRIVER[name]), name)

@@ -31,5 +31,5 @@ class UnknownNameError(RaynasError, ValueError):
         """Word the message: ``kind`` says what was looked up, ``known`` what would have been found."""
         known = sorted(known)
         close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}.")

@@ -1,8 +1,8 @@
 """From an argument vector to flags in one spelling, with the names that were chosen from the tables.
 
-A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. A file is turned
-into the flags that it stands for, in front of those of the command line: there is one way in, flags win, and nothing is
-read and then ignored.
+A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. A file becomes the
+flags that it stands for, in front of those of the command line: there is one way in, flags win, and nothing is read and
+then ignored.
 """
 
 import json
@@ -32,8 +32,8 @@ DEMO_DATA = "digits"
 
 DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "evolution": {"population_size": 10},  # a sixth of the trials
-    # Few images to train on and many to validate on: otherwise most networks get nearly all of these small images right,
-    # and there is nothing to search for. Nine epochs are the third rung of ASHA.
+    # Few images to train on and many to validate on: otherwise most networks get nearly all of these small images
+    # right, and there is nothing to search for. Nine epochs are the third rung of ASHA.
     "train": {"epochs": 9, "data_fraction": 0.3, "valid_share": 0.5},
 }
 """Fields of table entries whose default here is not that of the class; those of training for the demo's data alone."""

@@ -100,7 +100,7 @@ class OptunaSearcher(AdaptedSearcher):
                     params=self._filled(evaluation.arch),
                     distributions=self._inner._space,
                     # Where Optuna's samplers write what ``constraints_func`` says; without it they refuse to go on.
-                    system_attrs={"constraints": self._violations[evaluation.arch]} if self.goal.hard else {},
+                    system_attrs={"constraints": tuple(self._violations[evaluation.arch])} if self.goal.hard else {},
                 )
             )
 

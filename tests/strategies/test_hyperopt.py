@@ -19,7 +19,7 @@ def test_golden_trajectory() -> None:
         config = search.suggest(str(i))
         assert config is not None
         suggested.append(SPACE.from_config(config))
-        search.on_trial_complete(str(i), SPACE.result(config))
+        search.on_trial_complete(str(i), SPACE.result(SPACE.to_config(suggested[-1])))
     assert proposed == list(dict.fromkeys(suggested))[:8]
 
 

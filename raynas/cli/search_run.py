@@ -1,0 +1,200 @@
+"""A search from the command line, from its options to its report."""
+
+import dataclasses
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ray
+from ray import tune
+from rich.console import Console
+from rich.text import Text
+
+from raynas.api import search
+from raynas.cli.options import SearchCommand, names_code
+from raynas.cli.winner import fitted, folder_for, keep, read_architecture, train
+from raynas.errors import RaynasError
+from raynas.objective import Evaluation, one_line
+from raynas.report import Summary, best_or_reason, plot_name, summarise
+from raynas.result import SearchResult
+from raynas.space import SearchSpace
+from raynas.strategies import RandomSearch, Strategy
+from raynas.trials import Training
+from raynas.trials.fitting import scaled
+
+
+class Interrupted(Exception):
+    """A search was interrupted; the message says how far it got."""
+
+
+@dataclass
+class SearchRun:
+    """The steps of ``scripts/run_tune.py``; each goes on where an earlier run was interrupted.
+
+    Args:
+        command: what was asked for.
+        console: where to say what happens.
+
+    Raises:
+        RaynasError: if data and space do not fit together.
+    """
+
+    command: SearchCommand
+    console: Console
+    notes: list[str] = field(default_factory=list)
+    space: SearchSpace = field(init=False)
+    data: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.space, self.data = fitted(self.command.space, self.command.trainable, self.command.given)
+
+    @property
+    def path(self) -> Path:
+        """The folder of this search."""
+        return Path(self.command.run.results).expanduser().resolve() / str(self.command.run.name)
+
+    @property
+    def title(self) -> str:
+        """Space, data and strategy in a line."""
+        names = self.command.names
+        data = re.sub(r"^(npz|folder):(.*/)?", "", self.data)
+        stopping = f" + {names['early_stopping']}" if self.command.strategy.early_stopping else ""
+        return f"{names['space']} on {data}, {names['strategy']}{stopping}"
+
+    def connect(self) -> None:
+        """Connect to the cluster that was asked for.
+
+        Raises:
+            RaynasError: if there is none.
+        """
+        address = self.command.run.address
+        if address is None:
+            return
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise RaynasError(f"cannot reach a Ray cluster at {address!r}: {one_line(error)}") from None
+
+    def search(self) -> SearchResult:
+        """Search, and keep what is best so far.
+
+        Raises:
+            Interrupted: if it was.
+        """
+        self._say(f"Searching {self.title}; everything goes to {shown(self.path)}")
+        result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples)
+        winner, _ = best_or_reason(result)
+        if winner:
+            keep(winner.arch, self.path / "best", self._final_space, self._final_training(winner))
+        (self.path / "options.yaml").write_text(self.command.text, encoding="utf-8")
+        return self._whole(result, "", self.command.search.num_samples)
+
+    def random(self, result: SearchResult) -> SearchResult | None:
+        """Random search with as many trials as the search had; None if there is nothing to compare.
+
+        Raises:
+            Interrupted: if it was.
+        """
+        if not self.command.report.compare_random or best_or_reason(result)[0] is None:
+            return None
+        if isinstance(self.command.strategy, RandomSearch):
+            self.notes.append("The strategy is random search itself, so there was nothing to compare it with.")
+            return None
+        n_trials = len(result.archive.events("proposed"))
+        self._say(f"\nFor comparison, random search with as many trials ({n_trials})")
+        strategy = RandomSearch(early_stopping=self.command.strategy.early_stopping)
+        return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
+
+    def _search(self, strategy: Strategy, name: str, num_samples: int) -> SearchResult:
+        options, run = self.command.search, self.command.run
+        return search(
+            self.space,
+            self.command.trainable,
+            strategy,
+            objectives=options.objectives,
+            constraints=options.constraints,
+            num_samples=num_samples,
+            seed=options.seed,
+            hyperparameters=options.hyperparameters or None,
+            baseline=read_architecture(options.baseline, self.space) if options.baseline else None,
+            max_concurrent=run.max_concurrent,
+            progress=run.progress,
+            tensorboard=run.tensorboard,
+            run_config=tune.RunConfig(name=name, storage_path=str(self.path.parent)),
+        )
+
+    def _whole(self, result: SearchResult, what: str, num_samples: int) -> SearchResult:
+        if result.interrupted:
+            raise Interrupted(f"{len(result.evaluations)} of {num_samples} trials {what}are done")
+        return result
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    # --- the winner --------------------------------------------------------------------------------------------------
+
+    @property
+    def _final_space(self) -> SearchSpace:
+        return scaled(self.space, self.command.retrain.space if self.command.retrain else {})
+
+    def _final_training(self, winner: Evaluation) -> Training | None:
+        """How the winner is trained to its end: as in the search, with its own hyperparameters, for longer."""
+        if not isinstance(self.command.trainable, Training) or self.command.retrain is None:
+            return None
+        training = self.command.trainable.at_full_fidelity.with_hyperparameters(winner.hyperparameters)
+        epochs = self.command.retrain.epochs or training.epochs
+        return dataclasses.replace(training, epochs=epochs, data=self.data)
+
+    def retrain(self, result: SearchResult) -> tuple[Mapping[str, float] | None, Path | None]:
+        """The winner's metrics after training it to its end, and the folder that holds its weights."""
+        winner, _ = best_or_reason(result)
+        training = self._final_training(winner) if winner else None
+        if winner is None or training is None or not (self.command.retrain and self.command.retrain.epochs):
+            return None, None
+        folder = folder_for(self.path / "best", winner.arch, self._final_space, training)
+        try:
+            return train(self._final_space, winner.arch, training, folder, self.console), folder
+        except RaynasError as error:
+            self.notes.append(f"The winner could not be trained to its end: {one_line(error)}")
+            return None, None
+
+    # --- the report --------------------------------------------------------------------------------------------------
+
+    def summary(
+        self,
+        result: SearchResult,
+        random: SearchResult | None,
+        retrained: Mapping[str, float] | None,
+        weights: Path | None,
+    ) -> Summary:
+        """The facts, with where everything lies and what to run next."""
+        summary = summarise(result, title=self.title, random=random, retrained=retrained, notes=self.notes)
+        files = {"archive": "archive.jsonl", "this report": "summary.txt", "as JSON": "summary.json"}
+        files |= {f"{cost} plot": plot_name(cost) for cost, front in summary.fronts.items() if front}
+        files |= {"options": "options.yaml"}
+        files |= {"architecture": "best/architecture.json"} if summary.best else {}
+        files |= {"weights": f"best/{weights.name}/weights.safetensors"} if weights else {}
+        places = {name: shown(self.path / file) for name, file in files.items()}
+        return dataclasses.replace(summary, files=places, commands=self._next_commands(summary))
+
+    def _next_commands(self, summary: Summary) -> dict[str, str]:
+        commands = {}
+        if self.command.run.tensorboard:
+            commands["look closer"] = f"tensorboard --logdir {shlex.quote(shown(self.path / 'tensorboard'))}"
+        if summary.best and self.command.retrain:
+            code = f" --data {shlex.quote(self.data)}" if names_code(self.data) else ""
+            file = shlex.quote(shown(self.path / "best" / "architecture.json"))
+            epochs = 4 * (self.command.retrain.epochs or 25)
+            commands["train longer"] = f"python scripts/retrain.py {file}{code} --epochs {epochs}"
+        if not summary.ended_because:
+            commands["search on"] = f"the same command with --num_samples {2 * self.command.search.num_samples}"
+        return commands
+
+
+def shown(path: Path) -> str:
+    """A path for people: relative where it lies below the working folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,106 @@
+"""A found architecture: read from a file, kept in one, trained to its end."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from raynas.architecture import Architecture
+from raynas.cli.options import RETRAIN_SETTINGS
+from raynas.errors import RaynasError, SpaceError
+from raynas.search_spaces import SEARCH_SPACES
+from raynas.space import SearchSpace
+from raynas.trials import Training, TrialSettings, retrain
+from raynas.trials.fitting import fit_space
+
+MAX_BYTES = 2**20
+"""No architecture needs more; a file that has more is not read."""
+
+
+def read_architecture(path: str | Path, space: SearchSpace) -> Architecture:
+    """The architecture of ``space`` in a JSON file.
+
+    Raises:
+        RaynasError: if the file cannot be read, is no JSON object of scalars, or not an architecture of the space.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise SpaceError(f"it has more than {MAX_BYTES} bytes")
+        return space.canonical(Architecture.from_json(content.decode()))
+    except OSError as error:
+        raise RaynasError(f"cannot read the architecture {str(path)!r}: {error.strerror}") from None
+    except (RaynasError, ValueError, RecursionError) as error:
+        raise RaynasError(f"{path} holds no architecture of {space.name}: {error}") from None
+
+
+def keep(arch: Architecture, directory: Path, space: SearchSpace, training: Training | None) -> None:
+    """Write the architecture, and beside it the settings with which ``scripts/retrain.py`` trains it.
+
+    Raises:
+        RaynasError: if a file cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "architecture.json").write_text(arch.to_json() + "\n", encoding="utf-8")
+        name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
+        if training and name:
+            settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
+            (directory / RETRAIN_SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise RaynasError(f"cannot write to {directory}: {error.strerror}") from None
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.init}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value != {}}
+
+
+def fitted(
+    make_space: Callable[..., SearchSpace], trainable: TrialSettings, given: frozenset[str]
+) -> tuple[SearchSpace, str]:
+    """The space for the data, and the data's name.
+
+    Args:
+        make_space: makes the space; takes fields of it.
+        trainable: knows the data.
+        given: the options that the user gave.
+
+    Raises:
+        RaynasError: if data and space do not fit together.
+    """
+    if not isinstance(trainable, Training):
+        return make_space(), str(getattr(trainable, "fn", ""))
+    source = trainable.load_source()
+    sizes = {} if "space.input_shape" in given else {"input_shape": source.input_shape}
+    asked = make_space(**sizes)
+    space = fit_space(asked, source)
+    for name in ("input_shape", "n_classes"):
+        wanted, held = getattr(asked, name, None), getattr(space, name, None)
+        if f"space.{name}" in given and wanted != held:
+            raise RaynasError(f"--space.{name} is {wanted}, but data {source.name} has {held}: leave it out")
+    return space, source.name
+
+
+def folder_for(parent: Path, arch: Architecture, space: SearchSpace, training: Training) -> Path:
+    """Where a network is trained to its end: another folder for another architecture, size or training."""
+    about = hashlib.sha256(f"{space.fingerprint} {training.description}".encode()).hexdigest()[:6]
+    return parent / f"retrained-{arch.key}-{training.epochs}epochs-{about}"
+
+
+def train(
+    space: SearchSpace, arch: Architecture, training: Training, folder: Path, console: Console
+) -> Mapping[str, float]:
+    """Train to the end and test, with a progress bar on a terminal; see ``raynas.trials.retrain``."""
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "epochs", TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"training {arch.key}", total=training.epochs)
+        return retrain(
+            space, arch, training, folder, on_epoch=lambda r: progress.update(task, completed=r["training_iteration"])
+        )
