@@ -133,7 +133,7 @@ def last_checkpoint(directory: Path, max_epoch: int) -> tuple[Path, int] | None:
     for meta in directory.glob("checkpoint_*/meta.json"):
         try:
             epoch = int(json.loads(meta.read_text())["epoch"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue
         if epoch <= max_epoch:
             found.append((meta.parent, epoch))
@@ -148,24 +148,35 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
     """
     metric: str = getattr(scheduler, "_metric", None) or ""
     trials: dict[str, Trial] = {}
+    seen: dict[str, int] = {}
     for record in records:
         trial_id = record.get("trial", "")
         if record["event"] == "proposed":
             trials[trial_id] = unfinished.get(trial_id) or Trial("raynas", trial_id=trial_id, stub=True)
             scheduler.on_trial_add(_NO_CONTROLLER, trials[trial_id])
+        elif trial_id not in trials:
+            continue
         elif record["event"] == "result":
-            if record["fidelity"] <= _epochs_kept(trials[trial_id], unfinished):
-                scheduler.on_trial_result(_NO_CONTROLLER, trials[trial_id], {metric: math.nan, **as_result(record)})
+            if seen.get(trial_id, 0) < record["fidelity"] <= _epochs_kept(trials[trial_id], unfinished):
+                seen[trial_id] = record["fidelity"]
+                _replay_report(scheduler, trials[trial_id], {metric: math.nan, **as_result(record)})
         elif record["event"] == "ended":
             _replay_end(scheduler, trials[trial_id], record, {metric: math.nan, **as_result(record)})
 
 
+def _replay_report(scheduler: TrialScheduler, trial: Trial, result: dict[str, Any]) -> None:
+    scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
+    # What happened stands, also under a rule that would have stopped the trial: the median rule, if it was not the rule
+    # back then or saw other reports, would raise at the next report.
+    getattr(scheduler, "_stopped_trials", set()).discard(trial)
+
+
 def _replay_end(scheduler: TrialScheduler, trial: Trial, record: Record, result: dict[str, Any]) -> None:
-    if record["status"] == "failed" and not record["metrics"]:
+    if record["status"] == "failed" and not record["fidelity"]:  # it raised: Tune has no result then
         scheduler.on_trial_error(_NO_CONTROLLER, trial)
         return
     if record["status"] == "stopped":
-        scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
+        _replay_report(scheduler, trial, result)
     scheduler.on_trial_complete(_NO_CONTROLLER, trial, result)
 
 

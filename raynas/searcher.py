@@ -30,8 +30,8 @@ class ArchitectureSearcher(Searcher):
 
     It works in any ``tune.Tuner``, beside any scheduler, and survives ``Tuner.restore``. Proposals that were evaluated
     before are answered from the archive, those that break a hard constraint which needs no training are refused;
-    neither costs a trial. All that happened stands in ``archive``; a searcher made with the same arguments gets into the same
-    state by replaying it, which is how saving, restoring and resuming work.
+    neither costs a trial. All that happened stands in ``archive``; a searcher made with the same arguments gets into
+    the same state by replaying it, which is how saving, restoring and resuming work.
 
     Args:
         space: what to search.

@@ -114,7 +114,7 @@ def test_one_writer_at_a_time(path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdin
         holder.stdout.readline()
-        with pytest.raises(ArchiveError, match="another search is writing .*; wait for it, or choose another name"):
+        with pytest.raises(ArchiveError, match=r"another search is writing .*; wait for it, or choose another name"):
             Archive(path)
         assert len(Archive.load(path)) == 3  # a report may read
         holder.kill()  # and a lock must not outlive its process
@@ -155,7 +155,7 @@ def not_root() -> Iterator[None]:
 
 
 def test_a_missing_file_cannot_be_loaded(path: Path) -> None:
-    with pytest.raises(ArchiveError, match="cannot read the archive .*: No such file"):
+    with pytest.raises(ArchiveError, match=r"cannot read the archive .*: No such file"):
         Archive.load(path)
 
 
@@ -177,7 +177,7 @@ def test_a_full_disk_costs_the_last_record_only(path: Path, n_left: int) -> None
     with closing(Archive(path)) as archive:
         with (
             file_size_limit(len(whole) + n_left),
-            pytest.raises(ArchiveError, match="cannot write the archive .*; free some space and run the same command"),
+            pytest.raises(ArchiveError, match=r"cannot write the archive .*; free some space and run the same command"),
         ):
             archive.append("ended", **ENDED, **{"filler": "x" * 100})
         assert path.read_bytes() == whole

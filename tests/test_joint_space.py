@@ -122,7 +122,7 @@ def test_builds_the_architecture(joint: JointSpace) -> None:
     ids=lambda domain: type(domain).__name__,
 )
 def test_a_domain_that_would_be_searched_wrongly_is_refused(domain: Any) -> None:
-    with pytest.raises(SpaceError, match="hyperparameter 'x' cannot be searched by raynas as .*: use tune.choice"):
+    with pytest.raises(SpaceError, match=r"hyperparameter 'x' cannot be searched by raynas as .*: use tune.choice"):
         JointSpace(SPACE, {"x": domain})
 
 

@@ -40,7 +40,8 @@ def test_rank_does_not_depend_on_the_order(points: list[list[int]]) -> None:
 
 
 def test_rank_of_infinite_scores() -> None:
-    assert non_dominated_rank([[-math.inf, 1], [0, 0], [-math.inf, 0], [-math.inf, -math.inf]]).tolist() == [0, 0, 1, 2]
+    points = [[-math.inf, 1.0], [0.0, 0.0], [-math.inf, 0.0], [-math.inf, -math.inf]]
+    assert non_dominated_rank(points).tolist() == [0, 0, 1, 2]
 
 
 @given(POINTS)

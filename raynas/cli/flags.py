@@ -1,8 +1,8 @@
 """From an argument vector to flags in one spelling, with the names that were chosen from the tables.
 
-A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. A file becomes the
-flags that it stands for, in front of those of the command line: there is one way in, flags win, and nothing is read and
-then ignored.
+A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. A file becomes
+the flags that it stands for, in front of those of the command line: there is one way in, flags win, and nothing is read
+and then ignored.
 """
 
 import json

@@ -240,7 +240,8 @@ def parse_retrain(argv: Sequence[str]) -> RetrainCommand:
     file, flags = (Path(argv[0]), argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
     beside = file.parent / RETRAIN_SETTINGS if file else None
     settings = beside if beside and beside.is_file() and not any(t.startswith("--config") for t in flags) else None
-    tokens = [*(config_flags(settings) if settings else ()), *expand(flags)]
+    asked = expand(flags)
+    tokens = [*_settings(settings, asked), *asked]
     names = chosen(tokens, {"space": TABLES["space"]})
     parser = OptionParser(
         "retrain.py",
@@ -257,7 +258,7 @@ def parse_retrain(argv: Sequence[str]) -> RetrainCommand:
     if file is None:
         raise RaynasError("give the architecture file first: retrain.py ARCHITECTURE.json [OPTIONS]; see --help")
     training: Training = parser.entry("trainable", {"trainable": "train"}, options)()
-    if settings and names_code(training.data) and "trainable.data" not in given(expand(flags)):
+    if settings and names_code(training.data) and "trainable.data" not in given(asked):
         raise RaynasError(
             f"{settings} names code as data; if it is yours and should run, say so: --data {training.data}"
         )
@@ -285,6 +286,15 @@ class OutputOptions:
     """
 
     output: str | None = None
+
+
+def _settings(path: Path | None, asked: Sequence[str]) -> list[str]:
+    """The flags that the settings beside an architecture stand for; without its space's if another was asked for."""
+    flags = config_flags(path) if path else []
+    table = {"space": TABLES["space"]}
+    if "space.name" in given(asked) and chosen(asked, table) != chosen(flags, table):
+        return [flag for flag in flags if not flag.startswith("--space.")]
+    return flags
 
 
 def names_code(data: str) -> bool:

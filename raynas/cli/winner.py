@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from raynas.architecture import Architecture
 from raynas.cli.options import RETRAIN_SETTINGS
 from raynas.errors import RaynasError, SpaceError
+from raynas.progress import LINE_SECONDS
 from raynas.search_spaces import SEARCH_SPACES
 from raynas.space import SearchSpace
 from raynas.trials import Training, TrialSettings, retrain
@@ -97,10 +99,29 @@ def folder_for(parent: Path, arch: Architecture, space: SearchSpace, training: T
 def train(
     space: SearchSpace, arch: Architecture, training: Training, folder: Path, console: Console
 ) -> Mapping[str, float]:
-    """Train to the end and test, with a progress bar on a terminal; see ``raynas.trials.retrain``."""
+    """Train to the end and test, with a progress bar on a terminal, else a line now and then.
+
+    Raises:
+        RaynasError: as ``raynas.trials.retrain`` does.
+    """
+    if not console.is_terminal:
+        return retrain(space, arch, training, folder, on_epoch=_Lines(console, training.epochs))
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "epochs", TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"training {arch.key}", total=training.epochs)
         return retrain(
             space, arch, training, folder, on_epoch=lambda r: progress.update(task, completed=r["training_iteration"])
         )
+
+
+class _Lines:
+    """Tells how far a training is, at most every ``LINE_SECONDS``."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console, self._epochs, self._due = console, epochs, time.monotonic() + LINE_SECONDS
+
+    def __call__(self, result: Mapping[str, Any]) -> None:
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + LINE_SECONDS
+            told = f"epoch {result['training_iteration']} of {self._epochs}, training loss {result['train_loss']:.4g}"
+            self._console.print(told, highlight=False)

@@ -147,7 +147,7 @@ def _print_places(summary: Summary, console: Console) -> None:
         if places:
             _heading(title, console)
         for label, place in places.items():
-            console.print(Text.assemble((f"  {label:<15}", "cyan"), place), soft_wrap=True)
+            console.print(Text.assemble((f"  {label:<17}", "cyan"), place), soft_wrap=True)
 
 
 def as_text(summary: Summary, width: int = WIDTH) -> str:

@@ -25,7 +25,7 @@ class Asha(EarlyStopping):
     reduction_factor: float = 3
 
     def __post_init__(self) -> None:
-        if self.grace_period < 1 or self.reduction_factor <= 1:
+        if self.grace_period < 1 or not self.reduction_factor > 1:
             raise ValueError(
                 "Asha needs grace_period >= 1 and reduction_factor > 1, "
                 f"got {self.grace_period} and {self.reduction_factor}"

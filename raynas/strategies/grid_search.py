@@ -48,5 +48,3 @@ class GridSearcher(ArchitectureSearcher):
     def __getstate__(self) -> dict[str, Any]:
         # A generator cannot be pickled; its position can.
         return {**self.__dict__, "_architectures": None}
-
-

@@ -94,11 +94,12 @@ class OptunaSearcher(AdaptedSearcher):
     def observe_unasked(self, evaluation: Evaluation) -> None:
         if evaluation.ok and evaluation.arch not in self._added and evaluation.arch not in self._asked:
             self._added.add(evaluation.arch)
-            self._inner._ot_study.add_trial(
+            inner: Any = self._inner  # add_evaluated_point, which is public, takes one objective and no constraints
+            inner._ot_study.add_trial(
                 optuna.trial.create_trial(
                     values=self.goal.scores(evaluation),
                     params=self._filled(evaluation.arch),
-                    distributions=self._inner._space,
+                    distributions=inner._space,
                     # Where Optuna's samplers write what ``constraints_func`` says; without it they refuse to go on.
                     system_attrs={"constraints": tuple(self._violations[evaluation.arch])} if self.goal.hard else {},
                 )

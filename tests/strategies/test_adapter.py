@@ -75,7 +75,7 @@ def test_suggestions_become_canonical_and_duplicates_are_answered() -> None:
     assert searcher.suggest("x") == {"arch": B}
     searcher.on_trial_complete("x", {"accuracy": 0.5})
     assert searcher.suggest("y") == {"arch": A}
-    assert [(trial, result and result["score_0"]) for trial, result, _ in searcher.inner.told] == [("0", 0.5), ("1", 0.5)]
+    assert [(trial, (result or {})["score_0"]) for trial, result, _ in searcher.inner.told] == [("0", 0.5), ("1", 0.5)]
     assert searcher.unasked == []
 
 
@@ -90,7 +90,7 @@ def test_what_it_did_not_ask_for_is_offered_apart() -> None:
 def test_a_searcher_that_repeats_itself_is_helped_on() -> None:
     """Otherwise a model that is sure of its optimum would be asked a thousand times and the search would end."""
     searcher = Adapted(B)
-    tried = []
+    tried: list[Architecture] = []
     while isinstance(config := searcher.suggest(str(len(tried))), dict):
         searcher.on_trial_complete(str(len(tried)), SPACE.result(config))
         tried.append(SPACE.from_config(config))

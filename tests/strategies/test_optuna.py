@@ -24,9 +24,9 @@ def made(sampler: Any = "tpe", n_initial: int = 4, **arguments: Any) -> OptunaSe
 
 
 def study(searcher: OptunaSearcher) -> optuna.Study:
-    made_study = searcher._inner._ot_study
-    assert isinstance(made_study, optuna.Study)
-    return made_study
+    inner: Any = searcher._inner
+    assert isinstance(inner._ot_study, optuna.Study)
+    return inner._ot_study
 
 
 def plain(sampler: BaseSampler, n_suggestions: int) -> list[Architecture]:
