@@ -118,8 +118,8 @@ def search(
             archive=archive,
         )
         session = {"strategy": repr(strategy), "seed": seed, "num_samples": num_samples, "baseline": known}
-        _start_session(archive, searcher.space, asked, settings, session)
         check_feasible(searcher, seed)
+        _start_session(archive, searcher.space, asked, settings, session)
         searcher.replay(archive)
         if archive.unfinished() or len(archive.events("proposed")) < num_samples:
             _run(searcher, settings, strategy, num_samples, max_concurrent, path, run_config, progress, tensorboard)
@@ -227,11 +227,11 @@ def _baseline_costs(
     """
     relative = [c.metric for c in goal.constraints if c.relative]
     if relative and baseline is None:
-        raise ValueError(f"a constraint on {relative[0]!r} refers to the baseline: give baseline=an architecture")
+        raise ValueError(f"a constraint on {relative[0]!r} refers to the baseline, an architecture that is not given")
     if not relative or baseline is None:
         return {}
-    if earlier := archive.events("session"):
-        return dict(earlier[-1]["baseline"])
+    if archive.events("proposed"):
+        return dict(archive.events("session")[-1]["baseline"])
     arch = space.from_config(baseline if "arch" in baseline else {"arch": baseline})
     return {metric: float(costs[metric](arch)) for metric in relative if metric in costs}
 
@@ -293,7 +293,8 @@ def _start_session(
         "objectives": [f"{o.mode}:{o.metric}" for o in goal.objectives],
         "constraints": [str(c) for c in goal.constraints],
     }
-    for earlier in archive.events("session")[-1:]:
+    # A session that never got to a trial, because of a mistake in the call, binds nobody.
+    for earlier in archive.events("session")[-1:] if archive.events("proposed") else ():
         for what, value in now.items():
             if earlier[what] != value:
                 raise ArchiveError(

@@ -102,4 +102,3 @@ class Architecture(Mapping[str, Option]):
         if not isinstance(options, dict):
             raise SpaceError(f"an architecture must be a JSON object of decisions, got {type(options).__name__}")
         return cls(options)
-

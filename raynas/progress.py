@@ -161,6 +161,10 @@ class _Running:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+MAX_FAILURES = 20
+"""How many failures are told between two lines of a log; the archive has them all."""
+
+
 class Progress:
     """The state of a search, kept up to date by its archive's records at a cost that does not grow with their number.
 
@@ -178,7 +182,7 @@ class Progress:
         self._n_records = 0
         self._counts = Counter[str]()
         self._running: dict[str, _Running] = {}
-        self._failures = deque[str](maxlen=2)
+        self._failures = deque[str](maxlen=MAX_FAILURES)
         self._goal = Goal()
         self._finished: list[Evaluation] = []
         self._front: list[Evaluation] = []
@@ -292,7 +296,7 @@ class Progress:
         ]
 
     def _failure_lines(self) -> list[tuple[str, str]]:
-        return [("failed", failure) for failure in self._failures]
+        return [("failed", failure) for failure in list(self._failures)[-2:]]
 
     def _running_table(self, goal: Goal) -> list[RenderableType]:
         if not self._running:

@@ -227,9 +227,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_search_goes_on_as_if_nothing_had_happened(
-    whole: Path, tmp_path: Path, how: signal.Signals
-) -> None:
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, how: signal.Signals) -> None:
     killed = tmp_path / "killed"
     process = _start(killed)
     archive = killed / "search" / "archive.jsonl"
@@ -279,3 +277,9 @@ def test_a_full_disk_ends_the_search_in_one_line_and_loses_nothing(
 
 def _no_space(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_refused_search_does_not_take_its_name(ray_cluster: None, tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleError):
+        run(tmp_path, constraints="params <= 3")
+    assert len(run(tmp_path, constraints="params <= 300", num_samples=1).evaluations) == 1

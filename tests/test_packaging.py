@@ -27,9 +27,7 @@ def run(*command: str | Path, cwd: Path, path: Path | None = None) -> subprocess
 
 def build(source: Path, out: Path, *options: str) -> Path:
     # Without isolation nothing is downloaded: setuptools is among the tools of the dev extra.
-    done = run(
-        sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", out, source, cwd=source.parent
-    )
+    done = run(sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", out, source, cwd=source.parent)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = out.glob("*.whl")
     return wheel

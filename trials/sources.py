@@ -115,7 +115,11 @@ def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, MemoryError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"npz:{path} cannot be read as a file of numpy.savez: {one_line(error)}") from None
+        # numpy's own words advise to allow pickles, which could run any code.
+        raise DataError(
+            f"npz:{path} cannot be read ({type(error).__name__}): it is no whole file of numpy.savez, or it holds "
+            "Python objects, which are never loaded; save arrays of numbers with numpy.savez(path, x_train=…, …)"
+        ) from None
 
 
 def read_folder(path: Path, size: int) -> Arrays:

@@ -58,14 +58,14 @@ def expand(argv: Sequence[str]) -> list[str]:
     for token in tokens:
         flag, equals, value = token.partition("=")
         if flag == "--config":
-            from_file += config_flags(Path(value if equals else next(tokens, "")))
+            from_file += flags_of(read_options(Path(value if equals else next(tokens, ""))))
         else:
             rest.append(_canonical(token))
     return [*from_file, *rest]
 
 
-def config_flags(path: Path) -> list[str]:
-    """The flags that a YAML file stands for.
+def read_options(path: Path) -> dict[Any, Any]:
+    """The options in a YAML file.
 
     Raises:
         RaynasError: if it cannot be read, or is no mapping.
@@ -76,11 +76,14 @@ def config_flags(path: Path) -> list[str]:
         raise RaynasError(f"cannot read the options in {str(path)!r}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RaynasError(f"{path} is not a YAML file: {error}") from None
-    if content is None:
-        return []
-    if not isinstance(content, dict):
+    if not isinstance(content, dict | None):
         raise RaynasError(f"{path} must hold options, one 'name: value' a line, got {type(content).__name__}")
-    return [_canonical(token) for token in _flags(content)]
+    return content or {}
+
+
+def flags_of(options: Mapping[Any, Any]) -> list[str]:
+    """The flags that options stand for, nested or by path."""
+    return [_canonical(token) for token in _flags(options)]
 
 
 def _flags(content: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:

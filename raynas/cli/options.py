@@ -3,13 +3,15 @@
 Which options there are depends on what was chosen, so the names are looked up first and the parser is made for them.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from raynas.cli.flags import TABLES, chosen, config_flags, demo_fields, expand, given
+from raynas.cli.flags import DEMO_DATA, TABLES, chosen, demo_fields, expand, flags_of, given, read_options
 from raynas.cli.hyperparameters import parse_hyperparameters
 from raynas.cli.parser import OptionParser
 from raynas.errors import RaynasError, UnknownNameError
@@ -59,7 +61,7 @@ class RunOptions:
     """Where to run, and where everything is kept.
 
     Args:
-        name: of this search's folder; by default made of space, data and strategy. The same name resumes.
+        name: of this search's folder; by default made of what is searched and how, so that the same command resumes.
         results: folder that holds the folders of all searches; on a cluster, one that every node sees.
         max_concurrent: trials at a time; by default as many as there are CPUs (or GPUs) for. 1 makes a search
             reproducible.
@@ -221,7 +223,7 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
         strategy=parser.entry("strategy", names, options)(early_stopping=stopping and stopping()),
         trainable=trainable,
         search=replace(search, hyperparameters=parse_hyperparameters(search.hyperparameters, trainable)),
-        run=_named(parser.made(RunOptions, options), names, trainable),
+        run=_named(parser.made(RunOptions, options), names, parser.changed(options)),
         report=parser.made(ReportOptions, options),
         retrain=parser.made(RetrainOptions, options, "retrain.") if retrains else None,
         given=given(tokens),
@@ -290,11 +292,11 @@ class OutputOptions:
 
 def _settings(path: Path | None, asked: Sequence[str]) -> list[str]:
     """The flags that the settings beside an architecture stand for; without its space's if another was asked for."""
-    flags = config_flags(path) if path else []
+    options = read_options(path) if path else {}
     table = {"space": TABLES["space"]}
-    if "space.name" in given(asked) and chosen(asked, table) != chosen(flags, table):
-        return [flag for flag in flags if not flag.startswith("--space.")]
-    return flags
+    if "space.name" in given(asked) and chosen(asked, table) != chosen(flags_of(options), table):
+        options.pop("space", None)
+    return flags_of(options)
 
 
 def names_code(data: str) -> bool:
@@ -302,13 +304,28 @@ def names_code(data: str) -> bool:
     return ":" in data and data.partition(":")[0] not in ("npz", "folder")
 
 
-def _named(run: RunOptions, names: Mapping[str, str], trainable: TrialSettings) -> RunOptions:
-    """Fill in the name: from the choices that make two searches different."""
+def _named(run: RunOptions, names: Mapping[str, str], changed: Mapping[str, Any]) -> RunOptions:
+    """Fill in the name, so that every different search has a folder of its own and the same one is resumed."""
     if run.name is not None:
         return run
-    about = getattr(trainable, "data", None) or getattr(trainable, "fn", "")
-    about = Path(re.sub(r"^(npz|folder):", "", str(about))).stem
-    return replace(run, name="-".join([names["space"], re.sub(r"\W+", "_", about), names["strategy"]]))
+    about = str(changed.get("trainable.fn") or changed.get("trainable.data") or DEMO_DATA)
+    about = re.sub(r"\W+", "_", Path(re.sub(r"^(npz|folder):", "", about)).stem)
+    parts = [names["space"], about, names["strategy"]]
+    parts += [f"seed{changed['seed']}"] if "seed" in changed else []
+    other = {key: value for key, value in changed.items() if key not in NO_OTHER_SEARCH}
+    parts += [hashlib.sha256(json.dumps(other, sort_keys=True).encode()).hexdigest()[:6]] if other else []
+    return replace(run, name="-".join(parts))
+
+
+NO_OTHER_SEARCH = frozenset(
+    (
+        *("space.name", "strategy.name", "trainable.name", "trainable.data", "trainable.fn", "seed", "num_samples"),
+        *("name", "results", "max_concurrent", "address", "progress", "tensorboard", "compare_random"),
+        *("retrain.epochs", "retrain.space"),
+        *("trainable.data_dir", "trainable.device", "trainable.gpus", "trainable.n_threads"),
+    )
+)
+"""Options that stand in a search's name, or that leave it the same search."""
 
 
 def check_metrics(search: SearchOptions, trainable: TrialSettings) -> None:

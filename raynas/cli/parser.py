@@ -158,6 +158,11 @@ class OptionParser:
         cls = TABLES[option][1][names[option]]
         return None if cls is None else partial(self.made, cls, options, f"{option}.")
 
+    def changed(self, options: Namespace) -> dict[str, Any]:
+        """The options, by path, that do not have their default."""
+        defaults = self._parser.get_defaults()
+        return {key: options[key] for key in self._hints if options.get(key) != defaults.get(key)}
+
     def dump(self, options: Namespace, tokens: Sequence[str]) -> str:
         """The options as YAML, as ``--config`` takes them, but for what followed from the data."""
         told = options.clone()

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import shlex
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,7 @@ class SearchRun:
         address = self.command.run.address
         if address is None:
             return
+        check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -84,7 +86,7 @@ class SearchRun:
         Raises:
             Interrupted: if it was.
         """
-        self._say(f"Searching {self.title}; everything goes to {shown(self.path)}")
+        self._say(f"{self.title}; everything goes to {shown(self.path)}")
         result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples)
         winner, _ = best_or_reason(result)
         if winner:
@@ -192,6 +194,23 @@ class SearchRun:
         if not summary.ended_because:
             commands["search on"] = f"the same command with --num_samples {2 * self.command.search.num_samples}"
         return commands
+
+
+def check_reachable(address: str, timeout: float = 5.0) -> None:
+    """Make sure that something listens at HOST:PORT, where Ray itself would try for minutes.
+
+    Raises:
+        RaynasError: if nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
+    except (OSError, OverflowError) as error:
+        raise RaynasError(
+            f"nothing listens at {address!r} ({error}); see the address that 'ray start --head' printed"
+        ) from None
 
 
 def shown(path: Path) -> str:

@@ -64,7 +64,8 @@ class Summary:
         title: space, data and strategy in a line.
         objectives: what was searched for, ``mode:metric``.
         constraints: the limits, relative ones resolved.
-        best: the best fully trained architecture that meets the constraints; None if there is none.
+        best: the best fully trained architecture that meets the constraints, of several objectives in the first;
+            None if there is none.
         why_none: why there is none.
         fronts: Pareto fronts of the first objective against each cost, best in the objective first.
         counts: trials by how they ended, and proposals that cost none.
@@ -143,11 +144,12 @@ def summarise(
 
 
 def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
-    """The winner, or why there is none."""
+    """The winner, or why there is none; of a Pareto front, the one that is best in the first objective."""
     try:
-        return result.best(), ""
+        best = result.best()
     except RaynasError as error:
         return None, str(error)
+    return (result.pareto_front()[0] if len(result.goal.objectives) > 1 else best), ""
 
 
 def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:

@@ -65,7 +65,7 @@ def _print_best(summary: Summary, console: Console) -> None:
     rows = readable(best.arch)
     rows += [(name, f"{value}") for name, value in best.hyperparameters.items()]
     _grid(rows, console)
-    _heading("Its metrics on the validation images", console)
+    _heading("Its metrics in the search", console)
     order = [*dict.fromkeys([*(o.partition(":")[2] for o in summary.objectives), *DIRECTIONS, *best.metrics])]
     _grid([(m, amount(m, best.metrics[m])) for m in order if m in best.metrics], console)
 

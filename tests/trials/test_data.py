@@ -149,7 +149,7 @@ BAD = {
     "other size": (changed(x_test=x[:, :4], y_test=y), "test images are uint8 of 4x6x3, those of train uint8 of 6x6x3"),
     "other type": (changed(x_test=x / 255, y_test=y), "make them alike"),
     "lone": (changed(x_train=x[:2], y_train=[0, 1]), "2 training images are too few to hold out"),
-    "objects": (changed(x_train=np.array([None] * 40)), "cannot be read as a file of numpy.savez"),
+    "objects": (changed(x_train=np.array([None] * 40)), "never loaded"),
     "no arrays": ({"images": x}, "needs both x_train and y_train; it holds images"),
 }
 
