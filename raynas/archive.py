@@ -29,6 +29,10 @@ from raynas.objective import Evaluation
 
 Record = dict[str, Any]
 
+_SYNCED = frozenset(("session", "result", "ended"))
+# The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
+# a sync is for a machine that goes down.
+
 
 class Archive:
     """The records of a search, in memory and, if a path is given, on disk before ``append`` returns.
@@ -75,16 +79,17 @@ class Archive:
         """
         record = {"event": event, **fields}
         if self._file:
-            self._write(json.dumps(record, allow_nan=False).encode() + b"\n")
+            self._write(json.dumps(record, allow_nan=False).encode() + b"\n", sync=event in _SYNCED)
         self._records.append(record)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, sync: bool) -> None:
         assert self._file is not None
         end = self._file.seek(0, os.SEEK_END)
         try:
             if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file.fileno())
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError as error:
             _undo(self._file, end)
             self.failure = ArchiveError(

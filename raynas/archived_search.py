@@ -84,10 +84,6 @@ class ArchivedSearch(SearchAlgorithm):
         self._last_number += 1
         return self._launch(self._trial(trial_id, config))
 
-    def is_finished(self) -> bool:
-        """Whether no further trial will come."""
-        return bool(self._finished) and not self._unfinished
-
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass a report on."""
         self.searcher.on_trial_result(trial_id, result)

@@ -95,6 +95,15 @@ def test_ends_when_the_searcher_does(experiment: Experiment) -> None:
     assert search.next_trial() is None and search.is_finished()
 
 
+def test_tune_may_end_it_early(experiment: Experiment, tmp_path: Path) -> None:
+    """A stopper or a time limit; what is unfinished stays so in the archive, for the next run."""
+    search = searched(interrupted(tmp_path / "archive", 1, 1))
+    search.add_configurations(experiment)
+    search.set_finished()
+    assert search.is_finished()
+    assert set(search.searcher.archive.unfinished()) == {"00002", "00003"}
+
+
 def test_keeps_the_limit_of_concurrency(experiment: Experiment) -> None:
     search = searched(max_concurrent=2)
     search.add_configurations(experiment)

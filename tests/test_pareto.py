@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from raynas.pareto import crowding_distance, hypervolume, non_dominated_rank
+from raynas.pareto import crowding_distance, hypervolume, is_non_dominated, non_dominated_rank
 
 # Few different values, so that points tie and dominate each other.
 POINTS = st.integers(1, 4).flatmap(lambda m: st.lists(st.lists(st.integers(0, 5), min_size=m, max_size=m), max_size=14))
@@ -32,6 +32,11 @@ def peeled(points: list[list[int]]) -> list[int]:
 @given(POINTS)
 def test_rank_is_peeling(points: list[list[int]]) -> None:
     assert non_dominated_rank(points).tolist() == peeled(points)
+
+
+@given(POINTS)
+def test_the_front_is_the_first_rank(points: list[list[int]]) -> None:
+    assert is_non_dominated(points).tolist() == [rank == 0 for rank in peeled(points)]
 
 
 @given(POINTS)
@@ -86,4 +91,5 @@ def test_hypervolume_of_two_boxes() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert non_dominated_rank([]).tolist() == []
+    assert is_non_dominated([]).tolist() == []
     assert crowding_distance([]).tolist() == []

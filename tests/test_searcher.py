@@ -151,7 +151,7 @@ def test_a_relative_constraint_is_resolved_by_the_baselines_trial() -> None:
 def test_a_failed_baseline_resolves_nothing() -> None:
     searcher = Scripted([A], "accuracy >= 0.9 * baseline", baseline=B)
     searcher.suggest("1")
-    searcher.on_trial_complete("1", error=True)
+    searcher.on_trial_complete("1", score(0.0, failed=1))
     assert searcher.goal.constraints[0].relative
     assert searcher.suggest("2") == config(A)
 

@@ -86,8 +86,8 @@ class OptionParser:
                 **({"required": True} if default is MISSING else {"default": _plain(default)}),
             )
             short = [f"--{name}" for name, path in SHORT.items() if path == key]
-            flag = ", ".join([*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}"])
-            self._shown(action, key, f"{flag}{_metavar(hint)}", hint)
+            flags = [*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}{_metavar(hint)}"]
+            self._shown(action, key, ", ".join(flags), hint)
 
     def _shown(self, action: Any, key: str, text: str, hint: Any) -> None:
         action.shown = text
@@ -139,12 +139,13 @@ class OptionParser:
     def _reworded(self, message: str) -> str:
         """A message of jsonargparse in one line, in terms of flags."""
         text = " ".join(message.split())
-        key = next(iter(re.findall(r'[Kk]ey "?([\w.]+)"?', text)), "")
+        key = next(iter(re.findall(r'(?:[Kk]ey "|required: )([\w.]+)', text)), "")
         value = re.search(r"(?:Got|Given) value: (.*)$", text)
-        if "required: " in text:
-            return f"--{text.rpartition('required: ')[2]} is missing; see --help"
-        if key in self._hints and value:
-            return f"--{self._short(key)} takes {_type_text(self._hints[key])}, got {value[1]!r}"
+        if key in self._hints and "required" in text:
+            return f"--{key} is missing; see --help"
+        if key in self._hints:
+            got = f", got {value[1]!r}" if value else ""  # some of its versions do not say
+            return f"--{self._short(key)} takes {_type_text(self._hints[key])}{got}"
         return f"{text.removeprefix('argument ')}; see --help"
 
     def made(self, cls: type[T], options: Namespace, prefix: str = "", **more: Any) -> T:
@@ -235,7 +236,7 @@ def _is_code(hint: Any) -> bool:
 def _metavar(hint: Any) -> str:
     origin = get_origin(hint)
     if hint is bool:
-        return ""
+        return " yes|no"
     if origin in (tuple, Sequence):
         return f" {_metavar(get_args(hint)[0]).strip()} ..."
     if origin is Mapping:

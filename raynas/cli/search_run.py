@@ -85,13 +85,17 @@ class SearchRun:
 
         Raises:
             Interrupted: if it was.
+            RaynasError: if a file cannot be written.
         """
         self._say(f"{self.title}; everything goes to {shown(self.path)}")
         result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples)
         winner, _ = best_or_reason(result)
-        if winner:
-            keep(winner.arch, self.path / "best", self._final_space, self._final_training(winner))
-        (self.path / "options.yaml").write_text(self.command.text, encoding="utf-8")
+        try:
+            (self.path / "options.yaml").write_text(self.command.text, encoding="utf-8")
+            if winner:
+                keep(winner.arch, self.path / "best", self._final_space, self._final_training(winner))
+        except OSError as error:
+            raise RaynasError(f"cannot write to {self.path}: {error.strerror}; what was searched is kept") from None
         return self._whole(result, "", self.command.search.num_samples)
 
     def random(self, result: SearchResult) -> SearchResult | None:

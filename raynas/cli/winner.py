@@ -43,20 +43,13 @@ def read_architecture(path: str | Path, space: SearchSpace) -> Architecture:
 
 
 def keep(arch: Architecture, directory: Path, space: SearchSpace, training: Training | None) -> None:
-    """Write the architecture, and beside it the settings with which ``scripts/retrain.py`` trains it.
-
-    Raises:
-        RaynasError: if a file cannot be written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "architecture.json").write_text(arch.to_json() + "\n", encoding="utf-8")
-        name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
-        if training and name:
-            settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
-            (directory / RETRAIN_SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    except OSError as error:
-        raise RaynasError(f"cannot write to {directory}: {error.strerror}") from None
+    """Write the architecture, and beside it the settings with which ``scripts/retrain.py`` trains it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "architecture.json").write_text(arch.to_json() + "\n", encoding="utf-8")
+    name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
+    if training and name:
+        settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
+        (directory / RETRAIN_SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
 def _fields(settings: Any) -> dict[str, Any]:

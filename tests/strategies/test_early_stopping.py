@@ -31,7 +31,7 @@ Decisions = dict[tuple[str, int], str]
 
 
 def score(trial_id: str, epoch: int) -> float:
-    """Trials differ in how good they get and in how soon, so that their curves cross."""
+    """Trials differ in how good they get and in how soon, so that their curves cross; later ones tend to be better."""
     rng = np.random.default_rng(int(trial_id))
     best, speed = rng.uniform(0.3, 1.0) + 0.06 * int(trial_id), rng.uniform(0.1, 1.0)
     return float(best * (1 - math.exp(-speed * epoch)) + 0.05 * rng.standard_normal(N_EPOCHS + 1)[epoch])
@@ -122,6 +122,18 @@ def first_epoch(trial: Trial) -> int:
     return 1 + (json.loads((Path(checkpoint) / "meta.json").read_text())["epoch"] if checkpoint else 0)
 
 
+def memory(session: Session) -> str:
+    """All that a scheduler goes by; as text, in which NaN equals NaN."""
+    scheduler: Any = session.scheduler
+    if isinstance(scheduler, ASHAScheduler):
+        return repr([(milestone, sorted(rung.items())) for milestone, rung in scheduler._brackets[0]._rungs])
+    reports = {
+        trial.trial_id: [(result["training_iteration"], result["accuracy"]) for result in results]
+        for trial, results in scheduler._results.items()
+    }
+    return repr(sorted(reports.items()))
+
+
 def parts(records: list[Record], folder: Path, step: int = 1) -> Iterator[Path]:
     """Archives that a kill could have left behind."""
     for n in range(0, len(records) + 1, step):
@@ -158,8 +170,10 @@ def test_a_replayed_scheduler_decides_the_same(rule: EarlyStopping, n_kept: int 
     expected = whole.run()
     seen: Decisions = {}
     for archive in parts(list(whole.searcher.archive), tmp_path):
-        decisions = Session(rule, archive, n_kept).run()
+        session = Session(rule, archive, n_kept)
+        decisions = session.run()
         assert decisions.items() <= expected.items()
+        assert memory(session) == memory(whole)
         seen |= decisions
     assert seen == expected
 
@@ -172,7 +186,9 @@ def test_a_scheduler_replayed_twice_decides_the_same(rule: EarlyStopping, tmp_pa
         again = Session(rule, first, n_kept=1)
         again.run()
         for second in parts(list(again.searcher.archive), tmp_path, step=7):
-            assert Session(rule, second, n_kept=1).run().items() <= expected.items()
+            session = Session(rule, second, n_kept=1)
+            assert session.run().items() <= expected.items()
+            assert memory(session) == memory(whole)
 
 
 def test_a_replayed_scheduler_decides_the_same_with_several_trials_at_a_time(

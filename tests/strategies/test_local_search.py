@@ -62,6 +62,15 @@ def test_stays_at_an_equal_and_leaves_a_failure_out() -> None:
     assert set(neighbours) <= set(SPACE.neighbours(centre))
 
 
+def test_does_not_climb_from_a_failure() -> None:
+    searcher = LocalSearcher(SPACE, settings=LocalSearch(n_initial=2))
+    for _ in range(4):
+        arch = searcher.propose()
+        assert arch is not None
+        searcher.observe(Evaluation(arch, {"accuracy": 0.5}, status="failed"))
+        assert searcher.centre is None
+
+
 def test_every_neighbour_is_tried_before_a_restart() -> None:
     """A valley between two optima: from the lower one it starts again instead of giving up."""
 
