@@ -75,8 +75,13 @@ class Archive:
         """Add a record; it is on disk when this returns.
 
         Raises:
-            ArchiveError: if it cannot be written (a full disk); what was written before stays readable.
+            ArchiveError: if it cannot be written (a full disk); what was written before stays readable. From then on
+                nothing is written any more: what follows a gap could not be lived through again.
         """
+        if self.failure:
+            raise self.failure
+        if self.failure:  # what came after a gap could not be replayed
+            raise self.failure
         record = {"event": event, **fields}
         if self._file:
             self._write(json.dumps(record, allow_nan=False).encode() + b"\n", sync=event in _SYNCED)

@@ -182,7 +182,10 @@ def test_a_full_disk_costs_the_last_record_only(path: Path, n_left: int) -> None
             archive.append("ended", **ENDED, **{"filler": "x" * 100})
         assert path.read_bytes() == whole
         assert list(archive) == records
-        archive.append("session", seed=1)  # space again
+        with pytest.raises(ArchiveError, match="free some space"):
+            archive.append("session", seed=1)  # space again, but a gap is nothing to go on from
+    with closing(Archive(path)) as archive:
+        archive.append("session", seed=1)
     assert list(Archive.load(path)) == [*records, {"event": "session", "seed": 1}]
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from ray.tune.search import Searcher
 from raynas import searcher as searcher_module
 from raynas.architecture import Architecture
 from raynas.archive import Archive
-from raynas.errors import SpaceError
+from raynas.errors import ArchiveError, SpaceError
 from raynas.joint_space import JointSpace
 from raynas.objective import Evaluation, Goal
 from raynas.searcher import ArchitectureSearcher, as_result
@@ -382,6 +383,26 @@ def test_a_replay_leaves_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> No
     again = Scripted([], archive=first.archive)
     again.replay(first.archive)
     assert again.ended_because == ""
+
+
+def test_a_record_that_is_lost_ends_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune goes on for a while after an exception; what it does then must not look as if the record were whole."""
+    script = [A, B, C]
+    first = Scripted(script, archive=Archive(tmp_path / "archive"))
+    first.suggest("1")
+    with monkeypatch.context() as patch, pytest.raises(ArchiveError, match="No space left"):
+        patch.setattr("os.fsync", _no_space)
+        first.on_trial_complete("1", score(0.5))
+    with pytest.raises(ArchiveError, match="No space left"):
+        first.suggest("2")
+    first.archive.close()
+    again = Scripted(script)
+    again.replay(Archive.load(tmp_path / "archive"))
+    assert (again.running, again.seen, again.n_replayed_exactly) == ([A], [], 1)
+
+
+def _no_space(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_running_trials_survive_a_replay() -> None:
