@@ -7,6 +7,7 @@ their old names from their last checkpoints. ``Trial`` objects are made directly
 
 import json
 import math
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,18 @@ class ArchivedSearch(SearchAlgorithm):
         epochs = [r["fidelity"] for r in self.searcher.archive.events("result") if r["trial"] == trial_id]
         directory = Path(self._spec["storage"].experiment_fs_path) / trial_id
         found = last_checkpoint(directory, max(epochs, default=0))
-        return self._trial(trial_id, {**record["config"], **({CHECKPOINT_KEY: str(found[0])} if found else {})})
+        return self._trial(
+            trial_id, {**record["config"], **({CHECKPOINT_KEY: str(_set_aside(found[0]))} if found else {})}
+        )
+
+
+def _set_aside(checkpoint: Path) -> Path:
+    """Move a checkpoint to where Tune, which counts from zero again, does not write over it; drop the others."""
+    target = checkpoint.parent / "checkpoint_resumed"
+    for other in checkpoint.parent.glob("checkpoint_*"):
+        if other != checkpoint:
+            shutil.rmtree(other, ignore_errors=True)
+    return checkpoint if checkpoint == target else checkpoint.rename(target)
 
 
 def last_checkpoint(directory: Path, max_epoch: int) -> tuple[Path, int] | None:

@@ -50,6 +50,6 @@ class KeepBest(tune.Callback):
 
 
 def _delete_checkpoints(trial: Path, keep: int = 0) -> None:
-    checkpoints = sorted(trial.glob("checkpoint_*"))
+    checkpoints = sorted(trial.glob("checkpoint_*"), key=lambda path: path.stat().st_mtime)
     for checkpoint in checkpoints[: len(checkpoints) - keep]:
         shutil.rmtree(checkpoint, ignore_errors=True)

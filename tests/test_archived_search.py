@@ -149,7 +149,9 @@ def test_unfinished_trials_go_on_first(experiment: Experiment, tmp_path: Path) -
     assert [trial.trial_id for trial in trials] == ["00002", "00003", "00004", "00005"]
     assert [trial.config["arch"]["layers.1"] for trial in trials] == [1, 2, 0, 1]
     # The checkpoint of epoch 4 is ahead of the archive.
-    kept = tmp_path / "run" / "00002" / "checkpoint_000001"
+    # What is kept stands aside, where Tune, which counts from zero again, does not write over it.
+    kept = tmp_path / "run" / "00002" / "checkpoint_resumed"
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
     assert [trial.config.get(CHECKPOINT_KEY) for trial in trials] == [str(kept), None, None, None]
     for trial in trials:
         search.on_trial_complete(trial.trial_id, result(trial))
