@@ -19,11 +19,20 @@ import pandas as pd
 
 from raynas.search_spaces.nasbench201 import NASBench201
 from raynas.strategies import (
+    MCTS,
+    NSGA2,
+    PPO,
     GaussianProcess,
+    GeneticAlgorithm,
+    HyperOpt,
+    LaNAS,
     LocalSearch,
     Optuna,
+    Progressive,
+    QLearning,
     RandomSearch,
     RegularizedEvolution,
+    Reinforce,
     Strategy,
 )
 from raynas.trials.tabular import Table, Tabular, drive
@@ -32,8 +41,17 @@ STRATEGIES: Mapping[str, Strategy] = {
     "random": RandomSearch(),
     "evolution": RegularizedEvolution(population_size=50, tournament_size=10),
     "evolution, small": RegularizedEvolution(population_size=20, tournament_size=5),
+    "genetic": GeneticAlgorithm(),
+    "NSGA-II": NSGA2(),
     "local search": LocalSearch(),
+    "progressive": Progressive(),
+    "MCTS": MCTS(),
+    "LaNAS": LaNAS(),
+    "REINFORCE": Reinforce(),
+    "PPO": PPO(),
+    "Q-learning": QLearning(),
     "Optuna TPE": Optuna(),
+    "HyperOpt TPE": HyperOpt(),
     "Gaussian process": GaussianProcess(),
     "Gaussian process, EI": GaussianProcess(acquisition="ei"),
     "Gaussian process, Thompson": GaussianProcess(acquisition="thompson"),
