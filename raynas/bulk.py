@@ -14,7 +14,8 @@ from ray.exceptions import RayError
 from raynas.architecture import Architecture, Option
 from raynas.archive import Archive
 from raynas.archived_search import last_number
-from raynas.metrics import UNTRAINED_METRICS, untrained_metrics
+from raynas.metrics import UNTRAINED_METRICS, MetaModels, untrained_metrics
+from raynas.metrics.zero_cost.by_name import COUNTED
 from raynas.objective import Evaluation, metrics_of, one_line
 from raynas.searcher import ArchitectureSearcher, fidelity_of
 from raynas.space import SearchSpace
@@ -56,7 +57,8 @@ def score_many(
         archs: any number; taken as they are needed.
         score: settings such as ``Subnet(...)``, names of metrics that need no training (``["params", "macs"]``), or a
             function ``fn(model, config)``.
-        workers: how many actors; None for as many as the cluster has room for, 0 to score in this process.
+        workers: how many actors; None for as many as the cluster has room for, or for none where scoring takes less
+            time than sending; 0 to score in this process.
 
     Raises:
         RaynasError: if settings and space do not fit together.
@@ -89,11 +91,12 @@ def pool_of(
         score: how.
         metrics: what every result must hold.
         measured: the costs that are wanted besides.
-        workers: how many actors; None for as many as the cluster has room for, 0 for none.
+        workers: how many actors; None for what suits, 0 for none.
     """
     if isinstance(score, str | Sequence):
         names = [score] if isinstance(score, str) else list(score)
-        return Pool(Untrained(space, names), {"cpu": 1}, workers)
+        untrained = Untrained(space, names)
+        return Pool(untrained, {"cpu": 1}, workers, stays=lambda: workers is None and untrained.is_cheap)
     settings = score if isinstance(score, TrialSettings) else Function(fn=score)
     if not isinstance(settings, ArchitectureSettings):
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
@@ -112,13 +115,19 @@ class Untrained:
 
     def __init__(self, space: SearchSpace, names: Sequence[str]) -> None:
         self._space, self._names = space, tuple(names)
-        self._metrics = untrained_metrics(space, names)
+        self._models = MetaModels(space)
+        self._metrics = untrained_metrics(space, names, models=self._models)
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether scoring takes microseconds, or may turn out to after a few more architectures."""
+        return all(name in COUNTED and self._models.adds_up(name) is not False for name in self._names)
 
     def run(self, config: Config) -> Result:
         """Compute the metrics."""
         told = {"training_iteration": 1, "complete": 1, "failed": 0, "error": ""}
         try:
-            arch = self._space.architecture(self._space.from_config(config))
+            arch = Architecture.from_config(config)  # Canonical, as all that is scored in bulk is.
             return {**{name: float(metric(arch)) for name, metric in self._metrics.items()}, **told}
         except Exception as error:
             return _failure(one_line(error))
@@ -165,20 +174,32 @@ class Pool:
         scorer: goes to the object store once, and from there to every actor.
         resources: what each actor needs.
         workers: how many; None for as many as the cluster has room for, 0 to score in this process.
+        stays: whether to go on in this process for now; actors begin when it says no.
     """
 
-    def __init__(self, scorer: Scorer, resources: Mapping[str, float], workers: int | None = None) -> None:
-        self._scorer = scorer
+    def __init__(
+        self,
+        scorer: Scorer,
+        resources: Mapping[str, float],
+        workers: int | None = None,
+        stays: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._scorer, self._resources, self._workers, self._stays = scorer, resources, workers, stays
         self._actors: list[Any] = []
         self._per_call = 1
-        if workers == 0:
-            return
+        if not self._is_here():
+            self._start()
+
+    def _is_here(self) -> bool:
+        return not self._actors and (self._workers == 0 or self._stays())
+
+    def _start(self) -> None:
         if not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False)
-        options = {"num_cpus": resources.get("cpu", 0), "num_gpus": resources.get("gpu", 0)}
+        options = {"num_cpus": self._resources.get("cpu", 0), "num_gpus": self._resources.get("gpu", 0)}
         self._actor = ray.remote(_Actor).options(**options)
-        self._shared = [ray.put(scorer)]
-        self._actors = [self._actor.remote() for _ in range(workers or _room(options))]
+        self._shared = [ray.put(self._scorer)]
+        self._actors = [self._actor.remote() for _ in range(self._workers or _room(options))]
 
     def __enter__(self) -> "Pool":
         return self
@@ -190,28 +211,39 @@ class Pool:
 
     def results(self, configs: Iterable[Config]) -> Iterator[Result]:
         """The result of each config, in their order, as soon as it and all before it are there."""
-        if not self._actors:
-            yield from map(self._scorer.run, configs)
-            return
         waiting = iter(configs)
+        while self._is_here():
+            config = next(waiting, None)
+            if config is None:
+                return
+            yield self._scorer.run(config)
+        if not self._actors:
+            self._start()
+        yield from self._results_of_actors(waiting)
+
+    def _results_of_actors(self, waiting: Iterator[Config]) -> Iterator[Result]:
         calls: dict[Any, _Call] = {}  # in the order in which they were made
         done: dict[int, Result] = {}
         again: deque[_Call] = deque()
         idle = deque(actor for _ in range(IN_FLIGHT) for actor in self._actors)
         n_begun = n_given = 0
         while True:
-            while idle and (call := again.popleft() if again else self._next_call(waiting, n_begun)):
+            while actor := _with_room(idle, alone=bool(again) and again[0].is_suspect):
+                call = again.popleft() if again else self._next_call(waiting, n_begun)
+                if call is None:
+                    break
                 n_begun = max(n_begun, call.first + len(call.configs))
-                call.actor = idle.popleft()
-                calls[call.actor.run.remote(self._shared, call.configs)] = call
+                call.actor = actor
+                for _ in range(call.n_places):
+                    idle.remove(actor)
+                calls[actor.run.remote(self._shared, call.configs)] = call
             if not calls:
                 return
             ref = ray.wait(list(calls), num_returns=1)[0][0]
             actor, is_lost = calls[ref].actor, not _went_well(ref)
             mates = _at(calls, actor) if is_lost else {ref: calls[ref]}
             for ref in mates:
-                del calls[ref]
-                idle.append(actor)
+                idle.extend([actor] * calls.pop(ref).n_places)
             if is_lost:
                 fresh = self._replaced(actor)
                 idle = deque(fresh if other is actor else other for other in idle)
@@ -233,8 +265,8 @@ class Pool:
     def _taken(self, calls: "Mapping[Any, _Call]", again: deque["_Call"]) -> dict[int, Result]:
         """The results of calls of one actor, by number; what has to be done again goes to ``again``.
 
-        An actor does its calls in order. So when it died, the first that was lost was under way; the others are
-        innocent, however often it happens to them.
+        An actor does its calls in order. So when it died, the first that was lost was under way, or had just ended
+        without a chance to say so; the others are innocent, however often it happens to them.
         """
         found: dict[int, Result] = {}
         is_innocent = False
@@ -263,6 +295,11 @@ def _went_well(ref: Any) -> bool:
     return True
 
 
+def _with_room(idle: deque[Any], *, alone: bool) -> Any:
+    """An actor that can take another call, or one without any; None if there is none."""
+    return next((actor for actor in idle if not alone or idle.count(actor) == IN_FLIGHT), None)
+
+
 def _at(calls: "Mapping[Any, _Call]", actor: Any) -> "dict[Any, _Call]":
     return {ref: call for ref, call in calls.items() if call.actor is actor}
 
@@ -273,17 +310,21 @@ class _Call:
     Args:
         first: number of the first config.
         configs: consecutive ones.
-        is_suspect: whether an actor died at the one config.
+        is_suspect: whether an actor died at the one config, or at the one after it: it has its actor for itself then.
     """
 
     def __init__(self, first: int, configs: list[Config], is_suspect: bool = False) -> None:
         self.first, self.configs, self.is_suspect = first, configs, is_suspect
         self.actor: Any = None
 
+    @property
+    def n_places(self) -> int:
+        """How many of the ``IN_FLIGHT`` places of its actor the call takes."""
+        return IN_FLIGHT if self.is_suspect else 1
+
     def apart(self) -> "list[_Call]":
-        """A call for each config; a single one is under suspicion then."""
-        alone = len(self.configs) == 1
-        return [_Call(self.first + i, [config], alone) for i, config in enumerate(self.configs)]
+        """A call for each config; all are under suspicion."""
+        return [_Call(self.first + i, [config], True) for i, config in enumerate(self.configs)]
 
 
 def _room(options: Mapping[str, float]) -> int:

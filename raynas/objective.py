@@ -25,6 +25,15 @@ DIRECTIONS: Mapping[str, Mode] = {
 }
 """The metrics that raynas itself reports, and which way is better."""
 
+PROXIES: Mapping[str, Mode] = dict.fromkeys(
+    (
+        *("grad_norm", "snip", "grasp", "fisher", "zico", "jacob_cov", "epe_nas"),
+        *("naswot", "synflow", "logsynflow", "zen", "l2_norm", "ensemble"),
+    ),
+    "max",
+)
+"""The zero-cost proxies that are no costs, and which way is better; reported where they are asked for."""
+
 # What Tune adds to every result; none of it says how good the architecture is.
 _TUNE_KEYS = frozenset(
     {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
@@ -39,7 +48,7 @@ class Objective:
 
     Args:
         metric: the result key.
-        mode: "max" or "min"; may be left out for the metrics in ``DIRECTIONS``.
+        mode: "max" or "min"; may be left out for the metrics in ``DIRECTIONS`` and ``PROXIES``.
 
     Raises:
         ValueError: if the mode is missing for a metric that raynas does not know.
@@ -49,14 +58,15 @@ class Objective:
     mode: Mode = ""  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if not self.mode and self.metric in DIRECTIONS:
-            object.__setattr__(self, "mode", DIRECTIONS[self.metric])
+        known = {**DIRECTIONS, **PROXIES}
+        if not self.mode and self.metric in known:
+            object.__setattr__(self, "mode", known[self.metric])
         if not self.metric:
             raise ValueError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
         if self.mode not in ("max", "min"):
             raise ValueError(
                 f"objective {self.metric!r} needs a direction: write 'max:{self.metric}' or 'min:{self.metric}' "
-                f"(known without one: {', '.join(DIRECTIONS)})"
+                f"(known without one: {', '.join(known)})"
             )
 
     @classmethod
@@ -230,6 +240,20 @@ class Goal:
     def first(self) -> Objective:
         """The objective that schedulers and summaries go by."""
         return self.objectives[0]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Everything that objectives and constraints name, each once."""
+        return list(dict.fromkeys([o.metric for o in self.objectives] + [c.metric for c in self.constraints]))
+
+    @property
+    def required(self) -> list[str]:
+        """What every result must hold: the objectives, and the proxies of soft constraints.
+
+        Others are reported anyway, or measured before a trial.
+        """
+        soft = {c.metric for c in self.constraints if c.soft and c.metric in PROXIES}
+        return list(dict.fromkeys((*(o.metric for o in self.objectives), *sorted(soft))))
 
     @property
     def hard(self) -> list[Constraint]:

@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ray.tune import Callback
 from torch import nn
 
-from raynas import Architecture, SearchSpace
+from raynas import Architecture, ModelSpace, SearchSpace
 from raynas.archive import Archive
 from raynas.bulk import Pool, Untrained, pool_of, score_many, search_in_bulk
 from raynas.decision import Categorical, Decision
 from raynas.errors import UnknownNameError
-from raynas.metrics import untrained_metrics
+from raynas.metrics import count_macs, count_params, untrained_metrics
+from raynas.metrics.cost import N_COUNTED
+from raynas.nn.elastic import Size
+from raynas.nn.elastic_layers import ElasticLinear
+from raynas.search_spaces import NASBench201
 from raynas.strategies import Optuna, RandomSearch, RegularizedEvolution
 from raynas.trials import Function
 
@@ -68,6 +73,19 @@ class Deadly(Total):
         return super().run(config)
 
 
+class TwoWidths(nn.Module):
+    """Two layers whose widths are decided, so that what follows them has to be built to be counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(ElasticLinear(4, Size(range(1, 9), f"width_{i}")), ElasticLinear(8, 1)) for i in range(2)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([layer(x) for layer in self.layers], 1)
+
+
 def unlucky(model: nn.Module, config: Mapping[str, Any]) -> float:
     if config["arch"]["width_0"] == 1:
         raise RuntimeError("width 1 is unlucky")
@@ -86,6 +104,29 @@ def test_untrained_metrics_in_order(workers: int, request: pytest.FixtureRequest
     assert [e.arch for e in found] == ARCHS
     assert [e.metrics["params"] for e in found] == [params(arch) for arch in ARCHS]
     assert all(e.ok and set(e.metrics) == {"params", "macs"} for e in found)
+
+
+def test_costs_that_add_up_need_no_actors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raynas.bulk.ray.remote", lambda cls: pytest.fail("an actor was started"))
+    space, rng = NASBench201(cells=1), np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(3 * N_COUNTED)]
+    found = list(score_many(space, archs, ["params", "macs"]))
+    assert [e.arch for e in found] == archs
+    for evaluation in found[-2:]:
+        model = space.build(evaluation.arch)
+        costs = {"params": count_params(model), "macs": count_macs(model, space.input_shape)}
+        assert evaluation.metrics == costs
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_actors_take_over_where_costs_have_to_be_counted() -> None:
+    space = ModelSpace(TwoWidths, input_shape=(4,))
+    archs = [arch for arch in space.enumerate() for _ in range(2)]
+    with pool_of(space, ["params"]) as pool:
+        results = list(pool.results(space.to_config(arch) for arch in archs))
+        assert pool._actors
+    expected = [sum(4 * int(width) + int(width) + (int(width) + 1) for width in arch.values()) for arch in archs]
+    assert [result["params"] for result in results] == expected
 
 
 def test_a_function_that_fails_for_some() -> None:

@@ -45,6 +45,14 @@ class TrialSettings(ABC):
         """
         return
 
+    def check_metrics(self, names: Iterable[str]) -> None:
+        """Refuse metrics that no trial reports, before trials start; by default all are welcome.
+
+        Raises:
+            UnknownNameError: if one is unknown.
+        """
+        return
+
     @property
     def resources(self) -> dict[str, float]:
         """What a trial needs, as ``tune.with_resources`` takes it."""

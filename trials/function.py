@@ -9,6 +9,7 @@ from raynas.errors import RaynasError
 from raynas.space import SearchSpace
 from raynas.trials.base import ArchitectureSettings
 from raynas.trials.checks import require_whole
+from raynas.trials.proxies import wanted_proxies
 from raynas.trials.trial import ArchitectureTrial
 from raynas.trials.user_code import load_function, split_reference
 
@@ -20,7 +21,8 @@ class Function(ArchitectureSettings):
     ``model`` is the network with fresh weights, on the CPU; ``config`` is the trial's: the architecture under "arch"
     and the hyperparameters beside it. The function returns the accuracy, or a dict of metrics; or it is a generator
     that yields one of these per epoch, so that early stopping can end it between two. A function cannot go on from
-    a checkpoint: a trial that was killed begins again.
+    a checkpoint: a trial that was killed begins again. Objectives may also name zero-cost proxies that need no images,
+    such as "synflow".
 
     Args:
         fn: the function, or where to find it: ``module:function``.
@@ -51,7 +53,9 @@ class Function(ArchitectureSettings):
         """What calls the function in this process."""
         if isinstance(self.fn, str):
             load_function(self.fn)
-        return FunctionTrial(space, self, metrics)
+        trial = FunctionTrial(space, self, metrics)
+        trial.untrained = wanted_proxies(trial.space, metrics, self.seed)
+        return trial
 
 
 class FunctionTrial(ArchitectureTrial):

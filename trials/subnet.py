@@ -16,11 +16,11 @@ from raynas.joint_space import JointSpace
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.supernet import recalibrate
 from raynas.space import SearchSpace
-from raynas.trials.base import ArchitectureSettings
 from raynas.trials.batches import Source
 from raynas.trials.checks import require, require_whole
 from raynas.trials.data import Data
 from raynas.trials.fitting import fit_space
+from raynas.trials.proxies import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
 from raynas.trials.supernet_trainer import calibration_images
 from raynas.trials.trained_supernet import TrainedSupernet, read_about, supernet_on
 from raynas.trials.trainer import examine
@@ -29,7 +29,7 @@ from raynas.trials.trial import ArchitectureTrial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subnet(ArchitectureSettings):
+class Subnet(DataSettings):
     """Score each architecture with weights inherited from a trained supernet, without any training.
 
     Its batch norms are recalibrated on training images; ``accuracy`` and ``loss`` are those of the validation split
@@ -89,14 +89,21 @@ class Subnet(ArchitectureSettings):
         trained = TrainedSupernet.load(str(self.supernet), space)
         if trained.about["partial_channels"] > 1:
             raise RaynasError(f"{trained.path} was trained with partial channels, which only derives an architecture")
-        given = {name: value for name in ("data", "data_dir") if (value := getattr(self, name)) is not None}
-        told = {**trained.about["training"], **given, "batch_size": self.batch_size}
-        training = Training(**told, epochs=1, warmup_epochs=0)
+        training = self.data_settings()
         source = training.load_source()
         space = fit_space(space, source)
+        batch = partial(first_batch, training, source, BATCH_SIZE, self.seed)
         if isinstance(source, Data):
             source = source.without_test().reduced(training.data_fraction, training.resolution)
-        return SubnetTrial(space, self, metrics, trained=trained, training=training, source=source)
+        trial = SubnetTrial(space, self, metrics, trained=trained, training=training, source=source)
+        trial.untrained = wanted_proxies(space, metrics, self.seed, batch)
+        return trial
+
+    def data_settings(self) -> Training:
+        """How the supernet's data is read, wherever it is now."""
+        about = read_about(Path(str(self.supernet)))
+        given = {name: value for name in ("data", "data_dir") if (value := getattr(self, name)) is not None}
+        return Training(**{**about["training"], **given, "batch_size": self.batch_size}, epochs=1, warmup_epochs=0)
 
 
 class SubnetTrial(ArchitectureTrial):

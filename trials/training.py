@@ -16,11 +16,11 @@ from raynas.nn.lineage import inherit_between
 from raynas.seeds import seed_of
 from raynas.space import SearchSpace
 from raynas.trials.augment import AUGMENTATIONS
-from raynas.trials.base import ArchitectureSettings
 from raynas.trials.batches import ArrayBatches, Batches, LoaderBatches, Source, load_source
 from raynas.trials.checks import is_number, require, require_whole
 from raynas.trials.data import Data
 from raynas.trials.fitting import check_network, fit_space, resized_to, scaled
+from raynas.trials.proxies import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
 from raynas.trials.trainer import OPTIMIZERS, SCHEDULES, Trainer
 from raynas.trials.trial import ArchitectureTrial
 
@@ -28,8 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(ArchitectureSettings):
+class Training(DataSettings):
     """Train each architecture from scratch and score it on the validation split.
+
+    Objectives and constraints may also name zero-cost proxies, which look at ``BATCH_SIZE`` images before training, as
+    ``ZeroCost`` with the same data and seed does.
 
     The config of a trial may set any of ``TUNABLE`` itself, to search hyperparameters jointly. ``data_fraction``,
     ``resolution``, ``scale`` and few ``epochs`` make a trial cheaper (a lower fidelity); params, macs and latency_ms
@@ -196,7 +199,15 @@ class Training(ArchitectureSettings):
     def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrainingTrial":
         """What trains architectures of ``space`` in this process; the data is loaded once, without the test split."""
         space, proxy, source = self.at_fidelity(space.space if isinstance(space, JointSpace) else space)
-        return TrainingTrial(space, self, metrics, proxy=proxy, source=source)
+        trial = TrainingTrial(space, self, metrics, proxy=proxy, source=source)
+        trial.untrained = wanted_proxies(
+            space, metrics, self.seed, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed)
+        )
+        return trial
+
+    def data_settings(self) -> "Training":
+        """These."""
+        return self
 
     def batches(self, source: Source, device: torch.device, *, everything: bool = False) -> Batches:
         """The batches of a source, as these settings want them.

@@ -8,6 +8,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,6 +62,9 @@ class ArchitectureTrial(ABC):
 
     measured: frozenset[str] = frozenset(("params", "macs", "latency_ms"))
     """The costs that are measured; scoring in bulk leaves out those that nobody asked for."""
+
+    untrained: Mapping[str, Callable[[Architecture], float]] = MappingProxyType({})
+    """Metrics besides that are measured before ``start``, by name, such as zero-cost proxies that are wanted."""
 
     directory: str | None = None
     """The trial's folder, which all nodes see; None outside of Tune."""
@@ -164,9 +168,10 @@ class ArchitectureTrial(ABC):
         self.hyperparameters = {k: plain_scalar(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
         checkpoint = self._read(config[CHECKPOINT_KEY]) if CHECKPOINT_KEY in config else None
         self._costs = dict(checkpoint.costs) if checkpoint else {}
-        if not self._costs:
+        if not self._costs or not self.untrained.keys() <= self._costs.keys():
             self._stage = "measuring the network"
-            self._costs = self._measured_costs()
+            besides = {name: metric(self.arch) for name, metric in self.untrained.items()}
+            self._costs = {**self._measured_costs(), **besides}
         self._start()
         if checkpoint:
             self._continue(checkpoint)
@@ -221,7 +226,8 @@ class ArchitectureTrial(ABC):
             return
         finally:
             self._train_seconds += time.perf_counter() - start
-        if missing := [name for name in self.required if name not in scores and name not in MEASURED]:
+        known = {*scores, *MEASURED, *self._costs}
+        if missing := [name for name in self.required if name not in known]:
             raise RaynasError(f"metric {missing[0]!r} is wanted, but what was reported is {', '.join(scores)}")
         self._scores = scores
         self.epoch += 1

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
 from raynas.architecture import Architecture
@@ -18,8 +17,8 @@ from raynas.space import SearchSpace
 from raynas.trials.base import ArchitectureSettings
 from raynas.trials.batches import Source
 from raynas.trials.checks import require, require_whole
-from raynas.trials.data import Data
 from raynas.trials.fitting import check_network, fit_space
+from raynas.trials.proxies import BATCH_SIZE, DataCosts, HeldBatch, first_batch
 from raynas.trials.training import Training
 from raynas.trials.trial import MEASURED, ArchitectureTrial
 
@@ -59,7 +58,7 @@ class ZeroCost(ArchitectureSettings):
     data_dir: str = "~/.cache/raynas"
     image_size: int = 64
     valid_share: float = 0.2
-    batch_size: int = 64
+    batch_size: int = BATCH_SIZE
     ensemble: Sequence[str] = ENSEMBLE
     n_reference: int = 32
     bulk: int = 16
@@ -114,7 +113,17 @@ class ZeroCost(ArchitectureSettings):
         """As trials measure them; a hard constraint on a proxy refuses an architecture before its trial."""
         trials = _Trials(self, space)
         names = [name for name in (*ZERO_COST, ENSEMBLE_KEY) if name not in MEASURED]
-        return {**super().costs(space), **{name: partial(trials.score, name) for name in names}}
+        # A bound method of super() would be pickled as this one.
+        costs = DataCosts(self._training(), space, partial(ArchitectureSettings.costs, self), self.seed).all()
+        return {**costs, **{name: partial(trials.score, name) for name in names}}
+
+    def check_metrics(self, names: Iterable[str]) -> None:
+        """Refuse what is no proxy and not measured.
+
+        Raises:
+            RaynasError: if there is such a name.
+        """
+        self._names(names)
 
     def batch_of(self, source: Source) -> Batch:
         """The batch that all architectures are looked at with: the first of an epoch, without augmentation.
@@ -122,14 +131,7 @@ class ZeroCost(ArchitectureSettings):
         Raises:
             RaynasError: if it holds fewer than two images.
         """
-        if isinstance(source, Data):
-            source = source.without_test()
-        with torch.random.fork_rng(devices=[]):  # for samplers of the user's loaders
-            torch.manual_seed(self.seed)
-            images, labels = next(iter(self._training().batches(source, torch.device("cpu")).train(self.seed)))
-        if len(images) < 2:
-            raise RaynasError(f"{source.name} gives a first batch of {len(images)} image; proxies need at least 2")
-        return Batch(images, labels)
+        return first_batch(self._training(), source, self.batch_size, self.seed)
 
     def _training(self) -> Training:
         return Training(
@@ -141,7 +143,7 @@ class ZeroCost(ArchitectureSettings):
             augment="none",
         )
 
-    def _names(self, metrics: Sequence[str]) -> tuple[str, ...]:
+    def _names(self, metrics: Iterable[str]) -> tuple[str, ...]:
         names = dict.fromkeys((*self.proxies, *(name for name in metrics if name not in MEASURED)))
         for name in names:
             if name not in ZERO_COST and name != ENSEMBLE_KEY:
@@ -188,10 +190,7 @@ class ZeroCostTrial(ArchitectureTrial):
     ) -> None:
         super().__init__(space, settings, metrics)
         self._zero_cost, self._names, self._reference = settings, tuple(names), reference
-        # Arrays, because these travel through Ray's object store without a copy.
-        self._images, self._labels = (
-            np.asarray(part.permute(0, 2, 3, 1) if part.ndim == 4 else part) for part in batch
-        )
+        self._batch = HeldBatch(batch)
 
     def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Build the network."""
@@ -222,11 +221,6 @@ class ZeroCostTrial(ArchitectureTrial):
     def network(self, arch: Architecture) -> nn.Module:
         """The network of ``arch`` as it is scored."""
         return fresh_network(self.space, arch, self.settings.seed).to(self.device)
-
-    def _batch(self) -> Batch:
-        # A copy: arrays from the object store must not be written to, and torch warns of them.
-        images, labels = torch.tensor(self._images), torch.tensor(self._labels)
-        return Batch(images.permute(0, 3, 1, 2) if images.ndim == 4 else images, labels)
 
 
 class _Trials:

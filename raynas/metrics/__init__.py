@@ -41,6 +41,7 @@ def untrained_metrics(
     *,
     batch: Callable[[], Batch] | None = None,
     seed: int = 0,
+    models: MetaModels | None = None,
 ) -> dict[str, Callable[[Architecture], float]]:
     """The metrics of a space's architectures that need no training, e.g. ``untrained_metrics(space)["macs"](arch)``.
 
@@ -52,6 +53,7 @@ def untrained_metrics(
         names: the result keys wanted; None for all.
         batch: gives images and labels, for zero-cost proxies that need them; called when one is asked for.
         seed: of the weights that zero-cost proxies see, together with the architecture.
+        models: count the costs; None for ones of its own.
 
     Raises:
         RaynasError: if a zero-cost proxy is named that needs images, and there is no batch.
@@ -64,7 +66,7 @@ def untrained_metrics(
             raise UnknownNameError("untrained metric", name, known)
     if batch is None:
         check_data(wanted)
-    models = MetaModels(space)
+    models = models or MetaModels(space)
     scored = [name for name in wanted if name in ZERO_COST and name not in COUNTED]
     together = Proxies(space, tuple(scored), batch, seed)
     found: dict[str, Callable[[Architecture], float]] = {}

@@ -27,8 +27,9 @@ class Timed(nn.Module):
 
 
 def test_it_is_the_median_in_milliseconds() -> None:
-    model = Timed(lambda call: 0.05 if call == 3 else 0.002)
-    assert 2 <= measure_latency(model, (1,), n_runs=9, n_warmup=1) < 10
+    model = Timed(lambda call: 0.4 if call == 3 else 0.002)
+    # The mean is above 134; a busy machine lets 2 become a few tens.
+    assert 2 <= measure_latency(model, (1,), n_runs=3, n_warmup=1, max_seconds=10) < 100
 
 
 def test_the_warm_up_does_not_count() -> None:

@@ -12,7 +12,7 @@ from ray import cloudpickle
 from raynas.errors import RaynasError, SpaceError, UnknownNameError
 from raynas.nn.supernet import recalibrate
 from raynas.search_spaces import NASBench201
-from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
+from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, ZeroCost
 from raynas.trials.supernet_trainer import calibration_images
 from raynas.trials.trained_supernet import write_supernet
 
@@ -51,6 +51,16 @@ def test_a_score_is_that_of_the_extracted_network(supernet: TrainedSupernet) -> 
         correct = network.eval()(images).argmax(1).numpy() == source.valid.labels  # type: ignore[union-attr]
     assert result["accuracy"] == pytest.approx(correct.mean(), abs=1.5 / len(correct))  # sums differ in their order
     assert result["complete"] == 1 and result["params"] > 0 and result["latency_ms"] > 0
+
+
+def test_zero_cost_proxies_beside_the_score(supernet: TrainedSupernet) -> None:
+    settings = Subnet(supernet=supernet, seed=2)
+    result = scored(settings.trial(SPACE, ["accuracy", "snip"]), ARCHS[0])
+    expected = ZeroCost(proxies=["snip"], valid_share=0.3, seed=2).evaluate(SPACE, ARCHS[0])["snip"]
+    assert result["snip"] == expected == settings.costs(SPACE)["snip"](ARCHS[0])
+    assert 0 <= result["accuracy"] <= 1 and "naswot" not in result
+    with pytest.raises(UnknownNameError, match="unknown metric 'snap'"):
+        settings.check_metrics(["accuracy", "snap"])
 
 
 def test_scores_do_not_depend_on_what_was_scored_before(supernet: TrainedSupernet) -> None:

@@ -33,6 +33,7 @@ def frame(**changes: Any) -> pd.DataFrame:
             **{f"acc_{epochs}": 100 * SPACE.accuracy(arch) * epochs / 9 for epochs in (1, 3, 9)},
             **{f"hours_{epochs}": 0.5 * epochs for epochs in (1, 3, 9)},
             "k_params": SPACE.params(arch) / 1000,
+            "seconds": 4.0,
         }
         for arch in ARCHS
     ]
@@ -79,6 +80,8 @@ def test_one_report_per_fidelity(path: str) -> None:
 def test_simulated_time(path: str) -> None:
     assert [r["train_seconds"] for r in one(path, seconds=2.5)] == [2.5, 7.5, 22.5]
     assert [r["train_seconds"] for r in one(path, seconds="hours_{}")] == [0.5, 1.5, 4.5]
+    assert [r["train_seconds"] for r in one(path, seconds="seconds")] == [4, 12, 36]  # of one epoch
+    assert [r["train_seconds"] for r in one(path, seconds="seconds", fidelities=(9,))] == [4]  # of all nine
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])

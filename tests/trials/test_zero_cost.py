@@ -113,7 +113,7 @@ def test_shared_arrays_may_be_read_only() -> None:
     buffers: list[Any] = []
     payload = cloudpickle.dumps(trial, protocol=5, buffer_callback=buffers.append)
     copied = cloudpickle.loads(payload, buffers=[bytes(buffer.raw()) for buffer in buffers])
-    assert buffers and not copied._images.flags.writeable
+    assert buffers and not copied._batch.images.flags.writeable
     copied.raises = True
     assert copied.run({"arch": dict(ARCH)})["snip"] == expected
 

@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from raynas.metrics.zero_cost.passes import View, channels_last, gradients, norms_of, outputs_of, weights_of
+from raynas.metrics.zero_cost.copies import channels_last
+from raynas.metrics.zero_cost.passes import View, gradients, norms_of, outputs_of, weights_of
 
 
 def synflow(view: View) -> float:

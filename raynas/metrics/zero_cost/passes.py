@@ -4,7 +4,6 @@ Everything runs on a copy of the network, in train mode, in channels-last order:
 statistics, as at the first step of training. All randomness (dropout, random inputs) comes from one seed.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from raynas.errors import RaynasError
-from raynas.metrics.cost import no_garbage_collection
+from raynas.metrics.zero_cost.copies import channels_last, copied
 
 T = TypeVar("T")
 
@@ -67,11 +66,8 @@ class View:
 
     def fresh_copy(self) -> nn.Module:
         """A copy of the model to do anything with: in train mode, all parameters trainable, nothing in place."""
-        with no_garbage_collection():
-            model = copy.deepcopy(self.model).train()
+        model = copied(self.model).train()
         for parameter in model.parameters():
-            parameter.grad = None
-            parameter.data = channels_last(parameter.data)
             parameter.requires_grad_(parameter.is_floating_point() and parameter.ndim > 1)
         for module in model.modules():
             if getattr(module, "inplace", False) is True:
@@ -250,11 +246,3 @@ def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
     if not isinstance(outputs, Tensor):
         raise RaynasError(f"zero-cost proxies need a network that gives one tensor, got a {type(outputs).__name__}")
     return outputs
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """A copy of ``x`` in the order that convolutions are fastest in, with the strides of that order.
-
-    Images of one channel are in that order with other strides too, by which kernels round differently.
-    """
-    return x.clone(memory_format=torch.channels_last if x.ndim == 4 else torch.contiguous_format)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from raynas.errors import RaynasError
-from raynas.metrics.zero_cost.passes import View, channels_last, norms_of, outputs_of, weights_of
+from raynas.metrics.zero_cost.copies import channels_last
+from raynas.metrics.zero_cost.passes import View, norms_of, outputs_of, weights_of
 
 
 def naswot(view: View) -> float:

@@ -1,0 +1,164 @@
+"""Multiply-adds counted while a network runs on the meta device, where nothing is computed."""
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from raynas.errors import RaynasError
+
+
+class _Outcome(NamedTuple):
+    """What an operation costs and puts out."""
+
+    macs: int
+    outputs: tuple[tuple[Any, ...], ...]
+    """Shape, stride and type of each tensor; none if the operation changes its first argument instead."""
+    is_single: bool
+    """Whether the output is a tensor, not a tuple of them."""
+
+    def repeat(self, args: Sequence[Any]) -> Any:
+        """The output of the same operation on other arguments of the same description."""
+        if not self.outputs:
+            return args[0]
+        tensors = tuple(
+            torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in self.outputs
+        )
+        return tensors[0] if self.is_single else tensors
+
+
+MAX_KNOWN = 10_000
+"""How many outcomes are remembered; some ten MB."""
+
+Outcomes = dict[Any, _Outcome]
+"""By operation and description of its arguments."""
+
+
+def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "MacCounter") -> int:
+    """What a forward pass in eval mode adds to a counter; the model is left as it was.
+
+    Args:
+        model: on any device; tensors without values stand in for its own.
+        example: makes the input, on the meta device.
+        counter: counts.
+
+    Raises:
+        RaynasError: if the model cannot run without values.
+    """
+    before = counter.macs
+    try:
+        # Under a caller's inference mode the counter would see whole layers instead of the operations in them.
+        with _eval_mode(model), torch.inference_mode(False), torch.no_grad():
+            tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+            stand_ins = {name: tensor.to("meta") for name, tensor in tensors.items() if not tensor.is_meta}
+            inputs = (example(),)
+            with counter:
+                functional_call(model, stand_ins, inputs) if stand_ins else model(*inputs)
+    except (NotImplementedError, RuntimeError) as error:
+        raise RaynasError(
+            f"{type(model).__name__} cannot run on the meta device, where tensors have no values, so its multiply-adds "
+            f"cannot be counted: {error}"
+        ) from error
+    return counter.macs - before
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in training.items():
+            module.training = was_training
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Hold collections back while a network is built.
+
+    It is some thousand containers without cycles; looking for garbage in them, and in all else that a Ray process
+    holds, would take as long again as building it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class MacCounter(TorchDispatchMode):
+    """Adds up the multiply-adds of the operations that run under it, on the meta device.
+
+    It counts with the formulas of torch's FlopCounterMode, but remembers outcomes: a network repeats few different
+    operations, and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
+
+    Args:
+        known: outcomes of earlier operations; more are added.
+    """
+
+    def __init__(self, known: Outcomes) -> None:
+        super().__init__()
+        self.macs: int = 0
+        self._known = known
+        if len(known) > MAX_KNOWN:
+            known.clear()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if kwargs.get("device") is not None:  # What the forward pass makes joins the rest on the meta device.
+            kwargs["device"] = torch.device("meta")
+        key = (func, description(args), description(tuple(kwargs.items())))
+        known = self._known.get(key)
+        if known is not None:
+            self.macs += known.macs
+            return known.repeat(args)
+        result = func(*args, **kwargs)
+        macs = _macs_of_operation(func, args, kwargs, result)
+        self.macs += macs
+        if _is_pure(func, result):
+            tensors = (result,) if isinstance(result, torch.Tensor) else result
+            outputs = () if result is args[0] else tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+            self._known[key] = _Outcome(macs, outputs, tensors is not result)
+        return result
+
+
+def description(value: Any) -> Any:
+    """All that the shape of an operation's output can depend on, to be hashed; of tensors, not what they hold."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype
+    if isinstance(value, (list, tuple)):
+        return tuple(description(item) for item in value)
+    return type(value), value  # 1, 1.0 and True are equal, but give different types.
+
+
+def _is_pure(func: Any, result: Any) -> bool:
+    """Whether equal descriptions of the arguments give equal descriptions of the result, a new tensor or the first."""
+    if torch.Tag.pointwise in func.tags:
+        return isinstance(result, torch.Tensor)
+    if any(end.alias_info is not None for end in (*func._schema.arguments, *func._schema.returns)):
+        return False
+    return isinstance(result, torch.Tensor) or (
+        isinstance(result, tuple) and bool(result) and all(isinstance(item, torch.Tensor) for item in result)
+    )
+
+
+def _macs_of_operation(func: Any, args: Any, kwargs: Any, result: Any) -> int:
+    operation = func.overloadpacket
+    if operation not in flop_registry:
+        return 0
+    has_bias = operation in _BIAS_AT and args[_BIAS_AT[operation]] is not None
+    flops = int(flop_registry[operation](*args, **kwargs, out_val=result))
+    return flops // 2 + (int(result.numel()) if has_bias else 0)
+
+
+_BIAS_AT = {torch.ops.aten.addmm: 0, torch.ops.aten.baddbmm: 0, torch.ops.aten.convolution: 2}
+"""Where the operations that add a bias have it among their arguments."""
