@@ -70,6 +70,10 @@ class Decision(ABC):
         one_hot[self.options.index(option)] = 1.0
         return one_hot
 
+    def label(self, option: Option) -> str:
+        """The option as one of finitely many labels; a continuous one is rounded to a tenth of its range."""
+        return f"{self.name}={option}"
+
 
 @dataclass(frozen=True)
 class Categorical(Decision):
@@ -160,3 +164,6 @@ class Real(Decision):
 
     def encode(self, option: Option) -> NDArray[np.float64]:
         return np.array([self._to_unit(option)])
+
+    def label(self, option: Option) -> str:
+        return f"{self.name}={self._from_unit(round(self._to_unit(option), 1)):.3g}"

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from ray.tune.search import sample
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.architecture import Architecture, Option
 from raynas.decision import Categorical, Decision, Integer, Real
 from raynas.errors import SpaceError
+from raynas.features import encode
+from raynas.operation_graph import OperationGraph
 from raynas.space import SearchSpace
 
 
@@ -58,6 +62,21 @@ class JointSpace(SearchSpace):
 
     def architecture(self, point: Architecture) -> Architecture:
         return Architecture({name: option for name, option in point.items() if name not in self._names})
+
+    def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
+        """What the space inside tells of the architecture, and a group of the hyperparameters."""
+        return {**self.space.features(self.architecture(arch)), "hyperparameters": encode(self._own, arch)}
+
+    def function_key(self, arch: Architecture) -> Hashable:
+        """Architectures of the same function, trained in the same way."""
+        return self.space.function_key(self.architecture(arch)), tuple(arch[decision.name] for decision in self._own)
+
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        """The architecture's graph, and a node on its own for each hyperparameter."""
+        point = self.canonical(arch)
+        inside = self.space.operation_graph(self.architecture(point))
+        own = [decision.label(point[decision.name]) for decision in self._own]
+        return OperationGraph((*inside.labels, *own), inside.edges)
 
     def build(self, arch: Architecture) -> nn.Module:
         return self.space.build(self.architecture(arch))

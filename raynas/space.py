@@ -19,6 +19,8 @@ from raynas.architecture import Architecture, Option
 from raynas.decision import Decision, Integer, Real
 from raynas.drawing import Graph, decision_graph, draw
 from raynas.errors import SpaceError
+from raynas.features import DecisionFeatures, encode
+from raynas.operation_graph import OperationGraph
 
 
 class SearchSpace(ABC):
@@ -195,16 +197,18 @@ class SearchSpace(ABC):
 
     def encode(self, arch: Architecture) -> NDArray[np.float64]:
         """One-hot encoding, ``(n_features,)``; an inactive decision is zeros, a continuous one is scaled to [0, 1]."""
-        return np.concatenate(
-            [d.encode(arch[d.name]) if d.name in arch else np.zeros(d.n_features) for d in self._decisions.values()]
-        )
+        return encode(list(self._decisions.values()), arch)
+
+    @cached_property
+    def _features(self) -> DecisionFeatures:
+        return DecisionFeatures(list(self._decisions.values()))
 
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
-        """What a predictor sees of ``arch``: groups of numbers, each ``(n,)``, by name; by default the encoding alone.
+        """What a predictor sees of ``arch``: groups of numbers, each ``(n,)``, by name; see ``DecisionFeatures``.
 
         A space adds a group for what it knows beyond its decisions. A predictor learns how much each group matters.
         """
-        return {"decisions": self.encode(arch)}
+        return self._features(arch)
 
     def function_key(self, arch: Architecture) -> Hashable:
         """Equal for architectures that compute the same function; by default for equal architectures alone.
@@ -253,6 +257,17 @@ class SearchSpace(ABC):
             SpaceError: if ``arch`` is not a member of the space.
         """
         return decision_graph(self.canonical(arch), title=self.name)
+
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        """What a predictor on graphs sees of ``arch``; by default its decisions in order, each a node of a chain.
+
+        A space of cells gives the graph of its cells: two architectures with the same graph compute the same.
+
+        Raises:
+            SpaceError: if ``arch`` is not a member of the space.
+        """
+        options = self.canonical(arch)
+        return OperationGraph.chain([d.label(options[d.name]) for d in self._decisions.values() if d.name in options])
 
     def draw(self, arch: Mapping[str, Option], path: str | Path) -> None:
         """Write a picture of ``arch``.

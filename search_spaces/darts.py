@@ -27,6 +27,7 @@ from raynas.nn.operations import (
     relu_conv_bn,
     separable_twice,
 )
+from raynas.operation_graph import OperationGraph
 
 
 def _max_pool(channels: int, stride: int, affine: bool) -> nn.Module:
@@ -253,6 +254,10 @@ class DARTS(ModelSpace):
                     edges.append(Edge(f"{name}.{state}", f"{name}.{i + 2}", str(options[f"{name}.{i}.op_{state}"])))
                 edges.append(Edge(f"{name}.{i + 2}", f"{name}.out"))
         return Graph(nodes, edges, title=self.name)
+
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        """The cells side by side; a sum of two states has no node."""
+        return OperationGraph.of_picture(self.graph(arch))
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ side that is odd is halved upwards, where the original fails.
 """
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -21,7 +21,8 @@ from raynas.errors import SpaceError
 from raynas.nn.choice import Choice
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import average_pool, relu_conv_bn
-from raynas.search_spaces.operation_paths import all_paths, cell_function, path_counts
+from raynas.operation_graph import OperationGraph
+from raynas.search_spaces.operation_paths import all_paths, cell_function, path_counts, path_shape
 
 EDGES = tuple((source, target) for target in range(1, 4) for source in range(target))
 """The edges of a cell in the order of the benchmark's notation, from a lower node to a higher one."""
@@ -65,15 +66,15 @@ whether batch norms have weights."""
 class Cell(nn.Module):
     """Four nodes: the first is the input, each other the sum of the edges from those before it, the last the output."""
 
-    def __init__(self, channels: int, affine: bool) -> None:
+    def __init__(self, channels: int, affine: bool, operations: Sequence[str]) -> None:
         super().__init__()
 
-        def operations(k: int) -> dict[str, Callable[[], nn.Module]]:
-            """The candidates for 1/k of the channels."""
-            return {name: partial(make, channels // k, affine) for name, make in OPERATIONS.items()}
+        def candidates(k: int) -> dict[str, Callable[[], nn.Module]]:
+            """Those for 1/k of the channels."""
+            return {name: partial(OPERATIONS[name], channels // k, affine) for name in operations}
 
         for edge in EDGES:
-            self.add_module(edge_name(*edge), Choice(operations(1), label=edge_name(*edge), narrow=operations))
+            self.add_module(edge_name(*edge), Choice(candidates(1), label=edge_name(*edge), narrow=candidates))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``x`` of shape ``(batch, channels, height, width)`` to the same shape."""
@@ -111,32 +112,42 @@ class NASBench201(ModelSpace):
         input_shape: channels, height and width of an image.
         n_classes: number of outputs.
         channels: width of the first stage; each further stage has twice as many.
-        cells: number of cells in each of the three stages.
+        cells: number of cells in each stage.
+        stages: number of stages; the benchmark has three.
         affine: whether the batch norms of the cells have weights; the benchmark's differentiable searches go without.
+        operations: what an edge can be; fewer than the benchmark's five make a smaller space.
 
     Raises:
-        SpaceError: if a size is below 1.
+        SpaceError: if a size is below 1, or the operations are not two or more different ones of the benchmark's.
     """
 
     input_shape: tuple[int, ...] = (3, 32, 32)
     n_classes: int = 10
     channels: int = 16
     cells: int = 5
+    stages: int = 3
     affine: bool = True
+    operations: tuple[str, ...] = tuple(OPERATIONS)
 
     def __post_init__(self) -> None:
-        if len(self.input_shape) != 3 or min(*self.input_shape, self.n_classes, self.channels, self.cells) < 1:
+        sizes = (*self.input_shape, self.n_classes, self.channels, self.cells, self.stages)
+        if len(self.input_shape) != 3 or min(sizes) < 1:
             raise SpaceError(f"input_shape must be (channels, height, width) and every size at least 1, got {self}")
+        known = set(self.operations) <= OPERATIONS.keys()
+        if not known or len(set(self.operations)) < len(self.operations) or len(self.operations) < 2:
+            raise SpaceError(
+                f"operations must be two or more of {', '.join(OPERATIONS)}, each once, got {list(self.operations)}"
+            )
 
     def factory(self) -> nn.Module:
         """The network with a choice on every edge of every cell."""
         stem = nn.Conv2d(self.input_shape[0], self.channels, 3, padding=1, bias=False)
         layers: list[nn.Module] = [stem, nn.BatchNorm2d(self.channels)]
-        for stage in range(3):
+        for stage in range(self.stages):
             width = self.channels * 2**stage
             if stage:
                 layers.append(ReductionBlock(width // 2))
-            layers.extend(Cell(width, self.affine) for _ in range(self.cells))
+            layers.extend(Cell(width, self.affine, self.operations) for _ in range(self.cells))
         head = (nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         return nn.Sequential(*layers, *head, nn.Linear(width, self.n_classes))
 
@@ -149,9 +160,18 @@ class NASBench201(ModelSpace):
         edges = [Edge(str(s), str(t), operation, operation == "none") for (s, t), operation in operations.items()]
         return Graph(nodes, edges, title=self.name)
 
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        """The cell, without the edges of zeros and what they leave without an input or without use."""
+        return OperationGraph.of_picture(self.graph(arch))
+
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
-        """The encoding, and how often each sequence of operations leads from the input of the cell to its output."""
-        return {**super().features(arch), "paths": path_counts(_operations(arch), _PATHS)}
+        """The encoding, each sequence of operations from the input of the cell to its output, and their summary."""
+        operations = _operations(arch)
+        return {
+            **super().features(arch),
+            "paths": path_counts(operations, _PATHS),
+            "shape": path_shape(operations, _WORKING),
+        }
 
     def function_key(self, arch: Architecture) -> Hashable:
         """What the cell computes, up to a constant per channel: the 15,625 cells are 4,930 functions.
@@ -171,6 +191,8 @@ def _operations(arch: Mapping[str, Option]) -> dict[tuple[int, int], str]:
 
 
 _PATHS = {path: i for i, path in enumerate(all_paths([name for name in OPERATIONS if name != "none"], max_length=3))}
+
+_WORKING = [name for name in OPERATIONS if name not in ("none", "skip_connect")]
 
 _OPERATION = "|".join(OPERATIONS)
 _ARCH_STR = re.compile(

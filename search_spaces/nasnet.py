@@ -33,6 +33,7 @@ from raynas.nn.choice import Choice, DecisionModule, InputChoice, ModuleFactory,
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import HalvingConv, average_pool, max_pool, relu_conv_bn, separable_twice
 from raynas.nn.selection import Mixture
+from raynas.operation_graph import OperationGraph
 from raynas.search_spaces.darts import CellChain, cell_nodes
 
 
@@ -365,9 +366,15 @@ class NASNet(ModelSpace):
             for node in cell_nodes(name, title, self.n_blocks):
                 block = node.name.removeprefix(f"{name}.")
                 combined = options.get(f"{name}.{int(block) - 2}.combination") if node.kind == "node" else None
-                nodes.append(replace(node, text=f"{node.text}\n{combined}") if combined else node)
+                if combined:
+                    node = replace(node, text=f"{node.text}\n{combined}", operation=str(combined))
+                nodes.append(node)
             edges += self._cell_edges(name, options)
         return Graph(nodes, edges, title=self.name)
+
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        """Both cells; how a block combines its two inputs is a node too."""
+        return OperationGraph.of_picture(self.graph(arch))
 
     def _cell_edges(self, name: str, options: Architecture) -> Iterator[Edge]:
         used = set()

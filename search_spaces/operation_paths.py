@@ -52,6 +52,28 @@ def path_counts(operations: Mapping[Edge, str], columns: Mapping[Path, int]) -> 
     return counts
 
 
+def path_shape(
+    operations: Mapping[Edge, str], options: Sequence[str], *, skip: str = "skip_connect"
+) -> NDArray[np.float64]:
+    """How deep and how wide a cell is, as logarithms of 1 + a count, ``(3 + 2 * n_options,)``.
+
+    The counts: paths, operations of the longest path and of the shortest, then the most of each operation on one path
+    and, over all paths, its sum. A skip is no operation. Few numbers that extrapolate, where each path of its own says
+    little before it was seen.
+
+    Args:
+        operations: of each edge.
+        options: the operations that are counted, skip and zeros left out.
+        skip: the operation that does nothing.
+    """
+    found = operation_paths(operations)
+    paths = [[operation for operation in path if operation != skip] for path in found.elements()] or [[]]
+    lengths = [len(path) for path in paths]
+    counts = np.array([[path.count(option) for option in options] for path in paths])
+    shape = [found.total(), max(lengths), min(lengths), *counts.max(axis=0), *counts.sum(axis=0)]
+    return np.asarray(np.log1p(shape))
+
+
 def cell_function(operations: Mapping[Edge, str], *, none: str = "none", skip: str = "skip_connect") -> str:
     """One text for all cells that compute the same function, given equal weights.
 

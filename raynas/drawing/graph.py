@@ -20,12 +20,14 @@ class Node:
         text: what is written in the box, several lines if it holds line breaks; the name if None.
         kind: "input", "node" or "output", which differ in colour.
         panel: title of the part of the picture that the node stands in.
+        operation: what it does with what enters it, for ``OperationGraph``; empty if it only joins it.
     """
 
     name: str
     text: str | None = None
     kind: Kind = "node"
     panel: str = ""
+    operation: str = ""
 
     @property
     def shown(self) -> str:

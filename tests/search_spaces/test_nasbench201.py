@@ -198,10 +198,18 @@ def cell(*operations: str) -> Architecture:
 def test_paths_are_counted() -> None:
     # Edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
     features = SPACE.features(cell("skip_connect", "skip_connect", "none", "avg_pool_3x3", *["nor_conv_3x3"] * 2))
-    assert set(features) == {"decisions", "paths"} and features["paths"].shape == (4 + 16 + 64,)
+    assert set(features) == {"decisions", "counts", "paths", "shape"} and features["paths"].shape == (4 + 16 + 64,)
     assert sorted(features["paths"][features["paths"] > 0]) == [1, 2]  # the pool, and twice skip and convolution
     assert SPACE.features(cell(*["none"] * 6))["paths"].sum() == 0
     assert SPACE.features(cell(*["nor_conv_1x1"] * 6))["paths"].sum() == 4  # the four routes from 0 to 3
+
+
+def test_the_shape_of_a_cell_counts_what_works_on_its_paths() -> None:
+    features = SPACE.features(cell("skip_connect", "skip_connect", "none", "avg_pool_3x3", *["nor_conv_3x3"] * 2))
+    n_paths, longest, shortest, *counts = np.expm1(features["shape"]).round(6)
+    assert (n_paths, longest, shortest) == (3, 1, 1)  # the pool, and twice a convolution behind a skip
+    assert counts == [0, 1, 1, 0, 2, 1]  # 1x1, 3x3, pool: the most on one path, then over all paths
+    assert not SPACE.features(cell(*["none"] * 6))["shape"].any()
 
 
 def test_cells_of_the_same_function_have_the_same_key() -> None:
@@ -242,3 +250,28 @@ def test_twins_compute_the_same() -> None:
 
 def test_how_many_functions_there_are() -> None:
     assert len({SPACE.function_key(arch) for arch in SPACE.enumerate()}) == 4930
+
+
+def test_fewer_operations_make_a_smaller_space() -> None:
+    space = NASBench201(operations=("none", "nor_conv_3x3"), cells=1, channels=2, input_shape=(1, 8, 8))
+    assert space.size == 2**6 and all(d.options == space.operations for d in space.decisions)
+    arch = next(iter(space.enumerate()))
+    assert SPACE.canonical(arch) == arch and space.features(arch)["paths"].shape == SPACE.features(arch)["paths"].shape
+    with pytest.raises(SpaceError, match="cannot be 'skip_connect'"):
+        space.canonical(from_arch_str(SKIPS))
+
+
+@pytest.mark.parametrize("operations", [("none",), ("none", "none"), ("none", "conv_7x7")])
+def test_operations_must_be_the_benchmarks(operations: tuple[str, ...]) -> None:
+    with pytest.raises(SpaceError, match="operations must be two or more of none, skip_connect"):
+        NASBench201(operations=operations)
+
+
+def test_fewer_stages_are_fewer_cells_and_narrower_networks() -> None:
+    space = NASBench201(channels=4, cells=2, stages=1, input_shape=(1, 8, 8))
+    model = space.build(from_arch_str(SKIPS))
+    assert sum(type(m).__name__ == "Cell" for m in model) == 2  # type: ignore[attr-defined]
+    # Stem and head alone: 4 filters of 3x3, two batch norms of 4, a classifier of 4 to 10.
+    assert count_params(model) == 36 + 16 + 50
+    with pytest.raises(SpaceError, match="at least 1"):
+        NASBench201(stages=0)
