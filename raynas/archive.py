@@ -6,6 +6,7 @@ report are all readings of the same lines. Each line is one JSON object with an 
 ==========  ==================================================================================================
 session     a driver started: space, objectives, constraints, strategy, seed
 proposed    a trial got its config (with costs measured before it)
+scored      a strategy computed zero-cost scores of an architecture, which has no trial yet
 refused     an architecture broke a hard constraint before any training
 duplicate   an architecture was proposed again and answered from here
 waited      the strategy had nothing to propose until a running trial ends
@@ -78,8 +79,6 @@ class Archive:
             ArchiveError: if it cannot be written (a full disk); what was written before stays readable. From then on
                 nothing is written any more: what follows a gap could not be lived through again.
         """
-        if self.failure:
-            raise self.failure
         if self.failure:  # what came after a gap could not be replayed
             raise self.failure
         record = {"event": event, **fields}

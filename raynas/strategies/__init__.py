@@ -1,9 +1,13 @@
 """Search strategies: one file per published algorithm, and the only table of their names."""
 
+from raynas.strategies.bananas import BANANAS
 from raynas.strategies.base import EarlyStopping, Strategy
+from raynas.strategies.boosted_trees import BoostedTrees
+from raynas.strategies.by_budget import ByBudget
 from raynas.strategies.early_stopping import Asha, Hyperband, MedianStopping
 from raynas.strategies.gaussian_process import GaussianProcess
 from raynas.strategies.genetic_algorithm import GeneticAlgorithm
+from raynas.strategies.gnn import GraphNetwork
 from raynas.strategies.grid_search import GridSearch
 from raynas.strategies.hyperopt import HyperOpt
 from raynas.strategies.lanas import LaNAS
@@ -11,10 +15,12 @@ from raynas.strategies.learning_curve import LearningCurve
 from raynas.strategies.local_search import LocalSearch
 from raynas.strategies.mcts import MCTS
 from raynas.strategies.multi_objective_asha import MultiObjectiveAsha
+from raynas.strategies.nas_bowl import NASBOWL, motifs
 from raynas.strategies.nsga2 import NSGA2
 from raynas.strategies.optuna import Optuna
 from raynas.strategies.pb2 import PopulationBasedBandits
 from raynas.strategies.pbt import PopulationBasedTraining
+from raynas.strategies.portfolio import Portfolio, PortfolioStage
 from raynas.strategies.ppo import PPO
 from raynas.strategies.progressive import Progressive
 from raynas.strategies.q_learning import QLearning
@@ -23,16 +29,22 @@ from raynas.strategies.regularized_evolution import RegularizedEvolution
 from raynas.strategies.reinforce import Reinforce
 
 STRATEGIES: dict[str, type[Strategy]] = {
+    "auto": ByBudget,
+    "bananas": BANANAS,
+    "boosted_trees": BoostedTrees,
     "evolution": RegularizedEvolution,
     "genetic": GeneticAlgorithm,
+    "gnn": GraphNetwork,
     "gp": GaussianProcess,
     "grid": GridSearch,
     "hyperopt": HyperOpt,
     "lanas": LaNAS,
     "local": LocalSearch,
     "mcts": MCTS,
+    "nas_bowl": NASBOWL,
     "nsga2": NSGA2,
     "optuna": Optuna,
+    "portfolio": Portfolio,
     "ppo": PPO,
     "progressive": Progressive,
     "q_learning": QLearning,
@@ -51,15 +63,20 @@ EARLY_STOPPING: dict[str, type[EarlyStopping]] = {
 """What ``--early-stopping`` takes."""
 
 __all__ = [
+    "BANANAS",
     "EARLY_STOPPING",
     "MCTS",
+    "NASBOWL",
     "NSGA2",
     "PPO",
     "STRATEGIES",
     "Asha",
+    "BoostedTrees",
+    "ByBudget",
     "EarlyStopping",
     "GaussianProcess",
     "GeneticAlgorithm",
+    "GraphNetwork",
     "GridSearch",
     "HyperOpt",
     "Hyperband",
@@ -71,10 +88,13 @@ __all__ = [
     "Optuna",
     "PopulationBasedBandits",
     "PopulationBasedTraining",
+    "Portfolio",
+    "PortfolioStage",
     "Progressive",
     "QLearning",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
     "Strategy",
+    "motifs",
 ]

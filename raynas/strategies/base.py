@@ -81,6 +81,10 @@ class Strategy(ABC):
             archive=archive,
         )
 
+    def for_budget(self, n_trials: int) -> "Strategy":
+        """This strategy for a search of that many trials; itself, unless the number changes what it does."""
+        return self
+
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler | None:
         """A fresh scheduler, or None where every trial runs to its end."""
         return self.early_stopping.scheduler(objective, max_fidelity) if self.early_stopping else None
@@ -97,7 +101,7 @@ class Strategy(ABC):
             max_concurrent: how many trials at a time; more than one makes the search depend on the order of completion.
             searcher: further arguments of ``searcher``.
         """
-        search_alg = self.searcher(space, **searcher)
+        search_alg = self.for_budget(num_samples).searcher(space, **searcher)
         return tune.TuneConfig(
             search_alg=search_alg,
             scheduler=self.scheduler(search_alg.goal.first, max_fidelity),

@@ -49,19 +49,22 @@ class Asha(EarlyStopping):
 class Hyperband(EarlyStopping):
     """Asynchronous Hyperband (Li et al., JMLR 2018; asynchronous as in Li et al., 2020, section 3.3).
 
-    Several brackets of ASHA, of which each starts to stop trials later than the one before and the last stops none: the
-    hedge against curves that cross late. Trials go to the brackets in the proportions of Hyperband's algorithm 1,
-    most of them to the bracket that stops earliest. Tune's synchronous ``HyperBandScheduler`` is not used: it pauses
-    trials until a bracket is full, so that it waits for ever where fewer trials may run than a bracket has, and its
-    state cannot be rebuilt from recorded reports.
+    Several brackets of ASHA, of which each starts to stop trials later than the one before; the last stops none, or
+    only at a rung close to the end. This is the hedge against curves that cross late, and it has its price: of 27
+    epochs the brackets together take 27 %, whatever the curves. Trials go to the brackets in the proportions of
+    Hyperband's algorithm 1, most of them to the bracket that stops earliest. Tune's synchronous ``HyperBandScheduler``
+    is not used: it pauses trials until a bracket is full, so that it waits for ever where fewer trials may run than a
+    bracket has, and its state cannot be rebuilt from recorded reports.
 
     Args:
         grace_period: epochs that every trial gets; at least 1.
         reduction_factor: eta, how much thinner each rung is; more than 1.
+        max_brackets: the most brackets, those that stop earliest; at least 1. All if None; fewer are cheaper.
     """
 
     grace_period: int = 1
     reduction_factor: float = 3
+    max_brackets: int | None = None
 
     def __post_init__(self) -> None:
         if self.grace_period < 1 or not self.reduction_factor > 1:
@@ -69,12 +72,15 @@ class Hyperband(EarlyStopping):
                 "Hyperband needs grace_period >= 1 and reduction_factor > 1, "
                 f"got {self.grace_period} and {self.reduction_factor}"
             )
+        if self.max_brackets is not None and self.max_brackets < 1:
+            raise ValueError(f"Hyperband needs max_brackets >= 1, got {self.max_brackets}")
 
     def shares(self, max_fidelity: int) -> list[int]:
         """How many of a round's trials go to each bracket, the one that stops earliest first."""
         span = max(max_fidelity, self.grace_period) / self.grace_period
         s_max = int(math.log(span) / math.log(self.reduction_factor) + 1e-9)
-        return [math.ceil((s_max + 1) / (s + 1) * self.reduction_factor**s) for s in range(s_max, -1, -1)]
+        shares = [math.ceil((s_max + 1) / (s + 1) * self.reduction_factor**s) for s in range(s_max, -1, -1)]
+        return shares[: self.max_brackets]
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         return AsyncHyperbandScheduler(

@@ -2,14 +2,17 @@
 
 Baker, Gupta, Raskar and Naik, "Accelerating Neural Architecture Search using Performance Prediction" (ICLR workshop
 2018, arXiv:1705.10823): one nu-SVR per epoch on the curve so far, its first and second differences, and what is known
-of the network; a trial stops when the chance that it beats the best is small. Deviations: the spread of a prediction is
-that of the model's cross-validated errors, where the paper also takes those of an ensemble; and a trial that is ahead
-of where the best was at the same epoch goes on, as no model that has seen nothing like it can be trusted.
+of the network; a trial stops when the chance that it beats the best is small. The spread of a prediction is that of the
+cross-validated errors and of an ensemble, the models of the folds. Deviations: values are logarithms of their gap to
+the best, as otherwise the errors on hopeless networks, by far the largest, would be taken for doubt about good ones;
+and a trial that is ahead of all that was trained to its end, at the same epoch, goes on, as no model that has seen
+nothing like it can be trusted.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,18 +110,18 @@ class LearningCurveScheduler(FIFOScheduler):
 
     def chance(self, trial_id: str, epoch: int) -> float:
         """The probability that a trial ends better than the best so far; 1 while nothing can be predicted."""
-        features = self._features(trial_id, epoch)
         model = self._model(epoch)
+        features = self._features(trial_id, epoch, model.scale) if model else None
         if model is None or features is None or len(features) != model.n_features:
             return 1.0
         mean, deviation = model.predict(features)
-        z = (max(self.final.values()) - mean) / deviation
+        z = (float(model.scale(np.array(max(self.final.values())))) - mean) / deviation
         return 0.5 * math.erfc(z / math.sqrt(2))
 
     def _is_ahead(self, trial_id: str, epoch: int) -> bool:
-        """Whether a trial is at least as good as the best was at this epoch, or there is no best yet."""
-        best = max(self.final, key=self.final.__getitem__, default=trial_id)
-        return self.curves[trial_id][epoch] >= self.curves[best].get(epoch, math.inf)
+        """Whether a trial is at least as good as all that are finished were at this epoch, or none is."""
+        finished = [self.curves[trial].get(epoch, -math.inf) for trial in self.final]
+        return self.curves[trial_id][epoch] >= max(finished, default=-math.inf)
 
     def _note(self, trial_id: str, result: Mapping[str, Any]) -> int | None:
         """Take in a report; None if it says nothing."""
@@ -129,12 +132,12 @@ class LearningCurveScheduler(FIFOScheduler):
         self.curves.setdefault(trial_id, {})[epoch] = self.objective.sign * value
         return epoch
 
-    def _features(self, trial_id: str, epoch: int) -> NDArray[np.float64] | None:
+    def _features(self, trial_id: str, epoch: int, scale: "Scale") -> NDArray[np.float64] | None:
         """The curve so far, its differences, and the costs; None if a report is missing."""
         curve = self.curves[trial_id]
         if any(e not in curve for e in range(1, epoch + 1)):
             return None
-        values = np.array([curve[e] for e in range(1, epoch + 1)])
+        values = scale(np.array([curve[e] for e in range(1, epoch + 1)]))
         return np.concatenate([values, np.diff(values), np.diff(values, 2), self.known.get(trial_id, [])])
 
     def _model(self, epoch: int) -> "CurveModel | None":
@@ -147,13 +150,15 @@ class LearningCurveScheduler(FIFOScheduler):
 
     def _fitted(self, epoch: int, size: int) -> "CurveModel | None":
         trials = list(self.final.items())[:size][-MAX_CURVES:]
-        rows = [(self._features(trial, epoch), final) for trial, final in trials]
+        scale = gap_scale(np.array([final for _, final in trials])) if trials else _as_it_is
+        rows = [(self._features(trial, epoch, scale), float(scale(np.array(final)))) for trial, final in trials]
         whole = [(features, final) for features, final in rows if features is not None]
         width = max((len(features) for features, _ in whole), default=0)
         alike = [(features, final) for features, final in whole if len(features) == width]
         if len(alike) < self.settings.min_curves:
             return None
-        return CurveModel(np.stack([features for features, _ in alike]), np.array([final for _, final in alike]))
+        features, targets = zip(*alike, strict=True)
+        return CurveModel(np.stack(features), np.array(targets), scale)
 
 
 def _rung(n: int, first: int) -> int:
@@ -164,32 +169,60 @@ def _rung(n: int, first: int) -> int:
     return size
 
 
+Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Maps values of a curve, of any shape, to those that a model sees; rising."""
+
+
+def gap_scale(finals: NDArray[np.float64]) -> Scale:
+    """Logarithms of the gap to the best of ``finals``, in units of the median gap; beyond the best likewise."""
+    gaps = finals.max() - finals
+    unit = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else 1.0
+    return partial(_log_gap, float(finals.max()), unit)
+
+
+def _log_gap(best: float, unit: float, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    ahead = (values - best) / unit
+    return np.asarray(np.sign(ahead) * np.log1p(np.abs(ahead)))
+
+
+def _as_it_is(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values
+
+
 class CurveModel:
     """A nu-SVR, and how far it is off on curves that it has not seen.
 
     Args:
         features: ``(n, n_features)``.
         targets: final values, ``(n,)``.
+        scale: what features and targets went through.
     """
 
-    def __init__(self, features: NDArray[np.float64], targets: NDArray[np.float64]) -> None:
-        self.n_features = features.shape[1]
+    def __init__(self, features: NDArray[np.float64], targets: NDArray[np.float64], scale: Scale = _as_it_is) -> None:
+        self.n_features, self.scale = features.shape[1], scale
         self._centre, self._scale = features.mean(axis=0), _spread(features)
         self._offset, self._unit = float(targets.mean()), float(_spread(targets))
         x, y = (features - self._centre) / self._scale, (targets - self._offset) / self._unit
-        errors = {candidate: _cross_validated(x, y, *candidate) for candidate in CANDIDATES}
-        best = min(CANDIDATES, key=errors.__getitem__)
-        self.deviation = max(errors[best] * self._unit, 1e-12)
-        self._svr = _svr(*best).fit(x, y)
+        with _unchecked():
+            tried = [_cross_validated(x, y, *candidate) for candidate in CANDIDATES]
+            best = min(range(len(tried)), key=lambda i: tried[i][0])
+            error, self._folds = tried[best]
+            self._svr = _svr(*CANDIDATES[best]).fit(x, y)
+        self.deviation = max(error * self._unit, 1e-12)
 
     def predict(self, features: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
-        """The final value of a curve, and the standard deviation of that, both in the unit of the objective.
+        """The final value of a curve, and the standard deviation of that, both on ``scale``.
+
+        The deviation is that of the errors and, where the models of the folds do not agree, of their predictions.
 
         Args:
             features: ``(n_features,)``.
         """
-        x = (np.asarray(features) - self._centre) / self._scale
-        return self._offset + self._unit * float(self._svr.predict(x[None])[0]), self.deviation
+        x = (np.asarray(features) - self._centre)[None] / self._scale
+        with _unchecked():
+            spread = self._unit * float(np.std([fold.predict(x)[0] for fold in self._folds]))
+            mean = self._offset + self._unit * float(self._svr.predict(x)[0])
+        return mean, math.hypot(self.deviation, spread)
 
 
 def _spread(values: NDArray[np.float64]) -> Any:
@@ -197,15 +230,25 @@ def _spread(values: NDArray[np.float64]) -> Any:
     return np.where(deviation > 1e-12, deviation, 1.0)
 
 
-def _cross_validated(x: NDArray[np.float64], y: NDArray[np.float64], kernel: str, penalty: float) -> float:
-    """Root of the mean squared error on five folds."""
+def _cross_validated(
+    x: NDArray[np.float64], y: NDArray[np.float64], kernel: str, penalty: float
+) -> tuple[float, list[Any]]:
+    """Root of the mean squared error on five folds, and the model of each."""
     n_folds = min(5, len(y))
-    errors = np.empty(len(y))
+    errors, models = np.empty(len(y)), []
     for fold in range(n_folds):
         left_out = np.arange(len(y)) % n_folds == fold
         model = _svr(kernel, penalty).fit(x[~left_out], y[~left_out])
         errors[left_out] = model.predict(x[left_out]) - y[left_out]
-    return float(np.sqrt((errors**2).mean()))
+        models.append(model)
+    return float(np.sqrt((errors**2).mean())), models
+
+
+def _unchecked() -> Any:
+    """scikit-learn's checks of settings and numbers take longer than a fit on so little data."""
+    from sklearn import config_context
+
+    return config_context(assume_finite=True, skip_parameter_validation=True)
 
 
 def _svr(kernel: str, penalty: float) -> Any:

@@ -48,7 +48,8 @@ class LocalSearcher(ArchitectureSearcher):
         self._untried: list[Architecture] = []
 
     def propose(self) -> Architecture | None:
-        if self.centre is None and self._n_drawn < self.settings.n_initial:
+        # What was evaluated before its turn does for samples.
+        if self.centre is None and max(self._n_drawn, len(self._climb)) < self.settings.n_initial:
             self._n_drawn += 1
             return self.space.sample(self.rng)
         if self._untried and (self.settings.first_improvement is False or not self._better()):

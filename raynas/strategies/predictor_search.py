@@ -169,6 +169,7 @@ class PredictorSearcher(ArchitectureSearcher):
         max_observations: how many the predictor learns from, the better half and the latest.
         max_enumerated: the largest space that is ranked as a whole.
         n_candidates: how many candidates are ranked in larger ones.
+        renewal: by what factor observations grow until the predictor is fitted anew.
         common: see ``ArchitectureSearcher``.
     """
 
@@ -184,11 +185,12 @@ class PredictorSearcher(ArchitectureSearcher):
         max_observations: int = 300,
         max_enumerated: int = 20_000,
         n_candidates: int = 500,
+        renewal: float = _RENEWAL,
         **common: Any,
     ) -> None:
         super().__init__(space, goal, **common)
         self.n_initial, self.acquisition, self.exploration = n_initial, acquisition, exploration
-        self.max_observations, self.n_candidates = max_observations, n_candidates
+        self.max_observations, self.n_candidates, self.renewal = max_observations, n_candidates, renewal
         self._make_predictor = make_predictor
         self._enumerates = space.size <= max_enumerated
         # Twins score alike but do not cost alike: a dead edge has parameters.
@@ -209,8 +211,8 @@ class PredictorSearcher(ArchitectureSearcher):
     def propose(self) -> Architecture | None:
         scored = [e for e in self._seen.values() if np.isfinite(self.goal.violation(e))]
         if len(scored) < 2 or len(scored) + len(self.running) < self.n_initial:
-            return self._sample()
-        if self._pool is None or self.goal != self._fitted_goal or len(self._seen) >= self._n_fitted * _RENEWAL:
+            return self._initial()
+        if self._pool is None or self.goal != self._fitted_goal or len(self._seen) >= self._n_fitted * self.renewal:
             self._renew(scored)
         return self._most_promising()
 
@@ -221,6 +223,10 @@ class PredictorSearcher(ArchitectureSearcher):
 
     def _excluded(self) -> set[Hashable]:
         return self._tried.union(map(self._key, self.running))
+
+    def _initial(self) -> Architecture | None:
+        """What is tried before anything can be predicted."""
+        return self._sample()
 
     def _sample(self) -> Architecture | None:
         """A random one that was not tried; where the whole space is ranked, each function is as probable."""

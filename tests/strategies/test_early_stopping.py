@@ -292,6 +292,18 @@ def test_hyperband_has_the_brackets_of_the_paper() -> None:
     assert Hyperband(grace_period=5).shares(3) == [1]
 
 
+def test_hyperband_can_do_without_its_late_brackets() -> None:
+    """What all cost, from counting: a bracket that starts at r takes r + 2/3 r at each rung where two thirds stop."""
+    shares, costs = Hyperband().shares(27), [3, 7, 15, 27]
+    assert sum(s * c for s, c in zip(shares, costs, strict=True)) / (27 * sum(shares)) == pytest.approx(0.27, abs=0.01)
+    assert Hyperband(max_brackets=2).shares(81) == [81, 34] and Hyperband(max_brackets=9).shares(9) == [9, 5, 3]
+    scheduler = Hyperband(max_brackets=2).scheduler(Objective("accuracy"), 81)
+    assert isinstance(scheduler, AsyncHyperbandScheduler)
+    assert [bracket._rungs[-1][0] for bracket in scheduler._brackets] == [1, 3]
+    with pytest.raises(ValueError, match="max_brackets >= 1, got 0"):
+        Hyperband(max_brackets=0)
+
+
 def test_hyperband_gives_each_bracket_its_share() -> None:
     scheduler = Hyperband().scheduler(Objective("accuracy"), 9)
     assert isinstance(scheduler, AsyncHyperbandScheduler) and scheduler.shares == [9, 5, 3]

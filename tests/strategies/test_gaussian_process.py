@@ -291,10 +291,10 @@ def test_margins_of_costs_are_logarithmic() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_initial": 1}, "n_initial >= 2"),
-        ({"max_observations": 9}, "max_observations >= 10"),
-        ({"n_candidates": 9}, "n_candidates >= 10"),
-        ({"max_enumerated": -1}, "max_enumerated >= 0"),
+        ({"n_initial": 1}, "n_initial must be at least 2, got 1"),
+        ({"max_observations": 9}, "max_observations must be at least 10, got 9"),
+        ({"n_candidates": 9}, "n_candidates must be at least 10, got 9"),
+        ({"max_enumerated": -1}, "max_enumerated must be at least 0, got -1"),
         ({"acquisition": "best"}, "acquisition must be one of ei, thompson, ucb, got 'best'"),
         ({"exploration": -1.0}, "exploration must be at least 0, got -1.0"),
         ({"exploration": math.nan}, "got nan"),
@@ -303,3 +303,30 @@ def test_margins_of_costs_are_logarithmic() -> None:
 def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GaussianProcess(**settings)
+
+
+def test_hyperparameters_stay_where_nothing_overflows() -> None:
+    """A line search from an odd start used to try lengths of e⁻⁸⁰⁰ and weights of e⁸⁰⁰."""
+    rng = np.random.default_rng(0)
+    groups = [rng.standard_normal((12, 3)), np.zeros((12, 2))]
+    for targets in (1e3 * rng.standard_normal(12), np.zeros(12)):
+        theta = Kernel.fitted(groups, targets, Kernel.prior(2), max_iterations=100).theta
+        prior = Kernel.prior(2).theta
+        assert (np.abs(theta - prior) <= 4.0 * np.array([0.7, 0.7, 1.0, 1.0, 0.5]) + 1e-9).all()
+
+
+def test_golden_trajectory() -> None:
+    searcher = GaussianProcess().searcher(SPACE, costs={}, seed=0)
+    configs = run_trials(searcher, SPACE.result, 10)
+    assert [" ".join(map(str, config["arch"].values())) for config in configs] == [
+        "3 2 2 linear",
+        "3 0 1 linear",
+        "2 1 3",
+        "1 1 0",
+        "1 2 0",
+        "3 3 3 cosine",  # the best, as soon as there is a model
+        "0 3 3",
+        "3 3 3 linear",
+        "3 3 1 cosine",
+        "3 2 3 cosine",
+    ]

@@ -1,0 +1,37 @@
+"""The strategy of those who name none: a Gaussian process while trials are few, regularized evolution beyond."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from raynas.objective import Goal
+from raynas.searcher import ArchitectureSearcher
+from raynas.space import SearchSpace
+from raynas.strategies.base import Strategy
+from raynas.strategies.gaussian_process import GaussianProcess
+from raynas.strategies.regularized_evolution import RegularizedEvolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByBudget(Strategy):
+    """What found the best networks in ``scripts/bench/search_quality.py`` at the number of trials that there is.
+
+    A search that is extended stays with what it began with; where nobody tells the number of trials, they are few.
+
+    Args:
+        few: up to this many trials are for ``GaussianProcess``, more for ``RegularizedEvolution``: by then both have
+            found what there is, and the latter takes no time to propose. At least 0.
+    """
+
+    few: int = 300
+
+    def __post_init__(self) -> None:
+        if self.few < 0:
+            raise ValueError(f"few must be at least 0, got {self.few}")
+
+    def for_budget(self, n_trials: int) -> Strategy:
+        """The strategy for that many trials."""
+        chosen = GaussianProcess if n_trials <= self.few else RegularizedEvolution
+        return chosen(early_stopping=self.early_stopping)
+
+    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
+        return self.for_budget(max(1, self.few)).make_searcher(space, goal, **common)

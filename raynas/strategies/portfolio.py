@@ -1,0 +1,193 @@
+"""Portfolio: several strategies one after another on one archive, each learning from all that went before.
+
+The idea of algorithm portfolios (Huberman, Lukose and Hogg, Science 1997), here in a fixed order.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raynas.architecture import Architecture
+from raynas.errors import UnknownNameError
+from raynas.objective import Evaluation, Goal
+from raynas.searcher import ArchitectureSearcher
+from raynas.seeds import seed_of
+from raynas.space import SearchSpace
+from raynas.strategies.base import Strategy
+
+_STAGE = re.compile(r"\s*(?P<name>\w+)(\s+(?P<amount>\d+(\.\d+)?)\s*(?P<percent>%)?)?\s*")
+
+
+@dataclass(frozen=True)
+class PortfolioStage:
+    """A strategy, and how long it has its turn.
+
+    Args:
+        strategy: what proposes; without early stopping, which is the whole portfolio's.
+        n: for how many trials.
+        share: instead, for which share of all trials, in (0, 1).
+
+    Raises:
+        ValueError: if a value is out of range, or both ``n`` and ``share`` are given.
+    """
+
+    strategy: Strategy
+    n: int | None = field(default=None, kw_only=True)
+    share: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.strategy, Strategy):
+            raise ValueError(f"a stage needs a strategy such as RandomSearch(), got {self.strategy!r}")
+        if isinstance(self.strategy, Portfolio):
+            raise ValueError("a portfolio cannot be a stage of another: list its stages instead")
+        if self.strategy.early_stopping is not None:
+            raise ValueError(
+                "early stopping is of the whole search: Portfolio(..., early_stopping=...), not of a stage"
+            )
+        if self.n is not None and self.share is not None:
+            raise ValueError(f"a stage has n or share, not both, got {self.n} and {self.share}")
+        if self.n is not None and (not isinstance(self.n, int) or self.n < 1):
+            raise ValueError(f"n of a stage must be a whole number of at least 1, got {self.n!r}")
+        if self.share is not None and not 0 < self.share < 1:
+            raise ValueError(f"share of a stage must be above 0 and below 1, got {self.share}")
+
+    @classmethod
+    def parse(cls, text: "str | PortfolioStage") -> "PortfolioStage":
+        """Read ``"random 10"`` (trials), ``"gp 60%"`` (of all trials) or ``"local"`` (the rest).
+
+        Raises:
+            UnknownNameError: if there is no strategy of that name.
+            ValueError: if it is not of that form.
+        """
+        if isinstance(text, PortfolioStage):
+            return text
+        if not isinstance(text, str):
+            raise ValueError(f"a stage must be a PortfolioStage or a text such as 'random 10', got {text!r}")
+        from raynas.strategies import STRATEGIES  # which has the portfolio itself in it
+
+        match = _STAGE.fullmatch(text)
+        if not match or (match["amount"] and "." in match["amount"] and not match["percent"]):
+            raise ValueError(f"cannot read stage {text!r}: write NAME TRIALS, NAME PERCENT% or, for the last, NAME")
+        if match["name"] not in STRATEGIES:
+            raise UnknownNameError("strategy", match["name"], STRATEGIES)
+        amount = float(match["amount"]) if match["amount"] else None
+        strategy = STRATEGIES[match["name"]]()
+        if amount is None:
+            return cls(strategy)
+        return cls(strategy, share=amount / 100) if match["percent"] else cls(strategy, n=int(amount))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portfolio(Strategy):
+    """Let strategies take turns: to begin with, to learn, to finish.
+
+    Each knows all that was evaluated before its turn, and goes by it as it would by a warm start. Turns are counted in
+    trials proposed, so they are the same however many run at a time. A strategy with nothing more to propose hands on
+    before its turn is over. Extending a search gives all that is added to the last strategy.
+
+    Args:
+        stages: stages, or texts: "random 10" has ten trials, "gp 60%" that share of all, and the last one, "local",
+            the rest; what begins beyond the last trial never has its turn.
+        n_trials: what shares are of; by default the number of trials that the search was begun with.
+
+    Raises:
+        UnknownNameError: if a text names no strategy.
+        ValueError: if a stage cannot be read, another than the last has neither number nor share, the last has one, or
+            shares come to more than the whole.
+    """
+
+    stages: Sequence[PortfolioStage | str] = ("random 10", "gp 60%", "local")
+    n_trials: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stages, str):
+            raise ValueError(f"stages must be a sequence of stages, got the one text {self.stages!r}")
+        stages = tuple(map(PortfolioStage.parse, self.stages))
+        object.__setattr__(self, "stages", stages)
+        if not stages:
+            raise ValueError("a portfolio needs at least one stage, got none")
+        for i, stage in enumerate(stages[:-1], 1):
+            if stage.n is None and stage.share is None:
+                raise ValueError(f"stage {i} of {len(stages)} needs n or share: only the last takes what is left")
+        if stages[-1].n is not None or stages[-1].share is not None:
+            raise ValueError("the last stage takes what is left: give it neither n nor share")
+        total = sum(stage.share or 0.0 for stage in stages)
+        if total > 1:
+            raise ValueError(f"shares of all stages must come to at most 1, got {total:g}")
+        if self.n_trials is not None and self.n_trials < 1:
+            raise ValueError(f"n_trials must be at least 1, got {self.n_trials}")
+
+    def for_budget(self, n_trials: int) -> "Portfolio":
+        """The same for that many trials, unless ``n_trials`` says otherwise already."""
+        return self if self.n_trials is not None else dataclasses.replace(self, n_trials=n_trials)
+
+    @property
+    def parsed(self) -> tuple[PortfolioStage, ...]:
+        """The stages, none of them a text."""
+        return tuple(map(PortfolioStage.parse, self.stages))
+
+    @property
+    def strategies(self) -> list[Strategy]:
+        """The strategies in their order, each for as many trials as the search has."""
+        n_trials = self.n_trials
+        return [s.strategy if n_trials is None else s.strategy.for_budget(n_trials) for s in self.parsed]
+
+    @property
+    def ends(self) -> list[int]:
+        """After how many trials of the search each stage but the last is over.
+
+        Raises:
+            ValueError: if a stage has a share, and the number of trials is not known.
+        """
+        ends = [0]
+        for stage in self.parsed[:-1]:
+            if stage.share is not None and self.n_trials is None:
+                raise ValueError("shares are of the number of trials, which is not known here: give Portfolio n_trials")
+            ends.append(ends[-1] + (stage.n or round((stage.share or 0.0) * (self.n_trials or 0))))
+        return ends[1:]
+
+    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> "PortfolioSearcher":
+        return PortfolioSearcher(space, goal, settings=self, **common)
+
+
+class PortfolioSearcher(ArchitectureSearcher):
+    """The searcher of ``Portfolio``: one searcher per stage, all of which observe everything."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: Portfolio | None = None,
+        seed: int = 0,
+        **common: Any,
+    ) -> None:
+        super().__init__(space, goal, seed=seed, **common)
+        settings = settings or Portfolio(n_trials=100)
+        self._ends = settings.ends
+        self._searchers = [
+            strategy.make_searcher(space, self.goal, seed=seed_of(seed, "stage", i) % 2**32, costs=self.costs)
+            for i, strategy in enumerate(settings.strategies)
+        ]
+        for searcher in self._searchers:
+            searcher._running = self._running  # one and the same: it must know what runs, whoever proposed it
+
+    @property
+    def stage(self) -> int:
+        """The number of the stage that proposes the next trial, from 0."""
+        n_proposed = len(self._running) + len(self._ended)
+        return sum(end <= n_proposed for end in self._ends)
+
+    def propose(self) -> Architecture | None:
+        for searcher in self._searchers[self.stage :]:
+            point = searcher.propose()
+            if point is not None or self.running:
+                return point
+        return None
+
+    def observe(self, evaluation: Evaluation) -> None:
+        for searcher in self._searchers:
+            searcher.goal = self.goal  # limits relative to the baseline become known in the course of a search
+            searcher.observe(evaluation)
