@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raynas.api import search
     from raynas.bulk import score_many
     from raynas.result import SearchResult
+    from raynas.staged import FunnelResult, FunnelStage, funnel
     from raynas.weight_sharing import train_supernet
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Choice",
     "Constraint",
     "Evaluation",
+    "FunnelResult",
+    "FunnelStage",
     "InputChoice",
     "ModelSpace",
     "Objective",
@@ -27,6 +30,7 @@ __all__ = [
     "Repeat",
     "SearchResult",
     "SearchSpace",
+    "funnel",
     "score_many",
     "search",
     "train_supernet",
@@ -34,7 +38,10 @@ __all__ = [
 
 # Only the driver needs these; what they import (Optuna, HyperOpt, pandas, TensorBoard) would cost every actor seconds.
 _OF_THE_DRIVER = {
+    "FunnelResult": "raynas.staged",
+    "FunnelStage": "raynas.staged",
     "SearchResult": "raynas.result",
+    "funnel": "raynas.staged",
     "score_many": "raynas.bulk",
     "search": "raynas.api",
     "train_supernet": "raynas.weight_sharing",

@@ -18,7 +18,7 @@ from raynas.result import SearchResult
 from raynas.running import Run
 from raynas.searcher import ArchitectureSearcher, Costs
 from raynas.space import SearchSpace
-from raynas.strategies import RegularizedEvolution, Strategy
+from raynas.strategies import ByBudget, Strategy
 from raynas.trials.base import TrialSettings
 from raynas.trials.function import Function
 
@@ -55,7 +55,7 @@ def search(
         space: what to search.
         trainable: how an architecture is scored: settings such as ``Training(data="digits")``, a function
             ``fn(model, config)`` that returns or yields metrics, or a ``tune.Trainable`` that reads ``config["arch"]``.
-        strategy: default ``RegularizedEvolution()``.
+        strategy: default ``ByBudget()``, a Gaussian process for up to some hundred trials.
         objectives: one or several metrics, e.g. ``"accuracy"``, ``["accuracy", "latency_ms"]``, ``"min:my_metric"``.
         constraints: e.g. ``"latency_ms <= 0.9 * baseline"``; see ``Constraint``.
         num_samples: how many trials the search has in the end, over all runs.
@@ -79,15 +79,17 @@ def search(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    strategy = strategy or RegularizedEvolution()
-    settings = _as_settings(trainable)
+    strategy = strategy or ByBudget()
+    settings = as_settings(trainable)
     asked = Goal.parse(objectives, constraints)
+    settings.check_metrics(asked.metrics)
     costs = settings.costs(space)
     path = results_path(run_config, f"{space.name}-{type(strategy).__name__}")
     archive = _open_archive(path)
     try:
         known = _baseline_costs(archive, asked, space, baseline, costs)
         goal = asked.against(known)
+        strategy = strategy.for_budget(_first_budget(archive, num_samples))
         searcher = strategy.searcher(
             space,
             goal,
@@ -119,7 +121,12 @@ def search(
         archive.close()
 
 
-def _as_settings(trainable: Any) -> TrialSettings:
+def as_settings(trainable: Any) -> TrialSettings:
+    """The settings that a user's way of scoring stands for; see ``search``.
+
+    Raises:
+        TypeError: if it is none.
+    """
     if isinstance(trainable, TrialSettings):
         return trainable
     if inspect.isclass(trainable) and issubclass(trainable, tune.Trainable):
@@ -214,6 +221,17 @@ def _open_archive(path: Path) -> Archive:
     if free < MIN_FREE_BYTES:
         raise ArchiveError(f"{path} has {free / 2**20:.0f} MiB left on its disk; free some or choose another folder")
     return archive
+
+
+def _first_budget(archive: Archive, num_samples: int) -> int:
+    """How many trials the search was to have when it began: what a strategy makes of it must outlast an extension."""
+    budget = num_samples
+    for record in archive:
+        if record["event"] == "proposed":
+            return budget
+        if record["event"] == "session":
+            budget = int(record["num_samples"])
+    return num_samples
 
 
 def _start_session(

@@ -51,7 +51,7 @@ class SearchResult:
         """
         best = self.goal.best(self.full)
         if best is None:
-            raise RaynasError(self._why_none())
+            raise RaynasError(self.why_none)
         return best
 
     def pareto_front(self, objectives: "tuple[str, ...] | None" = None) -> list[Evaluation]:
@@ -78,7 +78,9 @@ class SearchResult:
         frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
         return frame
 
-    def _why_none(self) -> str:
+    @property
+    def why_none(self) -> str:
+        """What became of the trials, where none of them is a result."""
         counts = ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
         errors = [e.error for e in self.evaluations if e.error]
         broken = [str(c) for c in self.goal.hard if any(c.violation(e.metrics) for e in self.full)]

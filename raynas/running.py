@@ -91,7 +91,7 @@ class Run:
         searcher = self.searcher
         scheduler = self.strategy.scheduler(searcher.goal.first, self.settings.max_fidelity) or FIFOScheduler()
         search_alg = ArchivedSearch(searcher, scheduler, num_samples=self.num_samples, max_concurrent=max_concurrent)
-        cls = self.settings.trainable(searcher.space, [o.metric for o in searcher.goal.objectives])
+        cls = self.settings.trainable(searcher.space, searcher.goal.required)
         callbacks = [KeepBest(searcher, self.path), *self._callbacks()]
         tuner = tune.Tuner(
             cls,
@@ -112,10 +112,9 @@ class Run:
 
     def _run_in_bulk(self, workers: int) -> None:
         goal = self.searcher.goal
-        metrics = [o.metric for o in goal.objectives]
         # Latency only where it is asked for: it would take longer than the score.
-        asked = {"params", "macs", *metrics, *(c.metric for c in goal.constraints)}
-        pool = pool_of(self.searcher.space, self.settings, metrics, measured=asked, workers=workers)
+        asked = {"params", "macs", *goal.metrics}
+        pool = pool_of(self.searcher.space, self.settings, goal.required, measured=asked, workers=workers)
         with pool, _terminate_as_interrupt():
             search_in_bulk(
                 self.searcher,

@@ -19,7 +19,7 @@ from raynas.cli.search_run import check_reachable
 from raynas.cli.winner import fitted, folder_for, keep, read_architecture
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.search_spaces import CNN, MLP, NASBench201
-from raynas.strategies import Asha, LocalSearch, MedianStopping, Optuna, RegularizedEvolution
+from raynas.strategies import Asha, ByBudget, LocalSearch, MedianStopping, Optuna
 from raynas.trials import Function, Training
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +50,11 @@ def written(folder: Path, text: str, name: str = "options.yaml") -> str:
 
 def test_the_demo() -> None:
     command = search()
-    assert command.names == {"space": "cnn", "strategy": "evolution", "early_stopping": "asha", "trainable": "train"}
+    assert command.names == {"space": "cnn", "strategy": "auto", "early_stopping": "asha", "trainable": "train"}
     assert command.space() == CNN()
-    assert command.strategy == RegularizedEvolution(population_size=10, early_stopping=Asha())
+    assert command.strategy == ByBudget(early_stopping=Asha())
     assert command.trainable == Training(**DEMO_FIELDS["train"])
-    assert command.run.name == "cnn-digits-evolution"
+    assert command.run.name == "cnn-digits-auto"
     assert command.retrain and command.retrain.epochs > 0
 
 
@@ -99,7 +99,7 @@ def test_a_function_of_the_users() -> None:
     command = search("--trainable", "function", "--trainable.fn", "mine:train", "--objectives", "max:reward")
     assert command.trainable == Function(fn="mine:train")
     assert command.retrain is None
-    assert command.run.name and command.run.name.startswith("cnn-mine_train-evolution-")
+    assert command.run.name and command.run.name.startswith("cnn-mine_train-auto-")
 
 
 def test_the_demos_fields_are_for_its_data_alone() -> None:
@@ -119,13 +119,13 @@ def test_a_name_for_every_different_search() -> None:
             ("--seed", "1"),
             ("--constraints", "params <= 1e5"),
             ("--epochs", "3"),
-            ("--strategy.population_size", "12"),
+            ("--strategy.few", "12"),
             ("--data", "npz:/somewhere/my data.npz"),
             ("--early_stopping", "none"),
         )
     ]
-    assert names[1] == "cnn-digits-evolution-seed1"
-    assert names[5] == "cnn-my_data-evolution"
+    assert names[1] == "cnn-digits-auto-seed1"
+    assert names[5] == "cnn-my_data-auto"
     assert len(set(names)) == len(names)
 
 
@@ -228,17 +228,17 @@ def test_a_wrong_name_lists_the_known_ones(option: str) -> None:
         (("--trainable", "function", "--trainable.fn", "a:b", "--data", "digits"), "option of trainable 'function'"),
         (("--trainable", "function", "--trainable.fn", "a:b", "--retrain.epochs", "3"), "unknown option '--retrain.e"),
         (("--num_sample", "3"), "did you mean '--num_samples'"),
-        (("--strategy.popul", "3"), "did you mean '--strategy.population_size'"),
+        (("--strategy", "evolution", "--strategy.popul", "3"), "did you mean '--strategy.population_size'"),
         (("--hyperparameters.lr.low", "3"), "unknown option"),
         (("--objectives", "accurcy"), "needs a direction"),
         (("--objectives", "max:reward"), "unknown metric 'reward'"),
         (("--constraints", "latency <= 3"), "did you mean 'latency_ms'"),
         (("--constraints", "latency_ms < 3"), "cannot read constraint"),
         (("--trainable.optimizer", "sgdd"), "did you mean 'sgd'"),
-        (("--strategy.population_size", "many"), "--strategy.population_size takes a whole number, got 'many'"),
+        (("--strategy.few", "many"), "--strategy.few takes a whole number, got 'many'"),
         (("--strategy", "optuna", "--strategy.sampler", "x"), "--strategy.sampler takes 'tpe' or 'gp' or 'nsga2'"),
         (("--trainable.lr", "fast"), "--trainable.lr takes a number or none, got 'fast'"),
-        (("--strategy.population_size", "1"), "population_size >= 2"),
+        (("--strategy", "evolution", "--strategy.population_size", "1"), "population_size >= 2"),
         (("--trainable", "function"), "--trainable.fn is missing"),
         (("--num_samples", "0"), "num_samples must be at least 1"),
         (("--seed", "-1"), "seed must be at least 0"),
@@ -312,7 +312,7 @@ def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for option, (_, table) in TABLES.items():
         assert option == "method" or all(f"  {name} " in text for name in table)
-    for part in ("--strategy.population_size N", "(default: 10)", "--[no_]compare_random", "examples:", "--data, --tr"):
+    for part in ("--strategy.few N", "(default: 300)", "--[no_]compare_random", "examples:", "--data, --tr"):
         assert part in text
     assert "``" not in text and "type:" not in text
 

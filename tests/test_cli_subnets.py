@@ -22,7 +22,7 @@ def test_the_recipe() -> None:
     assert command.trainable == SubnetSearch(method=SinglePath(), epochs=3, lr=0.05, bulk=4)
     assert command.names["method"] == "single_path"
     assert command.strategy.early_stopping is None
-    assert str(command.run.name).startswith("nasbench201-digits-subnets-evolution-")
+    assert str(command.run.name).startswith("nasbench201-digits-subnets-auto-")
     assert command.retrain is not None
     assert plain_training(command.trainable) == Training(epochs=3, lr=0.05)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from raynas.cli.funnel_run import FunnelRun
 from raynas.cli.options import RetrainCommand, SearchCommand, parse_retrain, parse_search
 from raynas.cli.search_run import Interrupted, SearchRun, shown
 from raynas.cli.winner import fitted, folder_for, read_architecture, train
@@ -56,7 +57,7 @@ def _is_ours(error: BaseException) -> bool:
 
 def _search(command: SearchCommand) -> int:
     console = Console()
-    run = SearchRun(command, console)
+    run = FunnelRun(command, console) if command.stages else SearchRun(command, console)
     run.connect()
     result = run.search()
     random = run.random(result)

@@ -30,7 +30,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, type | None]]] = {
 
 DEMO: Mapping[str, str] = {
     "space": "cnn",
-    "strategy": "evolution",
+    "strategy": "auto",
     "early_stopping": "asha",
     "trainable": "train",
     "method": "single_path",

@@ -14,9 +14,18 @@ from typing import Any
 from raynas.cli.flags import DEMO_DATA, TABLES, chosen, demo_fields, expand, flags_of, given, read_options
 from raynas.cli.hyperparameters import parse_hyperparameters
 from raynas.cli.parser import OptionParser
-from raynas.errors import RaynasError, UnknownNameError
-from raynas.objective import DIRECTIONS, Goal
+from raynas.cli.stages import (
+    NOT_IN_FUNNEL,
+    USUAL_IN_FUNNEL,
+    asks_for_funnel,
+    chosen_for_funnel,
+    parse_stages,
+    without_numbers,
+)
+from raynas.errors import RaynasError
+from raynas.objective import Goal
 from raynas.space import SearchSpace
+from raynas.staged import FunnelStage, check_stages
 from raynas.strategies import Strategy
 from raynas.trials import Training, TrialSettings
 
@@ -37,6 +46,9 @@ class SearchOptions:
         hyperparameters: searched together with the architecture: --hyperparameters.lr "loguniform(1e-3, 1e-1)",
             likewise uniform(low, high), randint(low, high) without high, choice(a, b, ...), or a constant.
         baseline: architecture file that "baseline" in a constraint refers to; it is tried first.
+        funnel: a search in stages, each on the best of the one before, in quotes: "TRAINABLE NUMBER [METRIC ...]
+            [OPTION=VALUE ...]", e.g. "zero_cost 1000 synflow" "train 60 epochs=2" "train 8 epochs=30". Other options of
+            a stage are those of --trainable. The strategy, random by default, proposes the first.
 
     Raises:
         ValueError: if a number is too small.
@@ -48,6 +60,7 @@ class SearchOptions:
     seed: int = 0
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
+    funnel: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.num_samples < 1:
@@ -126,13 +139,14 @@ class SearchCommand:
         names: what was chosen from each table.
         space: makes the space; takes the fields that follow from the data.
         strategy: with its early stopping.
-        trainable: how architectures are scored.
+        trainable: how architectures are scored; in a funnel, in its last stage.
         search: see ``SearchOptions``; hyperparameters are Tune domains.
         run: see ``RunOptions``; the name is filled in.
         report: see ``ReportOptions``.
         retrain: see ``RetrainOptions``; None where the trainable is none that can retrain.
         given: the options that the user gave, by path.
         text: all options as YAML for ``--config``.
+        stages: of a funnel; none for a search in one stage.
     """
 
     names: Mapping[str, str]
@@ -145,6 +159,7 @@ class SearchCommand:
     retrain: RetrainOptions | None
     given: frozenset[str]
     text: str
+    stages: tuple[FunnelStage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +194,13 @@ examples:
   run_tune.py --objectives accuracy latency_ms --constraints "params <= 1e5"
   run_tune.py --strategy optuna --early_stopping median --hyperparameters.lr "loguniform(1e-3, 1e-1)"
   run_tune.py --space nasbench201 --trainable subnet --method single_path   shared weights first, then their subnets
+  run_tune.py --funnel "zero_cost 300 synflow" "train 20 epochs=2" "train 5"   cheap scores first, then training
   run_tune.py --config my_search.yaml --seed 1   options from a file; flags win
   run_tune.py --strategy local --help            the options of another strategy"""
 
 RETRAIN_EXAMPLES = """\
 examples:
-  retrain.py results/cnn-digits-evolution/best/architecture.json
+  retrain.py results/cnn-digits-auto/best/architecture.json
   retrain.py my_cell.json --space nasbench201 --space.channels 16 --data cifar10 --epochs 100"""
 
 
@@ -197,6 +213,7 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
         SystemExit: after ``--help``.
     """
     tokens = expand(argv)
+    is_funnel = asks_for_funnel(tokens)
     names = _chosen_for_search(tokens)
     kind = TABLES["trainable"][1][names["trainable"]]
     retrains = kind is not None and issubclass(kind, Training)
@@ -210,7 +227,8 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
     parser.add_fields("search", SearchOptions)
     for option in ("space", "trainable", "method", "strategy", "early_stopping"):
         if option in names:
-            usual = "none" if option == "early_stopping" and "method" in names else None
+            usual = USUAL_IN_FUNNEL.get(option) if is_funnel else None
+            usual = "none" if option == "early_stopping" and "method" in names else usual
             parser.add_entry(option, names[option], demo_fields(names[option], tokens), usual=usual)
     parser.add_fields("run", RunOptions)
     parser.add_fields("after the search", ReportOptions)
@@ -221,26 +239,36 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
     trainable = parser.entry("trainable", names, options)(**method)
     stopping = parser.entry("early_stopping", names, options)
     search = parser.made(SearchOptions, options)
+    early_stopping = stopping() if stopping else None
+    stages = parse_stages(search.funnel, trainable, early_stopping)
+    goal = Goal.parse(search.objectives, search.constraints)
+    if stages:
+        check_stages(stages, goal)
+    else:
+        trainable.check_metrics(goal.metrics)
+    trainable = stages[-1].settings if stages else trainable
     if method and search.hyperparameters:
         raise RaynasError("subnets inherit weights and are not trained: there are no --hyperparameters to search")
-    check_metrics(search, trainable)
     return SearchCommand(
         names=names,
         space=parser.entry("space", names, options),
-        strategy=parser.entry("strategy", names, options)(early_stopping=stopping and stopping()),
+        strategy=parser.entry("strategy", names, options)(early_stopping=None if stages else early_stopping),
         trainable=trainable,
         search=replace(search, hyperparameters=parse_hyperparameters(search.hyperparameters, trainable)),
         run=_named(parser.made(RunOptions, options), names, parser.changed(options)),
         report=parser.made(ReportOptions, options),
         retrain=parser.made(RetrainOptions, options, "retrain.") if retrains else None,
         given=given(tokens),
-        text=parser.dump(options, tokens),
+        text=parser.dump(options, tokens, NOT_IN_FUNNEL if is_funnel else ()),
+        stages=stages,
     )
 
 
 def _chosen_for_search(tokens: Sequence[str]) -> dict[str, str]:
     """The names chosen from the tables that count: methods are for supernets, and early stopping is for training."""
     names = chosen(tokens, TABLES)
+    if asks_for_funnel(tokens):
+        return chosen_for_funnel(tokens, names)
     if names["trainable"] != "subnet":
         del names["method"]
     elif "early_stopping.name" not in given(tokens):
@@ -329,9 +357,11 @@ def _named(run: RunOptions, names: Mapping[str, str], changed: Mapping[str, Any]
         return run
     about = str(changed.get("trainable.fn") or changed.get("trainable.data") or DEMO_DATA)
     about = re.sub(r"\W+", "_", Path(re.sub(r"^(npz|folder):", "", about)).stem)
-    parts = [names["space"], about, *(["subnets"] if "method" in names else []), names["strategy"]]
+    funnel = ["funnel"] if changed.get("funnel") else []
+    parts = [names["space"], about, *funnel, *(["subnets"] if "method" in names else []), names["strategy"]]
     parts += [f"seed{changed['seed']}"] if "seed" in changed else []
     other = {key: value for key, value in changed.items() if key not in NO_OTHER_SEARCH}
+    other |= {"funnel": without_numbers(other["funnel"])} if funnel else {}
     parts += [hashlib.sha256(json.dumps(other, sort_keys=True).encode()).hexdigest()[:6]] if other else []
     return replace(run, name="-".join(parts))
 
@@ -345,17 +375,3 @@ NO_OTHER_SEARCH = frozenset(
     )
 )
 """Options that stand in a search's name, or that leave it the same search."""
-
-
-def check_metrics(search: SearchOptions, trainable: TrialSettings) -> None:
-    """Find out now what would otherwise fail in every trial.
-
-    Raises:
-        UnknownNameError: if training does not measure a metric.
-        ValueError: if an objective or a constraint cannot be read.
-    """
-    goal = Goal.parse(search.objectives, search.constraints)
-    if isinstance(trainable, Training):
-        for metric in [*(o.metric for o in goal.objectives), *(c.metric for c in goal.constraints)]:
-            if metric not in DIRECTIONS:
-                raise UnknownNameError("metric", metric, DIRECTIONS)

@@ -1,12 +1,14 @@
 """A jsonargparse parser made of dataclasses: a field is an option, its docstring the help."""
 
 import re
+import shlex
 import textwrap
 from argparse import Action, ArgumentError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import yaml
@@ -179,10 +181,10 @@ class OptionParser:
         defaults = self._parser.get_defaults()
         return {key: options[key] for key in self._hints if options.get(key) != defaults.get(key)}
 
-    def dump(self, options: Namespace, tokens: Sequence[str]) -> str:
-        """The options as YAML, as ``--config`` takes them, but for what followed from the data."""
+    def dump(self, options: Namespace, tokens: Sequence[str], without: Sequence[str] = ()) -> str:
+        """The options as YAML, as ``--config`` takes them, but for what followed from the data, and ``without``."""
         told = options.clone()
-        for key in {"config", *self._derived} - given(tokens):
+        for key in {"config", *self._derived, *without} - given(tokens):
             told.pop(key, None)
         return str(yaml.safe_dump(told.as_dict(), sort_keys=False))
 
@@ -194,7 +196,7 @@ class _Help(DefaultHelpFormatter):
         return str(getattr(action, "shown", None) or super()._format_action_invocation(action))
 
     def _get_help_string(self, action: Action) -> str:
-        return str(action.help or "").replace("%", "%%")
+        return str(action.help or "")  # jsonargparse takes a single "%" for itself
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if "\n" not in text:
@@ -218,7 +220,13 @@ def _is_plain(hint: Any) -> bool:
     if hint in (int, float, str, bool, type(None), Any, ...) or get_origin(hint) in (Callable, Literal):
         return True
     parts = get_args(hint)
-    return bool(parts) and all(map(_is_plain, parts))
+    return (bool(parts) and all(map(_is_plain, parts))) or _is_written(hint)
+
+
+def _is_written(hint: Any) -> bool:
+    """Whether a text stands for settings, as for the stages of a portfolio."""
+    parts = get_args(hint)
+    return get_origin(hint) in (UnionType, Union) and str in parts and not all(map(_is_plain, parts))
 
 
 def _default(item: Field[Any]) -> Any:
@@ -237,7 +245,7 @@ def _default_text(default: Any) -> str:
         return ""
     if isinstance(default, bool):
         return " (default: yes)" if default else " (default: no)"
-    return f" (default: {' '.join(map(str, default)) if isinstance(default, tuple) else default})"
+    return f" (default: {shlex.join(map(str, default)) if isinstance(default, tuple) else default})"
 
 
 def _arguments(hint: Any) -> dict[str, Any]:
@@ -246,7 +254,7 @@ def _arguments(hint: Any) -> dict[str, Any]:
     if hint is bool:
         return {"action": ActionYesNo(no_prefix="no_"), "nargs": "?"}
     if origin in (tuple, Sequence):
-        return {"type": get_args(hint)[0], "nargs": "*"}
+        return {"type": str if _is_written(get_args(hint)[0]) else get_args(hint)[0], "nargs": "*"}
     if origin is Mapping:
         return {"type": dict[str, get_args(hint)[1]]}  # type: ignore[misc]
     return {"type": str if _is_code(hint) else hint}

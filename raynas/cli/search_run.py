@@ -95,6 +95,11 @@ class SearchRun:
         trained = self._supernet()
         derived = [trained.derived] if trained and trained.derived is not None else []
         result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples, derived)
+        self._keep(result)
+        return self._whole(result, "", self.command.search.num_samples)
+
+    def _keep(self, result: SearchResult) -> None:
+        """Write the options, and what is best so far."""
         winner, _ = best_or_reason(result)
         try:
             (self.path / "options.yaml").write_text(self.command.text, encoding="utf-8")
@@ -102,7 +107,6 @@ class SearchRun:
                 keep(winner.arch, self.path / "best", self._final_space, self._final_training(winner))
         except OSError as error:
             raise RaynasError(f"cannot write to {self.path}: {error.strerror}; what was searched is kept") from None
-        return self._whole(result, "", self.command.search.num_samples)
 
     def random(self, result: SearchResult) -> SearchResult | None:
         """Random search with as many trials as the search had; None if there is nothing to compare.

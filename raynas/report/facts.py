@@ -24,6 +24,7 @@ class Comparison:
         n_random_trials: trials of random search.
         epochs: epochs that all trials of the search trained together.
         random_epochs: those of random search.
+        budget: what both have the same of.
     """
 
     metric: str
@@ -34,6 +35,7 @@ class Comparison:
     n_random_trials: int
     epochs: int
     random_epochs: int
+    budget: str = "the same number of trials and early stopping"
 
     @property
     def difference(self) -> float | None:

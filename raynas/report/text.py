@@ -88,7 +88,7 @@ def _print_comparison(summary: Summary, console: Console) -> None:
     comparison = summary.comparison
     if comparison is None:
         return
-    _heading("Against random search with the same number of trials and early stopping", console)
+    _heading(f"Against random search with {comparison.budget}", console)
     table = _table("", "trials", "epochs trained", f"best {comparison.metric}")
     for name, trials, epochs, value in (
         ("this search", comparison.n_trials, comparison.epochs, comparison.found),

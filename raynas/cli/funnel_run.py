@@ -1,0 +1,113 @@
+"""A funnel from the command line, from its stages to its report."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ray import tune
+
+from raynas.cli.search_run import Interrupted, SearchRun, shown
+from raynas.cli.winner import read_architecture
+from raynas.report import Summary, best_or_reason
+from raynas.result import SearchResult
+from raynas.staged import FunnelResult, funnel
+from raynas.staged.report import PLOT, TEXT, as_text, notes
+from raynas.strategies import RandomSearch
+
+
+@dataclass
+class FunnelRun(SearchRun):
+    """The steps of ``scripts/run_tune.py --funnel``; the result of its search is that of the last stage."""
+
+    _found: FunnelResult | None = field(init=False, default=None)
+
+    @property
+    def title(self) -> str:
+        """Space, data and stages in a line."""
+        return f"{super().title}, a funnel of {len(self.command.stages)} stages"
+
+    def search(self) -> SearchResult:
+        """Let all stages run, and keep what is best.
+
+        Raises:
+            Interrupted: if one was.
+            RaynasError: if a stage leaves nothing, or a file cannot be written.
+        """
+        self._say(f"{self.title}; everything goes to {shown(self.path)}")
+        options, run = self.command.search, self.command.run
+        self._found = found = funnel(
+            self.space,
+            self.command.stages,
+            self.command.strategy,
+            objectives=options.objectives,
+            constraints=options.constraints,
+            seed=options.seed,
+            baseline=read_architecture(options.baseline, self.space) if options.baseline else None,
+            max_concurrent=run.max_concurrent,
+            progress=run.progress,
+            tensorboard=run.tensorboard,
+            run_config=tune.RunConfig(name=self.path.name, storage_path=str(self.path.parent)),
+        )
+        if found.interrupted:
+            at = found.stages[-1]
+            n = max(at.stage.n if at.number == 1 else at.n_candidates, len(at.result.evaluations))
+            done = f"{len(at.result.evaluations)} of {n} trials of stage {at.number} of {at.n_stages} are done"
+            raise Interrupted(done)
+        self._keep(found.last)
+        self._say(f"\n{as_text(found)}")
+        return found.last
+
+    def random(self, result: SearchResult) -> SearchResult | None:
+        """Random search at the last stage's fidelity, with as many epochs as all stages together.
+
+        Raises:
+            Interrupted: if it was.
+        """
+        if not self.command.report.compare_random or best_or_reason(result)[0] is None:
+            return None
+        n_trials = self._n_affordable
+        self._say(f"\nFor comparison, random search: what all stages cost is {n_trials} trials of the last")
+        strategy = RandomSearch(early_stopping=self.command.stages[-1].early_stopping)
+        return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
+
+    @property
+    def _epochs(self) -> int:
+        return sum(at.epochs for at in self._found.stages) if self._found else 0
+
+    @property
+    def _n_affordable(self) -> int:
+        """How many trials of the last stage have as many epochs as all stages together."""
+        assert self._found is not None
+        full = self._found.last.full
+        if not self._epochs or not full:
+            return len(self._found.last.evaluations)
+        return max(round(self._epochs / (sum(e.fidelity for e in full) / len(full))), 1)
+
+    def summary(
+        self,
+        result: SearchResult,
+        random: SearchResult | None,
+        retrained: Mapping[str, float] | None,
+        weights: Path | None,
+    ) -> Summary:
+        """The facts about the last stage, and how sure it is that the others told something."""
+        assert self._found is not None
+        self.notes += notes(self._found)
+        summary = super().summary(result, random, retrained, weights)
+        comparison = summary.comparison and dataclasses.replace(
+            summary.comparison,
+            budget="as many epochs as all stages together",
+            n_trials=sum(len(at.result.evaluations) for at in self._found.stages if at.stage.trains),
+            epochs=self._epochs,
+        )
+        files = {"stages": shown(self.path / TEXT), "plot of stages": shown(self.path / PLOT), **summary.files}
+        files["archive"] = shown(result.path / "archive.jsonl")
+        return dataclasses.replace(summary, comparison=comparison, files=files)
+
+    def _next_commands(self, summary: Summary) -> dict[str, str]:
+        commands = super()._next_commands(summary)
+        if "look closer" in commands:  # all stages at once
+            commands["look closer"] = f"tensorboard --logdir {shlex.quote(shown(self.path))}"
+        return {**commands, "search on": "the same command with larger numbers in --funnel"}

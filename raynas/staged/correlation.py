@@ -1,0 +1,77 @@
+"""Rank correlation with an interval: whether a cheap score told anything about the next.
+
+Spearman, "The Proof and Measurement of Association between Two Things" (1904); the interval is the percentile bootstrap
+of Efron (1979).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+MIN_VALUES, MIN_FOR_INTERVAL = 3, 5
+N_DRAWS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankCorrelation:
+    """Spearman's correlation of two scores.
+
+    Args:
+        n: architectures that have both.
+        rho: in [-1, 1]; None where there are fewer than three, or one of the scores is the same for all.
+        low: lower end of its 95 % interval; None with fewer than five.
+        high: upper end.
+    """
+
+    n: int
+    rho: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What it says of the earlier score, in a few words."""
+        if self.rho is None:
+            return "cannot be told"
+        if self.low is None or self.high is None:
+            return "too few to tell"
+        if self.low > 0:
+            return "it told something"
+        return "it misled" if self.high < 0 else "it may have told nothing"
+
+    def __str__(self) -> str:
+        if self.rho is None:
+            return f"unknown (n = {self.n})"
+        interval = f" [{self.low:+.2f}, {self.high:+.2f}]" if self.low is not None else ""
+        return f"{self.rho:+.2f}{interval} (n = {self.n})"
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float], seed: int = 0) -> RankCorrelation:
+    """Spearman's correlation, with a 95 % interval by bootstrap over the pairs.
+
+    Args:
+        first: a score of each architecture.
+        second: another score of the same.
+        seed: of the bootstrap.
+    """
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    n = len(x)
+    if n < MIN_VALUES or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return RankCorrelation(n=n, rho=None)
+    rho = float(_spearman(x[None], y[None])[0])
+    if n < MIN_FOR_INTERVAL:
+        return RankCorrelation(n=n, rho=rho)
+    drawn = np.random.default_rng(seed).integers(n, size=(N_DRAWS, n))
+    found = _spearman(x[drawn], y[drawn])
+    low, high = np.quantile(found[np.isfinite(found)], (0.025, 0.975))
+    return RankCorrelation(n=n, rho=rho, low=float(low), high=float(high))
+
+
+def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row by row, ``(n_rows, n)`` to ``(n_rows,)``; NaN where a row of either is all the same."""
+    a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (rankdata(x, axis=1), rankdata(y, axis=1)))
+    norm = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.asarray(np.divide((a * b).sum(axis=1), norm, out=np.full(len(norm), np.nan), where=norm > 0))
