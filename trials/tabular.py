@@ -53,7 +53,8 @@ class Tabular(ArchitectureSettings):
         fidelities: in rising order, how many epochs each report stands for.
         scale: what the entries of a metric are multiplied by: 0.01 makes a share of percent.
         seconds: simulated training time: a column (``{}`` as above) of seconds up to that fidelity, or the seconds that
-            one epoch takes; None for one second per epoch.
+            one epoch takes, as a number or, where there are several fidelities, in a column without ``{}``; None for
+            one second per epoch.
 
     Raises:
         ValueError: if a setting is out of its range, or a scale is given for a metric without a column.
@@ -153,7 +154,11 @@ class Table:
         values = {key: columns(title) * settings.scale.get(key, 1.0) for key, title in settings.metrics.items()}
         values["epochs"] = np.tile(np.asarray(settings.fidelities, dtype=np.float64), (len(frame), 1))
         seconds = settings.seconds
-        values["train_seconds"] = columns(seconds) if isinstance(seconds, str) else values["epochs"] * (seconds or 1.0)
+        if isinstance(seconds, str):
+            per_epoch = "{}" not in seconds and len(settings.fidelities) > 1
+            values["train_seconds"] = columns(seconds) * (values["epochs"] if per_epoch else 1.0)
+        else:
+            values["train_seconds"] = values["epochs"] * (seconds or 1.0)
         return cls(name, _rows(frame, settings, space, name), values, settings.fidelities)
 
     def __len__(self) -> int:
@@ -309,6 +314,7 @@ def drive(
     loaded = table.load(space) if isinstance(table, Tabular) else table
     costs = {name: partial(loaded.value, name) for name in ("params", "macs", "latency_ms") if name in loaded.values}
     trajectories = []
+    strategy = strategy.for_budget(n)
     for seed in seeds:
         searcher = strategy.searcher(space, objectives, constraints, seed=seed, costs=costs)
         scheduler = strategy.scheduler(searcher.goal.first, len(loaded.fidelities))

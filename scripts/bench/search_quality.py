@@ -1,142 +1,122 @@
 """How good is what a strategy finds? Best value by number of evaluations, over many seeds, on a table of networks.
 
 One line of a file of results per strategy and seed: what is there is not run again, so that a run which was interrupted
-goes on. ``--shuffle`` deals the accuracies out to other architectures at random: then nothing can beat random search,
-and a strategy that does has seen what it must not.
+goes on. Accuracies are in percent.
 
-    python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz --seeds 50 --results results/search_quality
+    python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz
+    python scripts/bench/search_quality.py --benchmark digits_cells
+    python scripts/bench/search_quality.py --benchmark digits_cells --shuffle
+    python scripts/bench/search_quality.py --benchmark digits_chains --early-stopping
+    python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz --hypervolume
+
+``--shuffle`` deals the accuracies out to other architectures at random: then nothing can beat random search, and a
+strategy that does has seen what it must not. ``--early-stopping`` compares schedulers with training in full, four
+trials at a time: the best value of a trial that was trained to its end, with as many trials, and with a quarter of the
+epochs.
+``--hypervolume`` compares the fronts of two objectives, in shares of the volume below the table's own front.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from raynas.search_spaces.nasbench201 import NASBench201
-from raynas.strategies import (
-    MCTS,
-    NSGA2,
-    PPO,
-    GaussianProcess,
-    GeneticAlgorithm,
-    HyperOpt,
-    LaNAS,
-    LocalSearch,
-    Optuna,
-    Progressive,
-    QLearning,
-    RandomSearch,
-    RegularizedEvolution,
-    Reinforce,
-    Strategy,
-)
-from raynas.trials.tabular import Table, Tabular, drive
+from raynas.pareto import hypervolume, is_non_dominated
+from raynas.space import SearchSpace
+from raynas.strategies import Strategy
+from raynas.trials.tabular import Table, Trajectory, drive
 
-STRATEGIES: Mapping[str, Strategy] = {
-    "random": RandomSearch(),
-    "evolution": RegularizedEvolution(population_size=50, tournament_size=10),
-    "evolution, small": RegularizedEvolution(population_size=20, tournament_size=5),
-    "genetic": GeneticAlgorithm(),
-    "NSGA-II": NSGA2(),
-    "local search": LocalSearch(),
-    "progressive": Progressive(),
-    "MCTS": MCTS(),
-    "LaNAS": LaNAS(),
-    "REINFORCE": Reinforce(),
-    "PPO": PPO(),
-    "Q-learning": QLearning(),
-    "Optuna TPE": Optuna(),
-    "HyperOpt TPE": HyperOpt(),
-    "Gaussian process": GaussianProcess(),
-    "Gaussian process, EI": GaussianProcess(acquisition="ei"),
-    "Gaussian process, Thompson": GaussianProcess(acquisition="thompson"),
-}
-"""What is compared, by the name in tables and plots."""
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for what lies beside this file
+from scripts.bench.benchmarks import BENCHMARKS, FRONTS, SAMPLED, SCHEDULERS, STRATEGIES
+from scripts.bench.summaries import markdown, plot, stopping_markdown, stopping_summary, summary
 
 BUDGETS = (25, 50, 100, 200)
+"""Evaluations after which a search is judged."""
 
 
-def nasbench201(path: str) -> Tabular:
-    """The table of NAS-Bench-201 on CIFAR-10, its accuracies in percent."""
-    return Tabular(
-        table=path,
-        arch="arch_str",
-        read_arch="raynas.search_spaces.nasbench201:from_arch_str",
-        metrics={"accuracy": "val_accuracy_epoch200"},
-        fidelities=(200,),
-    )
+# --- three ways of comparing -----------------------------------------------------------------------------------------
 
 
-def run(strategy: Strategy, table: Table, n: int, seed: int) -> dict[str, Any]:
-    """One search: the best value after each evaluation, and how long a proposal took in ms."""
-    began = time.perf_counter()
-    (trajectory,) = drive(strategy, table, NASBench201(), n, [seed])
-    return {
-        "best": [round(float(value), 4) for value in trajectory.best],
-        "ms": 1000 * (time.perf_counter() - began) / n,
-    }
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """What is compared, and how.
+
+    Args:
+        name: of the files of results.
+        strategies: what is compared, by name; the first is what the others are measured by.
+        budgets: evaluations after which a search is judged.
+        evaluations: of each search, where nobody asks for another number.
+        n_workers: trials at a time.
+        objectives: what is searched for.
+    """
+
+    name: str
+    strategies: Mapping[str, Strategy]
+    budgets: tuple[int, ...] = BUDGETS
+    evaluations: int = max(BUDGETS)
+    n_workers: int = 1
+    objectives: tuple[str, ...] = ("accuracy",)
+
+    def optimum(self, table: Table) -> float:
+        """The best that there is."""
+        return 1.0 if len(self.objectives) > 1 else float(table.values["accuracy"][:, -1].max())
+
+    def run(self, strategy: Strategy, table: Table, space: SearchSpace, n: int, seed: int) -> dict[str, Any]:
+        """One search: the best after each evaluation, how long it took in ms, and how much was trained by then.
+
+        That is in units of full trainings.
+        """
+        began = time.perf_counter()
+        objectives = list(self.objectives)
+        (found,) = drive(strategy, table, space, n, [seed], objectives=objectives, n_workers=self.n_workers)
+        spent = time.perf_counter() - began
+        best = fronts(found, table, self.objectives) if len(objectives) > 1 else found.best
+        full = table.values["train_seconds"][0, -1]
+        return {
+            "best": [round(float(value), 4) for value in best],
+            "ms": 1000 * spent / n,
+            "trained": [round(float(seconds / full), 4) for seconds in found.trained_seconds],
+        }
 
 
-def best_at(row: Mapping[str, Any], budget: int) -> float:
-    """The best of a search after so many evaluations; of all, if it ended before."""
-    best: Sequence[float] = row["best"]
-    return best[min(budget, len(best)) - 1]
+def fronts(found: Trajectory, table: Table, objectives: Sequence[str]) -> NDArray[np.float64]:
+    """The volume below the front after each evaluation, as a share of that below the table's own.
+
+    Each objective is scaled to [0, 1] by what the table holds; the volume is that above 0.
+    """
+    signs = np.array([objective.sign for objective in found.goal.objectives])
+    columns = signs * np.stack([table.values[name][:, -1] for name in objectives], axis=1)
+    low, span = columns.min(axis=0), np.ptp(columns, axis=0)
+    reference, front, volumes = np.zeros(len(signs)), np.zeros((0, len(signs))), [0.0]
+    for evaluation in found.evaluations:
+        point = (signs * [evaluation.metrics[name] for name in objectives] - low) / span
+        if (front >= point).all(axis=1).any():
+            volumes.append(volumes[-1])
+            continue
+        front = np.vstack((front[~(front <= point).all(axis=1)], point))
+        volumes.append(hypervolume(front, reference))
+    scaled = (columns - low) / span
+    return np.array(volumes[1:]) / hypervolume(scaled[is_non_dominated(scaled)], reference)
 
 
-def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], optimum: float) -> pd.DataFrame:
-    """Mean best value, its standard error and the share of seeds at the optimum, by strategy and budget."""
-    lines = []
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row for row in rows if row["strategy"] == name]
-        line: dict[str, Any] = {"strategy": name, "seeds": len(own), "ms": np.mean([row["ms"] for row in own])}
-        for budget in budgets:
-            values = np.array([best_at(row, budget) for row in own])
-            error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-            line |= {f"best@{budget}": values.mean(), f"error@{budget}": error}
-            line[f"optimum@{budget}"] = (values >= optimum - 1e-3).mean()
-        lines.append(line)
-    found: pd.DataFrame = pd.DataFrame(lines)
-    return found
+MODES: Mapping[str, Mode] = {
+    "search_quality": Mode(name="search_quality", strategies={**STRATEGIES, **SAMPLED}),
+    "shuffled": Mode(name="shuffled", strategies={**STRATEGIES, **SAMPLED}),
+    "early_stopping": Mode(
+        name="early_stopping", strategies=SCHEDULERS, budgets=(50, 100, 200), evaluations=500, n_workers=4
+    ),
+    "hypervolume": Mode(name="hypervolume", strategies=FRONTS),
+}
 
 
-def markdown(table: pd.DataFrame, budgets: Sequence[int]) -> str:
-    """The summary as a Markdown table: mean ± standard error (share of seeds at the optimum)."""
-    head = ["strategy", "seeds", *(f"after {budget}" for budget in budgets), "ms per trial"]
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join('---' for _ in head)}|"]
-    for _, row in table.iterrows():
-        cells = [
-            f"{row[f'best@{b}']:.3f} ± {row[f'error@{b}']:.3f} ({100 * row[f'optimum@{b}']:.0f} %)" for b in budgets
-        ]
-        lines.append(f"| {row['strategy']} | {row['seeds']} | {' | '.join(cells)} | {row['ms']:.1f} |")
-    return "\n".join(lines) + "\n"
-
-
-def plot(rows: Sequence[Mapping[str, Any]], path: Path, optimum: float) -> None:
-    """The mean of the best value so far, with a band of one standard error."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        curves = [row["best"] for row in rows if row["strategy"] == name]
-        length = max(map(len, curves))
-        values = np.array([curve + [curve[-1]] * (length - len(curve)) for curve in curves])
-        mean, error = values.mean(axis=0), values.std(axis=0) / len(values) ** 0.5
-        x = np.arange(1, length + 1)
-        axes.plot(x, mean, label=name)
-        axes.fill_between(x, mean - error, mean + error, alpha=0.2)
-    axes.axhline(optimum, color="grey", linestyle=":", label="optimum")
-    axes.set(xlabel="evaluations", ylabel="best value so far", xscale="log", ylim=(optimum - 2, optimum + 0.1))
-    axes.legend()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+# --- results so far --------------------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -150,40 +130,69 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", required=True, help="nb201_cifar10.csv.gz")
+    parser.add_argument("--benchmark", default="nasbench201", choices=list(BENCHMARKS))
+    parser.add_argument("--table", help="nb201_cifar10.csv.gz; the tables of digits are shipped")
     parser.add_argument("--results", default="results/search_quality", help="folder of results")
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
-    parser.add_argument("--evaluations", type=int, default=max(BUDGETS), help="per search")
-    parser.add_argument("--shuffle", action="store_true", help="deal the accuracies out at random")
+    parser.add_argument("--strategies", nargs="+", help="some of those that the mode compares; by default all")
+    parser.add_argument("--evaluations", type=int, help="per search; by default as many as the last budget")
+    modes = parser.add_mutually_exclusive_group()
+    for name, about in (
+        ("--shuffle", "deal the accuracies out at random"),
+        ("--early-stopping", "schedulers against training in full"),
+        ("--hypervolume", "two objectives"),
+    ):
+        mode = {"--shuffle": "shuffled"}.get(name, name[2:].replace("-", "_"))
+        modes.add_argument(name, dest="mode", action="store_const", const=mode, default="search_quality", help=about)
     args = parser.parse_args()
-    folder = Path(args.results)
+    if args.benchmark == "nasbench201" and not args.table:
+        parser.error("--benchmark nasbench201 needs --table nb201_cifar10.csv.gz")
+    known = MODES[args.mode].strategies
+    if unknown := set(args.strategies or ()) - set(known):
+        parser.error(f"--strategies: {sorted(unknown)[0]!r} is none of {', '.join(known)}")
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    mode, benchmark = MODES[args.mode], BENCHMARKS[args.benchmark]
+    if args.mode == "hypervolume":
+        mode = replace(mode, objectives=("accuracy", benchmark.second))
+    names = args.strategies or list(mode.strategies)
+    n = args.evaluations or mode.evaluations
+    folder = Path(args.results) / args.benchmark
     folder.mkdir(parents=True, exist_ok=True)
-    stem = "shuffled" if args.shuffle else "search_quality"
-    file = folder / f"{stem}.jsonl"
-    loaded = nasbench201(args.table).load(NASBench201())
-    optimum = float(loaded.values["accuracy"].max())
+    file = folder / f"{mode.name}.jsonl"
+    loaded = benchmark.load(args.table)
+    optimum = mode.optimum(loaded)
     rows = read(file)
-    done = {(row["strategy"], row["seed"]) for row in rows if row["n"] >= args.evaluations}
+    done = {(row["strategy"], row["seed"]) for row in rows if row["n"] >= n}
     for seed in range(args.seeds):
-        for name in args.strategies:
+        table = loaded.shuffled("accuracy", seed) if args.mode == "shuffled" else loaded
+        for name in names:
             if (name, seed) not in done:
-                table = loaded.shuffled("accuracy", seed) if args.shuffle else loaded
-                row = {"strategy": name, "seed": seed, "n": args.evaluations}
-                rows.append(row | run(STRATEGIES[name], table, args.evaluations, seed))
+                row = {"strategy": name, "seed": seed, "n": n}
+                rows.append(row | mode.run(mode.strategies[name], table, benchmark.space, n, seed))
                 with file.open("a") as out:
                     out.write(json.dumps(rows[-1]) + "\n")
     latest = {(row["strategy"], row["seed"]): row for row in rows}  # a longer run replaces a shorter one
-    chosen = [row for (name, seed), row in latest.items() if name in args.strategies and seed < args.seeds]
-    chosen.sort(key=lambda row: (args.strategies.index(row["strategy"]), row["seed"]))
-    budgets = [budget for budget in BUDGETS if budget <= args.evaluations] or [args.evaluations]
-    table_of_all = summary(chosen, budgets, optimum)
-    table_of_all.to_csv(folder / f"{stem}.csv", index=False)
-    (folder / f"{stem}.md").write_text(markdown(table_of_all, budgets))
-    plot(chosen, folder / f"{stem}.png", optimum)
-    print(markdown(table_of_all, budgets), end="")
+    chosen = [row for (name, seed), row in latest.items() if name in names and seed < args.seeds]
+    chosen.sort(key=lambda row: (names.index(row["strategy"]), row["seed"]))
+    budgets = [budget for budget in mode.budgets if budget <= n] or [n]
+    if args.mode == "early_stopping":
+        told = stopping_summary(chosen, budgets)
+        text = stopping_markdown(told, budgets)
+    else:
+        told = summary(chosen, budgets, optimum)
+        text = markdown(told, budgets, compares=args.mode == "shuffled")
+    told.to_csv(folder / f"{mode.name}.csv", index=False)
+    (folder / f"{mode.name}.md").write_text(text)
+    plot(chosen, folder / f"{mode.name}.png", optimum)
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,133 @@
+"""What ``search_quality.py`` compares, and the tables that it compares on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raynas.search_spaces import MLP, NASBench201
+from raynas.space import SearchSpace
+from raynas.strategies import (
+    MCTS,
+    NSGA2,
+    PPO,
+    Asha,
+    GaussianProcess,
+    GeneticAlgorithm,
+    Hyperband,
+    HyperOpt,
+    LaNAS,
+    LearningCurve,
+    LocalSearch,
+    Optuna,
+    Progressive,
+    QLearning,
+    RandomSearch,
+    RegularizedEvolution,
+    Reinforce,
+    Strategy,
+)
+from raynas.trials.tabular import Table, Tabular
+
+STRATEGIES: Mapping[str, Strategy] = {
+    "random": RandomSearch(),
+    "evolution": RegularizedEvolution(population_size=50, tournament_size=10),
+    "evolution, small": RegularizedEvolution(population_size=20, tournament_size=5),
+    "genetic": GeneticAlgorithm(),
+    "NSGA-II": NSGA2(),
+    "local search": LocalSearch(),
+    "progressive": Progressive(),
+    "MCTS": MCTS(),
+    "LaNAS": LaNAS(),
+    "REINFORCE": Reinforce(),
+    "PPO": PPO(),
+    "Q-learning": QLearning(),
+    "Optuna TPE": Optuna(),
+    "HyperOpt TPE": HyperOpt(),
+    "Gaussian process": GaussianProcess(),
+    "Gaussian process, EI": GaussianProcess(acquisition="ei"),
+    "Gaussian process, Thompson": GaussianProcess(acquisition="thompson"),
+}
+"""What is compared, by the name in tables and plots."""
+
+SAMPLED: Mapping[str, Strategy] = {
+    f"{name}, sampled": replace(strategy, max_enumerated=0)  # type: ignore[call-arg]
+    for name, strategy in STRATEGIES.items()
+    if hasattr(strategy, "max_enumerated")
+}
+"""As in spaces too large to rank all of: the candidates are drawn."""
+
+SCHEDULERS: Mapping[str, Strategy] = {
+    "in full": RandomSearch(),
+    "ASHA": RandomSearch(early_stopping=Asha()),
+    "Hyperband": RandomSearch(early_stopping=Hyperband()),
+    "Hyperband, 2 brackets": RandomSearch(early_stopping=Hyperband(max_brackets=2)),
+    "learning curve": RandomSearch(early_stopping=LearningCurve()),
+}
+"""What ``--early-stopping`` compares; the first is what the others are measured by."""
+
+FRONTS: Mapping[str, Strategy] = {
+    "random": RandomSearch(),
+    "NSGA-II": NSGA2(),
+    "Optuna NSGA-II": Optuna(sampler="nsga2", n_initial=NSGA2().population_size),
+}
+"""What ``--hypervolume`` compares."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A table of trained networks, and what is searched on it.
+
+    Args:
+        space: what it is a table of.
+        table: how it is read, accuracies in percent; with an empty name where the user has to give the file.
+        second: the objective beside the accuracy for ``--hypervolume``.
+    """
+
+    space: SearchSpace
+    table: Tabular
+    second: str
+
+    def load(self, path: str | None) -> Table:
+        """Read the file, or the one that is shipped."""
+        return (replace(self.table, table=path) if path else self.table).load(self.space)
+
+
+def _digits(name: str, epochs: int) -> Tabular:
+    return Tabular(
+        table=str(Path(__file__).parent / "tables" / f"{name}.csv.gz"),
+        metrics={"accuracy": "accuracy_epoch{}", "params": "params", "macs": "macs"},
+        fidelities=tuple(range(1, epochs + 1)),
+        scale={"accuracy": 100.0},
+    )
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "nasbench201": Benchmark(
+        space=NASBench201(),
+        table=Tabular(
+            table="nb201_cifar10.csv.gz",
+            arch="arch_str",
+            read_arch="raynas.search_spaces.nasbench201:from_arch_str",
+            metrics={"accuracy": "val_accuracy_epoch200", "latency_ms": "latency_ms_raspi4"},
+            fidelities=(200,),
+        ),
+        second="latency_ms",
+    ),
+    "digits_cells": Benchmark(
+        space=NASBench201(
+            input_shape=(1, 8, 8),
+            channels=8,
+            cells=1,
+            stages=1,
+            operations=("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3"),
+        ),
+        table=_digits("digits_cells", 12),
+        second="macs",
+    ),
+    "digits_chains": Benchmark(
+        space=MLP(max_layers=3, widths=(4, 16, 64), dropouts=(0.0, 0.2)),
+        table=_digits("digits_chains", 54),
+        second="macs",
+    ),
+}
+"""The tables, by name; those of digits are shipped, see tables/README.md."""
