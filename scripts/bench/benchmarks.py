@@ -7,18 +7,23 @@ from pathlib import Path
 from raynas.search_spaces import MLP, NASBench201
 from raynas.space import SearchSpace
 from raynas.strategies import (
+    BANANAS,
     MCTS,
+    NASBOWL,
     NSGA2,
     PPO,
     Asha,
+    BoostedTrees,
     GaussianProcess,
     GeneticAlgorithm,
+    GraphNetwork,
     Hyperband,
     HyperOpt,
     LaNAS,
     LearningCurve,
     LocalSearch,
     Optuna,
+    Portfolio,
     Progressive,
     QLearning,
     RandomSearch,
@@ -45,7 +50,11 @@ STRATEGIES: Mapping[str, Strategy] = {
     "HyperOpt TPE": HyperOpt(),
     "Gaussian process": GaussianProcess(),
     "Gaussian process, EI": GaussianProcess(acquisition="ei"),
-    "Gaussian process, Thompson": GaussianProcess(acquisition="thompson"),
+    "BANANAS": BANANAS(),
+    "boosted trees": BoostedTrees(),
+    "NAS-BOWL": NASBOWL(),
+    "graph network": GraphNetwork(),
+    "portfolio": Portfolio(),
 }
 """What is compared, by the name in tables and plots."""
 
@@ -69,6 +78,7 @@ FRONTS: Mapping[str, Strategy] = {
     "random": RandomSearch(),
     "NSGA-II": NSGA2(),
     "Optuna NSGA-II": Optuna(sampler="nsga2", n_initial=NSGA2().population_size),
+    "Gaussian process": GaussianProcess(),
 }
 """What ``--hypervolume`` compares."""
 
