@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.metrics.latency import limited_threads
+from raynas.strategies.base import require_at_least
 from raynas.strategies.ensemble_predictor import ENCODINGS, Encoding, EnsemblePredictor
 from raynas.strategies.predictor_strategy import PredictorStrategy
 
@@ -57,10 +58,7 @@ class BANANAS(PredictorStrategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = {"n_networks": 2, "depth": 1, "width": 1, "n_steps": 1, "n_more_steps": 0}
-        for name, at_least in least.items():
-            if not getattr(self, name) >= at_least:
-                raise ValueError(f"{name} must be at least {at_least}, got {getattr(self, name)}")
+        require_at_least(self, {"n_networks": 2, "depth": 1, "width": 1, "n_steps": 1, "n_more_steps": 0})
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if self.encoding not in ENCODINGS:

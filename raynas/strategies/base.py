@@ -111,6 +111,17 @@ class Strategy(ABC):
         )
 
 
+def require_at_least(settings: Strategy, least: Mapping[str, float]) -> None:
+    """Check fields of a strategy.
+
+    Raises:
+        ValueError: if one is smaller than ``least`` says, or no number.
+    """
+    for name, bound in least.items():
+        if not getattr(settings, name) >= bound:
+            raise ValueError(f"{name} must be at least {bound}, got {getattr(settings, name)}")
+
+
 def _point(space: SearchSpace, given: Mapping[str, Any]) -> Architecture:
     """Read an architecture or a whole config as a point of the space."""
     return space.from_config(given if "arch" in given else {"arch": given})

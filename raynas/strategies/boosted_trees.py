@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 
+from raynas.strategies.base import require_at_least
 from raynas.strategies.ensemble_predictor import ENCODINGS, Encoding, EnsemblePredictor
 from raynas.strategies.predictor_strategy import PredictorStrategy
 
@@ -44,9 +45,7 @@ class BoostedTrees(PredictorStrategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, at_least in {"n_models": 2, "n_trees": 1, "depth": 1}.items():
-            if not getattr(self, name) >= at_least:
-                raise ValueError(f"{name} must be at least {at_least}, got {getattr(self, name)}")
+        require_at_least(self, {"n_models": 2, "n_trees": 1, "depth": 1})
         for name in ("learning_rate", "feature_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")

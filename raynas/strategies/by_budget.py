@@ -6,7 +6,7 @@ from typing import Any
 from raynas.objective import Goal
 from raynas.searcher import ArchitectureSearcher
 from raynas.space import SearchSpace
-from raynas.strategies.base import Strategy
+from raynas.strategies.base import Strategy, require_at_least
 from raynas.strategies.gaussian_process import GaussianProcess
 from raynas.strategies.regularized_evolution import RegularizedEvolution
 
@@ -25,8 +25,7 @@ class ByBudget(Strategy):
     few: int = 300
 
     def __post_init__(self) -> None:
-        if self.few < 0:
-            raise ValueError(f"few must be at least 0, got {self.few}")
+        require_at_least(self, {"few": 0})
 
     def for_budget(self, n_trials: int) -> Strategy:
         """The strategy for that many trials."""

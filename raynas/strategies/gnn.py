@@ -22,6 +22,7 @@ from raynas.metrics.latency import limited_threads
 from raynas.objective import Goal
 from raynas.operation_graph import OperationGraph
 from raynas.space import SearchSpace
+from raynas.strategies.base import require_at_least
 from raynas.strategies.ensemble_predictor import Ensemble
 from raynas.strategies.predictor_search import Pool, Predictor, PredictorSearcher
 from raynas.strategies.predictor_strategy import PredictorStrategy
@@ -71,18 +72,8 @@ class GraphNetwork(PredictorStrategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least = {
-            "n_networks": 2,
-            "depth": 1,
-            "width": 1,
-            "n_steps": 1,
-            "n_more_steps": 1,
-            "batch_size": 2,
-            "renewal": 1,
-        }
-        for name, least in {**at_least, "weight_decay": 0}.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        require_at_least(self, {"n_networks": 2, "depth": 1, "width": 1, "n_steps": 1, "n_more_steps": 1})
+        require_at_least(self, {"batch_size": 2, "renewal": 1, "weight_decay": 0})
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if self.loss not in LOSSES:

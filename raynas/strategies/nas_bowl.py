@@ -13,6 +13,7 @@ import numpy as np
 
 from raynas.objective import Evaluation, Goal
 from raynas.space import SearchSpace
+from raynas.strategies.base import require_at_least
 from raynas.strategies.graph_posterior import Motif, SmoothPredictor, WeisfeilerLehmanPredictor
 from raynas.strategies.predictor_search import Pool, Predictor, _warped
 from raynas.strategies.predictor_strategy import PredictorStrategy
@@ -41,8 +42,7 @@ class NASBOWL(PredictorStrategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_height < 0:
-            raise ValueError(f"max_height must be at least 0, got {self.max_height}")
+        require_at_least(self, {"max_height": 0})
         if self.kernel not in ("assignment", "smooth", "subtree"):
             raise ValueError(f"kernel must be 'assignment', 'smooth' or 'subtree', got {self.kernel!r}")
 

@@ -353,6 +353,12 @@ class PredictorSearcher(ArchitectureSearcher):
                 return self._pool.archs[int(index)]
         return None if self._enumerates else self._sample()
 
+    @property
+    def _pool_of_limits(self) -> Pool:
+        """The pool of those that predict constraints."""
+        assert self._pool is not None
+        return self._pool
+
     def _take_in(self) -> None:
         """Tell the predictors what was observed since they were fitted."""
         assert self._pool is not None
@@ -361,7 +367,7 @@ class PredictorSearcher(ArchitectureSearcher):
                 self._scored.add(self._pool, evaluation)
             for constraint in self.goal.hard:
                 if constraint.metric in self._limited and constraint.metric in evaluation.metrics:
-                    self._limited[constraint.metric].add(self._pool, evaluation)
+                    self._limited[constraint.metric].add(self._pool_of_limits, evaluation)
 
 
 class _Record:

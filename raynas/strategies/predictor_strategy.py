@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from raynas.objective import Goal
 from raynas.space import SearchSpace
-from raynas.strategies.base import Strategy
+from raynas.strategies.base import Strategy, require_at_least
 from raynas.strategies.predictor_search import ACQUISITIONS, Predictor, PredictorSearcher
 from raynas.strategies.zero_cost_search import USES, Use, ZeroCostSearcher
 
@@ -60,9 +60,7 @@ class PredictorStrategy(Strategy):
     """Whether the predictor looks at the groups of features of a pool."""
 
     def __post_init__(self) -> None:
-        for name, least in _AT_LEAST.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        require_at_least(self, _AT_LEAST)
         if self.acquisition not in ACQUISITIONS:
             raise ValueError(f"acquisition must be one of {', '.join(ACQUISITIONS)}, got {self.acquisition!r}")
         if isinstance(self.zero_cost, str):

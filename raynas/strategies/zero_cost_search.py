@@ -210,12 +210,6 @@ class ZeroCostSearcher(PredictorSearcher):
             self._inform()
         return super()._most_promising()
 
-    def _take_in(self) -> None:
-        if self._all is None or self._pool is None:
-            return super()._take_in()
-        for evaluation in list(self._seen.values())[self._n_fitted :]:
-            if np.isfinite(self.goal.violation(evaluation)):
-                self._scored.add(self._pool, evaluation)
-            for constraint in self.goal.hard:
-                if constraint.metric in self._limited and constraint.metric in evaluation.metrics:
-                    self._limited[constraint.metric].add(self._all, evaluation)
+    @property
+    def _pool_of_limits(self) -> Pool:
+        return super()._pool_of_limits if self._all is None else self._all

@@ -1,5 +1,4 @@
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from raynas.objective import Evaluation
 from raynas.strategies import BANANAS
 from raynas.strategies.bananas import Networks, NetworksPredictor, optimise, relative_error
 from raynas.strategies.ensemble_predictor import inputs
@@ -135,21 +133,6 @@ def test_a_batch_is_spread() -> None:
     run_trials(searcher, SPACE.result, 15)
     archs = {SPACE.from_config(searcher.suggest(f"next {i}")) for i in range(8)}
     assert len(archs) == 8
-
-
-def test_a_long_search_stays_affordable() -> None:
-    """A proposal costs at most 0.1 s with 5,000 observations; here a bound that a busy machine meets too."""
-    space, rng = ToySpace(n_layers=7, n_options=4), np.random.default_rng(1)
-    searcher = BANANAS().searcher(space, costs={})
-    seconds = []
-    for n in range(5010):
-        arch = space.sample(rng)
-        searcher.observe(Evaluation(arch, {"accuracy": space.accuracy(arch)}))
-        if n >= 5000:
-            began = time.perf_counter()
-            assert searcher.propose() is not None
-            seconds.append(time.perf_counter() - began)
-    assert np.median(seconds) < 0.3
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 
-from raynas.objective import Evaluation
 from raynas.strategies import BoostedTrees
 from raynas.testing import ToySpace, run_trials
 
@@ -63,21 +61,6 @@ def test_it_finds_the_optimum_of_a_sum_soon(settings: dict[str, Any]) -> None:
     strategy = BoostedTrees(n_trees=40, n_models=3, **settings)
     configs = run_trials(strategy.searcher(space, costs={}), space.result, 40)
     assert max(space.accuracy(config["arch"]) for config in configs) >= 0.93
-
-
-def test_a_long_search_stays_affordable() -> None:
-    """A proposal costs at most 0.1 s with 5,000 observations; here a bound that a busy machine meets too."""
-    space, rng = ToySpace(n_layers=7, n_options=4), np.random.default_rng(1)
-    searcher = BoostedTrees().searcher(space, costs={})
-    seconds = []
-    for n in range(5010):
-        arch = space.sample(rng)
-        searcher.observe(Evaluation(arch, {"accuracy": space.accuracy(arch)}))
-        if n >= 5000:
-            began = time.perf_counter()
-            assert searcher.propose() is not None
-            seconds.append(time.perf_counter() - began)
-    assert np.median(seconds) < 0.3
 
 
 @pytest.mark.parametrize(

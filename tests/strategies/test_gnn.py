@@ -1,7 +1,6 @@
 """The graph neural network, on cells of NAS-Bench-201 and on chains of decisions."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from raynas.architecture import Architecture
-from raynas.objective import Evaluation, Goal
 from raynas.operation_graph import OperationGraph
 from raynas.search_spaces import NASBench201
 from raynas.space import SearchSpace
@@ -222,21 +220,6 @@ def test_trained_once_it_evaluates_from_the_best_on(monkeypatch: pytest.MonkeyPa
 
 def test_it_is_trained_further_as_observations_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     assert n_fits(monkeypatch, replace(SMALL, renewal=1.5), 24) == [5, 8, 12, 18]
-
-
-def test_a_long_search_stays_affordable() -> None:
-    """The median of proposals is at most 0.1 s with 5,000 observations; here a bound that a busy machine meets too."""
-    space = ToySpace(n_layers=7, n_options=4)
-    searcher = GraphNetwork(n_steps=20, n_more_steps=5).make_searcher(space, Goal(), seed=0)
-    rng = np.random.default_rng(1)
-    for _ in range(5000):
-        arch = space.sample(rng)
-        searcher.observe(Evaluation(arch, {"accuracy": space.accuracy(arch)}))
-    searcher.propose()
-    began = time.perf_counter()
-    for _ in range(5):
-        searcher.propose()
-    assert (time.perf_counter() - began) / 5 < 0.5
 
 
 @pytest.mark.parametrize(
