@@ -67,7 +67,7 @@ def search(
             room for.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
-        run_config: Tune's; its ``name`` and ``storage_path`` (default ``results``) say where everything lies.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
 
     Returns:
         What was found so far, also after an interrupt.
@@ -207,7 +207,7 @@ def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:
         ArchiveError: if it is not in a file system.
     """
     given = run_config or tune.RunConfig()
-    storage = str(given.storage_path or "results")
+    storage = str(given.storage_path)
     if re.match(r"\w+://", storage):
         raise ArchiveError(
             f"the archive needs a folder that every node can see, got {storage!r}: give a path on a shared file system"

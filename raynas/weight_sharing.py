@@ -31,7 +31,7 @@ def train_supernet(
         settings: how to train; default ``SupernetTraining()``.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
-        run_config: Tune's; its ``name`` and ``storage_path`` (default ``results``) say where everything lies.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
 
     Returns:
         The weights, how the training went, and the architecture that a differentiable method has found.

@@ -73,7 +73,7 @@ def funnel(
         max_concurrent: how many trials, or actors that score in bulk, at a time.
         progress: whether to show what happens, a line before and after each stage and a live table between.
         tensorboard: whether to write TensorBoard logs.
-        run_config: Tune's; its ``name`` and ``storage_path`` (default ``results``) say where everything lies.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
 
     Returns:
         What was found so far, also after an interrupt.
