@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -27,7 +27,7 @@ from raynas.strategies import (
     Reinforce,
     Strategy,
 )
-from raynas.testing import StrategyContract
+from raynas.testing import StrategyContract, ToySpace, run_trials
 
 # Small enough to leave the initial phase within the contract's few trials.
 VARIANTS: Mapping[str, Strategy] = {
@@ -99,3 +99,21 @@ class TestStrategies(StrategyContract):
     @pytest.fixture
     def limits(self, strategy: Strategy) -> Mapping[str, str]:
         return LIMITS.get(type(strategy), {})
+
+
+# The others have theirs in their own files. The first five are random, with the same seed.
+GOLDEN: Mapping[str, Sequence[str]] = {
+    "bananas": ("3 2 3 linear", "3 3 3 cosine", "3 3 3 linear", "3 3 2 cosine"),
+    "boosted trees": ("3 0 2 linear", "3 2 2 cosine", "3 3 2 cosine", "3 3 3 cosine"),
+    "gnn": ("0 0 2", "0 1 2", "3 2 1 linear", "0 3 3"),
+    "nas-bowl": ("3 2 2 cosine", "3 3 2 cosine", "2 3 2", "3 3 3 cosine"),
+    "nas-bowl, smooth": ("3 3 2 linear", "3 3 2 cosine", "3 3 1 cosine", "3 1 2 cosine"),
+    "portfolio": ("3 3 3 cosine", "3 0 3 cosine", "3 3 3 linear", "2 3 3"),
+}
+
+
+@pytest.mark.parametrize(("name", "golden"), GOLDEN.items(), ids=GOLDEN)
+def test_golden_trajectory(name: str, golden: Sequence[str]) -> None:
+    space = ToySpace(n_layers=3, n_options=4)
+    configs = run_trials(VARIANTS[name].searcher(space, costs={}, seed=0), space.result, 9)
+    assert tuple(" ".join(map(str, config["arch"].values())) for config in configs[5:]) == golden
