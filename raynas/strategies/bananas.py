@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.metrics.latency import limited_threads
-from raynas.strategies.base import require_at_least
+from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.ensemble_predictor import ENCODINGS, Encoding, EnsemblePredictor
 from raynas.strategies.predictor_strategy import PredictorStrategy
 
@@ -61,8 +61,7 @@ class BANANAS(PredictorStrategy):
         require_at_least(self, {"n_networks": 2, "depth": 1, "width": 1, "n_steps": 1, "n_more_steps": 0})
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if self.encoding not in ENCODINGS:
-            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding!r}")
+        require_one_of(self, "encoding", ENCODINGS)
 
     def make_predictor(self) -> "NetworksPredictor":
         return NetworksPredictor(self)

@@ -1,7 +1,7 @@
 """Strategy: the settings of a whole search, from which fresh Tune parts are made."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,16 @@ def require_at_least(settings: Strategy, least: Mapping[str, float]) -> None:
     for name, bound in least.items():
         if not getattr(settings, name) >= bound:
             raise ValueError(f"{name} must be at least {bound}, got {getattr(settings, name)}")
+
+
+def require_one_of(settings: Strategy, name: str, known: Collection[str]) -> None:
+    """Check a field of a strategy that holds a name.
+
+    Raises:
+        ValueError: if it is none of ``known``.
+    """
+    if getattr(settings, name) not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}")
 
 
 def _point(space: SearchSpace, given: Mapping[str, Any]) -> Architecture:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 
-from raynas.strategies.base import require_at_least
+from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.ensemble_predictor import ENCODINGS, Encoding, EnsemblePredictor
 from raynas.strategies.predictor_strategy import PredictorStrategy
 
@@ -49,8 +49,7 @@ class BoostedTrees(PredictorStrategy):
         for name in ("learning_rate", "feature_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
-        if self.encoding not in ENCODINGS:
-            raise ValueError(f"encoding must be one of {', '.join(ENCODINGS)}, got {self.encoding!r}")
+        require_one_of(self, "encoding", ENCODINGS)
 
     def make_predictor(self) -> "TreesPredictor":
         return TreesPredictor(self)

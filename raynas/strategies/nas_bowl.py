@@ -13,7 +13,7 @@ import numpy as np
 
 from raynas.objective import Evaluation, Goal
 from raynas.space import SearchSpace
-from raynas.strategies.base import require_at_least
+from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.graph_posterior import Motif, SmoothPredictor, WeisfeilerLehmanPredictor
 from raynas.strategies.predictor_search import Pool, Predictor, _warped
 from raynas.strategies.predictor_strategy import PredictorStrategy
@@ -43,8 +43,7 @@ class NASBOWL(PredictorStrategy):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, {"max_height": 0})
-        if self.kernel not in ("assignment", "smooth", "subtree"):
-            raise ValueError(f"kernel must be 'assignment', 'smooth' or 'subtree', got {self.kernel!r}")
+        require_one_of(self, "kernel", ("assignment", "smooth", "subtree"))
 
     def make_predictor(self) -> Predictor:
         if self.kernel == "smooth":

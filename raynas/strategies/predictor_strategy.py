@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from raynas.objective import Goal
 from raynas.space import SearchSpace
-from raynas.strategies.base import Strategy, require_at_least
+from raynas.strategies.base import Strategy, require_at_least, require_one_of
 from raynas.strategies.predictor_search import ACQUISITIONS, Predictor, PredictorSearcher
 from raynas.strategies.zero_cost_search import USES, Use, ZeroCostSearcher
 
@@ -61,8 +61,7 @@ class PredictorStrategy(Strategy):
 
     def __post_init__(self) -> None:
         require_at_least(self, _AT_LEAST)
-        if self.acquisition not in ACQUISITIONS:
-            raise ValueError(f"acquisition must be one of {', '.join(ACQUISITIONS)}, got {self.acquisition!r}")
+        require_one_of(self, "acquisition", ACQUISITIONS)
         if isinstance(self.zero_cost, str):
             raise ValueError(f"zero_cost must be a sequence of names, got {self.zero_cost!r}")
         object.__setattr__(self, "zero_cost", tuple(self.zero_cost))

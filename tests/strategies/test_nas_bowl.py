@@ -261,7 +261,7 @@ def test_the_settings_reach_the_predictor() -> None:
     ("settings", "message"),
     [
         ({"max_height": -1}, "max_height must be at least 0, got -1"),
-        ({"kernel": "rbf"}, "kernel must be 'assignment', 'smooth' or 'subtree', got 'rbf'"),
+        ({"kernel": "rbf"}, "kernel must be one of assignment, smooth, subtree, got 'rbf'"),
         ({"acquisition": "best"}, "acquisition must be one of"),
         ({"zero_cost": ("synflow",), "zero_cost_as": "features"}, "zero_cost_as of NASBOWL must be one of"),
     ],
