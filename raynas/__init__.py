@@ -3,18 +3,18 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Constraint, Evaluation, Objective
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
-from raynas.objective import Constraint, Evaluation, Objective
-from raynas.space import SearchSpace
 
 if TYPE_CHECKING:
-    from raynas.api import search
-    from raynas.bulk import score_many
-    from raynas.result import SearchResult
-    from raynas.staged import FunnelResult, FunnelStage, funnel
-    from raynas.weight_sharing import train_supernet
+    from raynas.core.result import SearchResult
+    from raynas.funnels import FunnelResult, FunnelStage, funnel
+    from raynas.run.bulk_search import score_many
+    from raynas.run.search import search
+    from raynas.run.train_supernet import train_supernet
 
 __all__ = [
     "Architecture",
@@ -38,13 +38,13 @@ __all__ = [
 
 # Only the driver needs these; what they import (Optuna, HyperOpt, pandas, TensorBoard) would cost every actor seconds.
 _OF_THE_DRIVER = {
-    "FunnelResult": "raynas.staged",
-    "FunnelStage": "raynas.staged",
-    "SearchResult": "raynas.result",
-    "funnel": "raynas.staged",
-    "score_many": "raynas.bulk",
-    "search": "raynas.api",
-    "train_supernet": "raynas.weight_sharing",
+    "FunnelResult": "raynas.funnels",
+    "FunnelStage": "raynas.funnels",
+    "SearchResult": "raynas.core.result",
+    "funnel": "raynas.funnels",
+    "score_many": "raynas.run.bulk_search",
+    "search": "raynas.run.search",
+    "train_supernet": "raynas.run.train_supernet",
 }
 
 

@@ -33,3 +33,10 @@ class UnknownNameError(RaynasError, ValueError):
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
         super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}.")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line for tables and logs."""
+    if isinstance(error, RaynasError):
+        return " ".join(str(error).split())
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -16,12 +16,12 @@ from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 from torch import nn
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Categorical, Decision, Integer
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Categorical, Decision, Integer
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn import ModelSpace, Supernet
-from raynas.searcher import ArchitectureSearcher
-from raynas.space import SearchSpace
 from raynas.strategies import RandomSearch, Strategy
 
 N_SAMPLES = 40

@@ -26,16 +26,16 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from raynas.architecture import Architecture
 from raynas.cli.flags import TABLES, chosen, demo_fields, expand, given
 from raynas.cli.options import FROM_DATA
 from raynas.cli.parser import OptionParser
 from raynas.cli.winner import fitted
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
+from raynas.data.images import Data
 from raynas.errors import RaynasError
 from raynas.metrics import untrained_metrics
-from raynas.space import SearchSpace
 from raynas.trials import Training
-from raynas.trials.data import Data
 from raynas.trials.training import TrainingTrial
 
 Task = tuple[Architecture, int]

@@ -4,6 +4,7 @@
 if not __name__.startswith("raynas."):
     raise ImportError(f"import raynas.{__name__}: {__name__!r} is a part of raynas, not a top-level package")
 
+from raynas.core.space import SearchSpace
 from raynas.search_spaces.cnn import CNN
 from raynas.search_spaces.darts import DARTS
 from raynas.search_spaces.efficientnet import EfficientNet
@@ -16,7 +17,6 @@ from raynas.search_spaces.nasnet import NASNet
 from raynas.search_spaces.resnet import ResNet
 from raynas.search_spaces.shufflenet import ShuffleNet
 from raynas.search_spaces.tree import Tree
-from raynas.space import SearchSpace
 
 __all__ = [
     "CNN",

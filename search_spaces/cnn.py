@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from raynas.architecture import Option
-from raynas.decision import Categorical, Condition, Decision, Integer
+from raynas.core.architecture import Option
+from raynas.core.decision import Categorical, Condition, Decision, Integer
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
-from raynas.space import SearchSpace
 
 ModuleFactory = Callable[[], nn.Module]
 

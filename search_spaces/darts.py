@@ -13,8 +13,9 @@ from functools import lru_cache, partial
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Decision
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Decision
+from raynas.core.operation_graph import OperationGraph
 from raynas.drawing import Edge, Graph, Node
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, InputChoice, ModuleFactory
@@ -27,7 +28,6 @@ from raynas.nn.operations import (
     relu_conv_bn,
     separable_twice,
 )
-from raynas.operation_graph import OperationGraph
 
 
 def _max_pool(channels: int, stride: int, affine: bool) -> nn.Module:

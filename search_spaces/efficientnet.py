@@ -16,12 +16,12 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Categorical, Decision
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Categorical, Decision
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn.elastic import make_divisible
-from raynas.nn.plain_layers import Resize, SqueezeExcite
-from raynas.space import SearchSpace
+from raynas.nn.layers import Resize, SqueezeExcite
 
 Family = Literal["grid", "published"]
 """What is decided: alpha, beta and gamma, or which of B0 to B7 it is."""

@@ -18,8 +18,8 @@ from math import comb
 import torch
 from torch import nn
 
-from raynas.architecture import Option
-from raynas.decision import Categorical, Decision
+from raynas.core.architecture import Option
+from raynas.core.decision import Categorical, Decision
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, ModuleFactory
 from raynas.nn.model_space import ModelSpace

@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from raynas.architecture import Option
-from raynas.decision import Categorical, Decision, Integer
+from raynas.core.architecture import Option
+from raynas.core.decision import Categorical, Decision, Integer
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
-from raynas.space import SearchSpace
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

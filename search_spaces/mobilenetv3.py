@@ -15,7 +15,7 @@ from functools import cached_property, partial
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, Repeat
 from raynas.nn.elastic import Size, make_divisible, ratio

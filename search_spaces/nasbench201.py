@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.operation_graph import OperationGraph
 from raynas.drawing import Edge, Graph, Node
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import average_pool, relu_conv_bn
-from raynas.operation_graph import OperationGraph
 from raynas.search_spaces.operation_paths import all_paths, cell_function, path_counts, path_shape
 
 EDGES = tuple((source, target) for target in range(1, 4) for source in range(target))

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice
 from raynas.nn.model_space import ModelSpace

@@ -25,15 +25,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Categorical, Condition, Decision
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Categorical, Condition, Decision
+from raynas.core.operation_graph import OperationGraph
 from raynas.drawing import Edge, Graph, Node
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, DecisionModule, InputChoice, ModuleFactory, Part
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import HalvingConv, average_pool, max_pool, relu_conv_bn, separable_twice
 from raynas.nn.selection import Mixture
-from raynas.operation_graph import OperationGraph
 from raynas.search_spaces.darts import CellChain, cell_nodes
 
 

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
 from raynas.nn.choice import Repeat
 from raynas.nn.elastic import Size, make_divisible

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from raynas.decision import Categorical, Decision
+from raynas.core.decision import Categorical, Decision
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, ModuleFactory
 from raynas.nn.model_space import ModelSpace

@@ -17,9 +17,9 @@ from ray.tune.search import Searcher
 from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.optuna import OptunaSearch
 
+from raynas.core.space import SearchSpace
 from raynas.search_spaces.cnn import CNN
 from raynas.search_spaces.nasbench201 import NASBench201
-from raynas.space import SearchSpace
 from raynas.strategies import RegularizedEvolution
 
 SPACE = CNN(input_shape=(1, 8, 8))

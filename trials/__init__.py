@@ -4,13 +4,13 @@
 if not __name__.startswith("raynas."):
     raise ImportError(f"import raynas.{__name__}: {__name__!r} is a part of raynas, not a top-level package")
 
-from raynas.trials.base import ArchitectureSettings, ArchitectureTrainable, ArchitectureTrial, TrialSettings
 from raynas.trials.function import Function
 from raynas.trials.retrain import retrain
+from raynas.trials.settings import ArchitectureSettings, ArchitectureTrainable, ArchitectureTrial, TrialSettings
 from raynas.trials.subnet import Subnet
-from raynas.trials.supernet import SupernetTraining
+from raynas.trials.supernet.trained import TrainedSupernet
+from raynas.trials.supernet.training import SupernetTraining
 from raynas.trials.tabular import Tabular
-from raynas.trials.trained_supernet import TrainedSupernet
 from raynas.trials.training import Training
 from raynas.trials.zero_cost import ZeroCost
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from raynas.architecture import Architecture
-from raynas.errors import RaynasError
-from raynas.objective import one_line
+from raynas.core.architecture import Architecture
+from raynas.errors import RaynasError, one_line
 
 META, STATE = "meta.json", "state.pt"
 

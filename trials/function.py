@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-from raynas.space import SearchSpace
-from raynas.trials.base import ArchitectureSettings
-from raynas.trials.checks import require_whole
-from raynas.trials.proxies import wanted_proxies
+from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.trial import ArchitectureTrial
-from raynas.trials.user_code import load_function, split_reference
+from raynas.trials.zero_cost_metrics import wanted_proxies
+from raynas.user_code import load_function, split_reference
+from raynas.validate import require_whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,13 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from raynas.architecture import Architecture
-from raynas.errors import RaynasError
-from raynas.metrics.latency import limited_threads
-from raynas.objective import one_line
-from raynas.space import SearchSpace
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
+from raynas.data.fit_space import check_network, fit_space
+from raynas.data.images import Data
+from raynas.errors import RaynasError, one_line
+from raynas.threads import limited_threads
 from raynas.trials.checkpoint import Checkpoint, Replacing
-from raynas.trials.data import Data
-from raynas.trials.fitting import check_network, fit_space
 from raynas.trials.training import Training, TrainingTrial
 from raynas.trials.trial import CHECKPOINT_KEY, MEASURED, Result
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from raynas.errors import RaynasError
-from raynas.objective import one_line
+from raynas.errors import RaynasError, one_line
 
 RESERVED = frozenset(("complete", "done", "error", "failed", "training_iteration"))
 """Result keys that say how a trial stands; no metric can have such a name."""

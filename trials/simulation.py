@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
-from raynas.objective import Evaluation, Goal
-from raynas.searcher import ArchitectureSearcher
 
 Result = Mapping[str, Any]
 

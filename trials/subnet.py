@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.joint_space import JointSpace
+from raynas.core.space import SearchSpace
+from raynas.data.batches import Source
+from raynas.data.fit_space import fit_space
+from raynas.data.images import Data
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.joint_space import JointSpace
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.supernet import recalibrate
-from raynas.space import SearchSpace
-from raynas.trials.batches import Source
-from raynas.trials.checks import require, require_whole
-from raynas.trials.data import Data
-from raynas.trials.fitting import fit_space
-from raynas.trials.proxies import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
-from raynas.trials.supernet_trainer import calibration_images
-from raynas.trials.trained_supernet import TrainedSupernet, read_about, supernet_on
+from raynas.trials.supernet.trained import TrainedSupernet, read_about, supernet_on
+from raynas.trials.supernet.trainer import calibration_images
 from raynas.trials.trainer import examine
 from raynas.trials.training import Training
 from raynas.trials.trial import ArchitectureTrial
+from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
+from raynas.validate import require, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,16 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raynas.architecture import Architecture, Option
-from raynas.errors import DataError, SpaceError, UnknownNameError
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
+from raynas.errors import DataError, SpaceError, UnknownNameError, one_line
 from raynas.metrics import untrained_metrics
-from raynas.objective import one_line
-from raynas.space import SearchSpace
-from raynas.trials.base import ArchitectureSettings
-from raynas.trials.checks import is_number, require
+from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.simulation import Trajectory, simulate
 from raynas.trials.trial import ArchitectureTrial
-from raynas.trials.user_code import load_function, split_reference
+from raynas.user_code import load_function, split_reference
+from raynas.validate import is_number, require
 
 __all__ = ["Table", "Tabular", "TabularTrial", "Trajectory", "drive", "simulate"]
 

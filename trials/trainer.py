@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from raynas.data.batches import Batches
 from raynas.errors import DataError, RaynasError
 from raynas.seeds import seed_of
-from raynas.trials.batches import Batches
 
 if TYPE_CHECKING:
     from raynas.trials.training import Training

@@ -9,20 +9,20 @@ from typing import Any, ClassVar
 
 import torch
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.joint_space import JointSpace
+from raynas.core.space import SearchSpace
+from raynas.data.augment import AUGMENTATIONS
+from raynas.data.batches import ArrayBatches, Batches, LoaderBatches, Source, load_source
+from raynas.data.fit_space import check_network, fit_space, resized_to, scaled
+from raynas.data.images import Data
 from raynas.errors import UnknownNameError
-from raynas.joint_space import JointSpace
-from raynas.nn.lineage import inherit_between
+from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
-from raynas.space import SearchSpace
-from raynas.trials.augment import AUGMENTATIONS
-from raynas.trials.batches import ArrayBatches, Batches, LoaderBatches, Source, load_source
-from raynas.trials.checks import is_number, require, require_whole
-from raynas.trials.data import Data
-from raynas.trials.fitting import check_network, fit_space, resized_to, scaled
-from raynas.trials.proxies import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
 from raynas.trials.trainer import OPTIMIZERS, SCHEDULES, Trainer
 from raynas.trials.trial import ArchitectureTrial
+from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
+from raynas.validate import is_number, require, require_whole
 
 logger = logging.getLogger(__name__)
 

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from raynas.architecture import Architecture
-from raynas.errors import RaynasError
-from raynas.joint_space import JointSpace
+from raynas.core.architecture import Architecture
+from raynas.core.goal import DIRECTIONS
+from raynas.core.joint_space import JointSpace
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError, one_line
 from raynas.metrics.cost import count_macs, count_params
-from raynas.metrics.latency import limited_threads, measure_latency
+from raynas.metrics.latency import measure_latency
 from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
-from raynas.objective import DIRECTIONS, one_line
 from raynas.seeds import seed_of
-from raynas.space import SearchSpace
+from raynas.threads import limited_threads
 from raynas.trials.checkpoint import Checkpoint
 from raynas.trials.scores import checked_scores, forget_frames, is_out_of_memory, plain_scalar, reason_of
 
 if TYPE_CHECKING:
-    from raynas.trials.base import ArchitectureSettings
+    from raynas.trials.settings import ArchitectureSettings
 
 logger = logging.getLogger(__name__)
 

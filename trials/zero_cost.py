@@ -7,20 +7,20 @@ from functools import partial
 import numpy as np
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.joint_space import JointSpace
+from raynas.core.space import SearchSpace
+from raynas.data.batches import Source
+from raynas.data.fit_space import check_network, fit_space
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.joint_space import JointSpace
-from raynas.metrics.latency import limited_threads
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
-from raynas.space import SearchSpace
-from raynas.trials.base import ArchitectureSettings
-from raynas.trials.batches import Source
-from raynas.trials.checks import require, require_whole
-from raynas.trials.fitting import check_network, fit_space
-from raynas.trials.proxies import BATCH_SIZE, DataCosts, HeldBatch, first_batch
+from raynas.threads import limited_threads
+from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.training import Training
 from raynas.trials.trial import MEASURED, ArchitectureTrial
+from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataCosts, HeldBatch, first_batch
+from raynas.validate import require, require_whole
 
 ENSEMBLE_KEY = "ensemble"
 """The result key of the rank ensemble."""

@@ -12,8 +12,8 @@ from raynas.cli.options import RetrainCommand, SearchCommand, parse_retrain, par
 from raynas.cli.search_run import Interrupted, SearchRun, shown
 from raynas.cli.winner import fitted, folder_for, read_architecture, train
 from raynas.errors import RaynasError
-from raynas.progress import amount
-from raynas.report import render, write
+from raynas.views.progress import amount
+from raynas.views.report import render, write
 
 __all__ = ["fitted", "retrain_found", "run_tune"]
 

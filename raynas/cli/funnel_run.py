@@ -10,11 +10,11 @@ from ray import tune
 
 from raynas.cli.search_run import Interrupted, SearchRun, shown
 from raynas.cli.winner import read_architecture
-from raynas.report import Summary, best_or_reason
-from raynas.result import SearchResult
-from raynas.staged import FunnelResult, funnel
-from raynas.staged.report import PLOT, TEXT, as_text, notes
+from raynas.core.result import SearchResult
+from raynas.funnels import FunnelResult, funnel
+from raynas.funnels.report import PLOT, TEXT, as_text, notes
 from raynas.strategies import RandomSearch
+from raynas.views.report import Summary, best_or_reason
 
 
 @dataclass

@@ -6,8 +6,7 @@ from typing import Any
 
 from ray import tune
 
-from raynas.errors import RaynasError, UnknownNameError
-from raynas.objective import one_line
+from raynas.errors import RaynasError, UnknownNameError, one_line
 from raynas.trials import Training, TrialSettings
 
 DOMAINS: Mapping[str, Callable[..., Any]] = {

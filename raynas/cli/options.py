@@ -22,10 +22,10 @@ from raynas.cli.stages import (
     parse_stages,
     without_numbers,
 )
+from raynas.core.goal import Goal
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-from raynas.objective import Goal
-from raynas.space import SearchSpace
-from raynas.staged import FunnelStage, check_stages
+from raynas.funnels import FunnelStage, check_stages
 from raynas.strategies import Strategy
 from raynas.trials import Training, TrialSettings
 

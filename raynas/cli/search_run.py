@@ -14,19 +14,19 @@ from ray import tune
 from rich.console import Console
 from rich.text import Text
 
-from raynas.api import search
-from raynas.architecture import Architecture
 from raynas.cli.options import SearchCommand, names_code
 from raynas.cli.subnets import SubnetSearch, plain_training
 from raynas.cli.winner import fitted, folder_for, keep, read_architecture, train
-from raynas.errors import RaynasError
-from raynas.objective import Evaluation, one_line
-from raynas.report import Summary, best_or_reason, plot_name, summarise
-from raynas.result import SearchResult
-from raynas.space import SearchSpace
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation
+from raynas.core.result import SearchResult
+from raynas.core.space import SearchSpace
+from raynas.data.fit_space import scaled
+from raynas.errors import RaynasError, one_line
+from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
-from raynas.trials.fitting import scaled
+from raynas.views.report import Summary, best_or_reason, plot_name, summarise
 
 
 class Interrupted(Exception):

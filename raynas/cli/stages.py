@@ -9,7 +9,7 @@ import yaml
 
 from raynas.cli.flags import given, value_of
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.staged import FunnelStage
+from raynas.funnels import FunnelStage
 from raynas.strategies import EarlyStopping
 from raynas.trials import TRIALS, TrialSettings
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ray import tune
 
-from raynas.space import SearchSpace
+from raynas.core.space import SearchSpace
+from raynas.run.train_supernet import train_supernet
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, Training
-from raynas.trials.checks import require_whole
-from raynas.weight_sharing import train_supernet
+from raynas.validate import require_whole
 
 
 @dataclass(frozen=True, kw_only=True)

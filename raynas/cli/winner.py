@@ -11,14 +11,14 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from raynas.architecture import Architecture
 from raynas.cli.options import RETRAIN_SETTINGS
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
+from raynas.data.fit_space import fit_space
 from raynas.errors import RaynasError, SpaceError
-from raynas.progress import LINE_SECONDS
 from raynas.search_spaces import SEARCH_SPACES
-from raynas.space import SearchSpace
 from raynas.trials import Training, TrialSettings, retrain
-from raynas.trials.fitting import fit_space
+from raynas.views.progress import LINE_SECONDS
 
 MAX_BYTES = 2**20
 """No architecture needs more; a file that has more is not read."""

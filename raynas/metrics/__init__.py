@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError
 from raynas.metrics.cost import MetaModels, count_macs, count_params, macs, params
 from raynas.metrics.latency import latency_ms, measure_latency
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, rank_ensemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import COUNTED, WITHOUT_DATA, Proxies, check_data
-from raynas.space import SearchSpace
 
 __all__ = [
     "ENSEMBLE",

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
 from raynas.metrics.cost_sums import CostSums, cost_sums
 from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, no_garbage_collection
 from raynas.nn.model_space import ModelSpace
-from raynas.space import SearchSpace
 
 N_COUNTED = 20
 """How many architectures are counted at least before costs that seem to add up are added."""

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics.mac_counter import MacCounter, description, macs_of, no_garbage_collection
 from raynas.nn.elastic import ElasticLayer
+from raynas.nn.expansion import OpenChoice, opened
 from raynas.nn.model_space import ModelSpace, lazy_layers
-from raynas.nn.opened import OpenChoice, opened
-from raynas.space import SearchSpace
 
 Needs = frozenset[tuple[str, frozenset[Option]]]
 """What has to be chosen for a place to exist: decisions, and the options that they may have."""

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import untrained_metrics
-from raynas.space import SearchSpace
 
 Cost = Callable[[Architecture], float]
 """What an architecture costs, in any unit."""

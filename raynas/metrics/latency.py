@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.metrics.cost import MetaModels
+from raynas.threads import limited_threads
 
 MIN_RUNS = 5
 """Runs that are timed even where one takes longer than the whole budget: a median needs a few."""
@@ -83,23 +84,6 @@ def _wait_for(device: torch.device) -> None:
     """CUDA runs behind the caller's back; a time without waiting is that of the launch."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-@contextmanager
-def limited_threads(n_threads: int) -> Iterator[None]:
-    """Let torch use ``n_threads`` CPU threads within an operation, then as many as before.
-
-    Raises:
-        ValueError: if ``n_threads`` is not positive.
-    """
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

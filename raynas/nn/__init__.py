@@ -9,10 +9,10 @@ from raynas.nn.elastic_layers import (
     ElasticResize,
     ElasticSqueezeExcite,
 )
-from raynas.nn.inheritance import Inheritance, inherit
-from raynas.nn.lineage import inherit_architecture, inherit_between
 from raynas.nn.model_space import ModelSpace
-from raynas.nn.morphism import deepen, widen
+from raynas.nn.morphism.inheritance import Inheritance, inherit
+from raynas.nn.morphism.lineage import inherit_architecture, inherit_between
+from raynas.nn.morphism.net2net import deepen, widen
 from raynas.nn.selection import Mixture, Selection
 from raynas.nn.supernet import Supernet, recalibrate
 

@@ -14,10 +14,10 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args
 import torch
 from torch import nn
 
-from raynas.architecture import Option
-from raynas.decision import Categorical, Condition, Decision, Integer
+from raynas.core.architecture import Option
+from raynas.core.decision import Categorical, Condition, Decision, Integer
 from raynas.errors import SpaceError
-from raynas.nn.mixing import mixed
+from raynas.nn.fast.mixed_operation import mixed
 from raynas.nn.selection import Mixture, current_call
 
 _T = TypeVar("_T")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Decision
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Decision
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
-from raynas.space import SearchSpace
 
 Pick = Callable[[Decision, Tensor], int]
 """Which option a decision takes, by index, given the log-probabilities of all, shape ``(n_options,)``."""

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Option
-from raynas.decision import Categorical, Condition, Decision
+from raynas.core.architecture import Option
+from raynas.core.decision import Categorical, Condition, Decision
 from raynas.errors import SpaceError
 from raynas.nn.choice import DecisionModule, Part
-from raynas.nn.closing import current_closing, plain_deepcopy
+from raynas.nn.extraction import current_closing, plain_deepcopy
 from raynas.nn.selection import Mixture, current_call
 
 Sizes = Mapping[str, int]

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from raynas.errors import SpaceError
 from raynas.nn.elastic import ElasticLayer, Size, Sizes, make_divisible
-from raynas.nn.plain_layers import Resize, SqueezeExcite
-from raynas.nn.same_convolution import same_conv2d
+from raynas.nn.fast.same_convolution import same_conv2d
+from raynas.nn.layers import Resize, SqueezeExcite
 from raynas.nn.selection import Mixture
 
 

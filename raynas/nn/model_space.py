@@ -8,17 +8,17 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from raynas.architecture import Option
-from raynas.decision import Decision
+from raynas.core.architecture import Option
+from raynas.core.decision import Decision
+from raynas.core.space import SearchSpace
 from raynas.drawing import Graph
 from raynas.errors import SpaceError
-from raynas.nn.blocks import network_graph
 from raynas.nn.choice import DecisionModule, ModuleFactory
+from raynas.nn.discovery import decision_name, decisions_of, join, open_places
+from raynas.nn.drawing import network_graph
 from raynas.nn.elastic import ElasticLayer
-from raynas.nn.opened import opened
-from raynas.nn.places import decision_name, decisions_of, join, open_places
+from raynas.nn.expansion import opened
 from raynas.nn.selection import Call, calling
-from raynas.space import SearchSpace
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid, nn.Tanh)
 

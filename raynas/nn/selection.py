@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
 from raynas.errors import SpaceError
-from raynas.nn.mixing import Memo
+from raynas.nn.fast.mixed_operation import Memo
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
 from raynas.errors import SpaceError
 from raynas.nn.choice import DecisionModule
-from raynas.nn.closing import Closing, closing
 from raynas.nn.elastic import ElasticLayer
+from raynas.nn.expansion import OpenChoice, opened
+from raynas.nn.extraction import Closing, closing
 from raynas.nn.model_space import ModelSpace, resolve_lazy_layers
-from raynas.nn.opened import OpenChoice, opened
 from raynas.nn.selection import Call, Mixture, Selection, calling
 
 

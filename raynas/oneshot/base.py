@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.nn.selection import Selection
 from raynas.nn.supernet import Supernet
 from raynas.seeds import seed_of

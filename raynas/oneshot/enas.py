@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.controller import Controller
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup

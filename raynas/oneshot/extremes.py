@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Decision
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Decision
 from raynas.metrics.cost import MetaModels, count_params
 from raynas.nn.choice import Repeat
 from raynas.nn.elastic import ElasticLayer

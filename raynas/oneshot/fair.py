@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Decision
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Decision
 from raynas.oneshot.base import Batch, OneShot, Setup
 from raynas.oneshot.single_path import SinglePathLearner
 

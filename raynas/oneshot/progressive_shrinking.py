@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.channel_order import ChannelGroup, channel_groups, sort_channels
 from raynas.nn.choice import Repeat
 from raynas.nn.elastic_layers import ElasticResize
+from raynas.nn.morphism.channel_order import ChannelGroup, channel_groups, sort_channels
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
 from raynas.oneshot.extremes import largest, ranked_numbers, sized_layers

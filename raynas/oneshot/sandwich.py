@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.oneshot.base import Batch, OneShot, Setup
 from raynas.oneshot.extremes import largest, smallest
 from raynas.oneshot.single_path import SinglePathLearner

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
 
 N_CANDIDATES = 5

@@ -1,32 +1,32 @@
 """Search strategies: one file per published algorithm, and the only table of their names."""
 
-from raynas.strategies.bananas import BANANAS
 from raynas.strategies.base import EarlyStopping, Strategy
-from raynas.strategies.boosted_trees import BoostedTrees
 from raynas.strategies.by_budget import ByBudget
-from raynas.strategies.early_stopping import Asha, Hyperband, MedianStopping
-from raynas.strategies.gaussian_process import GaussianProcess
-from raynas.strategies.genetic_algorithm import GeneticAlgorithm
-from raynas.strategies.gnn import GraphNetwork
+from raynas.strategies.evolution.genetic_algorithm import GeneticAlgorithm
+from raynas.strategies.evolution.nsga2 import NSGA2
+from raynas.strategies.evolution.regularized_evolution import RegularizedEvolution
+from raynas.strategies.external.hyperopt import HyperOpt
+from raynas.strategies.external.optuna import Optuna
 from raynas.strategies.grid_search import GridSearch
-from raynas.strategies.hyperopt import HyperOpt
-from raynas.strategies.lanas import LaNAS
-from raynas.strategies.learning_curve import LearningCurve
 from raynas.strategies.local_search import LocalSearch
-from raynas.strategies.mcts import MCTS
-from raynas.strategies.multi_objective_asha import MultiObjectiveAsha
-from raynas.strategies.nas_bowl import NASBOWL, motifs
-from raynas.strategies.nsga2 import NSGA2
-from raynas.strategies.optuna import Optuna
-from raynas.strategies.pb2 import PopulationBasedBandits
-from raynas.strategies.pbt import PopulationBasedTraining
 from raynas.strategies.portfolio import Portfolio, PortfolioStage
-from raynas.strategies.ppo import PPO
-from raynas.strategies.progressive import Progressive
-from raynas.strategies.q_learning import QLearning
+from raynas.strategies.predictors.bananas import BANANAS
+from raynas.strategies.predictors.boosted_trees import BoostedTrees
+from raynas.strategies.predictors.gaussian_process import GaussianProcess
+from raynas.strategies.predictors.gnn import GraphNetwork
+from raynas.strategies.predictors.nas_bowl import NASBOWL, motifs
+from raynas.strategies.predictors.progressive import Progressive
 from raynas.strategies.random_search import RandomSearch
-from raynas.strategies.regularized_evolution import RegularizedEvolution
-from raynas.strategies.reinforce import Reinforce
+from raynas.strategies.reinforcement.ppo import PPO
+from raynas.strategies.reinforcement.q_learning import QLearning
+from raynas.strategies.reinforcement.reinforce import Reinforce
+from raynas.strategies.schedulers.early_stopping import Asha, Hyperband, MedianStopping
+from raynas.strategies.schedulers.learning_curve import LearningCurve
+from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAsha
+from raynas.strategies.schedulers.pb2 import PopulationBasedBandits
+from raynas.strategies.schedulers.pbt import PopulationBasedTraining
+from raynas.strategies.trees.lanas import LaNAS
+from raynas.strategies.trees.mcts import MCTS
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "auto": ByBudget,

@@ -8,13 +8,13 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from raynas.architecture import Architecture
-from raynas.archive import Archive
-from raynas.joint_space import JointSpace
+from raynas.core.architecture import Architecture
+from raynas.core.archive import Archive
+from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.joint_space import JointSpace
+from raynas.core.searcher import ArchitectureSearcher, Costs
+from raynas.core.space import SearchSpace
 from raynas.metrics import untrained_metrics
-from raynas.objective import Constraint, Goal, Objective
-from raynas.searcher import ArchitectureSearcher, Costs
-from raynas.space import SearchSpace
 
 
 class EarlyStopping(ABC):

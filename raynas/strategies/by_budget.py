@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from raynas.objective import Goal
-from raynas.searcher import ArchitectureSearcher
-from raynas.space import SearchSpace
+from raynas.core.goal import Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy, require_at_least
-from raynas.strategies.gaussian_process import GaussianProcess
-from raynas.strategies.regularized_evolution import RegularizedEvolution
+from raynas.strategies.evolution.regularized_evolution import RegularizedEvolution
+from raynas.strategies.predictors.gaussian_process import GaussianProcess
 
 
 @dataclass(frozen=True, kw_only=True)

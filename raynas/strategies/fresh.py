@@ -4,8 +4,8 @@ from collections.abc import Container
 
 import numpy as np
 
-from raynas.architecture import Architecture
-from raynas.space import SearchSpace
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
 
 MAX_STEPS = 100
 """How long such a walk may be."""

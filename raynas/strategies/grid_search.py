@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from raynas.architecture import Architecture
-from raynas.objective import Evaluation, Goal
-from raynas.searcher import ArchitectureSearcher
-from raynas.space import SearchSpace
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 
 

@@ -6,10 +6,10 @@ White, Nolen and Savani, "Exploring the Loss Landscape in Neural Architecture Se
 from dataclasses import dataclass
 from typing import Any
 
-from raynas.architecture import Architecture
-from raynas.objective import Evaluation, Goal
-from raynas.searcher import ArchitectureSearcher
-from raynas.space import SearchSpace
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError
-from raynas.objective import Evaluation, Goal
-from raynas.searcher import ArchitectureSearcher
 from raynas.seeds import seed_of
-from raynas.space import SearchSpace
 from raynas.strategies.base import Strategy
 
 _STAGE = re.compile(r"\s*(?P<name>\w+)(\s+(?P<amount>\d+(\.\d+)?)\s*(?P<percent>%)?)?\s*")

@@ -2,7 +2,7 @@
 
 import math
 
-from raynas.objective import Evaluation, Goal
+from raynas.core.goal import Evaluation, Goal
 
 
 class Reward:

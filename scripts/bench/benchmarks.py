@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from raynas.core.space import SearchSpace
 from raynas.search_spaces import MLP, NASBench201
-from raynas.space import SearchSpace
 from raynas.strategies import (
     BANANAS,
     MCTS,

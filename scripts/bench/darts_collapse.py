@@ -24,14 +24,14 @@ from typing import Any
 
 import torch
 
+from raynas.data.batches import ArrayBatches, load_source
+from raynas.data.images import Data
 from raynas.nn import Supernet
 from raynas.oneshot.base import Batch, Setup
 from raynas.oneshot.differentiable import PRESETS, Differentiable, DifferentiableLearner, DrNas, PDarts, Stage
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import to_arch_str
 from raynas.seeds import seed_of
-from raynas.trials.batches import ArrayBatches, load_source
-from raynas.trials.data import Data
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 METHODS = (

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from raynas.archive import Archive
+from raynas.core.archive import Archive
 
 SEARCH = """
 import sys

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from raynas.archive import Archive
+from raynas.core.archive import Archive
 from raynas.oneshot import ONESHOT
 
 TRAINING = """

@@ -21,8 +21,8 @@ from ray import tune
 from torch import nn
 
 from raynas import Architecture, SearchSpace, search
-from raynas.decision import Categorical, Decision
-from raynas.running import FAST_SETTINGS
+from raynas.core.decision import Categorical, Decision
+from raynas.run.tuner import FAST_SETTINGS
 from raynas.strategies import RandomSearch
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raynas.architecture import Architecture
-from raynas.objective import Evaluation
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation
+from raynas.core.searcher import ArchitectureSearcher
 from raynas.search_spaces import NASBench201
-from raynas.searcher import ArchitectureSearcher
 from raynas.strategies import Strategy
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -19,11 +19,11 @@ import numpy as np
 import ray
 import torch
 
-from raynas.bulk import Pool
+from raynas.run.bulk_search import Pool
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
 from raynas.trials.subnet import SubnetTrial
-from raynas.trials.trained_supernet import write_supernet
+from raynas.trials.supernet.trained import write_supernet
 
 
 def some_supernet(folder: Path, channels: int, cells: int, resolution: int) -> TrainedSupernet:

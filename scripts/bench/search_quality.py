@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raynas.pareto import hypervolume, is_non_dominated
-from raynas.space import SearchSpace
+from raynas.core.pareto import hypervolume, is_non_dominated
+from raynas.core.space import SearchSpace
 from raynas.strategies import Strategy
 from raynas.trials.tabular import Table, Trajectory, drive
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.nn import ModelSpace, Supernet
 from raynas.oneshot import ONESHOT, Setup
 from raynas.oneshot.single_path import SinglePathLearner

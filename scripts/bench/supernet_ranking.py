@@ -20,13 +20,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
+from raynas.data.batches import Batches
+from raynas.data.images import Data
 from raynas.nn import Supernet, recalibrate
 from raynas.oneshot import ONESHOT, Learner, Setup
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.trials import Training
-from raynas.trials.batches import Batches
-from raynas.trials.data import Data
 
 PATHS = {"single_path": 1, "fair": 5, "sandwich": 4}
 """Subnets that a step of each method trains, so that budgets can be made equal."""

@@ -9,9 +9,9 @@ from jsonargparse import CLI
 from ray import tune
 
 import raynas
+from raynas.core.pareto import is_non_dominated
 from raynas.metrics import untrained_metrics
 from raynas.oneshot.differentiable import Darts, ExpectedCost
-from raynas.pareto import is_non_dominated
 from raynas.search_spaces import NASBench201
 from raynas.trials import SupernetTraining
 

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Decision, Integer
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Decision, Integer
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import UNTRAINED_METRICS, MetaModels, count_macs, count_params, untrained_metrics
-from raynas.space import SearchSpace
 
 
 class Widths(SearchSpace):

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from raynas import Architecture, ModelSpace
-from raynas.architecture import Option
+from raynas.core.architecture import Option
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics.cost import N_COUNTED, MetaModels, count_macs, count_params
 from raynas.metrics.cost_sums import cost_sums
@@ -19,7 +20,6 @@ from raynas.nn import Choice, InputChoice, Repeat
 from raynas.nn.elastic import Size
 from raynas.nn.elastic_layers import ElasticConv2d
 from raynas.search_spaces import DARTS, MLP, MobileNetV3, NASBench201, NASBenchMacro, ShuffleNet
-from raynas.space import SearchSpace
 
 
 def conv(kernel: int, n_out: int = 4) -> Callable[[], nn.Module]:

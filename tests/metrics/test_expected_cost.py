@@ -3,14 +3,14 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture
-from raynas.decision import Decision, Real
+from raynas.core.architecture import Architecture
+from raynas.core.decision import Decision, Real
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import untrained_metrics
 from raynas.metrics.expected_cost import CostTable, fit_cost_table, index_options
 from raynas.nn import Choice, ModelSpace
 from raynas.search_spaces import DARTS, NASBench201
-from raynas.space import SearchSpace
 
 NB201 = NASBench201(channels=4, cells=1)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.metrics.latency import MIN_RUNS, limited_threads, measure_latency
+from raynas.metrics.latency import MIN_RUNS, measure_latency
 from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
+from raynas.threads import limited_threads
 
 
 class Timed(nn.Module):

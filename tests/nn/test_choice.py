@@ -6,7 +6,7 @@ import torch
 from ray import cloudpickle
 from torch import nn
 
-from raynas.decision import Categorical, Integer
+from raynas.core.decision import Categorical, Integer
 from raynas.errors import SpaceError
 from raynas.nn import Choice, InputChoice, Repeat
 from raynas.nn.choice import DecisionModule, Reduction, SelectInputs

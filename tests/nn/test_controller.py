@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from raynas.architecture import Architecture
-from raynas.decision import Categorical, Decision, Integer, Real
+from raynas.core.architecture import Architecture
+from raynas.core.decision import Categorical, Decision, Integer, Real
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn.controller import Controller
-from raynas.space import SearchSpace
 
 
 class Toy(SearchSpace):

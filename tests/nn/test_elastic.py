@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
 from raynas.errors import SpaceError
 from raynas.nn import (
     ElasticBatchNorm2d,
@@ -22,7 +22,7 @@ from raynas.nn import (
     recalibrate,
 )
 from raynas.nn.elastic import ElasticLayer, make_divisible
-from raynas.nn.plain_layers import Resize, SqueezeExcite
+from raynas.nn.layers import Resize, SqueezeExcite
 
 WIDTHS = (2, 4, 6)
 

@@ -8,11 +8,11 @@ import torch
 from ray import cloudpickle
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
 from raynas.nn.choice import DecisionModule, SelectInputs
-from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # torch warns on every one.

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture, Option
-from raynas.decision import Integer
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Integer
 from raynas.errors import SpaceError
 from raynas.nn import (
     Choice,

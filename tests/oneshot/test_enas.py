@@ -3,7 +3,7 @@ from collections.abc import Iterable
 import pytest
 import torch
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.oneshot import Enas
 from raynas.oneshot.enas import EnasLearner
 from tests.oneshot.contract import setup_of

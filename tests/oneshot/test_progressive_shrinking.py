@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.nn import ModelSpace, Repeat
 from raynas.oneshot import ProgressiveShrinking, largest
 from raynas.oneshot.progressive_shrinking import ProgressiveLearner

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.nn import Supernet
 
 

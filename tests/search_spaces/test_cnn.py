@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.search_spaces import CNN

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from raynas.core.space import SearchSpace
 from raynas.search_spaces import SEARCH_SPACES
-from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 SMALL: Mapping[str, Mapping[str, Any]] = {

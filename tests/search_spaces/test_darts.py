@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
 from raynas.search_spaces.darts import DARTS, OPERATIONS, from_genotype, to_genotype
-from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 SMALL = DARTS(input_shape=(1, 8, 8), channels=4, cells=3, n_nodes=2)

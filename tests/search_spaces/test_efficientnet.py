@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.search_spaces.efficientnet import (
@@ -17,7 +18,6 @@ from raynas.search_spaces.efficientnet import (
     round_filters,
     round_repeats,
 )
-from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 SMALL = EfficientNet(input_shape=(1, 16, 16), n_classes=3, width=0.1, divisor=2, step=0.2, tolerance=0.3)

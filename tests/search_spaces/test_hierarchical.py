@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
 from raynas.nn.model_space import materialise
 from raynas.search_spaces.hierarchical import PRIMITIVES, Hierarchical, edge_name, edges
-from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 SMALL = Hierarchical(input_shape=(1, 8, 8), n_classes=3, channels=2, n_motifs=2, motif_nodes=3, cell_nodes=3)

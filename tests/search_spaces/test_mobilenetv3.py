@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
-from raynas.nn.plain_layers import SqueezeExcite
+from raynas.nn.layers import SqueezeExcite
 from raynas.search_spaces.mobilenetv3 import MobileNetV3, mobilenet_v3_large
 
 SMALL = MobileNetV3(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params, untrained_metrics
 from raynas.search_spaces import NASBench201

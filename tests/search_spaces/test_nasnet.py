@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Mixture, Supernet

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.search_spaces.resnet import PUBLISHED, ResNet, Stem, published, regular
-from raynas.space import SearchSpace
 from raynas.testing import SpaceContract
 
 SMALL = ResNet(

@@ -3,7 +3,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.search_spaces.shufflenet import OPERATIONS, STAGES, ShuffleNet

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from raynas.architecture import Architecture
-from raynas.objective import Evaluation, Goal
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation, Goal
 from raynas.strategies import LocalSearch, RandomSearch
 from raynas.strategies.local_search import LocalSearcher
 from raynas.testing import ToySpace, run_trials

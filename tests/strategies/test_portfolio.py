@@ -9,14 +9,14 @@ from ray import cloudpickle, tune
 from torch import nn
 
 import raynas
-from raynas.api import _first_budget
-from raynas.architecture import Architecture
-from raynas.archive import Archive
 from raynas.cli.options import parse_search
+from raynas.core.architecture import Architecture
+from raynas.core.archive import Archive
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError
-from raynas.objective import Evaluation, Goal
-from raynas.searcher import ArchitectureSearcher
-from raynas.space import SearchSpace
+from raynas.run.search import _first_budget
 from raynas.strategies import (
     Asha,
     GaussianProcess,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture
-from raynas.decision import Categorical, Decision, Integer
-from raynas.space import SearchSpace
+from raynas.core.architecture import Architecture
+from raynas.core.decision import Categorical, Decision, Integer
+from raynas.core.space import SearchSpace
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data import TensorDataset
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.trials import Training, retrain
 from tests.trials.spaces import TinyCnn, Troubled
@@ -75,7 +75,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_it_trains_at_full_fidelity_on_all_but_the_test_split(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raynas.trials import batches
+    from raynas.data import batches
 
     sizes: list[int] = []
     original = batches.ArrayBatches.train
@@ -92,7 +92,7 @@ def test_it_trains_at_full_fidelity_on_all_but_the_test_split(monkeypatch: pytes
 
 
 def test_loaders_of_the_users_own_give_both_splits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raynas.trials import loaders
+    from raynas.data import loaders
 
     def part(n: int) -> TensorDataset:
         images = torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(n))

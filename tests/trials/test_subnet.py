@@ -13,8 +13,8 @@ from raynas.errors import RaynasError, SpaceError, UnknownNameError
 from raynas.nn.supernet import recalibrate
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, ZeroCost
-from raynas.trials.supernet_trainer import calibration_images
-from raynas.trials.trained_supernet import write_supernet
+from raynas.trials.supernet.trained import write_supernet
+from raynas.trials.supernet.trainer import calibration_images
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCHS = [SPACE.sample(np.random.default_rng(i)) for i in range(3)]

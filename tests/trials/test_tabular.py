@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Goal
 from raynas.errors import DataError, RaynasError, UnknownNameError
-from raynas.objective import Goal
 from raynas.search_spaces.nasbench201 import NASBench201, to_arch_str
 from raynas.strategies import Asha, RandomSearch, RegularizedEvolution
 from raynas.testing import ToySpace, run_trials

@@ -15,15 +15,15 @@ from ray import tune
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from raynas.architecture import Architecture
-from raynas.decision import Categorical, Decision
+from raynas.core.architecture import Architecture
+from raynas.core.decision import Categorical, Decision
+from raynas.core.joint_space import JointSpace
+from raynas.core.space import SearchSpace
+from raynas.data.batches import ArrayBatches
+from raynas.data.images import load_data
+from raynas.data.loaders import Batch
 from raynas.errors import SpaceError, UnknownNameError
-from raynas.joint_space import JointSpace
-from raynas.space import SearchSpace
 from raynas.trials import Training
-from raynas.trials.batches import ArrayBatches
-from raynas.trials.data import load_data
-from raynas.trials.loaders import Batch
 from raynas.trials.trainer import Trainer
 from tests.trials.spaces import TinyCnn
 
@@ -270,7 +270,7 @@ def test_a_size_that_the_space_does_not_have() -> None:
 
 
 def test_loaders_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raynas.trials import loaders
+    from raynas.data import loaders
 
     def make() -> tuple[TensorDataset, TensorDataset]:
         images = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.goal import DIRECTIONS
 from raynas.errors import RaynasError
-from raynas.objective import DIRECTIONS
 from raynas.trials import ArchitectureTrial, Function, Training
 from raynas.trials.checkpoint import Checkpoint, Replacing
 from raynas.trials.training import TrainingTrial

@@ -8,16 +8,16 @@ import pytest
 import torch
 from ray import cloudpickle
 
-from raynas.bulk import score_many
+from raynas.data.images import load_data
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import untrained_metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
+from raynas.run.bulk_search import score_many
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import RandomSearch
 from raynas.trials import ZeroCost
-from raynas.trials.data import load_data
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")

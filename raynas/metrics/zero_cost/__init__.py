@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from raynas.errors import RaynasError, UnknownNameError
+from raynas.errors import RaynasError, UnknownNameError, one_line
 from raynas.metrics.cost import count_macs, count_params
 from raynas.metrics.zero_cost.ensemble import ENSEMBLE, RankEnsemble, rank_ensemble
 from raynas.metrics.zero_cost.flow import logsynflow, synflow
@@ -18,7 +18,6 @@ from raynas.metrics.zero_cost.gradients import fisher, grad_norm, grasp, l2_norm
 from raynas.metrics.zero_cost.jacobian import epe_nas, jacob_cov
 from raynas.metrics.zero_cost.passes import Batch, Loss, Part, View
 from raynas.metrics.zero_cost.regions import naswot, zen
-from raynas.objective import one_line
 
 __all__ = [
     "ENSEMBLE",

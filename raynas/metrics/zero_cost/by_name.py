@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics.cost import MetaModels
 from raynas.metrics.zero_cost import ZERO_COST, Batch, Scores, zero_cost_scores
 from raynas.seeds import seed_of
-from raynas.space import SearchSpace
 
 COUNTED = ("params", "macs")
 """The proxies that are costs as well, and counted without a network that holds values."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
 from raynas.nn.choice import Choice, DecisionModule, InputChoice
 from raynas.nn.elastic_layers import ElasticResize
-from raynas.nn.opened import OpenChoice
+from raynas.nn.expansion import OpenChoice
 from raynas.nn.selection import Mixture
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.differentiable.relaxation import Relaxation, Softmax, gumbel, straight_through

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from raynas.core.space import SearchSpace
 from raynas.metrics.expected_cost import Cost, CostTable, fit_cost_table
-from raynas.space import SearchSpace
 
 Form = Literal["absolute", "linear", "log", "power"]
 """How an expected cost E and a target T enter the loss L, with a weight w:

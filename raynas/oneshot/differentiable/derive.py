@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
 from raynas.oneshot.differentiable.alphas import Alphas, Place
 from raynas.oneshot.differentiable.skips import count_skips, group_of
-from raynas.space import SearchSpace
 
 Strengths = dict[str, list[float]]
 """By decision, the weight of each way."""

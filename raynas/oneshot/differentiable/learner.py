@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError
 from raynas.metrics.expected_cost import CostTable
 from raynas.nn.batch_statistics import batch_statistics

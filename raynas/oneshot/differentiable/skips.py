@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raynas.architecture import Option
+from raynas.core.architecture import Option
 from raynas.nn.choice import Choice
 from raynas.nn.operations import HalvingConv
 from raynas.nn.supernet import Supernet

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from raynas.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option
 from raynas.oneshot.differentiable.skips import count_skips
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError, SpaceError
 from raynas.metrics import untrained_metrics
 from raynas.nn import Choice, InputChoice, Mixture, ModelSpace, Supernet
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.opened import OpenChoice
+from raynas.nn.expansion import OpenChoice
 from raynas.oneshot.base import Setup
 from raynas.oneshot.differentiable import (
     PRESETS,

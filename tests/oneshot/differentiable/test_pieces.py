@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.architecture import Architecture
+from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError
 from raynas.oneshot.differentiable import (
     AdversarialPerturbation,

@@ -1,0 +1,197 @@
+"""Archive: what happened in a search, event by event, in one append-only file.
+
+The archive is the truth: a searcher and a scheduler are rebuilt by replaying it, so resume, extension, warm start and
+report are all readings of the same lines. Each line is one JSON object with an ``event``:
+
+==========  ==================================================================================================
+session     a driver started: space, objectives, constraints, strategy, seed
+proposed    a trial got its config (with costs measured before it)
+scored      a strategy computed zero-cost scores of an architecture, which has no trial yet
+refused     an architecture broke a hard constraint before any training
+duplicate   an architecture was proposed again and answered from here
+waited      the strategy had nothing to propose until a running trial ends
+result      a trial reported after some training
+ended       a trial ended: status, last metrics, fidelity, error
+==========  ==================================================================================================
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation
+from raynas.errors import ArchiveError
+
+Record = dict[str, Any]
+
+_SYNCED = frozenset(("session", "result", "ended"))
+# The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
+# a sync is for a machine that goes down.
+
+
+class Archive:
+    """The records of a search, in memory and, if a path is given, on disk before ``append`` returns.
+
+    Args:
+        path: the file; it is created if missing and continued if present. A half-written last line, which a kill can
+            leave, is dropped. None keeps the records in memory only.
+
+    Raises:
+        ArchiveError: if the file cannot be read or written, is damaged before its last line, or is held by another
+            process.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path else None
+        self.failure: ArchiveError | None = None
+        self._records: list[Record] = []
+        self._file: FileIO | None = None
+        if self.path:
+            try:
+                self._open(self.path)
+            except BaseException:
+                self.close()
+                raise
+
+    def _open(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab+", buffering=0)
+            _lock(self._file, path)
+            self._file.seek(0)
+            content = self._file.read()
+            whole = content.rfind(b"\n") + 1
+            self._records = _parse(content[:whole], path)
+            self._file.truncate(whole)
+        except OSError as error:
+            raise ArchiveError(f"cannot write the archive {path}: {error.strerror}; choose another folder") from None
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Add a record; it is on disk when this returns.
+
+        Raises:
+            ArchiveError: if it cannot be written (a full disk); what was written before stays readable. From then on
+                nothing is written any more: what follows a gap could not be lived through again.
+        """
+        if self.failure:  # what came after a gap could not be replayed
+            raise self.failure
+        record = {"event": event, **fields}
+        if self._file:
+            self._write(json.dumps(record, allow_nan=False).encode() + b"\n", sync=event in _SYNCED)
+        self._records.append(record)
+
+    def _write(self, line: bytes, sync: bool) -> None:
+        assert self._file is not None
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if sync:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            _undo(self._file, end)
+            self.failure = ArchiveError(
+                f"cannot write the archive {self.path}: {error.strerror}; free some space and run the same command "
+                "again: everything before this is kept"
+            )
+            raise self.failure from None
+
+    def close(self) -> None:
+        """Let go of the file and its lock; the records stay readable in memory."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process must never write to the file.
+        return {"path": None, "failure": None, "_records": self._records, "_file": None}
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def events(self, event: str) -> list[Record]:
+        """All records of one kind, oldest first."""
+        return [record for record in self._records if record["event"] == event]
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Every trial that ended, in the order of their ends."""
+        configs = {record["trial"]: record["config"] for record in self.events("proposed")}
+        ended = self.events("ended")
+        return [evaluation_of(record, configs[record["trial"]]) for record in ended if record["trial"] in configs]
+
+    def unfinished(self) -> dict[str, Record]:
+        """The proposals of trials that have not ended, by trial."""
+        proposed = {record["trial"]: record for record in self.events("proposed")}
+        ended = {record["trial"] for record in self.events("ended")}
+        return {trial: record for trial, record in proposed.items() if trial not in ended}
+
+    def dump(self, path: str | Path) -> None:
+        """Write a copy of all records, as lines of JSON."""
+        Path(path).write_text("".join(json.dumps(record) + "\n" for record in self._records))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Archive":
+        """Read a file that ``dump`` or ``append`` wrote, without holding it.
+
+        Raises:
+            ArchiveError: if it is missing or damaged before its last line.
+        """
+        archive = cls()
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise ArchiveError(f"cannot read the archive {path}: {error.strerror}") from None
+        archive._records = _parse(content[: content.rfind(b"\n") + 1], Path(path))
+        return archive
+
+
+def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
+    """The evaluation that an ``ended`` record and its trial's config tell of."""
+    return Evaluation(
+        arch=Architecture(config["arch"]),
+        metrics=ended["metrics"],
+        fidelity=ended["fidelity"],
+        status=ended["status"],
+        trial=ended["trial"],
+        error=ended["error"],
+        hyperparameters={name: value for name, value in config.items() if name != "arch"},
+    )
+
+
+def _parse(content: bytes, path: Path) -> list[Record]:
+    records = []
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            record = json.loads(line)
+            record["event"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise ArchiveError(f"{path}, line {number} is damaged; repair or remove that line and run again") from None
+        records.append(record)
+    return records
+
+
+def _undo(file: FileIO, end: int) -> None:
+    """Take a half-written line back, as far as a full disk allows it."""
+    with contextlib.suppress(OSError):
+        file.truncate(end)
+
+
+def _lock(file: FileIO, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows opens files exclusively enough
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ArchiveError(f"another search is writing {path}; wait for it, or choose another name") from None

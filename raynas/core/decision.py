@@ -1,0 +1,169 @@
+"""Decision: a named variable of a search space, categorical, an integer range, or a continuous one."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raynas.core.architecture import Option
+from raynas.errors import SpaceError
+
+Condition = Mapping[str, Sequence[Option]]
+"""When a decision is active: every named decision is active and holds one of the listed options."""
+
+
+@dataclass(frozen=True)
+class Decision(ABC):
+    """A named variable of a space.
+
+    Args:
+        name: unique in its space, without "/".
+        active_if: the condition under which the decision matters; empty means always. It may name only decisions that
+            come earlier in the space.
+    """
+
+    name: str
+    active_if: Condition = field(default_factory=dict, kw_only=True, hash=False)
+
+    def is_active(self, options: Mapping[str, Option]) -> bool:
+        """Whether the decision matters, given the active decisions before it."""
+        return all(name in options and options[name] in allowed for name, allowed in self.active_if.items())
+
+    @property
+    @abstractmethod
+    def options(self) -> Sequence[Option]:
+        """All options in order; empty for a continuous decision."""
+
+    def sample(self, rng: np.random.Generator) -> Option:
+        """Draw an option uniformly."""
+        return self.options[int(rng.integers(len(self.options)))]
+
+    def resample(self, current: Option, rng: np.random.Generator) -> Option:
+        """Draw an option other than the current one, uniformly."""
+        return self.others(current)[int(rng.integers(len(self.options) - 1))]
+
+    def others(self, current: Option) -> Sequence[Option]:
+        """The options one step of a local search can move to."""
+        return [option for option in self.options if option != current]
+
+    @property
+    def default(self) -> Option:
+        """The first option; the middle of a range that has none."""
+        return self.options[0]
+
+    def contains(self, option: Option) -> bool:
+        """Whether ``option`` is legal here."""
+        return option in self.options
+
+    @property
+    def n_features(self) -> int:
+        """Length of this decision's part of an encoding."""
+        return len(self.options)
+
+    def encode(self, option: Option) -> NDArray[np.float64]:
+        """One-hot, shape ``(n_features,)``."""
+        one_hot = np.zeros(self.n_features)
+        one_hot[self.options.index(option)] = 1.0
+        return one_hot
+
+    def label(self, option: Option) -> str:
+        """The option as one of finitely many labels; a continuous one is rounded to a tenth of its range."""
+        return f"{self.name}={option}"
+
+
+@dataclass(frozen=True)
+class Categorical(Decision):
+    """A choice between unordered options (at least one, all different)."""
+
+    choices: Sequence[Option] = ()
+
+    def __post_init__(self) -> None:
+        if not self.choices or len(set(self.choices)) != len(self.choices):
+            raise SpaceError(f"decision {self.name!r} needs different options, at least one, got {self.choices!r}")
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return self.choices
+
+
+@dataclass(frozen=True)
+class Integer(Decision):
+    """An integer from ``low`` to ``high``, both included."""
+
+    low: int = 0
+    high: int = 1
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise SpaceError(f"decision {self.name!r} needs low <= high, got {self.low} and {self.high}")
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return range(self.low, self.high + 1)
+
+
+@dataclass(frozen=True)
+class Real(Decision):
+    """A number from ``low`` to ``high``, uniform on a linear or logarithmic scale; for hyperparameters."""
+
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    STEP: ClassVar[float] = 0.1
+    """How far a mutation moves: standard deviation, as a share of the range."""
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise SpaceError(
+                f"decision {self.name!r} needs low < high (and low > 0 if log), got {self.low} and {self.high}"
+            )
+
+    @property
+    def options(self) -> Sequence[Option]:
+        return ()
+
+    def _to_unit(self, option: Option) -> float:
+        low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, float(option)))
+        return (value - low) / (high - low)
+
+    def _from_unit(self, position: float) -> float:
+        position = min(max(position, 0.0), 1.0)
+        if self.log:
+            value = math.exp(math.log(self.low) + position * math.log(self.high / self.low))
+        else:
+            value = self.low + position * (self.high - self.low)
+        return min(max(value, self.low), self.high)
+
+    def sample(self, rng: np.random.Generator) -> Option:
+        return self._from_unit(float(rng.random()))
+
+    def resample(self, current: Option, rng: np.random.Generator) -> Option:
+        position = self._to_unit(current) + self.STEP * float(rng.standard_normal())
+        # Reflected at the bounds, where clipping would often change nothing.
+        return self._from_unit(1 - abs(1 - abs(position)))
+
+    def others(self, current: Option) -> Sequence[Option]:
+        position = self._to_unit(current)
+        moved = (self._from_unit(position - self.STEP), self._from_unit(position + self.STEP))
+        return [option for option in moved if option != current]
+
+    @property
+    def default(self) -> Option:
+        return self._from_unit(0.5)
+
+    def contains(self, option: Option) -> bool:
+        return isinstance(option, int | float) and self.low <= option <= self.high
+
+    @property
+    def n_features(self) -> int:
+        return 1
+
+    def encode(self, option: Option) -> NDArray[np.float64]:
+        return np.array([self._to_unit(option)])
+
+    def label(self, option: Option) -> str:
+        return f"{self.name}={self._from_unit(round(self._to_unit(option), 1)):.3g}"

@@ -1,0 +1,314 @@
+"""What a search wants (objectives, constraints) and what it got (an evaluation)."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any, Literal
+
+from raynas.core.architecture import Architecture
+from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
+
+Mode = Literal["max", "min"]
+Status = Literal["finished", "stopped", "failed"]
+
+DIRECTIONS: Mapping[str, Mode] = {
+    "accuracy": "max",
+    "loss": "min",
+    "params": "min",
+    "macs": "min",
+    "latency_ms": "min",
+    "train_seconds": "min",
+    "peak_memory_mb": "min",
+}
+"""The metrics that raynas itself reports, and which way is better."""
+
+PROXIES: Mapping[str, Mode] = dict.fromkeys(
+    (
+        *("grad_norm", "snip", "grasp", "fisher", "zico", "jacob_cov", "epe_nas"),
+        *("naswot", "synflow", "logsynflow", "zen", "l2_norm", "ensemble"),
+    ),
+    "max",
+)
+"""The zero-cost proxies that are no costs, and which way is better; reported where they are asked for."""
+
+# What Tune adds to every result; none of it says how good the architecture is.
+_TUNE_KEYS = frozenset(
+    {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
+    | {"timestamp", "timesteps_total", "timesteps_since_restore", "episodes_total", "warmup_time", "pid", "done"}
+    | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed"}
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric to maximise or minimise.
+
+    Args:
+        metric: the result key.
+        mode: "max" or "min"; may be left out for the metrics in ``DIRECTIONS`` and ``PROXIES``.
+
+    Raises:
+        ValueError: if the mode is missing for a metric that raynas does not know.
+    """
+
+    metric: str
+    mode: Mode = ""  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        known = {**DIRECTIONS, **PROXIES}
+        if not self.mode and self.metric in known:
+            object.__setattr__(self, "mode", known[self.metric])
+        if not self.metric:
+            raise ValueError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
+        if self.mode not in ("max", "min"):
+            raise ValueError(
+                f"objective {self.metric!r} needs a direction: write 'max:{self.metric}' or 'min:{self.metric}' "
+                f"(known without one: {', '.join(known)})"
+            )
+
+    @classmethod
+    def parse(cls, text: "str | Objective") -> "Objective":
+        """Read ``"accuracy"`` or ``"min:my_metric"``."""
+        if isinstance(text, Objective):
+            return text
+        mode, colon, metric = text.rpartition(":")
+        return cls(metric, mode) if colon else cls(text)  # type: ignore[arg-type]
+
+    @property
+    def sign(self) -> int:
+        """What makes larger better."""
+        return 1 if self.mode == "max" else -1
+
+
+_CONSTRAINT = re.compile(
+    r"\s*(?P<metric>[A-Za-z_]\w*)\s*(?P<op><=|>=)\s*(?P<limit>[^*\s]+)(\s*\*\s*(?P<times>\w+))?(\s+(?P<soft>soft))?\s*"
+)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A limit on a metric, e.g. ``"latency_ms <= 20"`` or ``"params <= 0.9 * baseline"`` or ``"macs <= 3e8 soft"``.
+
+    A hard constraint refuses what violates it: before a trial starts where the metric needs no training, otherwise by
+    ranking it behind all that comply. A soft one multiplies the objective by ``(value / limit) ** weight``
+    (Tan et al. 2019, MnasNet, equation 2 with alpha = beta).
+
+    Args:
+        metric: the result key.
+        op: "<=" or ">=".
+        limit: the limit, or the factor on the baseline's value if ``relative``.
+        relative: whether ``limit`` is a share of the baseline's value.
+        soft: whether to trade it against the objective instead of refusing.
+        weight: MnasNet's exponent w; only for soft constraints.
+    """
+
+    metric: str
+    op: Literal["<=", ">="]
+    limit: float
+    relative: bool = False
+    soft: bool = False
+    weight: float = -0.07
+
+    @classmethod
+    def parse(cls, text: "str | Constraint") -> "Constraint":
+        """Read a constraint string.
+
+        Raises:
+            ValueError: if it is not of the form ``METRIC <= NUMBER [* baseline] [soft]``.
+        """
+        if isinstance(text, Constraint):
+            return text
+        match = _CONSTRAINT.fullmatch(text)
+        number = _number(match["limit"]) if match else None
+        if match and match["limit"] == "baseline" and match["times"] is None:
+            number, relative = 1.0, True
+        else:
+            relative = bool(match and match["times"] == "baseline")
+        if not match or number is None or (match["times"] and not relative):
+            raise ValueError(
+                f"cannot read constraint {text!r}: write METRIC <= NUMBER, METRIC >= NUMBER or "
+                "METRIC <= NUMBER * baseline, with ' soft' behind it for a soft one"
+            )
+        return cls(match["metric"], match["op"], number, relative, bool(match["soft"]))  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        baseline = " * baseline" if self.relative else ""
+        return f"{self.metric} {self.op} {self.limit:g}{baseline}{' soft' if self.soft else ''}"
+
+    def against(self, baseline: Mapping[str, float]) -> "Constraint":
+        """The absolute constraint, once the baseline's value is known; itself until then."""
+        if not self.relative or self.metric not in baseline:
+            return self
+        return replace(self, limit=self.limit * baseline[self.metric], relative=False)
+
+    def violation(self, metrics: Mapping[str, float]) -> float:
+        """By which share of the limit ``metrics`` break it; 0 where they comply or do not (yet) say."""
+        if self.relative or self.metric not in metrics:
+            return 0.0
+        excess = metrics[self.metric] - self.limit
+        return max(excess if self.op == "<=" else -excess, 0.0) / max(abs(self.limit), 1e-12)
+
+    def factor(self, metrics: Mapping[str, float]) -> float:
+        """MnasNet's factor on an objective that is maximised: below 1 where a soft constraint is violated."""
+        if not self.soft or self.relative or not metrics.get(self.metric, 0) > 0 or self.limit <= 0:
+            return 1.0
+        ratio = metrics[self.metric] / self.limit
+        return float((ratio if self.op == "<=" else 1 / ratio) ** self.weight)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluated architecture.
+
+    Args:
+        arch: the architecture; inside a searcher that tunes hyperparameters too, the joint point.
+        metrics: what was measured, finite numbers by result key.
+        fidelity: how much training the metrics had: epochs for training, reports for a function of the user's.
+        status: "finished" on its own, "stopped" early by a scheduler, or "failed".
+        trial: the trial's name.
+        error: why it failed, one line.
+        hyperparameters: what else the trial's config held.
+    """
+
+    arch: Architecture
+    metrics: Mapping[str, float]
+    fidelity: int = 1
+    status: Status = "finished"
+    trial: str = ""
+    error: str = ""
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are scores to learn from."""
+        return self.status != "failed"
+
+
+def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """The finite metrics in a flat Tune result, without what Tune adds of its own."""
+    return {
+        key: float(value)
+        for key, value in result.items()
+        if key not in _TUNE_KEYS
+        and not key.startswith("config/")
+        and isinstance(value, Real)  # numpy's scalars too
+        and math.isfinite(value)
+    }
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Objectives and constraints together: the order in which a search ranks evaluations.
+
+    Deb's rule (2002): what complies goes before what does not, less violation before more; then one objective by its
+    value, several by non-dominated rank and crowding distance.
+    """
+
+    objectives: tuple[Objective, ...] = (Objective("accuracy"),)
+    constraints: tuple[Constraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        metrics = [objective.metric for objective in self.objectives]
+        if not metrics or len(set(metrics)) != len(metrics):
+            raise ValueError(f"a search needs different objectives, at least one, got {metrics}")
+
+    @classmethod
+    def parse(
+        cls,
+        objectives: "str | Objective | Sequence[str | Objective]" = "accuracy",
+        constraints: "str | Constraint | Sequence[str | Constraint]" = (),
+    ) -> "Goal":
+        """Read one or several objectives and constraints."""
+        if isinstance(objectives, str | Objective):
+            objectives = [objectives]
+        if isinstance(constraints, str | Constraint):
+            constraints = [constraints]
+        return cls(tuple(map(Objective.parse, objectives)), tuple(map(Constraint.parse, constraints)))
+
+    @property
+    def first(self) -> Objective:
+        """The objective that schedulers and summaries go by."""
+        return self.objectives[0]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Everything that objectives and constraints name, each once."""
+        return list(dict.fromkeys([o.metric for o in self.objectives] + [c.metric for c in self.constraints]))
+
+    @property
+    def required(self) -> list[str]:
+        """What every result must hold: the objectives, and the proxies of soft constraints.
+
+        Others are reported anyway, or measured before a trial.
+        """
+        soft = {c.metric for c in self.constraints if c.soft and c.metric in PROXIES}
+        return list(dict.fromkeys((*(o.metric for o in self.objectives), *sorted(soft))))
+
+    @property
+    def hard(self) -> list[Constraint]:
+        """The constraints that refuse."""
+        return [constraint for constraint in self.constraints if not constraint.soft]
+
+    def against(self, baseline: Mapping[str, float]) -> "Goal":
+        """The same goal with relative constraints made absolute where the baseline's value is known."""
+        return replace(self, constraints=tuple(c.against(baseline) for c in self.constraints))
+
+    def violation(self, evaluation: Evaluation) -> float:
+        """Sum of the shares by which hard constraints are broken; infinite for a failure or a missing objective."""
+        if not evaluation.ok or any(o.metric not in evaluation.metrics for o in self.objectives):
+            return math.inf
+        return sum(constraint.violation(evaluation.metrics) for constraint in self.hard)
+
+    def scores(self, evaluation: Evaluation) -> tuple[float, ...]:
+        """One number per objective, larger is better, soft constraints applied; -inf where it is missing."""
+        factor = math.prod(constraint.factor(evaluation.metrics) for constraint in self.constraints)
+        return tuple(_scaled(o, evaluation.metrics.get(o.metric, -o.sign * math.inf), factor) for o in self.objectives)
+
+    def order(self, evaluations: Sequence[Evaluation]) -> list[int]:
+        """Indices, best first; stable, so that the earlier of two equals goes first.
+
+        What breaks a hard constraint is dominated by all that comply, so it has no say in how those are ranked.
+        """
+        keys: list[tuple[float, ...]] = [(self.violation(e), 0.0, 0.0) for e in evaluations]
+        if len(self.objectives) == 1:
+            keys = [(violation, 0.0, -self.scores(e)[0]) for (violation, *_), e in zip(keys, evaluations, strict=True)]
+        else:
+            complying = [i for i, key in enumerate(keys) if key[0] == 0]
+            scores = [self.scores(evaluations[i]) for i in complying]
+            ranks = non_dominated_rank(scores)
+            for i, rank, distance in zip(complying, ranks, crowding_distance(scores, ranks), strict=True):
+                keys[i] = (0.0, float(rank), -float(distance))
+        return sorted(range(len(keys)), key=keys.__getitem__)
+
+    def sort(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+        """Best first, see ``order``."""
+        candidates = list(evaluations)
+        return [candidates[i] for i in self.order(candidates)]
+
+    def best(self, evaluations: Iterable[Evaluation]) -> Evaluation | None:
+        """The best that succeeded and complies; None if there is none."""
+        complying = [e for e in evaluations if self.violation(e) == 0]
+        return self.sort(complying)[0] if complying else None
+
+    def pareto_front(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+        """The complying evaluations that no other beats in every objective, best in the first objective first."""
+        complying = [e for e in evaluations if self.violation(e) == 0]
+        on_front = is_non_dominated([self.scores(e) for e in complying])
+        front = [e for e, is_on_front in zip(complying, on_front, strict=True) if is_on_front]
+        return sorted(front, key=lambda e: self.scores(e), reverse=True)
+
+
+def _scaled(objective: Objective, value: float, factor: float) -> float:
+    """Larger is better; the factor makes it worse whichever sign it has."""
+    score = objective.sign * value
+    return score * factor if score >= 0 else score / factor

@@ -1,0 +1,118 @@
+"""JointSpace: a search space and the user's own hyperparameters, searched as one."""
+
+import hashlib
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.tune.search import sample
+from torch import nn
+
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Categorical, Decision, Integer, Real
+from raynas.core.features import encode
+from raynas.core.operation_graph import OperationGraph
+from raynas.core.space import SearchSpace
+from raynas.errors import SpaceError
+
+
+class JointSpace(SearchSpace):
+    """The decisions of a space beside Tune domains such as ``{"lr": tune.loguniform(1e-4, 1e-1)}``.
+
+    A point of it is an ``Architecture`` that holds the hyperparameters too; ``to_config`` takes them apart again.
+
+    Args:
+        space: the architectures.
+        hyperparameters: Tune domains and constants by name, one level deep.
+
+    Raises:
+        SpaceError: if a name is also a decision's, or a domain is none that can be mutated and encoded.
+    """
+
+    def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, Any]) -> None:
+        if "arch" in hyperparameters:
+            raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
+        self.space = space
+        self.input_shape = space.input_shape
+        self.hyperparameters = dict(hyperparameters)
+        self._constants = {n: d for n, d in hyperparameters.items() if not isinstance(d, sample.Domain | dict)}
+        self._own = [_decision(n, d) for n, d in hyperparameters.items() if n not in self._constants]
+        self._names = {decision.name for decision in self._own}
+        for name, value in self._constants.items():
+            _check_constant(name, value)
+        if both := {decision.name for decision in self.space.decisions} & self.hyperparameters.keys():
+            raise SpaceError(f"hyperparameter {min(both)!r} has the name of a decision of {self.space.name}; rename it")
+
+    @cached_property
+    def decisions(self) -> Sequence[Decision]:
+        return [*self.space.decisions, *self._own]
+
+    @property
+    def name(self) -> str:
+        return self.space.name
+
+    @property
+    def fingerprint(self) -> str:
+        # The sizes of the networks are fields of the space inside.
+        own = super().fingerprint
+        return hashlib.sha256(f"{self.space.fingerprint} {own}".encode()).hexdigest()[:16]
+
+    def architecture(self, point: Architecture) -> Architecture:
+        return Architecture({name: option for name, option in point.items() if name not in self._names})
+
+    def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
+        """What the space inside tells of the architecture, and a group of the hyperparameters."""
+        return {**self.space.features(self.architecture(arch)), "hyperparameters": encode(self._own, arch)}
+
+    def function_key(self, arch: Architecture) -> Hashable:
+        """Architectures of the same function, trained in the same way."""
+        return self.space.function_key(self.architecture(arch)), tuple(arch[decision.name] for decision in self._own)
+
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        """The architecture's graph, and a node on its own for each hyperparameter."""
+        point = self.canonical(arch)
+        inside = self.space.operation_graph(self.architecture(point))
+        own = [decision.label(point[decision.name]) for decision in self._own]
+        return OperationGraph((*inside.labels, *own), inside.edges)
+
+    def build(self, arch: Architecture) -> nn.Module:
+        return self.space.build(self.architecture(arch))
+
+    def param_space(self) -> dict[str, Any]:
+        """The architecture's domains under "arch", the hyperparameters beside it."""
+        return {"arch": self.space.param_space(), **self.hyperparameters}
+
+    def to_config(self, arch: Architecture) -> dict[str, Any]:
+        own = {name: option for name, option in arch.items() if name in self._names}
+        return {"arch": self.architecture(arch).to_config(), **own, **self._constants}
+
+    def from_config(self, config: Mapping[str, Any]) -> Architecture:
+        own = {name: config[name] for name in self._names if name in config}
+        return self.canonical({**Architecture.from_config(config), **Architecture.from_config({"arch": own})})
+
+
+def _decision(name: str, domain: Any) -> Decision:
+    """The decision that a Tune domain stands for."""
+    sampler = domain.get_sampler() if isinstance(domain, sample.Domain) else None
+    if isinstance(domain, sample.Categorical) and all(isinstance(o, str | int | float) for o in domain.categories):
+        return Categorical(name, tuple(domain.categories))
+    if isinstance(domain, sample.Integer) and isinstance(sampler, sample.Uniform):
+        return Integer(name, domain.lower, domain.upper - 1)
+    if isinstance(domain, sample.Float) and isinstance(sampler, sample.Uniform | sample.LogUniform):
+        return Real(name, domain.lower, domain.upper, log=isinstance(sampler, sample.LogUniform))
+    raise SpaceError(
+        f"hyperparameter {name!r} cannot be searched by raynas as {domain!r}: "
+        "use tune.choice of strings and numbers, tune.randint, tune.uniform or tune.loguniform"
+    )
+
+
+def _check_constant(name: str, value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SpaceError(
+            f"hyperparameter {name!r} must be a Tune domain or a constant that JSON can hold: {error}"
+        ) from None

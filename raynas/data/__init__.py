@@ -1,0 +1,1 @@
+"""Data sets: sources, batches, loaders, augmentation, and the spaces that fit them."""

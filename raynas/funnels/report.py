@@ -1,0 +1,191 @@
+"""A funnel as lines, as a table, and as files: funnel.txt, funnel.json, funnel.png."""
+
+import io
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from raynas.core.goal import Goal
+from raynas.errors import RaynasError
+from raynas.funnels.result import FunnelResult, StageResult
+from raynas.funnels.stage import FunnelStage
+from raynas.strategies import Strategy
+from raynas.views.progress import amount, duration
+
+TEXT, JSON, PLOT = "funnel.txt", "funnel.json", "funnel.png"
+
+WIDE = 100
+"""Values that differ by more than this factor are drawn on a logarithmic axis."""
+
+CAUTION = (
+    "Rank correlations are of those that came through alone, which were chosen by the earlier score: over all "
+    "architectures it may tell more."
+)
+
+
+def before(number: int, stages: Sequence[FunnelStage], goal: Goal, n_candidates: int, strategy: Strategy) -> str:
+    """What a stage is going to do, in a line."""
+    stage = stages[number - 1]
+    who = f"{stage.n} by {type(strategy).__name__}" if number == 1 else f"{n_candidates} architectures"
+    fewer = f" (up to {stage.n} were asked for)" if number > 1 and n_candidates < stage.n else ""
+    ranked = ", ".join(f"{o.mode}:{o.metric}" for o in goal.objectives)
+    on = f"the best {stages[number].n} go on" if number < len(stages) else "the best is the result"
+    return f"Stage {number} of {len(stages)}, {stage.title}: {who}{fewer}, ranked by {ranked}; {on}"
+
+
+def after(at: StageResult) -> str:
+    """What a stage came to, in a line."""
+    counts = ", ".join(f"{n} {what}" for what, n in at.counts.items() if n) or "nothing ended"
+    spent = [f"{at.epochs} epochs"] if at.epochs else []
+    spent += [duration(at.seconds)] if at.seconds else []
+    best = at.best
+    metric = at.result.goal.first.metric
+    parts = [
+        f"{at.n_candidates} in, {counts}",
+        *(["spent " + ", ".join(spent)] if spent else []),
+        f"best {metric} {amount(metric, best.metrics[metric])}" if best else "no best",
+        *([] if at.is_last else [f"{len(at.survivors)} go on"]),
+    ]
+    if at.result.interrupted:
+        return f"Stage {at.number} of {at.n_stages} was interrupted: {'; '.join(parts)}"
+    told = (
+        f"\n  the score before against this one: {at.correlation}, {at.correlation.verdict}" if at.correlation else ""
+    )
+    return f"Stage {at.number} of {at.n_stages} done: {'; '.join(parts)}{told}"
+
+
+def table(found: FunnelResult) -> Table:
+    """A line for each stage."""
+    drawn = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
+    for i, title in enumerate(("stage", "in", "finished", "on", "epochs", "time", "ranked by", "best", "rank corr.")):
+        drawn.add_column(title, justify="left" if i in (0, 6) else "right", no_wrap=True)
+    for at in found.stages:
+        drawn.add_row(*_row(at))
+    return drawn
+
+
+def _row(at: StageResult) -> list[str]:
+    best = at.best
+    metric = at.result.goal.first.metric
+    rho = at.correlation.rho if at.correlation else None
+    return [
+        at.name,
+        str(at.n_candidates),
+        str(at.counts["finished"]),
+        "" if at.is_last else str(len(at.survivors)),
+        str(at.epochs or ""),
+        duration(at.seconds),
+        metric,
+        amount(metric, best.metrics[metric]) if best else "none",
+        "" if rho is None else f"{rho:+.2f}",
+    ]
+
+
+def notes(found: FunnelResult) -> list[str]:
+    """What the table does not say: how sure the rank correlations are."""
+    told = [
+        f"Stage {at.number - 1}'s score against stage {at.number}'s: {at.correlation}, {at.correlation.verdict}."
+        for at in found.stages
+        if at.correlation
+    ]
+    return [*told, CAUTION] if told else []
+
+
+def as_text(found: FunnelResult, width: int = 100) -> str:
+    """The table and the notes."""
+    file = io.StringIO()
+    console = Console(file=file, width=width)
+    console.print(table(found))
+    for note in notes(found):
+        console.print(note, markup=False, highlight=False)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+def as_json(found: FunnelResult) -> dict[str, Any]:
+    """The same as what JSON can hold."""
+    return {"interrupted": found.interrupted, "stages": [_stage(at) for at in found.stages]}
+
+
+def _stage(at: StageResult) -> dict[str, Any]:
+    best, correlation = at.best, at.correlation
+    return {
+        "number": at.number,
+        "folder": at.result.path.name,
+        "trainable": at.stage.title,
+        "objectives": [f"{o.mode}:{o.metric}" for o in at.result.goal.objectives],
+        "constraints": list(map(str, at.result.goal.constraints)),
+        "asked": at.stage.n,
+        "candidates": at.n_candidates,
+        "counts": dict(at.counts),
+        "epochs": at.epochs,
+        "seconds": at.seconds,
+        "best": best and {"trial": best.trial, "key": best.arch.key, "metrics": dict(best.metrics)},
+        "why_none": "" if best else at.result.why_none,
+        "survivors": [{"key": e.arch.key, "architecture": e.arch.to_config()} for e in at.survivors],
+        "rank_correlation": correlation
+        and {"n": correlation.n, "rho": correlation.rho, "low": correlation.low, "high": correlation.high},
+    }
+
+
+def write(found: FunnelResult) -> None:
+    """Write what is known so far as text and JSON.
+
+    Raises:
+        RaynasError: if a file cannot be written.
+    """
+    try:
+        (found.path / TEXT).write_text(as_text(found), encoding="utf-8")
+        (found.path / JSON).write_text(json.dumps(as_json(found), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RaynasError(f"cannot write the summary to {found.path}: {error.strerror}") from None
+
+
+def draw(found: FunnelResult) -> None:
+    """Plot each stage's score against the next, where there are both.
+
+    Raises:
+        RaynasError: if the file cannot be written.
+    """
+    pairs = [(a, b) for a, b in pairwise(found.stages) if a.scores.keys() & b.scores]
+    try:
+        if pairs:
+            plot(pairs, found.path / PLOT)
+    except OSError as error:
+        raise RaynasError(f"cannot write the plot to {found.path}: {error.strerror}") from None
+
+
+def plot(pairs: Sequence[tuple[StageResult, StageResult]], path: Path) -> None:
+    """Draw what came through: its score in a stage against that in the next, what goes on from there filled.
+
+    Args:
+        pairs: a stage and the next.
+        path: of the PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(pairs), 4.2), layout="constrained")
+    for axes, (earlier, later) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
+        x, y = ({a: at.result.goal.first.sign * s for a, s in at.scores.items()} for at in (earlier, later))
+        both = [arch for arch in y if arch in x]
+        chosen = {e.arch for e in later.survivors[: 1 if later.is_last else None]}
+        for label, archs, face in (
+            ("stays behind", [a for a in both if a not in chosen], "none"),
+            ("the best" if later.is_last else "goes on", [a for a in both if a in chosen], "C0"),
+        ):
+            axes.scatter([x[a] for a in archs], [y[a] for a in archs], edgecolors="C0", facecolors=face, label=label)
+        axes.set(xscale=_scale([x[a] for a in both]), yscale=_scale([y[a] for a in both]))
+        axes.set_xlabel(f"{earlier.result.goal.first.metric} in stage {earlier.name}")
+        axes.set_ylabel(f"{later.result.goal.first.metric} in stage {later.name}")
+        axes.set_title(f"Spearman {later.correlation}", fontsize="medium")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _scale(values: Sequence[float]) -> str:
+    return "log" if min(values) > 0 and max(values) > WIDE * min(values) else "linear"

@@ -1,0 +1,203 @@
+"""funnel(): zero-cost scores for many, little training for some, full training for few.
+
+The multi-fidelity screening of Mellor et al. (ICML 2021, "NAS without training") and Abdelfattah et al. (ICLR 2021,
+"Zero-cost proxies for lightweight NAS"), with as many stages as wanted, each an ordinary search.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+from rich.text import Text
+
+from raynas.core.architecture import Architecture
+from raynas.core.archive import Archive
+from raynas.core.goal import Goal
+from raynas.core.result import SearchResult
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
+from raynas.funnels.correlation import RankCorrelation, rank_correlation
+from raynas.funnels.report import after, before, draw, write
+from raynas.funnels.result import FunnelResult, StageResult
+from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
+from raynas.run.search import results_path, search
+from raynas.strategies import RandomSearch, Strategy
+
+
+def funnel(
+    space: SearchSpace,
+    stages: Sequence[FunnelStage],
+    strategy: Strategy | None = None,
+    *,
+    objectives: Objectives = "accuracy",
+    constraints: Constraints = (),
+    seed: int = 0,
+    baseline: Mapping[str, Any] | None = None,
+    max_concurrent: int | None = None,
+    progress: bool = True,
+    tensorboard: bool = True,
+    run_config: tune.RunConfig | None = None,
+) -> FunnelResult:
+    """Score many architectures cheaply, the best of them better, and so on; run again with the same name, it goes on.
+
+    Each stage is a search of its own in a folder such as ``results/NAME/2-train``, with its archive and its TensorBoard
+    logs. What failed, was stopped early or breaks a hard constraint does not go on; of architectures that compute the
+    same function, the best does. Larger numbers extend a funnel: what a stage has scored before stays in the running.
+    A stage that trains longer than the one before begins anew, because schedules depend on how long they are.
+
+    ::
+
+        found = raynas.funnel(
+            NASBench201(),
+            [
+                FunnelStage(ZeroCost(data="cifar10"), n=1000),
+                FunnelStage(Training(data="cifar10", epochs=2), n=60),
+                FunnelStage(Training(data="cifar10", epochs=30), n=8),
+            ],
+        )
+        print(found.best())
+
+    Args:
+        space: what to search.
+        stages: at least two, each with at most as many architectures as the one before.
+        strategy: proposes the first stage's; default ``RandomSearch()``.
+        objectives: what the funnel is for; a stage may be ranked by others.
+        constraints: limits. On what needs no training they hold in every stage, on other metrics in the last.
+        seed: of the strategy.
+        baseline: the architecture that relative constraints refer to; it goes through every stage, also where it is
+            not among the best.
+        max_concurrent: how many trials, or actors that score in bulk, at a time.
+        progress: whether to show what happens, a line before and after each stage and a live table between.
+        tensorboard: whether to write TensorBoard logs.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
+
+    Returns:
+        What was found so far, also after an interrupt.
+
+    Raises:
+        ArchiveError: if the folder cannot be written, or a stage's folder holds a search of something else.
+        InfeasibleError: if no architecture meets the constraints that need no training.
+        RaynasError: if a stage leaves nothing for the next; says what became of its trials.
+        ValueError: if an argument cannot be read.
+    """
+    goals = check_stages(stages, Goal.parse(objectives, constraints))
+    path = results_path(run_config, f"{space.name}-funnel")
+    plan = _Plan(
+        space=space,
+        stages=tuple(stages),
+        goals=goals,
+        strategy=strategy or RandomSearch(),
+        baseline=None
+        if baseline is None
+        else space.from_config(baseline if "arch" in baseline else {"arch": baseline}),
+        path=path,
+        run_config=run_config or tune.RunConfig(),
+        console=Console(quiet=not progress),
+        common={
+            "seed": seed,
+            "max_concurrent": max_concurrent,
+            "progress": progress,
+            "tensorboard": tensorboard,
+        },
+    )
+    return plan.run()
+
+
+def _architecture(space: SearchSpace, given: Mapping[str, Any]) -> Architecture:
+    return space.from_config(given if "arch" in given else {"arch": given})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """A funnel whose arguments were read."""
+
+    space: SearchSpace
+    stages: tuple[FunnelStage, ...]
+    goals: tuple[Goal, ...]
+    strategy: Strategy
+    baseline: Architecture | None
+    path: Path
+    run_config: tune.RunConfig
+    console: Console
+    common: Mapping[str, Any]
+
+    def run(self) -> FunnelResult:
+        done: list[StageResult] = []
+        for number, stage in enumerate(self.stages, 1):
+            points = [e.arch for e in done[-1].survivors] if done else []
+            self._say(before(number, self.stages, self.goals[number - 1], len(points), self.strategy))
+            result = self._search(number, points)
+            done.append(self._judged(number, stage, len(points), result, done[-1] if done else None))
+            found = FunnelResult(stages=tuple(done), path=self.path, interrupted=result.interrupted)
+            write(found)
+            self._say(after(done[-1]))
+            if result.interrupted:
+                break
+            if not done[-1].survivors and not done[-1].is_last:
+                raise RaynasError(
+                    f"stage {number} of {len(self.stages)} left nothing for the next: {result.why_none}; "
+                    f"change it, and remove {self._folder(number)} to run it again"
+                )
+        draw(found)
+        return found
+
+    def _folder(self, number: int) -> Path:
+        return self.path / f"{number}-{self.stages[number - 1].kind}"
+
+    def _search(self, number: int, points: Sequence[Architecture]) -> SearchResult:
+        """A stage as a search: the first by the strategy, the others of what is left."""
+        stage, goal = self.stages[number - 1], self.goals[number - 1]
+        folder = self._folder(number)
+        listed = [point for point in points if point != self.baseline]
+        is_first = number == 1
+        stopping = stage.early_stopping or (self.strategy.early_stopping if is_first else None)
+        strategy = dataclasses.replace(self.strategy if is_first else Listed(), early_stopping=stopping)
+        return search(
+            self.space,
+            stage.settings,
+            strategy,
+            objectives=goal.objectives,
+            constraints=goal.constraints,
+            num_samples=stage.n if is_first else self._n_in_the_end(folder, listed),
+            baseline=self.baseline,
+            points_to_evaluate=listed,
+            run_config=dataclasses.replace(self.run_config, name=folder.name, storage_path=str(folder.parent)),
+            **self.common,
+        )
+
+    def _n_in_the_end(self, folder: Path, listed: Sequence[Architecture]) -> int:
+        """How many trials a stage has then: those of an earlier run, whose number was another, are among them."""
+        file = folder / "archive.jsonl"
+        proposed = Archive.load(file).events("proposed") if file.exists() else []
+        known = {self.space.from_config(record["config"]) for record in proposed}
+        return len(known.union(listed, [self.baseline] if self.baseline is not None else []))
+
+    def _judged(
+        self, number: int, stage: FunnelStage, n_candidates: int, result: SearchResult, earlier: StageResult | None
+    ) -> StageResult:
+        is_last = number == len(self.stages)
+        evaluations = result.evaluations
+        n = len(evaluations) if is_last else self.stages[number].n
+        merges = all(len(goal.objectives) == 1 for goal in self.goals)
+        judged = StageResult(
+            number=number,
+            n_stages=len(self.stages),
+            stage=stage,
+            n_candidates=n_candidates or len(evaluations),
+            result=result,
+            survivors=tuple(survivors(result.goal, evaluations, n, self.space, merges=merges)),
+        )
+        return dataclasses.replace(judged, correlation=_correlation(earlier, judged) if earlier else None)
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+
+def _correlation(earlier: StageResult, later: StageResult) -> RankCorrelation:
+    first, second = earlier.scores, later.scores
+    both = [arch for arch in second if arch in first]
+    return rank_correlation([first[arch] for arch in both], [second[arch] for arch in both])

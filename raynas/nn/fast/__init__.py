@@ -1,0 +1,1 @@
+"""The mixed operation and layers with kernels that are fast on a CPU."""

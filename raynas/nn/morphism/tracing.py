@@ -1,0 +1,80 @@
+"""Traces of networks by ``torch.fx``, with the shape of every tensor in them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from raynas.errors import RaynasError, one_line
+
+
+def traced(model: nn.Module) -> fx.GraphModule:
+    """The trace of a network in eval mode; its modules are those of the network.
+
+    Raises:
+        RaynasError: if it cannot be traced.
+    """
+    with evaluating(model):
+        try:
+            return fx.symbolic_trace(model)
+        except Exception as error:
+            raise RaynasError(
+                f"{type(model).__name__} cannot be traced, as its control flow must not depend on its input: "
+                f"{one_line(error)}"
+            ) from error
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a trace and notes the shape of every tensor in it."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.shapes: dict[fx.Node, torch.Size] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run a node."""
+        result = super().run_node(n)
+        if isinstance(result, Tensor) and n.op != "output":
+            self.shapes[n] = result.shape
+        return result
+
+
+def shapes_in(trace: fx.GraphModule, input_example: Tensor) -> Mapping[fx.Node, torch.Size]:
+    """The shape of every tensor in a trace.
+
+    Raises:
+        RaynasError: if the forward pass fails.
+    """
+    interpreter = _Shapes(trace)
+    with evaluating(trace):
+        try:
+            interpreter.run(input_example)
+        except Exception as error:
+            raise RaynasError(f"the forward pass on the example input failed: {one_line(error)}") from error
+    return interpreter.shapes
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; afterwards every module is in the mode it was in."""
+    training = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, was_training in training.items():
+            module.training = was_training
+
+
+def argument_of(node: fx.Node, position: int, name: str) -> Any:
+    """An argument of a traced call, wherever it stands; None if it is not there."""
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name)
+
+
+def function_name(node: fx.Node) -> str:
+    """What a traced function or method is called, without the underscores that say that it works in place."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    return name.strip("_") if node.op != "output" else "output"

@@ -1,0 +1,55 @@
+"""KeepBest: a Tune callback that keeps few checkpoints, so that long searches do not fill the disk.
+
+Tune's own ``num_to_keep`` writes the whole state of the experiment every time it deletes one.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from raynas.core.searcher import ArchitectureSearcher
+
+
+class KeepBest(tune.Callback):
+    """Keeps the two newest checkpoints of a running trial, and those of the ``n_best`` trials that ended.
+
+    Two, because the newest can be ahead of the archive, or half-written, when the search is killed.
+
+    Args:
+        searcher: knows what was evaluated and how to rank it.
+        path: the folder that holds a folder per trial.
+        n_best: how many trials keep theirs.
+    """
+
+    def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int = 3) -> None:
+        self._searcher = searcher
+        self._path = path
+        self._n_best = n_best
+        finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
+        self._best = searcher.goal.sort(finished)[:n_best]
+
+    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
+        """Delete the older checkpoints of a running trial."""
+        _delete_checkpoints(self._path / trial.trial_id, keep=2)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Rank the trial, and delete what does not belong to the best any more."""
+        evaluation = self._searcher.evaluation_of(trial.trial_id)
+        if evaluation is None:
+            return
+        candidates = [*self._best, evaluation] if evaluation.status == "finished" else self._best
+        self._best = self._searcher.goal.sort(candidates)[: self._n_best]
+        for loser in {e.trial for e in [*candidates, evaluation]} - {e.trial for e in self._best}:
+            _delete_checkpoints(self._path / loser)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A failed trial has nothing worth keeping."""
+        _delete_checkpoints(self._path / trial.trial_id)
+
+
+def _delete_checkpoints(trial: Path, keep: int = 0) -> None:
+    checkpoints = sorted(trial.glob("checkpoint_*"), key=lambda path: path.stat().st_mtime)
+    for checkpoint in checkpoints[: len(checkpoints) - keep]:
+        shutil.rmtree(checkpoint, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""train_supernet(): trains shared weights with Ray Tune, as a search whose space has one member."""
+
+from pathlib import Path
+
+from ray import tune
+
+from raynas.core.goal import Evaluation
+from raynas.core.result import SearchResult
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
+from raynas.run.resume import last_checkpoint
+from raynas.run.search import results_path, search
+from raynas.strategies import RandomSearch
+from raynas.trials.checkpoint import Checkpoint
+from raynas.trials.supernet.trained import ABOUT, TrainedSupernet, write_supernet
+from raynas.trials.supernet.training import SupernetSpace, SupernetTraining
+
+
+def train_supernet(
+    space: SearchSpace,
+    settings: SupernetTraining | None = None,
+    *,
+    progress: bool = True,
+    tensorboard: bool = True,
+    run_config: tune.RunConfig | None = None,
+) -> TrainedSupernet:
+    """Train the weights that all networks of a space share; run again with the same name, it goes on where it was.
+
+    Args:
+        space: read off a model with choices.
+        settings: how to train; default ``SupernetTraining()``.
+        progress: whether to show a live table.
+        tensorboard: whether to write TensorBoard logs.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
+
+    Returns:
+        The weights, how the training went, and the architecture that a differentiable method has found.
+
+    Raises:
+        ArchiveError: if the folder cannot be written, or holds something else.
+        RaynasError: if data, space and method do not fit together, or the training failed.
+        KeyboardInterrupt: if it was interrupted; the same call goes on.
+    """
+    settings = settings or SupernetTraining()
+    path = results_path(run_config, f"{space.name}-{type(settings.method).__name__}-supernet")
+    result = search(
+        SupernetSpace(space, settings.method),
+        settings,
+        RandomSearch(),
+        num_samples=1,
+        max_concurrent=1,
+        progress=progress,
+        tensorboard=tensorboard,
+        run_config=run_config or tune.RunConfig(name=path.name, storage_path=str(path.parent)),
+    )
+    ended = _ended(result, settings)
+    if (path / ABOUT).exists():
+        return TrainedSupernet.load(path, space)
+    return _written(path, space, settings, ended)
+
+
+def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
+    if result.interrupted or not result.evaluations:
+        n_done = max((record["fidelity"] for record in result.archive.events("result")), default=0)
+        raise KeyboardInterrupt(f"{n_done} of {settings.epochs} epochs of the supernet are done")
+    ended = result.evaluations[-1]
+    if ended.status != "finished":
+        reason = ended.error or f"it was stopped after {ended.fidelity} epochs"
+        raise RaynasError(f"training the supernet failed: {reason}; remove {result.path} to start again")
+    return ended
+
+
+def _written(path: Path, space: SearchSpace, settings: SupernetTraining, ended: Evaluation) -> TrainedSupernet:
+    """Make what the last checkpoint holds into files that need no trial to be read."""
+    found = last_checkpoint(path / ended.trial, ended.fidelity)
+    if found is None or found[1] < ended.fidelity:
+        raise RaynasError(f"{path / ended.trial} holds no checkpoint of the last epoch; remove {path} to start again")
+    state = Checkpoint.read(found[0]).state
+    if state is None:
+        raise RaynasError(f"{found[0]} holds no weights; remove {path} to start again")
+    fitted, _ = settings.fitted(space)
+    return write_supernet(path, fitted, settings, state)

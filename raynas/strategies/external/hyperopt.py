@@ -1,0 +1,56 @@
+"""HyperOpt's tree of Parzen estimators through Tune's HyperOptSearch (Bergstra et al., 2011)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.search import Searcher
+from ray.tune.search.hyperopt import HyperOptSearch
+
+from raynas.core.goal import Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
+from raynas.strategies.base import Strategy
+from raynas.strategies.external.adapter import AdaptedSearcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class HyperOpt(Strategy):
+    """HyperOpt's TPE; one objective.
+
+    Args:
+        n_initial: random architectures before the model is used; at least 1.
+    """
+
+    n_initial: int = 10
+
+    def __post_init__(self) -> None:
+        if self.n_initial < 1:
+            raise ValueError(f"HyperOpt needs n_initial >= 1, got {self.n_initial}")
+
+    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
+        return HyperOptSearcher(space, goal, settings=self, **common)
+
+
+class HyperOptSearcher(AdaptedSearcher):
+    """The searcher of ``HyperOpt``.
+
+    Raises:
+        ValueError: if there are several objectives.
+    """
+
+    def __init__(
+        self, space: SearchSpace, goal: Goal | None = None, *, settings: HyperOpt | None = None, **common: Any
+    ) -> None:
+        self.settings = settings or HyperOpt()
+        super().__init__(space, goal, **common)
+
+    def make_inner(self, seed: int) -> Searcher:
+        if len(self.goal.objectives) > 1:
+            raise ValueError("HyperOpt takes one objective; use Optuna or RegularizedEvolution for several")
+        return HyperOptSearch(
+            HyperOptSearch.convert_search_space(self.inner_space),
+            metric=self.inner_metrics[0],
+            mode="max",
+            n_initial_points=self.settings.n_initial,
+            random_state_seed=seed,
+        )

@@ -1,0 +1,115 @@
+"""Optuna's samplers through Tune's OptunaSearch.
+
+TPE (Bergstra et al., 2011), a Gaussian process, NSGA-II (Deb et al., 2002).
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.sample import Domain
+from ray.tune.utils import flatten_dict
+from ray.tune.utils.util import unflatten_dict
+
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.space import SearchSpace
+from raynas.strategies.base import Strategy
+from raynas.strategies.external.adapter import AdaptedSearcher
+
+_SAMPLERS: dict[str, type[BaseSampler]] = {"tpe": TPESampler, "gp": GPSampler, "nsga2": NSGAIISampler}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optuna(Strategy):
+    """One of Optuna's samplers; hard constraints on trained metrics go to its own constraint handling.
+
+    Args:
+        sampler: "tpe", "gp" (one objective, slower per proposal) or "nsga2".
+        n_initial: random architectures before the model is used (the population of NSGA-II); at least 1.
+    """
+
+    sampler: Literal["tpe", "gp", "nsga2"] = "tpe"
+    n_initial: int = 10
+
+    def __post_init__(self) -> None:
+        if self.sampler not in _SAMPLERS or self.n_initial < 1:
+            raise ValueError(
+                f"Optuna needs a sampler of {', '.join(_SAMPLERS)} and n_initial >= 1, "
+                f"got {self.sampler!r} and {self.n_initial}"
+            )
+
+    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
+        return OptunaSearcher(space, goal, settings=self, **common)
+
+
+class OptunaSearcher(AdaptedSearcher):
+    """The searcher of ``Optuna``."""
+
+    def __init__(
+        self, space: SearchSpace, goal: Goal | None = None, *, settings: Optuna | None = None, **common: Any
+    ) -> None:
+        self.settings = settings or Optuna()
+        self._violations: dict[Architecture, list[float]] = {}
+        self._added: set[Architecture] = set()
+        super().__init__(space, goal, **common)
+
+    def make_inner(self, seed: int) -> Searcher:
+        # Optuna logs a line a trial and warns of its own experimental arguments.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("ray.tune.search.optuna").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            inner = OptunaSearch(
+                OptunaSearch.convert_search_space(self.inner_space),
+                metric=self.inner_metrics if len(self.inner_metrics) > 1 else self.inner_metrics[0],
+                mode=["max"] * len(self.inner_metrics) if len(self.inner_metrics) > 1 else "max",
+                sampler=self._sampler(seed),
+            )
+        return inner
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        size = "population_size" if self.settings.sampler == "nsga2" else "n_startup_trials"
+        limits = {"constraints_func": self._constraints} if self.goal.hard else {}
+        arguments: dict[str, Any] = {"seed": seed, size: max(self.settings.n_initial, 2), **limits}
+        return _SAMPLERS[self.settings.sampler](**arguments)
+
+    def _constraints(self, trial: optuna.trial.FrozenTrial) -> Sequence[float]:
+        """Optuna's view of the hard constraints: positive is violated."""
+        point = self.space.from_config(unflatten_dict(trial.params))
+        return self._violations.get(point, [0.0] * len(self.goal.hard))
+
+    def observe(self, evaluation: Evaluation) -> None:
+        self._violations[evaluation.arch] = [c.violation(evaluation.metrics) for c in self.goal.hard]
+        super().observe(evaluation)
+
+    def observe_unasked(self, evaluation: Evaluation) -> None:
+        if evaluation.ok and evaluation.arch not in self._added and evaluation.arch not in self._asked:
+            self._added.add(evaluation.arch)
+            inner: Any = self._inner  # add_evaluated_point, which is public, takes one objective and no constraints
+            inner._ot_study.add_trial(
+                optuna.trial.create_trial(
+                    values=self.goal.scores(evaluation),
+                    params=self._filled(evaluation.arch),
+                    distributions=inner._space,
+                    # Where Optuna's samplers write what ``constraints_func`` says; without it they refuse to go on.
+                    system_attrs={"constraints": tuple(self._violations[evaluation.arch])} if self.goal.hard else {},
+                )
+            )
+
+    def _filled(self, point: Architecture) -> dict[str, Any]:
+        """Optuna's parameters for a point; it wants the inactive decisions too, whose value does not matter."""
+        config = self.space.to_config(point)
+        rng = np.random.default_rng(0)
+        defaults = {f"arch/{d.name}": d.sample(rng) for d in self.space.decisions}
+        given = flatten_dict(config)
+        domains = {name: d for name, d in flatten_dict(self.inner_space).items() if isinstance(d, Domain)}
+        return {name: given.get(name, defaults.get(name)) for name in domains}

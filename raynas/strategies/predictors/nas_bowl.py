@@ -1,0 +1,91 @@
+"""NAS-BOWL: Bayesian optimisation with a Gaussian process on graphs, which tells what it has learned.
+
+Ru, Wan, Dong and Osborne, "Interpretable Neural Architecture Search via Bayesian Optimisation with Weisfeiler-Lehman
+Kernels" (ICLR 2021, arXiv:2006.07556). Deviations: a pattern of height h holds what comes before a node as well as what
+follows it, which ranks networks better; noise and scale of the kernel have a prior; a small space is ranked as a whole.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.space import SearchSpace
+from raynas.strategies.base import require_at_least, require_one_of
+from raynas.strategies.predictors.graph_posterior import Motif, SmoothPredictor, WeisfeilerLehmanPredictor
+from raynas.strategies.predictors.predictor_search import Pool, Predictor, _warped
+from raynas.strategies.predictors.predictor_strategy import PredictorStrategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class NASBOWL(PredictorStrategy):
+    """A Gaussian process on the graphs of operations (``SearchSpace.operation_graph``) predicts every candidate.
+
+    ``motifs`` tells which patterns of operations help and which hurt. For budgets up to some hundred trials, on spaces
+    of cells; a space without a graph of its own is seen as a chain of its decisions.
+
+    Args:
+        max_height: the largest patterns that are counted, in steps around a node; at least 0. How many of them are
+            used is chosen by marginal likelihood at each fit.
+        kernel: "assignment" (a pattern counts as often as both graphs have it), "subtree" (counts are multiplied, as
+            the authors do on NAS-Bench-201), or "smooth": Matérn 5/2 kernels on the counts of each height, as in
+            ``GaussianProcess``, with weights and length scales of their own instead of a choice of height.
+    """
+
+    acquisition: Literal["ucb", "ei", "thompson"] = "ei"
+    max_height: int = 3
+    kernel: Literal["assignment", "smooth", "subtree"] = "smooth"
+
+    sees_features: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, {"max_height": 0})
+        require_one_of(self, "kernel", ("assignment", "smooth", "subtree"))
+
+    def make_predictor(self) -> Predictor:
+        if self.kernel == "smooth":
+            return SmoothPredictor(self.max_height)
+        return WeisfeilerLehmanPredictor(self.max_height, self.kernel == "assignment")
+
+
+def motifs(
+    space: SearchSpace,
+    evaluations: Iterable[Evaluation],
+    goal: Goal | None = None,
+    *,
+    max_height: int = 1,
+    assignment: bool = True,
+) -> list[Motif]:
+    """Which patterns of operations help, and which hurt, as far as the evaluations of any search tell.
+
+    The derivative of the posterior mean by how often a pattern occurs (section 3.2 of the paper); patterns that all
+    architectures have equally often say nothing and have an effect near 0.
+
+    Args:
+        space: what was searched.
+        evaluations: at least 2 that have a score.
+        goal: what is good, by its first objective; default: a high "accuracy".
+        max_height: of the patterns, in steps around an operation; the likelihood chooses the height up to this one.
+        assignment: see ``WeisfeilerLehmanPredictor``.
+
+    Returns:
+        The most helpful first.
+
+    Raises:
+        ValueError: if fewer than two evaluations have a score.
+    """
+    goal = goal or Goal()
+    scored = [e for e in evaluations if np.isfinite(goal.violation(e))]
+    if len(scored) < 2:
+        raise ValueError(f"motifs need at least 2 evaluations with a score, got {len(scored)}")
+    scores = np.array([goal.scores(e)[0] for e in scored])
+    predictor = WeisfeilerLehmanPredictor(max_height, assignment)
+    pool = Pool(space, lambda arch: arch)
+    pool.add(e.arch for e in scored)
+    observed = [index for index in map(pool.index, (e.arch for e in scored)) if index is not None]
+    targets = _warped(scores.max() - scores)
+    predictor.fit(pool, observed, targets, np.random.default_rng(0))
+    return predictor.motifs(observed, targets)

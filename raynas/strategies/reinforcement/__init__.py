@@ -1,0 +1,1 @@
+"""Strategies that learn by reinforcement."""

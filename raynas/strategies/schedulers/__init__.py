@@ -1,0 +1,1 @@
+"""Schedulers: early stopping and population based training."""

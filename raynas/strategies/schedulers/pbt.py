@@ -1,0 +1,181 @@
+"""Population based training whose explore step changes the architecture too, and keeps the weights.
+
+Jaderberg et al., "Population Based Training of Neural Networks" (2017, arXiv:1711.09846), as Tune has it; the explore
+step mutates the architecture as in evolution with inheritance (Real et al. 2017, arXiv:1703.01041).
+
+It is no ``Strategy`` of ``raynas.search``: a trial of it is not one architecture but a line of them, where an archive
+stands for one architecture per trial. It goes into a ``tune.Tuner`` of the user's own.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray import tune
+from ray.tune.schedulers import PopulationBasedTraining as TunePopulationBasedTraining
+
+from raynas.core.architecture import Option
+from raynas.core.decision import Decision, Real
+from raynas.core.goal import Objective
+from raynas.core.joint_space import JointSpace
+from raynas.core.space import SearchSpace
+from raynas.errors import SpaceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationBasedTraining:
+    """Settings of population based training over architectures and hyperparameters.
+
+    Every ``interval`` epochs, a trial among the worst takes over the checkpoint of one among the best (exploit), with
+    its architecture and hyperparameters changed a little (explore). Trials of ``Training`` then inherit all weights
+    that fit (``raynas.nn.inherit_between``) and go on at that epoch::
+
+        pbt = PopulationBasedTraining(interval=2)
+        rates = {"lr": tune.loguniform(1e-3, 1e-1)}
+        tuner = tune.Tuner(
+            Training(data="digits", epochs=20, schedule="constant").trainable(space),
+            param_space=pbt.param_space(space, rates),
+            tune_config=pbt.tune_config(space, population_size=8, hyperparameters=rates),
+        )
+
+    Which of the best is taken over is drawn by Tune from Python's global generator.
+
+    Args:
+        interval: epochs between two looks at a trial; at least 1.
+        burn_in: epochs before the first; at least 0.
+        quantile: share of the population that counts as worst, and as best; above 0 and at most 0.5.
+        mutation_prob: how likely explore mutates the architecture; in [0, 1].
+        resample_prob: how likely it draws a hyperparameter anew instead of perturbing it; in [0, 1].
+        factors: by which continuous hyperparameters are multiplied, one of them each time; positive.
+        synchronous: whether all trials wait for each other before each exploit.
+    """
+
+    interval: int = 1
+    burn_in: int = 0
+    quantile: float = 0.25
+    mutation_prob: float = 1.0
+    resample_prob: float = 0.25
+    factors: tuple[float, ...] = (0.8, 1.2)
+    synchronous: bool = False
+
+    def __post_init__(self) -> None:
+        if self.interval < 1 or self.burn_in < 0:
+            raise ValueError(
+                f"PopulationBasedTraining needs interval >= 1 and burn_in >= 0, got {self.interval} and {self.burn_in}"
+            )
+        if not 0 < self.quantile <= 0.5:
+            raise ValueError(f"PopulationBasedTraining needs 0 < quantile <= 0.5, got {self.quantile}")
+        for name in ("mutation_prob", "resample_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"PopulationBasedTraining needs {name} in [0, 1], got {getattr(self, name)}")
+        if not self.factors or not all(factor > 0 for factor in self.factors):
+            raise ValueError(f"PopulationBasedTraining needs factors above 0, at least one, got {self.factors}")
+
+    def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
+
+        Args:
+            space: what to search.
+            hyperparameters: Tune domains and constants searched jointly.
+        """
+        return {"arch": space.param_space(), **(hyperparameters or {})}
+
+    def explore(
+        self, space: SearchSpace, hyperparameters: Mapping[str, Any] | None = None, *, seed: int = 0
+    ) -> "Explore":
+        """What changes a config, for a scheduler's ``custom_explore_fn``."""
+        return Explore(self, JointSpace(space, hyperparameters or {}), seed)
+
+    def scheduler(
+        self,
+        space: SearchSpace,
+        objective: str | Objective = "accuracy",
+        *,
+        hyperparameters: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> TunePopulationBasedTraining:
+        """A fresh scheduler for a ``tune.Tuner`` of the user's own; Tune allows no searcher beside it.
+
+        Args:
+            space: what to search.
+            objective: what says which trials are best.
+            hyperparameters: Tune domains searched jointly; what is no domain stays as it is.
+            seed: of the explore step.
+
+        Raises:
+            SpaceError: if a domain cannot be perturbed.
+        """
+        objective = Objective.parse(objective)
+        return TunePopulationBasedTraining(
+            time_attr="training_iteration",
+            metric=objective.metric,
+            mode=objective.mode,
+            perturbation_interval=self.interval,
+            burn_in_period=self.burn_in,
+            quantile_fraction=self.quantile,
+            custom_explore_fn=self.explore(space, hyperparameters, seed=seed),
+            synch=self.synchronous,
+        )
+
+    def tune_config(self, space: SearchSpace, *, population_size: int, **scheduler: Any) -> tune.TuneConfig:
+        """Fresh parts for a ``tune.Tuner`` of the user's own.
+
+        The cluster runs as many trials of the population at a time as it has room for, and the others wait at their
+        last checkpoint. Tune's ``max_concurrent_trials`` would instead keep them out of the population until the first
+        ones are finished, so it stays unset.
+
+        Args:
+            space: what to search.
+            population_size: how many trials; at least 2.
+            scheduler: further arguments of ``scheduler``.
+
+        Raises:
+            ValueError: if the population is smaller.
+        """
+        if population_size < 2:
+            raise ValueError(f"a population needs at least 2 trials, got {population_size}")
+        return tune.TuneConfig(
+            scheduler=self.scheduler(space, **scheduler),
+            num_samples=population_size,
+            reuse_actors=True,
+        )
+
+
+class Explore:
+    """Changes a Tune config a little: one mutation of the architecture, and each hyperparameter one step.
+
+    Args:
+        settings: how much.
+        space: the architectures, and the hyperparameters beside them.
+        seed: of all randomness.
+    """
+
+    def __init__(self, settings: PopulationBasedTraining, space: JointSpace, seed: int = 0) -> None:
+        self.settings = settings
+        self.space = space
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+        """A new config; what the space does not know stays as it is."""
+        arch = self.space.space.from_config(config)
+        if self.rng.random() < self.settings.mutation_prob:
+            with suppress(SpaceError):  # nothing in it has another option
+                arch = self.space.space.mutate(arch, self.rng)
+        own = {decision.name: self._step(decision, config[decision.name]) for decision in self._hyperparameters(config)}
+        return {**config, **own, "arch": arch.to_config()}
+
+    def _hyperparameters(self, config: Mapping[str, Any]) -> list[Decision]:
+        architectural = {decision.name for decision in self.space.space.decisions}
+        return [d for d in self.space.decisions if d.name not in architectural and d.name in config]
+
+    def _step(self, decision: Decision, value: Option) -> Option:
+        """Draw anew, or multiply a number and move an option to a neighbour; always within the domain."""
+        if self.rng.random() < self.settings.resample_prob or not decision.contains(value):
+            return decision.sample(self.rng)
+        if isinstance(decision, Real):
+            factor = self.settings.factors[int(self.rng.integers(len(self.settings.factors)))]
+            return min(max(float(value) * factor, decision.low), decision.high)
+        place = list(decision.options).index(value) + int(self.rng.choice((-1, 1)))
+        return decision.options[min(max(place, 0), len(decision.options) - 1)]

@@ -1,0 +1,42 @@
+"""Code of the user's that is named as ``module:function``."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from raynas.errors import RaynasError, one_line
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """The module and the function of ``"package.module:function"``.
+
+    Raises:
+        ValueError: if it is not of that form.
+    """
+    module, _, function = reference.partition(":")
+    if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError(f"code of yours is named as package.module:function, got {reference!r}")
+    return module, function
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """Import what ``"package.module:function"`` names.
+
+    Raises:
+        RaynasError: if the module cannot be imported, or has no such function.
+    """
+    module, function = split_reference(reference)
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise RaynasError(
+            f"cannot import {reference!r}: {error}; start from the folder that holds it, or put that on PYTHONPATH "
+            "(on every node of a cluster)"
+        ) from None
+    except AttributeError:
+        raise RaynasError(f"module {module!r} has no function {function!r}") from None
+    except Exception as error:
+        raise RaynasError(f"module {module!r} cannot be imported: {one_line(error)}") from error
+    if not callable(found):
+        raise RaynasError(f"{reference!r} is a {type(found).__name__}, not a function")
+    return found  # type: ignore[no-any-return]

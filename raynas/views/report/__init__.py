@@ -1,0 +1,12 @@
+"""The report of a search: what was found, how it compares with random search, and where everything lies.
+
+``summarise`` collects the facts, ``render`` shows them in 80 columns, ``write`` leaves them as text, JSON and plots.
+What one run cannot show is said: a single seed proves no difference, and a validation accuracy that was maximised is
+optimistic.
+"""
+
+from raynas.views.report.facts import Comparison, Summary, best_or_reason, summarise
+from raynas.views.report.files import plot_name, write
+from raynas.views.report.text import render
+
+__all__ = ["Comparison", "Summary", "best_or_reason", "plot_name", "render", "summarise", "write"]

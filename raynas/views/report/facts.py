@@ -1,0 +1,193 @@
+"""The facts of a report as data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raynas.core.goal import Evaluation, Mode, Objective
+from raynas.core.result import SearchResult
+from raynas.errors import RaynasError
+
+COSTS = ("latency_ms", "params")
+"""What the first objective is traded against in the Pareto fronts of a report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A search beside random search at equal budget.
+
+    Args:
+        metric: the first objective.
+        mode: which way it is better.
+        found: the search's best value among fully trained, complying architectures; None if there is none.
+        random: that of random search.
+        n_trials: trials of the search.
+        n_random_trials: trials of random search.
+        epochs: epochs that all trials of the search trained together.
+        random_epochs: those of random search.
+        budget: what both have the same of.
+    """
+
+    metric: str
+    mode: Mode
+    found: float | None
+    random: float | None
+    n_trials: int
+    n_random_trials: int
+    epochs: int
+    random_epochs: int
+    budget: str = "the same number of trials and early stopping"
+
+    @property
+    def difference(self) -> float | None:
+        """By how much the search is better; negative if it is worse, None where a side has no result."""
+        if self.found is None or self.random is None:
+            return None
+        return (self.found - self.random) * (1 if self.mode == "max" else -1)
+
+    @property
+    def verdict(self) -> str:
+        """What this one run shows, in a sentence."""
+        if self.found is None:
+            return "The search has no result, so it is NOT better than random search."
+        if self.difference is None:
+            return "Random search found nothing that meets the constraints; the search did."
+        if self.difference > 0:
+            return f"The search is better by {self.difference:.4g} {self.metric}."
+        if self.difference == 0:
+            return f"The search is NOT better than random search: both reached the same {self.metric}."
+        return f"The search is NOT better than random search: it is worse by {-self.difference:.4g} {self.metric}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The facts of a report.
+
+    Args:
+        title: space, data and strategy in a line.
+        objectives: what was searched for, ``mode:metric``.
+        constraints: the limits, relative ones resolved.
+        best: the best fully trained architecture that meets the constraints, of several objectives in the first;
+            None if there is none.
+        why_none: why there is none.
+        fronts: Pareto fronts of the first objective against each cost, best in the objective first.
+        counts: trials by how they ended, and proposals that cost none.
+        feasible_share: share of the different architectures proposed that met the constraints which need no training;
+            None without such constraints.
+        n_violating: fully trained architectures that broke a constraint.
+        ended_because: why the search ended before its number of trials.
+        comparison: with random search; None if it was not run.
+        retrained: metrics of the winner, trained again to its end; None if it was not.
+        notes: what else the reader must know.
+        files: what lies where, by what it is.
+        commands: what to run next, by what it does.
+    """
+
+    title: str
+    objectives: tuple[str, ...]
+    constraints: tuple[str, ...]
+    best: Evaluation | None
+    why_none: str = ""
+    fronts: Mapping[str, Sequence[Evaluation]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    feasible_share: float | None = None
+    n_violating: int = 0
+    ended_because: str = ""
+    comparison: Comparison | None = None
+    retrained: Mapping[str, float] | None = None
+    notes: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective."""
+        return Objective.parse(self.objectives[0])
+
+
+def summarise(
+    result: SearchResult,
+    *,
+    title: str,
+    random: SearchResult | None = None,
+    retrained: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    commands: Mapping[str, str] | None = None,
+) -> Summary:
+    """Collect the facts about a search.
+
+    Args:
+        result: of the search.
+        title: space, data and strategy in a line.
+        random: of random search at equal budget.
+        retrained: metrics of the winner, trained again to its end.
+        notes: what else the reader must know.
+        files: what lies where, by what it is.
+        commands: what to run next, by what it does.
+    """
+    best, why_none = best_or_reason(result)
+    return Summary(
+        title=title,
+        objectives=tuple(f"{o.mode}:{o.metric}" for o in result.goal.objectives),
+        constraints=tuple(map(str, result.goal.constraints)),
+        best=best,
+        why_none=why_none,
+        fronts=pareto_fronts(result),
+        counts=result.counts,
+        feasible_share=feasible_share(result),
+        n_violating=sum(result.goal.violation(e) > 0 for e in result.full),
+        ended_because=result.ended_because,
+        comparison=compare(result, random) if random else None,
+        retrained=retrained,
+        notes=tuple(notes),
+        files=dict(files or {}),
+        commands=dict(commands or {}),
+    )
+
+
+def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
+    """The winner, or why there is none; of a Pareto front, the one that is best in the first objective."""
+    try:
+        best = result.best()
+    except RaynasError as error:
+        return None, str(error)
+    return (result.pareto_front()[0] if len(result.goal.objectives) > 1 else best), ""
+
+
+def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:
+    """The front of the first objective against each cost that was measured."""
+    first = result.goal.first
+    measured = {metric for e in result.full for metric in e.metrics}
+    costs = [cost for cost in COSTS if cost in measured and cost != first.metric]
+    return {cost: result.pareto_front((f"{first.mode}:{first.metric}", f"min:{cost}")) for cost in costs}
+
+
+def feasible_share(result: SearchResult) -> float | None:
+    """Share of the different architectures proposed that met the constraints which need no training."""
+    proposed, refused = (len(result.archive.events(event)) for event in ("proposed", "refused"))
+    if not result.goal.hard or not proposed + refused:
+        return None
+    return proposed / (proposed + refused)
+
+
+def compare(result: SearchResult, random: SearchResult) -> Comparison:
+    """A search beside random search."""
+    first = result.goal.first
+    found, other = (best.metrics[first.metric] if best else None for best in (_best(result), _best(random)))
+    return Comparison(
+        metric=first.metric,
+        mode=first.mode,
+        found=found,
+        random=other,
+        n_trials=len(result.archive.events("proposed")),
+        n_random_trials=len(random.archive.events("proposed")),
+        epochs=sum(e.fidelity for e in result.evaluations),
+        random_epochs=sum(e.fidelity for e in random.evaluations),
+    )
+
+
+def _best(result: SearchResult) -> Evaluation | None:
+    """The best in the first objective alone, which is what can be compared as a number."""
+    return max(
+        (e for e in result.full if result.goal.violation(e) == 0), key=lambda e: result.goal.scores(e)[0], default=None
+    )

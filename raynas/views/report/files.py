@@ -1,0 +1,111 @@
+"""A report as files: text, JSON, and plots of the Pareto fronts."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from raynas.core.goal import Evaluation, Objective
+from raynas.errors import RaynasError
+from raynas.views.report.facts import Summary
+from raynas.views.report.text import as_text
+
+
+def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Evaluation]] | None = None) -> None:
+    """Write ``summary.txt``, ``summary.json`` and a plot of each Pareto front.
+
+    Args:
+        summary: what to write.
+        directory: where; it must exist.
+        points: fully trained evaluations to plot besides the fronts, by what to call them.
+
+    Raises:
+        RaynasError: if a file cannot be written.
+    """
+    try:
+        (directory / "summary.txt").write_text(as_text(summary), encoding="utf-8")
+        (directory / "summary.json").write_text(json.dumps(as_json(summary), indent=2) + "\n", encoding="utf-8")
+        for cost, front in summary.fronts.items():
+            if front:
+                plot_front(summary.objective, cost, front, points or {}, directory / plot_name(cost))
+    except OSError as error:
+        raise RaynasError(f"cannot write the report to {directory}: {error.strerror}") from None
+
+
+def plot_name(cost: str) -> str:
+    """The file of a front's plot."""
+    return f"pareto_{cost}.png"
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """A summary as what JSON can hold."""
+    comparison = summary.comparison
+    return {
+        "title": summary.title,
+        "objectives": list(summary.objectives),
+        "constraints": list(summary.constraints),
+        "best": summary.best and _evaluation(summary.best),
+        "why_none": summary.why_none,
+        "fronts": {cost: [_evaluation(e) for e in front] for cost, front in summary.fronts.items()},
+        "counts": dict(summary.counts),
+        "feasible_share": summary.feasible_share,
+        "violating": summary.n_violating,
+        "ended_because": summary.ended_because,
+        "comparison": comparison
+        and {**asdict(comparison), "difference": comparison.difference, "verdict": comparison.verdict},
+        "retrained": None if summary.retrained is None else dict(summary.retrained),
+        "notes": list(summary.notes),
+        "files": dict(summary.files),
+        "commands": dict(summary.commands),
+    }
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "trial": evaluation.trial,
+        "key": evaluation.arch.key,
+        "architecture": evaluation.arch.to_config(),
+        "hyperparameters": dict(evaluation.hyperparameters),
+        "metrics": dict(evaluation.metrics),
+        "epochs": evaluation.fidelity,
+    }
+
+
+def plot_front(
+    objective: Objective,
+    cost: str,
+    front: Sequence[Evaluation],
+    points: Mapping[str, Sequence[Evaluation]],
+    path: Path,
+) -> None:
+    """Draw a Pareto front among all fully trained architectures.
+
+    Args:
+        objective: the vertical axis.
+        cost: the horizontal axis, logarithmic.
+        front: the front.
+        points: evaluations to show besides it, by what to call them.
+        path: of the PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for (label, evaluations), marker in zip(points.items(), "o^sv", strict=False):
+        x, y = _coordinates(evaluations, cost, objective)
+        axes.scatter(x, y, marker=marker, alpha=0.45, label=f"{label} ({len(x)} fully trained)")
+    x, y = _coordinates(sorted(front, key=lambda e: e.metrics[cost]), cost, objective)
+    axes.plot(x, y, "k.-", drawstyle="steps-post", label="Pareto front")
+    if min(x) > 0:
+        axes.set_xscale("log")
+    axes.set_xlabel(cost)
+    axes.set_ylabel(f"{objective.metric} (validation)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _coordinates(evaluations: Iterable[Evaluation], cost: str, objective: Objective) -> tuple[list[float], list[float]]:
+    shown = [e.metrics for e in evaluations if cost in e.metrics and objective.metric in e.metrics]
+    return [m[cost] for m in shown], [m[objective.metric] for m in shown]

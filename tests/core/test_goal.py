@@ -1,0 +1,254 @@
+import math
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raynas.core.architecture import Architecture
+from raynas.core.goal import DIRECTIONS, Constraint, Evaluation, Goal, Objective, Status, metrics_of
+from raynas.errors import SpaceError, one_line
+
+ARCH = Architecture({"op": "conv"})
+
+
+def evaluation(status: Status = "finished", trial: str = "", **metrics: float) -> Evaluation:
+    return Evaluation(ARCH, metrics, status=status, trial=trial)
+
+
+# --- objectives -------------------------------------------------------------------------------------------------------
+
+
+def test_known_metrics_need_no_direction() -> None:
+    assert {name: Objective.parse(name).mode for name in DIRECTIONS} == DIRECTIONS
+    assert Objective.parse("accuracy") == Objective("accuracy", "max") == Objective.parse("max:accuracy")
+    assert Objective.parse("min:accuracy").mode == "min"
+    assert Objective.parse(Objective("mine", "min")) == Objective("mine", "min")
+
+
+def test_a_metric_may_hold_a_separator() -> None:
+    assert Objective.parse("max:val/acc") == Objective("val/acc", "max")
+
+
+@pytest.mark.parametrize("text", ["my_metric", "up:accuracy", "maximise:accuracy", ":my_metric"])
+def test_an_unknown_direction_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"needs a direction: write 'max:.*(known without one: accuracy, loss, .*)"):
+        Objective.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "max:"])
+def test_an_objective_needs_a_metric(text: str) -> None:
+    with pytest.raises(ValueError, match="needs a metric"):
+        Objective.parse(text)
+
+
+def test_sign_makes_larger_better() -> None:
+    assert (Objective("accuracy").sign, Objective("loss").sign) == (1, -1)
+
+
+# --- constraints ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("latency_ms <= 20", Constraint("latency_ms", "<=", 20)),
+        ("  params<=1e6 ", Constraint("params", "<=", 1e6)),
+        ("accuracy >= .5", Constraint("accuracy", ">=", 0.5)),
+        ("latency_ms <= 0.9 * baseline", Constraint("latency_ms", "<=", 0.9, relative=True)),
+        ("latency_ms <= 0.9*baseline", Constraint("latency_ms", "<=", 0.9, relative=True)),
+        ("accuracy >= baseline", Constraint("accuracy", ">=", 1.0, relative=True)),
+        ("macs <= 3e8 soft", Constraint("macs", "<=", 3e8, soft=True)),
+        ("macs <= 0.5 * baseline soft", Constraint("macs", "<=", 0.5, relative=True, soft=True)),
+        ("score >= -3", Constraint("score", ">=", -3)),
+    ],
+)
+def test_constraints_are_read(text: str, expected: Constraint) -> None:
+    assert Constraint.parse(text) == expected
+    assert Constraint.parse(str(expected)) == expected
+    assert Constraint.parse(expected) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "latency_ms",
+        "latency_ms < 20",
+        "latency_ms == 20",
+        "20 >= latency_ms",
+        "latency_ms <= fast",
+        "latency_ms <= nan",
+        "latency_ms <= inf",
+        "latency_ms <= 0.9 * baselin",
+        "latency_ms <= baseline * 0.9",
+        "latency_ms <= baseline * baseline",
+        "latency_ms <= 0.9 * baseline * baseline",
+        "latency_ms <= 20 ms",
+        "latency_ms <= 20 softer",
+        "latency_ms <= 20 <= 30",
+        "latency ms <= 20",
+        "1x <= 20",
+    ],
+)
+def test_what_is_no_constraint_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot read constraint .*: write METRIC <= NUMBER"):
+        Constraint.parse(text)
+
+
+def test_violation_is_a_share_of_the_limit() -> None:
+    at_most, at_least = Constraint.parse("params <= 200"), Constraint.parse("accuracy >= 0.8")
+    assert [at_most.violation({"params": p}) for p in (100, 200, 300)] == [0, 0, 0.5]
+    assert [at_least.violation({"accuracy": a}) for a in (0.9, 0.8, 0.6)] == pytest.approx([0, 0, 0.25])
+    assert Constraint.parse("score >= -4").violation({"score": -5.0}) == 0.25
+    assert Constraint.parse("score <= 0").violation({"score": 1.0}) > 1e6
+    assert at_most.violation({"accuracy": 0.1}) == 0
+
+
+def test_a_relative_constraint_waits_for_the_baseline() -> None:
+    relative = Constraint.parse("latency_ms <= 0.9 * baseline")
+    assert relative.violation({"latency_ms": 1e9}) == 0
+    assert relative.against({"params": 3}) is relative
+    absolute = relative.against({"latency_ms": 20})
+    assert absolute == Constraint("latency_ms", "<=", 18)
+    assert absolute.against({"latency_ms": 5}) is absolute
+
+
+def test_the_soft_factor_is_mnasnets() -> None:
+    soft = Constraint.parse("latency_ms <= 80 soft")
+    assert soft.factor({"latency_ms": 160}) == pytest.approx(2**-0.07)
+    assert soft.factor({"latency_ms": 40}) == pytest.approx(0.5**-0.07)
+    assert Constraint.parse("accuracy >= 0.8 soft").factor({"accuracy": 0.4}) == pytest.approx(2**-0.07)
+    assert replace(soft, weight=-1.0).factor({"latency_ms": 160}) == 0.5
+    for silent in (Constraint.parse("latency_ms <= 80"), Constraint.parse("latency_ms <= 2 * baseline soft")):
+        assert silent.factor({"latency_ms": 160}) == 1
+    assert soft.factor({}) == soft.factor({"latency_ms": 0}) == 1
+
+
+@given(mode=st.sampled_from(["max", "min"]), value=st.floats(-1e3, 1e3), latency=st.floats(81, 1e4))
+def test_breaking_a_soft_constraint_never_pays(mode: Any, value: float, latency: float) -> None:
+    goal = Goal.parse(Objective("m", mode), "latency_ms <= 80 soft")
+    (broken,) = goal.scores(evaluation(m=value, latency_ms=latency))
+    (kept,) = goal.scores(evaluation(m=value, latency_ms=80))
+    assert broken < kept or value == 0 or abs(value) < 1e-300
+    assert goal.violation(evaluation(m=value, latency_ms=latency)) == 0
+
+
+# --- evaluations ------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_the_finite_numbers_that_are_not_tunes() -> None:
+    result = {
+        "accuracy": 0.5,
+        "float32": np.float32(0.25),
+        "int64": np.int64(3),
+        "flag": True,
+        "loss": math.nan,
+        "grad": -math.inf,
+        "date": "today",
+        "history": [1, 2],
+        "config/lr": 0.1,
+        "training_iteration": 3,
+        "time_total_s": 1.0,
+        "done": True,
+        "complete": True,
+        "failed": 1,
+    }
+    metrics = metrics_of(result)
+    assert metrics == {"accuracy": 0.5, "float32": 0.25, "int64": 3.0, "flag": 1.0}
+    assert {type(value) for value in metrics.values()} == {float}
+
+
+def test_evaluations_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        evaluation().status = "failed"  # type: ignore[misc]
+    assert [evaluation(status).ok for status in ("finished", "stopped", "failed")] == [True, True, False]
+
+
+def test_an_error_becomes_one_line() -> None:
+    assert one_line(SpaceError("two\n  lines")) == "two lines"
+    assert one_line(KeyError("x")) == "KeyError: 'x'"
+    assert len(one_line(ValueError("x" * 10_000))) == 500
+
+
+# --- goals ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_goal_is_read() -> None:
+    goal = Goal.parse(["accuracy", "min:mine"], ["params <= 1e6", "macs <= 1e6 soft"])
+    assert goal.objectives == (Objective("accuracy"), Objective("mine", "min"))
+    assert goal.first == Objective("accuracy")
+    assert [str(constraint) for constraint in goal.hard] == ["params <= 1e+06"]
+    assert Goal.parse() == Goal()
+    assert Goal.parse("accuracy", "params <= 1") == Goal.parse(["accuracy"], ["params <= 1"])
+
+
+@pytest.mark.parametrize("objectives", [[], ["accuracy", "accuracy"], ["accuracy", "min:accuracy"]])
+def test_objectives_must_differ(objectives: list[str]) -> None:
+    with pytest.raises(ValueError, match="different objectives, at least one"):
+        Goal.parse(objectives)
+
+
+def test_failures_and_gaps_come_last() -> None:
+    goal = Goal.parse("accuracy", "params <= 100")
+    best, worst = evaluation(accuracy=0.9, params=100), evaluation(accuracy=0.1, params=100)
+    slightly, badly = evaluation(accuracy=1.0, params=110), evaluation(accuracy=1.0, params=900)
+    failed, silent = evaluation("failed", accuracy=1.0, params=1), evaluation(params=1)
+    assert goal.sort([failed, badly, silent, worst, slightly, best]) == [best, worst, slightly, badly, failed, silent]
+    assert goal.violation(failed) == goal.violation(silent) == math.inf
+    assert goal.scores(silent) == (-math.inf,)
+    assert goal.best([failed, badly, slightly, silent]) is None
+    assert goal.best([]) is None
+    assert goal.best([worst, failed, best, slightly]) is best
+
+
+def test_relative_constraints_of_a_goal_are_resolved_one_by_one() -> None:
+    goal = Goal.parse("accuracy", ["params <= 0.5 * baseline", "latency_ms <= baseline soft", "macs <= 7"])
+    resolved = goal.against({"params": 8.0})
+    assert [str(c) for c in resolved.constraints] == ["params <= 4", "latency_ms <= 1 * baseline soft", "macs <= 7"]
+    assert resolved.violation(evaluation(accuracy=1, params=6)) == 0.5
+
+
+ONE = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from(["finished", "failed"])), max_size=12)
+
+
+@given(ONE, st.sampled_from(["max", "min"]))
+def test_one_objective_sorts_by_debs_rule(rows: list[tuple[int, int, Any]], mode: Any) -> None:
+    goal = Goal.parse(Objective("m", mode), "size <= 2")
+    evaluations = [evaluation(status, str(i), m=m, size=size) for i, (m, size, status) in enumerate(rows)]
+    sign = 1 if mode == "min" else -1
+    keys = {str(i): (status == "failed", max(size - 2, 0), sign * m, i) for i, (m, size, status) in enumerate(rows)}
+    # Among failures nothing but the score counts.
+    keys |= {i: (True, 0, *key[2:]) for i, key in keys.items() if key[0]}
+    assert [e.trial for e in goal.sort(evaluations)] == sorted(keys, key=lambda i: keys[i])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 3)), max_size=12))
+def test_the_front_is_what_nothing_complying_beats(rows: list[tuple[int, int, int]]) -> None:
+    goal = Goal.parse(["accuracy", "params"], "size <= 2")
+    evaluations = [evaluation(trial=str(i), accuracy=a, params=p, size=s) for i, (a, p, s) in enumerate(rows)]
+    complying = {i: (a, -p) for i, (a, p, s) in enumerate(rows) if s <= 2}
+    front = {
+        str(i)
+        for i, (a, p) in complying.items()
+        if not any(x >= a and y >= p and (x, y) != (a, p) for x, y in complying.values())
+    }
+    found = goal.pareto_front(evaluations)
+    assert {e.trial for e in found} == front and len(found) == len(front)
+    accuracies = [e.metrics["accuracy"] for e in found]
+    assert accuracies == sorted(accuracies, reverse=True)
+    # The first of the sorted ones is on the front too, if anything complies.
+    assert not complying or goal.sort(evaluations)[0].trial in front
+
+
+def test_several_objectives_sort_by_rank_then_crowding() -> None:
+    goal = Goal.parse(["accuracy", "params"])
+    ends = [evaluation(trial="a", accuracy=0.0, params=0), evaluation(trial="b", accuracy=1.0, params=10)]
+    crowded = [evaluation(trial="c", accuracy=0.10, params=1), evaluation(trial="d", accuracy=0.11, params=1.1)]
+    lonely = evaluation(trial="e", accuracy=0.6, params=6)
+    dominated = evaluation(trial="f", accuracy=0.05, params=9)
+    failed = evaluation("failed", trial="g")
+    order = [e.trial for e in goal.sort([failed, dominated, *crowded, lonely, *ends])]
+    assert order[:3] == ["a", "b", "e"] and set(order[3:5]) == {"c", "d"} and order[5:] == ["f", "g"]

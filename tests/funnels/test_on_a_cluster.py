@@ -1,0 +1,71 @@
+"""A funnel for real, on a cluster: proxies and training on digits, killed in the second stage and run again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+import raynas
+from raynas import FunnelResult, FunnelStage
+from raynas.core.archive import Archive
+from raynas.search_spaces import CNN
+from raynas.trials import Training, ZeroCost
+
+KILLED = """
+import runpy, sys
+import ray
+
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=150 * 2**20)
+runpy.run_path(sys.argv[1])["funnel"](sys.argv[2])
+"""
+
+
+def funnel(folder: str | Path) -> FunnelResult:
+    return raynas.funnel(
+        CNN(input_shape=(1, 8, 8), max_layers=3),
+        [
+            FunnelStage(ZeroCost(bulk=4), n=8, objectives="synflow"),
+            FunnelStage(Training(epochs=2, data_fraction=0.2), n=3),
+        ],
+        constraints="params <= 40000",
+        max_concurrent=1,
+        progress=False,
+        run_config=tune.RunConfig(storage_path=str(folder), name="funnel"),
+    )
+
+
+def test_a_killed_funnel_goes_on_where_it_was(ray_cluster: None, tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED, __file__, str(tmp_path)], stderr=subprocess.DEVNULL)
+    first, second = (tmp_path / "funnel" / name / "archive.jsonl" for name in ("1-zero_cost", "2-train"))
+    deadline = time.monotonic() + 200
+    while not (second.exists() and '"result"' in second.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    scores, trained = evaluated(first), evaluated(second)
+    assert len(scores) == 8 and len(trained) < 3
+
+    found = funnel(tmp_path)
+    assert not found.interrupted
+    assert evaluated(first) == scores
+    assert evaluated(second)[: len(trained)] == trained
+    ranked = sorted(found.stages[0].result.evaluations, key=lambda e: -e.metrics["synflow"])
+    assert [e.arch for e in found.stages[0].survivors] == [e.arch for e in ranked[:3]]
+    assert {e.arch for e in found.stages[1].result.full} == {e.arch for e in ranked[:3]}
+    assert all(e.fidelity == 2 for e in found.last.full)
+    assert all(e.metrics["params"] <= 40_000 for at in found.stages for e in at.result.evaluations)
+    assert found.best().metrics["accuracy"] == max(e.metrics["accuracy"] for e in found.last.full)
+    assert found.stages[1].epochs == 6 and found.stages[0].epochs == 0
+    assert found.stages[1].correlation is not None and found.stages[1].correlation.n == 3
+    assert {"funnel.txt", "funnel.json", "funnel.png"} <= {path.name for path in (tmp_path / "funnel").iterdir()}
+
+
+def evaluated(archive: Path) -> list[tuple[Any, ...]]:
+    found = Archive.load(archive).evaluations
+    return [(e.trial, e.arch, e.status, e.fidelity, e.metrics) for e in found]

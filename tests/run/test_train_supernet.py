@@ -1,0 +1,102 @@
+"""The two stages on a cluster: shared weights are trained, then their subnets are searched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+import raynas
+from raynas.core.archive import Archive
+from raynas.errors import ArchiveError, RaynasError, SpaceError
+from raynas.oneshot import SinglePath
+from raynas.search_spaces import NASBench201
+from raynas.strategies import Asha, RandomSearch, RegularizedEvolution
+from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
+from raynas.trials.supernet.trained import ABOUT
+from tests.trials.spaces import TinyCnn
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
+
+
+def settings(**changes: Any) -> SupernetTraining:
+    return SupernetTraining(**{"data": "digits", "data_fraction": 0.25, "epochs": 2, "lr": 0.05, **changes})
+
+
+def config(folder: Path, name: str) -> tune.RunConfig:
+    return tune.RunConfig(name=name, storage_path=str(folder))
+
+
+def train(folder: Path, space: Any = SPACE, **changes: Any) -> TrainedSupernet:
+    arguments: dict[str, Any] = {"progress": False, "tensorboard": False, "run_config": config(folder, "supernet")}
+    return raynas.train_supernet(space, settings(**changes), **arguments)
+
+
+def search(folder: Path, scoring: Any, name: str, strategy: Any = None, **arguments: Any) -> raynas.SearchResult:
+    strategy = strategy or RegularizedEvolution(population_size=6, tournament_size=3)
+    given: dict[str, Any] = {"num_samples": 20, "progress": False, "tensorboard": False, **arguments}
+    return raynas.search(SPACE, scoring, strategy, run_config=config(folder, name), **given)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    train(folder)
+    return folder
+
+
+def test_training_on_the_cluster_equals_training_here(folder: Path) -> None:
+    trial = settings().trial(SPACE)
+    trial.begin({"arch": {"method": "SinglePath"}})
+    while not trial.step()["done"]:
+        pass
+    supernet = TrainedSupernet.load(folder / "supernet", SPACE)
+    assert list(supernet.history) == trial.history and len(trial.history) == 2
+    assert supernet.about["method"] == repr(SinglePath())
+
+
+def test_a_finished_training_is_not_repeated(folder: Path) -> None:
+    before = (folder / "supernet" / "archive.jsonl").stat().st_size
+    again = train(folder)
+    assert (folder / "supernet" / "archive.jsonl").stat().st_size - before < 1000  # one more session, no more epochs
+    assert len(Archive.load(folder / "supernet" / "archive.jsonl").events("proposed")) == 1
+    (folder / "supernet" / ABOUT).unlink()  # as if killed right after the last epoch
+    assert train(folder).digest == again.digest
+
+
+def test_another_training_under_the_same_name_is_refused(folder: Path) -> None:
+    with pytest.raises(ArchiveError, match="choose another name"):
+        train(folder, lr=0.06)
+
+
+def test_a_search_over_subnets(folder: Path) -> None:
+    """In bulk, by any strategy, with constraints, resumed and extended; a Tune trial each gives the same scores."""
+    scoring = Subnet(supernet=TrainedSupernet.load(folder / "supernet", SPACE))
+    first = search(folder, scoring, "bulk", constraints="params <= 9000", max_concurrent=2)
+    assert first.counts["finished"] == 20 and first.counts["refused"] > 0
+    assert first.best().metrics["params"] <= 9000
+    longer = search(folder, scoring, "bulk", constraints="params <= 9000", num_samples=24, max_concurrent=1)
+    assert longer.evaluations[:20] == first.evaluations and len(longer.evaluations) == 24
+    points = [dict(e.arch) for e in first.evaluations[:2]]
+    arguments: dict[str, Any] = {"points_to_evaluate": points, "num_samples": 2, "max_concurrent": 1}
+    each = search(folder, Subnet(supernet=scoring.supernet, bulk=0), "each", RandomSearch(), **arguments)
+    for one, other in zip(each.evaluations, first.evaluations, strict=False):
+        assert one.arch == other.arch and one.metrics["loss"] == other.metrics["loss"]
+
+
+def test_what_bulk_cannot_do_is_refused(folder: Path) -> None:
+    scoring = Subnet(supernet=str(folder / "supernet"))
+    with pytest.raises(ValueError, match="early_stopping needs; use bulk=0"):
+        search(folder, scoring, "stopped", RandomSearch(early_stopping=Asha()))
+
+
+def test_a_failed_training_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RaynasError, match=r"training the supernet failed: .*lower learning rate.*remove"):
+        train(tmp_path, lr=1e30)
+
+
+def test_a_space_without_a_supernet(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match="cannot share weights"):
+        train(tmp_path, TinyCnn())

@@ -1,0 +1,215 @@
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raynas.core.architecture import Architecture
+from raynas.core.goal import Evaluation, Goal
+from raynas.core.pareto import hypervolume
+from raynas.strategies import NSGA2, RandomSearch, Strategy
+from raynas.strategies.evolution.nsga2 import NSGA2Searcher
+from raynas.testing import ToySpace, run_trials
+
+SPACE = ToySpace(n_layers=4, n_options=5)
+TWO = Goal.parse(["max:a", "max:b"])
+LIMITED = Goal.parse(["max:a", "max:b"], "c <= 10")
+
+
+def made(goal: Goal | None = None, **settings: Any) -> NSGA2Searcher:
+    return NSGA2Searcher(SPACE, goal, settings=NSGA2(**settings))
+
+
+def arch(digits: str) -> Architecture:
+    return Architecture({f"layers.{i}": int(digit) for i, digit in enumerate(digits)})
+
+
+def evaluation(digits: str = "0000", **metrics: float) -> Evaluation:
+    return Evaluation(arch(digits), metrics)
+
+
+def n_differences(first: Architecture, second: Architecture) -> int:
+    return sum(first[name] != second[name] for name in first.keys() & second.keys())
+
+
+def test_golden_trajectory() -> None:
+    searcher = NSGA2(population_size=4).searcher(SPACE, ["accuracy", "params"], costs={}, seed=0)
+    configs = run_trials(searcher, SPACE.result, 14)
+    assert [" ".join(map(str, config["arch"].values())) for config in configs] == [
+        "4 3 2 1 linear",
+        "0 0 0 0",
+        "4 3 4 2 cosine",
+        "4 3 3 2 cosine",
+        "3 3 0 2",
+        "4 3 4 0 cosine",
+        "0 3 4 0",
+        "1 3 2 2",
+        "2 3 3 2",
+        "4 0 0 2 cosine",
+        "0 3 0 0",
+        "0 2 0 0",
+        "0 3 4 2",
+        "0 1 4 1",
+    ]
+
+
+def test_starts_with_a_random_population() -> None:
+    nsga2, random = (s.searcher(SPACE, costs={}, seed=5) for s in (NSGA2(population_size=10), RandomSearch()))
+    assert run_trials(nsga2, SPACE.result, 10) == run_trials(random, SPACE.result, 10)
+    assert run_trials(nsga2, SPACE.result, 11) != run_trials(random, SPACE.result, 11)
+
+
+def test_order_is_by_front_then_by_crowding() -> None:
+    """Two fronts by hand; in the first, distances are (3 - 1) / 4 + (7 - 4) / 7 and (4 - 2) / 4 + (5 - 0) / 7 …"""
+    points = [(0, 7), (1, 5), (2, 4), (4, 0), (0, 6), (1, 4), (0, 3)]
+    order = TWO.order([evaluation(a=a, b=b) for a, b in points])
+    # The ends of each front come first, then the middle: point 2 (d = 3/4 + 5/7) before point 1 (d = 2/4 + 3/7).
+    assert order == [0, 3, 2, 1, 4, 5, 6]
+
+
+def test_constrained_dominance() -> None:
+    """Complying before breaking however good, then the smaller violation, whatever the objectives say."""
+    members = [evaluation(a=9, b=9, c=20), evaluation(a=0, b=0, c=10), evaluation(a=5, b=5, c=11)]
+    members += [Evaluation(arch("0000"), {}, status="failed"), evaluation(a=1, b=1, c=1)]
+    assert LIMITED.order(members) == [4, 1, 2, 0, 3]
+
+
+def test_what_breaks_a_constraint_dominates_nothing_that_complies() -> None:
+    """A and B are one front of complying points; X, which breaks the limit, dominates only A."""
+    a, b, x = evaluation(a=1, b=3, c=1), evaluation(a=3, b=1, c=1), evaluation(a=2, b=4, c=11)
+    middle = evaluation(a=2, b=2, c=1)
+    assert LIMITED.order([middle, a, b, x]) == [1, 2, 0, 3]
+
+
+def test_one_objective_is_an_order_by_value() -> None:
+    values = [0.3, 0.9, 0.9, 0.1, 0.5]
+    order = Goal.parse("accuracy").order([evaluation(accuracy=v) for v in values])
+    assert [values[i] for i in order] == sorted(values, reverse=True)
+    lowest = Goal.parse("loss").order([evaluation(loss=v) for v in values])
+    assert [values[i] for i in lowest] == sorted(values)
+
+
+def test_the_best_of_parents_and_children_survive() -> None:
+    searcher = made(TWO, population_size=3)
+    first = [evaluation("0000", a=0, b=9), evaluation("1111", a=9, b=0), evaluation("2222", a=1, b=1)]
+    for member in first:
+        assert len(searcher.population) == 0
+        searcher.observe(member)
+    assert list(searcher.population) == [first[0], first[1], first[2]]
+    second = [evaluation("0001", a=5, b=5), evaluation("0002", a=0, b=0), evaluation("0003", a=0, b=8)]
+    for member in second:
+        searcher.observe(member)
+    assert {e.arch for e in searcher.population} == {first[0].arch, first[1].arch, second[0].arch}
+
+
+def test_the_last_front_is_cut_by_crowding() -> None:
+    searcher = made(TWO, population_size=3)
+    front = [evaluation(f"000{i}", a=a, b=9 - a) for i, a in enumerate((0, 1, 9))]
+    front += [evaluation(f"001{i}", a=a, b=9 - a) for i, a in enumerate((5, 2, 3))]
+    for member in front:
+        searcher.observe(member)
+    assert sorted(e.metrics["a"] for e in searcher.population) == [0, 5, 9]
+
+
+def test_parents_win_binary_tournaments() -> None:
+    """Of n members, the one at place k wins (2 (n - k) - 1) / n² of the tournaments drawn with replacement."""
+    searcher = made(population_size=4, crossover_prob=0.0, mutation_prob=0.0)
+    for i in range(4):
+        searcher.observe(evaluation(f"{i}" * 4, accuracy=0.1 * i))
+    n = 4000
+    wins = Counter(str(searcher.child(searcher.population)["layers.0"]) for _ in range(n))
+    for place, name in enumerate("3210"):
+        assert wins[name] / n == pytest.approx((2 * (4 - place) - 1) / 16, abs=0.03)
+
+
+@pytest.mark.parametrize(("mutation_prob", "expected"), [(None, 1.0), (0.5, 2.0), (0.0, 0.0)])
+def test_each_decision_mutates_as_often_as_asked(mutation_prob: float | None, expected: float) -> None:
+    searcher = made(population_size=2, crossover_prob=0.0, mutation_prob=mutation_prob)
+    parents = [evaluation("0000", accuracy=1.0)]
+    changed = [n_differences(searcher.child(parents), arch("0000")) for _ in range(3000)]
+    assert np.mean(changed) == pytest.approx(expected, abs=0.07)
+    assert (max(changed) == 0) == (expected == 0)
+
+
+@pytest.mark.parametrize("crossover_prob", [0.0, 0.5, 1.0])
+def test_crossover_mixes_two_parents_as_often_as_asked(crossover_prob: float) -> None:
+    searcher = made(population_size=2, crossover_prob=crossover_prob, mutation_prob=0.0)
+    parents = [evaluation("0000", accuracy=0.5), evaluation("1111", accuracy=0.5)]
+    children = [searcher.child(parents) for _ in range(3000)]
+    mixed = sum(0 < sum(map(int, child.values())) < 4 for child in children)
+    # Three tournaments in four are won by the first, so 6 pairs in 16 are two parents; 14 mixes in 16 have of both.
+    assert mixed / 3000 == pytest.approx(6 / 16 * 14 / 16 * crossover_prob, abs=0.03)
+
+
+def test_nothing_is_proposed_that_is_known_or_running() -> None:
+    space = ToySpace(n_layers=2, n_options=3)
+    searcher = NSGA2Searcher(space, settings=NSGA2(population_size=2, crossover_prob=0.0, mutation_prob=0.0))
+    configs = [searcher.suggest(str(i)) for i in range(3)]
+    for i, config in enumerate(configs):
+        searcher.on_trial_complete(str(i), space.result(config))
+    known = {space.from_config(config) for config in configs}
+    running = space.from_config(searcher.suggest("running"))
+    proposals = [searcher.propose() for _ in range(50)]
+    assert not (known | {running}) & set(proposals)
+    assert not searcher.archive.events("duplicate")
+
+
+def test_failures_are_no_members() -> None:
+    searcher = made(population_size=2)
+    for i in range(5):
+        searcher.observe(Evaluation(arch(f"000{i}"), {"accuracy": 0.5}, status="failed"))
+    assert len(searcher.population) == 0 and not searcher.children
+
+
+def test_children_of_a_slow_generation_count_for_the_next() -> None:
+    """There is no barrier: while one trial of a generation runs, further children are made from the same parents."""
+    searcher = made(population_size=2)
+    configs = [searcher.suggest(str(i)) for i in range(2)]
+    assert isinstance(searcher.suggest("more"), dict)
+    for i in range(2):
+        searcher.on_trial_complete(str(i), SPACE.result(configs[i]))
+    first = list(searcher.population)
+    slow, quick, next_one = (searcher.suggest(name) for name in ("slow", "quick", "next"))
+    assert isinstance(slow, dict)
+    searcher.on_trial_complete("quick", SPACE.result(quick))
+    assert list(searcher.population) == first
+    searcher.on_trial_complete("next", SPACE.result(next_one))
+    assert not searcher.children and len(searcher.population) == 2
+    searcher.on_trial_complete("slow", SPACE.result(slow))
+    assert [e.arch for e in searcher.children] == [SPACE.from_config(slow)]
+
+
+def front_volume(strategy: Strategy, seed: int) -> float:
+    """Like ZDT1 (Zitzler et al. 2000): one decision moves along the front, the others lead to it."""
+    space = ToySpace(n_layers=8, n_options=5)
+
+    def result(config: dict[str, Any]) -> dict[str, float]:
+        first, *others = (config["arch"][f"layers.{i}"] / 4 for i in range(8))
+        g = 1 + 9 * float(np.mean(others))
+        return {"x": first, "y": g * (1 - math.sqrt(first / g)), "training_iteration": 1}
+
+    searcher = strategy.searcher(space, ["min:x", "min:y"], costs={}, seed=seed)
+    run_trials(searcher, result, 200)
+    scores = [searcher.goal.scores(e) for e in searcher.archive.evaluations]
+    return hypervolume(scores, [-1.1, -6.0])
+
+
+def test_comes_nearer_to_a_known_front_than_random_search() -> None:
+    best = hypervolume([(-x, -(1 - math.sqrt(x))) for x in (0, 0.25, 0.5, 0.75, 1)], [-1.1, -6.0])
+    volumes = {s: np.mean([front_volume(s, seed) for seed in range(2)]) for s in (NSGA2(), RandomSearch())}
+    assert volumes[NSGA2()] > 0.9 * best
+    assert volumes[RandomSearch()] < 0.8 * best
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"population_size": 1}, "population_size >= 2, got 1"),
+        ({"crossover_prob": 1.1}, r"crossover_prob in \[0, 1\], got 1.1"),
+        ({"mutation_prob": float("nan")}, r"mutation_prob in \[0, 1\], got nan"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NSGA2(**settings)

@@ -1,0 +1,1 @@
+"""Training of shared weights: settings, trainer, data-parallel workers, and the trained result."""

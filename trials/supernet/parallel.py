@@ -1,0 +1,175 @@
+"""Data-parallel training of shared weights: several processes share each batch, by Ray Train's TorchTrainer."""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import ray
+import torch
+from ray.util.queue import Empty, Queue
+from torch import Tensor, distributed, nn
+
+from raynas.data.batches import Source
+from raynas.errors import RaynasError, one_line
+from raynas.nn import ModelSpace
+from raynas.threads import limited_threads
+from raynas.trials.supernet.trainer import Workers, told_by
+
+if TYPE_CHECKING:
+    from raynas.trials.supernet.training import SupernetTraining
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""How often to look whether workers that report nothing are still there."""
+
+
+class Distributed(Workers):
+    """One of the workers of a torch process group."""
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average gradients in one message: every worker samples the same selection, so all use the same parameters."""
+        self.average([p.grad for p in parameters if p.grad is not None])
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Average tensors of one type, as one flat message."""
+        tensors = list(tensors)
+        if not tensors:
+            return
+        flat = torch.cat([tensor.detach().float().flatten() for tensor in tensors])
+        distributed.all_reduce(flat)
+        parts = (flat / self.n).split([tensor.numel() for tensor in tensors])
+        with torch.no_grad():
+            for tensor, part in zip(tensors, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+
+class Parallel:
+    """A trainer whose work is done by ``settings.workers`` processes; this one waits for the first one's reports.
+
+    Args:
+        settings: how to train.
+        space: whose supernet to train.
+        source: the data.
+        directory: a folder that all nodes see, where Ray Train may keep its state; None for one of its own.
+
+    Raises:
+        RaynasError: if the cluster has no room for the workers.
+    """
+
+    def __init__(
+        self, settings: "SupernetTraining", space: ModelSpace, source: Source, directory: str | None = None
+    ) -> None:
+        self._settings, self._space, self._source = settings, space, source
+        self._directory = directory
+        self._check_room()
+        self._state: Mapping[str, Any] | None = None
+        self._reports: Queue | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def run_epoch(self) -> tuple[dict[str, float], dict[str, Any]]:
+        """The next report: the scores, and what the method tells besides.
+
+        Raises:
+            RaynasError: if the workers failed.
+        """
+        if self._thread is None:
+            self._begin()
+        scores, told, self._state = self._next_report()
+        return scores, told
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What is needed to go on after the last report."""
+        return self._state or {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Let the workers go on from ``state`` when they begin."""
+        self._state = state
+
+    def close(self) -> None:
+        """Send the workers away; without their queue they end at their next report."""
+        if self._reports is not None:
+            with suppress(Exception):
+                self._reports.shutdown(force=True)
+            self._reports = None
+
+    def _check_room(self) -> None:
+        """Ray Train would wait for ever."""
+        total, n = ray.cluster_resources(), self._settings.workers
+        for name, each in self._settings.worker_resources.items():
+            if total.get(name, 0) < n * each:
+                has = f"{total.get(name, 0):g}"
+                raise RaynasError(f"{n} workers need {n * each:g} {name}s, the cluster has {has}; use fewer workers")
+
+    def _begin(self) -> None:
+        self._reports = Queue(maxsize=1, actor_options={"num_cpus": 0})
+        payload = ray.put((self._settings, self._space, self._source, self._state))
+        self._thread = threading.Thread(target=self._train, args=([payload], self._reports), daemon=True)
+        self._thread.start()
+
+    def _train(self, payload: list[Any], reports: Queue) -> None:
+        # Ray Train takes a second to import, and only the few who train in parallel need it.
+        from ray.train import RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        # Ray Train's first version wants a CPU for itself, though it only waits; the second refuses to be told.
+        is_first = not TorchTrainer.__module__.startswith("ray.train.v2")
+        waits: dict[str, Any] = {"trainer_resources": {"CPU": 0}} if is_first else {}
+        try:
+            TorchTrainer(
+                _work,
+                train_loop_config={"payload": payload, "reports": reports},
+                scaling_config=ScalingConfig(
+                    num_workers=self._settings.workers,
+                    use_gpu="GPU" in self._settings.worker_resources,
+                    resources_per_worker=self._settings.worker_resources,
+                    **waits,
+                ),
+                run_config=RunConfig(name="workers", storage_path=self._directory or tempfile.mkdtemp()),
+            ).fit()
+        except BaseException as error:
+            self._failure = error
+
+    def _next_report(self) -> tuple[dict[str, float], dict[str, Any], Mapping[str, Any]]:
+        assert self._reports is not None and self._thread is not None
+        while True:
+            alive = self._thread.is_alive()
+            try:
+                scores, told, state = self._reports.get(timeout=POLL_SECONDS)
+                return scores, told, state
+            except Empty:
+                if not alive:
+                    reason = one_line(self._failure) if self._failure else "they ended early"
+                    raise RaynasError(f"the workers of data-parallel training failed: {reason}") from self._failure
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each worker does."""
+    from ray import train
+    from ray.train.torch import get_device
+
+    settings, space, source, state = ray.get(config["payload"][0])
+    context = train.get_context()
+    workers = Distributed(context.get_world_rank(), context.get_world_size())
+    with limited_threads(settings.n_threads):
+        trainer = settings.on_workers(space, source, get_device(), workers=workers)
+        if state:
+            trainer.load_state_dict(state)
+        while not trainer.finished and not trainer.learner.ended_because:
+            scores = trainer.run_epoch()
+            if workers.rank == 0:
+                config["reports"].put((scores, told_by(trainer), _on_cpu(trainer.state_dict())))
+
+
+def _on_cpu(state: Any) -> Any:
+    """The same in containers of its own, tensors on the CPU: it is sent while training goes on."""
+    if isinstance(state, Tensor):
+        return state.detach().cpu().clone()
+    if isinstance(state, Mapping):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    return [_on_cpu(value) for value in state] if isinstance(state, list) else state
