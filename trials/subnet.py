@@ -18,7 +18,7 @@ from raynas.data.fit_space import fit_space
 from raynas.data.images import Data
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.nn import ModelSpace, Supernet
-from raynas.nn.supernet import recalibrate
+from raynas.nn.batch_statistics import recalibrate
 from raynas.trials.supernet.trained import TrainedSupernet, read_about, supernet_on
 from raynas.trials.supernet.trainer import calibration_images
 from raynas.trials.trainer import examine

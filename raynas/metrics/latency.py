@@ -10,6 +10,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.metrics.cost import MetaModels
+from raynas.nn.modes import modes_kept
 from raynas.threads import limited_threads
 
 MIN_RUNS = 5
@@ -89,12 +90,10 @@ def _wait_for(device: torch.device) -> None:
 @contextmanager
 def _ready(model: nn.Module, device: torch.device) -> Iterator[None]:
     """The model in eval mode on ``device``, and afterwards as it was."""
-    modes = {module: module.training for module in model.modules()}
     home = next((tensor.device for tensor in model.parameters()), device)
-    model.eval().to(device)
-    try:
-        yield
-    finally:
-        model.to(home)
-        for module, was_training in modes.items():
-            module.training = was_training
+    with modes_kept(model):
+        model.eval().to(device)
+        try:
+            yield
+        finally:
+            model.to(home)

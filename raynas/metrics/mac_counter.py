@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from raynas.errors import RaynasError
+from raynas.nn.modes import evaluating
 
 
 class _Outcome(NamedTuple):
@@ -54,7 +55,7 @@ def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "Mac
     before = counter.macs
     try:
         # Under a caller's inference mode the counter would see whole layers instead of the operations in them.
-        with _eval_mode(model), torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), evaluating(model):
             tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
             stand_ins = {name: tensor.to("meta") for name, tensor in tensors.items() if not tensor.is_meta}
             inputs = (example(),)
@@ -66,17 +67,6 @@ def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "Mac
             f"cannot be counted: {error}"
         ) from error
     return counter.macs - before
-
-
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, was_training in training.items():
-            module.training = was_training
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Choices written inside a model, the search space read off it, and the supernet that holds all of its networks."""
 
+from raynas.nn.batch_statistics import recalibrate
 from raynas.nn.choice import Choice, InputChoice, Repeat
 from raynas.nn.elastic import Size, ratio
 from raynas.nn.elastic_layers import (
@@ -14,7 +15,7 @@ from raynas.nn.morphism.inheritance import Inheritance, inherit
 from raynas.nn.morphism.lineage import inherit_architecture, inherit_between
 from raynas.nn.morphism.net2net import deepen, widen
 from raynas.nn.selection import Mixture, Selection
-from raynas.nn.supernet import Supernet, recalibrate
+from raynas.nn.supernet import Supernet
 
 __all__ = [
     "Choice",

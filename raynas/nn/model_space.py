@@ -18,6 +18,7 @@ from raynas.nn.discovery import decision_name, decisions_of, join, open_places
 from raynas.nn.drawing import network_graph
 from raynas.nn.elastic import ElasticLayer
 from raynas.nn.expansion import opened
+from raynas.nn.modes import evaluating
 from raynas.nn.selection import Call, calling
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid, nn.Tanh)
@@ -220,12 +221,11 @@ def resolve_lazy_layers(model: nn.Module, space: SearchSpace, calls: Iterable[Se
     """
     if not lazy_layers(model):
         return
-    training = {module: module.training for module in model.modules()}
     device = next(chain(model.parameters(), model.buffers())).device
     try:
-        with torch.no_grad():
+        with evaluating(model):
             for arguments in calls:
-                model.eval()(space.example_input(1, device), *arguments)
+                model(space.example_input(1, device), *arguments)
                 if not lazy_layers(model):
                     break
     except Exception as error:
@@ -235,8 +235,6 @@ def resolve_lazy_layers(model: nn.Module, space: SearchSpace, calls: Iterable[Se
         ) from error
     if unreached := lazy_layers(model):
         raise SpaceError(f"{space.name}: the forward pass never reaches lazy layer {unreached[0]!r}; give it its width")
-    for module, was_training in training.items():
-        module.training = was_training
 
 
 def lazy_layers(model: nn.Module) -> list[str]:

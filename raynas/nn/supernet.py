@@ -1,9 +1,8 @@
 """Supernet: all networks of a space at once, on shared weights."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Option
@@ -111,47 +110,3 @@ class Supernet(nn.Module):
     @property
     def _elastic(self) -> dict[str, ElasticLayer]:
         return {path: module for path, module in self.net.named_modules() if isinstance(module, ElasticLayer)}
-
-
-_BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
-
-
-def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Give the batch norms of a subnet the statistics of its own activations, in place.
-
-    Running statistics of a supernet average over all its paths and fit none; a few batches mend that (Guo et al.,
-    "Single Path One-Shot", ECCV 2020, arXiv:1904.00420). Weights and mode stay as they are.
-
-    Args:
-        model: a network, e.g. from ``Supernet.extract``; not a supernet, whose paths share one statistic.
-        batches: images, on the model's device; the mean over all of them is kept. Batch norms that none of them
-            reaches stay as they are.
-
-    Raises:
-        ValueError: if there is no batch, though there are batch norms.
-    """
-    norms = [m for m in model.modules() if isinstance(m, _BATCH_NORMS) and m.track_running_stats]
-    if not norms:
-        return
-    momenta, modes = [norm.momentum for norm in norms], {module: module.training for module in model.modules()}
-    before = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
-    model.eval()  # Dropout must not disturb what the batch norms see.
-    for norm in norms:
-        norm.train()
-        norm.reset_running_stats()
-        norm.momentum = None  # The mean over all batches.
-    n_batches = 0
-    try:
-        with torch.no_grad():
-            for images in batches:
-                model(images)
-                n_batches += 1
-    finally:
-        for norm, momentum, buffers in zip(norms, momenta, before, strict=True):
-            norm.momentum = momentum
-            if not int(norm.num_batches_tracked or 0):  # The forward pass does not come by here.
-                norm.load_state_dict(buffers, strict=False)
-        for module, training in modes.items():
-            module.training = training
-    if not n_batches:
-        raise ValueError("recalibration needs at least one batch of images")

@@ -22,7 +22,6 @@ from raynas.nn import (
     Size,
     Supernet,
     ratio,
-    recalibrate,
 )
 from raynas.testing import SpaceContract
 
@@ -328,44 +327,6 @@ class TestPartialChannels:
     def test_needs_choices_that_can_be_narrow(self, space: ModelSpace) -> None:
         with pytest.raises(SpaceError, match="how to be narrow"):
             Supernet(space, partial_channels=2)
-
-
-class TestRecalibrate:
-    def test_gives_the_statistics_of_the_batches(self) -> None:
-        model = nn.Sequential(nn.BatchNorm2d(3, momentum=0.3), nn.Dropout(0.9), nn.BatchNorm2d(3))
-        batches = [images(4), images(4) + 1]
-        recalibrate(model.train(), batches)
-        first, second = model[0], model[2]
-        assert isinstance(first, nn.BatchNorm2d) and isinstance(second, nn.BatchNorm2d)
-        mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
-        torch.testing.assert_close(first.running_mean, mean)
-        assert first.momentum == 0.3 and model.training
-        torch.testing.assert_close(second.running_var, torch.ones(3) * 48 * 4 / (48 * 4 - 1) * 4 / 3, rtol=0.35, atol=0)
-
-    def test_needs_a_batch(self) -> None:
-        with pytest.raises(ValueError, match="at least one batch"):
-            recalibrate(nn.Sequential(nn.BatchNorm2d(3)), [])
-
-    def test_what_is_not_reached_stays(self) -> None:
-        class Net(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.aux = nn.BatchNorm2d(3)  # The first one, and used in training only.
-                self.norm = nn.BatchNorm2d(3)
-
-            def forward(self, x: Tensor) -> Tensor:
-                out: Tensor = self.norm(x)
-                return out + self.aux(x) if self.training else out
-
-        net = Net()
-        nn.init.constant_(net.aux.running_mean, 5.0)  # type: ignore[arg-type]
-        x = torch.randn(4, 3, 4, 4)
-        recalibrate(net, [x])
-        torch.testing.assert_close(net.norm.running_mean, x.mean((0, 2, 3)))
-        torch.testing.assert_close(net.aux.running_mean, torch.full((3,), 5.0))
-
-    def test_a_network_without_batch_norm_needs_none(self) -> None:
-        recalibrate(nn.Linear(1, 1), [])
 
 
 def test_decisions_of_elastic_layers(space: ModelSpace) -> None:

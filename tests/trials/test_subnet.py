@@ -10,7 +10,7 @@ import torch
 from ray import cloudpickle
 
 from raynas.errors import RaynasError, SpaceError, UnknownNameError
-from raynas.nn.supernet import recalibrate
+from raynas.nn.batch_statistics import recalibrate
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, ZeroCost
 from raynas.trials.supernet.trained import write_supernet

@@ -16,7 +16,8 @@ from raynas.data.fit_space import fields_of
 from raynas.data.images import Data, stratified_split
 from raynas.data.loaders import Batch
 from raynas.errors import DataError
-from raynas.nn.supernet import Supernet, recalibrate
+from raynas.nn.batch_statistics import recalibrate
+from raynas.nn.supernet import Supernet
 from raynas.oneshot import Learner, Setup
 from raynas.seeds import seed_of
 from raynas.trials.trainer import Trainer

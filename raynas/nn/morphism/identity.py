@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from raynas.errors import RaynasError, one_line
-from raynas.nn.morphism.tracing import evaluating
+from raynas.nn.modes import evaluating
 
 TOLERANCE = 1e-4
 """How far results may be off, as a share of the largest one (at least 1), before a change counts as not preserving."""

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from raynas.core.architecture import Option
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
+from raynas.nn.modes import evaluating
 from raynas.nn.morphism.channel_flow import Conv, is_depthwise
 from raynas.nn.morphism.identity import identity_norm_, identity_weight_
 from raynas.nn.morphism.inheritance import Inheritance, Weights, inherit
 from raynas.nn.morphism.net2net import widen
-from raynas.nn.morphism.tracing import evaluating
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from torch.nn.utils import skip_init
 from torch.nn.utils.parametrize import is_parametrized
 
 from raynas.errors import RaynasError
+from raynas.nn.modes import evaluating
 from raynas.nn.morphism.channel_flow import ChannelFlow, Conv, Copies, Norm, is_depthwise, n_copies
 from raynas.nn.morphism.identity import check_same_function, identity_norm_, identity_weight_, is_relu, relu_of
-from raynas.nn.morphism.tracing import evaluating
 
 
 def widen(

@@ -1,13 +1,13 @@
 """Traces of networks by ``torch.fx``, with the shape of every tensor in them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from raynas.errors import RaynasError, one_line
+from raynas.nn.modes import evaluating
 
 
 def traced(model: nn.Module) -> fx.GraphModule:
@@ -54,19 +54,6 @@ def shapes_in(trace: fx.GraphModule, input_example: Tensor) -> Mapping[fx.Node, 
         except Exception as error:
             raise RaynasError(f"the forward pass on the example input failed: {one_line(error)}") from error
     return interpreter.shapes
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; afterwards every module is in the mode it was in."""
-    training = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad():
-            model.eval()
-            yield
-    finally:
-        for module, was_training in training.items():
-            module.training = was_training
 
 
 def argument_of(node: fx.Node, position: int, name: str) -> Any:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from raynas.core.architecture import Option
 from raynas.errors import RaynasError, SpaceError
 from raynas.nn import Choice, ModelSpace, Repeat
+from raynas.nn.modes import evaluating
 from raynas.nn.morphism.inheritance import Inheritance
 from raynas.nn.morphism.lineage import inherit_architecture, inherit_between
-from raynas.nn.morphism.tracing import evaluating
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # torch warns on every one.

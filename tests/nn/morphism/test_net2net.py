@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.errors import RaynasError
+from raynas.nn.modes import evaluating
 from raynas.nn.morphism.net2net import deepen, widen
-from raynas.nn.morphism.tracing import evaluating
 
 torch.set_num_threads(1)
 

@@ -15,7 +15,7 @@ from raynas.core.architecture import Architecture
 from raynas.data.images import Data, load_data
 from raynas.errors import DataError, RaynasError, SpaceError
 from raynas.nn import Choice, ModelSpace, Supernet
-from raynas.nn.supernet import recalibrate
+from raynas.nn.batch_statistics import recalibrate
 from raynas.oneshot import Learner, OneShot, Setup, SinglePath
 from raynas.oneshot.single_path import SinglePathLearner
 from raynas.search_spaces import MLP, NASBench201
