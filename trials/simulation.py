@@ -13,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 from raynas.core.goal import Evaluation, Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
+from raynas.trials.no_controller import NO_CONTROLLER
 
 Result = Mapping[str, Any]
 
@@ -102,7 +103,7 @@ class Simulation:
         self._results[trial], self._began[trial] = self.answer(config), self.now
         if self.scheduler:
             self._trials[trial] = Trial("raynas", trial_id=trial, config=config, stub=True)
-            self.scheduler.on_trial_add(_NO_CONTROLLER, self._trials[trial])
+            self.scheduler.on_trial_add(NO_CONTROLLER, self._trials[trial])
         self._expect(trial, 0)
         return True
 
@@ -124,7 +125,7 @@ class Simulation:
     def _stops(self, trial: str, result: Result) -> bool:
         if not self.scheduler:
             return False
-        decision = self.scheduler.on_trial_result(_NO_CONTROLLER, self._trials[trial], dict(result))
+        decision = self.scheduler.on_trial_result(NO_CONTROLLER, self._trials[trial], dict(result))
         if decision not in (TrialScheduler.STOP, TrialScheduler.CONTINUE):
             raise RaynasError(f"{type(self.scheduler).__name__} pauses trials, which is not simulated; use Asha")
         return bool(decision == TrialScheduler.STOP)
@@ -132,9 +133,9 @@ class Simulation:
     def _end(self, trial: str, result: Result) -> None:
         self.trained += self.now - self._began[trial]
         if self.scheduler and result.get("failed"):
-            self.scheduler.on_trial_error(_NO_CONTROLLER, self._trials[trial])
+            self.scheduler.on_trial_error(NO_CONTROLLER, self._trials[trial])
         elif self.scheduler:
-            self.scheduler.on_trial_complete(_NO_CONTROLLER, self._trials[trial], dict(result))
+            self.scheduler.on_trial_complete(NO_CONTROLLER, self._trials[trial], dict(result))
         self.searcher.on_trial_complete(trial, dict(result))
         self.ended.append((trial, self.now, self.trained))
         del self._results[trial]
@@ -174,16 +175,3 @@ def simulate(
         seconds=tuple(seconds for _, seconds, _ in simulation.ended),
         trained_seconds=tuple(trained for _, _, trained in simulation.ended),
     )
-
-
-class _NoController:
-    """What schedulers see of Tune's controller: nothing."""
-
-    def get_live_trials(self) -> set[Trial]:
-        return set()
-
-    def get_trials(self) -> list[Trial]:
-        return []
-
-
-_NO_CONTROLLER: Any = _NoController()

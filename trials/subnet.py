@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
-from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.data.batches import Source
 from raynas.data.fit_space import fit_space
@@ -85,7 +84,7 @@ class Subnet(DataSettings):
 
     def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "SubnetTrial":
         """What scores architectures of ``space`` in this process; weights and data are read once."""
-        space = space.space if isinstance(space, JointSpace) else space
+        space = space.architecture_space
         trained = TrainedSupernet.load(str(self.supernet), space)
         if trained.about["partial_channels"] > 1:
             raise RaynasError(f"{trained.path} was trained with partial channels, which only derives an architecture")

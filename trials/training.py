@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 
 from raynas.core.architecture import Architecture
-from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.data.augment import AUGMENTATIONS
 from raynas.data.batches import ArrayBatches, Batches, LoaderBatches, Source, load_source
@@ -198,7 +197,7 @@ class Training(DataSettings):
 
     def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrainingTrial":
         """What trains architectures of ``space`` in this process; the data is loaded once, without the test split."""
-        space, proxy, source = self.at_fidelity(space.space if isinstance(space, JointSpace) else space)
+        space, proxy, source = self.at_fidelity(space.architecture_space)
         trial = TrainingTrial(space, self, metrics, proxy=proxy, source=source)
         trial.untrained = wanted_proxies(
             space, metrics, self.seed, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed)

@@ -15,7 +15,6 @@ import torch
 
 from raynas.core.architecture import Architecture
 from raynas.core.goal import DIRECTIONS
-from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
 from raynas.metrics.cost import count_macs, count_params
@@ -73,7 +72,7 @@ class ArchitectureTrial(ABC):
     def __init__(
         self, space: SearchSpace, settings: "ArchitectureSettings", metrics: Sequence[str] = ("accuracy",)
     ) -> None:
-        self.space = space.space if isinstance(space, JointSpace) else space
+        self.space = space.architecture_space
         self.settings = settings
         self.required = tuple(metrics)
         self.arch = Architecture({})

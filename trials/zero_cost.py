@@ -8,7 +8,6 @@ import numpy as np
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.data.batches import Source
 from raynas.data.fit_space import check_network, fit_space
@@ -100,7 +99,7 @@ class ZeroCost(ArchitectureSettings):
         Raises:
             RaynasError: if a metric is wanted that no proxy gives, or the ensemble's reference cannot be scored.
         """
-        inner = space.space if isinstance(space, JointSpace) else space
+        inner = space.architecture_space
         names = self._names(metrics)
         source = self._training().load_source()
         inner = fit_space(inner, source)

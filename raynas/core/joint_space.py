@@ -60,6 +60,10 @@ class JointSpace(SearchSpace):
         own = super().fingerprint
         return hashlib.sha256(f"{self.space.fingerprint} {own}".encode()).hexdigest()[:16]
 
+    @property
+    def architecture_space(self) -> SearchSpace:
+        return self.space
+
     def architecture(self, point: Architecture) -> Architecture:
         return Architecture({name: option for name, option in point.items() if name not in self._names})
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from ray.tune.search import Searcher
@@ -21,6 +21,17 @@ logger = logging.getLogger(__name__)
 
 Costs = Mapping[str, Callable[[Architecture], float]]
 """Metrics that need no training, by result key, each a function of the architecture."""
+
+
+class SearcherOptions(TypedDict, total=False):
+    """Optional arguments of every searcher, see ``ArchitectureSearcher``; a subclass passes them to its base."""
+
+    seed: int
+    costs: Costs | None
+    points_to_evaluate: Sequence[Architecture]
+    baseline: Architecture | None
+    archive: Archive | None
+
 
 MAX_FRUITLESS = 1000
 """How many proposals in a row may be duplicates or refused before the search ends."""

@@ -246,8 +246,21 @@ class SearchSpace(ABC):
         """
         return self.canonical(Architecture.from_config(config))
 
+    def point(self, given: Mapping[str, Any]) -> Architecture:
+        """Read an architecture, or a whole Tune config, as a canonical point of the space.
+
+        Raises:
+            SpaceError: if it is not a member.
+        """
+        return self.from_config(given if "arch" in given else {"arch": given})
+
+    @property
+    def architecture_space(self) -> "SearchSpace":
+        """The space of the architectures alone: this one, unless hyperparameters are searched jointly."""
+        return self
+
     def architecture(self, point: Architecture) -> Architecture:
-        """The architecture in a point of the space: the point itself, unless hyperparameters are searched beside it."""
+        """Return the architecture in a point: the point itself, unless hyperparameters are searched jointly."""
         return point
 
     def graph(self, arch: Mapping[str, Option]) -> Graph:

@@ -91,9 +91,7 @@ def funnel(
         stages=tuple(stages),
         goals=goals,
         strategy=strategy or RandomSearch(),
-        baseline=None
-        if baseline is None
-        else space.from_config(baseline if "arch" in baseline else {"arch": baseline}),
+        baseline=None if baseline is None else space.point(baseline),
         path=path,
         run_config=run_config or tune.RunConfig(),
         console=Console(quiet=not progress),
@@ -105,10 +103,6 @@ def funnel(
         },
     )
     return plan.run()
-
-
-def _architecture(space: SearchSpace, given: Mapping[str, Any]) -> Architecture:
-    return space.from_config(given if "arch" in given else {"arch": given})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from ray.tune.utils import flatten_dict
 
 from raynas.core.archive import Archive, Record
 from raynas.core.searcher import ArchitectureSearcher, as_result
+from raynas.trials.no_controller import NO_CONTROLLER
 from raynas.trials.settings import CHECKPOINT_KEY
 
 
@@ -168,7 +169,7 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
         trial_id = record.get("trial", "")
         if record["event"] == "proposed":
             trials[trial_id] = unfinished.get(trial_id) or Trial("raynas", trial_id=trial_id, stub=True)
-            scheduler.on_trial_add(_NO_CONTROLLER, trials[trial_id])
+            scheduler.on_trial_add(NO_CONTROLLER, trials[trial_id])
         elif trial_id not in trials:
             continue
         elif record["event"] == "result":
@@ -180,7 +181,7 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
 
 
 def _replay_report(scheduler: TrialScheduler, trial: Trial, result: dict[str, Any]) -> None:
-    scheduler.on_trial_result(_NO_CONTROLLER, trial, result)
+    scheduler.on_trial_result(NO_CONTROLLER, trial, result)
     # What happened stands, also under a rule that would have stopped the trial: the median rule, if it was not the rule
     # back then or saw other reports, would raise at the next report.
     getattr(scheduler, "_stopped_trials", set()).discard(trial)
@@ -188,11 +189,11 @@ def _replay_report(scheduler: TrialScheduler, trial: Trial, result: dict[str, An
 
 def _replay_end(scheduler: TrialScheduler, trial: Trial, record: Record, result: dict[str, Any]) -> None:
     if record["status"] == "failed" and not record["fidelity"]:  # it raised: Tune has no result then
-        scheduler.on_trial_error(_NO_CONTROLLER, trial)
+        scheduler.on_trial_error(NO_CONTROLLER, trial)
         return
     if record["status"] == "stopped":
         _replay_report(scheduler, trial, result)
-    scheduler.on_trial_complete(_NO_CONTROLLER, trial, result)
+    scheduler.on_trial_complete(NO_CONTROLLER, trial, result)
 
 
 def _epochs_kept(trial: Trial, unfinished: dict[str, Trial]) -> float:
@@ -200,19 +201,6 @@ def _epochs_kept(trial: Trial, unfinished: dict[str, Trial]) -> float:
         return math.inf
     checkpoint = trial.config.get(CHECKPOINT_KEY)
     return int(json.loads((Path(checkpoint) / "meta.json").read_text())["epoch"]) if checkpoint else 0
-
-
-class _NoController:
-    """What schedulers see of Tune's controller during a replay: nothing is running."""
-
-    def get_live_trials(self) -> set[Trial]:
-        return set()
-
-    def get_trials(self) -> list[Trial]:
-        return []
-
-
-_NO_CONTROLLER: Any = _NoController()
 
 
 def _name(trial: Trial) -> str:

@@ -167,7 +167,7 @@ def _baseline_costs(
         return {}
     if archive.events("proposed"):
         return dict(archive.events("session")[-1]["baseline"])
-    arch = space.from_config(baseline if "arch" in baseline else {"arch": baseline})
+    arch = space.point(baseline)
     return {metric: float(costs[metric](arch)) for metric in relative if metric in costs}
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
+from typing_extensions import Unpack
 
-from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.joint_space import JointSpace
-from raynas.core.searcher import ArchitectureSearcher, Costs
+from raynas.core.searcher import ArchitectureSearcher, Costs, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.metrics import untrained_metrics
 
@@ -36,8 +36,8 @@ class Strategy(ABC):
     early_stopping: EarlyStopping | None = None
 
     @abstractmethod
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        """A fresh searcher; ``common`` goes to ``ArchitectureSearcher`` as it is."""
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        """Make a fresh searcher; hand ``options`` to ``ArchitectureSearcher`` unchanged."""
 
     def searcher(
         self,
@@ -76,8 +76,8 @@ class Strategy(ABC):
             goal,
             seed=seed,
             costs=untrained_metrics(space) if costs is None else costs,
-            points_to_evaluate=[_point(joint, point) for point in points_to_evaluate],
-            baseline=None if baseline is None else _point(joint, baseline),
+            points_to_evaluate=list(map(joint.point, points_to_evaluate)),
+            baseline=None if baseline is None else joint.point(baseline),
             archive=archive,
         )
 
@@ -130,8 +130,3 @@ def require_one_of(settings: Strategy, name: str, known: Collection[str]) -> Non
     """
     if getattr(settings, name) not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}")
-
-
-def _point(space: SearchSpace, given: Mapping[str, Any]) -> Architecture:
-    """Read an architecture or a whole config as a point of the space."""
-    return space.from_config(given if "arch" in given else {"arch": given})

@@ -28,6 +28,7 @@ from raynas.strategies.schedulers.early_stopping import AsyncHyperbandScheduler
 from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
+from raynas.trials.no_controller import NO_CONTROLLER
 from raynas.trials.trial import CHECKPOINT_KEY
 
 SPACE = ToySpace()
@@ -119,14 +120,6 @@ class Session:
         decision = self.scheduler.on_trial_result(NO_CONTROLLER, trial, result)
         self.decisions[trial.trial_id, result["training_iteration"]] = decision
         return decision
-
-
-class NoController:
-    def get_live_trials(self) -> set[Trial]:
-        return set()
-
-
-NO_CONTROLLER: Any = NoController()
 
 
 def fresh_searcher() -> ArchitectureSearcher:
