@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
-# Its date says which pyproject.toml and constraints.txt the environment was made from.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+# Its date says which pyproject.toml, setup.py and constraints.txt the environment was made from.
 STAMP := $(VENV)/.raynas-installed
 
 .DEFAULT_GOAL := help
@@ -16,11 +16,12 @@ help:
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 		{ echo "raynas needs Python 3.10 to 3.13, and '$(PYTHON)' is not one of them: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python scripts/dev/types_and_layers.py --only-lay-out
 	@touch $@
 
 demo: $(STAMP)
@@ -32,6 +33,5 @@ test: export RAY_USAGE_STATS_ENABLED = 0
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/python scripts/dev/types_and_layers.py
 	$(BIN)/python -m pytest

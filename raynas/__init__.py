@@ -3,11 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from raynas.checkout import find_parts
 from raynas.core.architecture import Architecture
 from raynas.core.goal import Constraint, Evaluation, Objective
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
+
+find_parts()
 
 if TYPE_CHECKING:
     from raynas.core.result import SearchResult

@@ -1,6 +1,7 @@
 """One package, whole, that works outside the checkout; and version bounds that mean what they say."""
 
 import email
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-LINKED = ("search_spaces", "trials")
+PARTS = ("search_spaces", "trials")  # folders of the root, which a wheel has inside
 
 
 def run(*command: str | Path, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -38,16 +39,38 @@ def wheel_files(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if not name.endswith("/")}
 
 
+def modules(package: Path) -> dict[str, Path]:
+    """The files of ``package`` by the names that a wheel gives them."""
+    found = {path.relative_to(package).as_posix(): path for path in package.glob("raynas/**/*.py")}
+    for part in PARTS:
+        found |= {f"raynas/{path.relative_to(package).as_posix()}": path for path in package.glob(f"{part}/**/*.py")}
+    return found
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy as git does where links are not possible: a link is a file that holds the name of its target."""
+    if source.is_symlink():
+        target.write_text(os.readlink(source))
+    elif source.is_dir():
+        target.mkdir()
+        for entry in source.iterdir():
+            if entry.name != "__pycache__":
+                copy(entry, target / entry.name)
+    else:
+        shutil.copy(source, target)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the wheel is made from: a build in the checkout would leave its traces there."""
-    copy = tmp_path_factory.mktemp("packaging") / "source"
-    copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    for name in ("raynas", *LINKED):
-        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
+    folder = tmp_path_factory.mktemp("packaging") / "source"
+    folder.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "raynas", *PARTS):
+        copy(ROOT / name, folder / name)
+    left_over = folder / "build" / "lib" / "raynas" / "module_of_an_earlier_build.py"
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +78,16 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(source, tmp_path_factory.mktemp("wheel"), "--wheel")
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("installed")
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", target)
-    done = run(*pip, wheel, cwd=target)
+def install(target: Path, *options: str | Path) -> Path:
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")
+    done = run(*pip, "--target", target, *options, cwd=target)
     assert done.returncode == 0, done.stderr
     return target
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("installed"), wheel)
 
 
 @pytest.fixture(scope="module")
@@ -89,25 +115,60 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
 
 
 def test_the_wheel_holds_every_module(wheel: Path) -> None:
-    modules = {f"raynas/{path.relative_to(ROOT / 'raynas')}" for path in (ROOT / "raynas").rglob("*.py")}
-    for name in LINKED:  # rglob does not follow symlinks in every Python
-        modules |= {f"raynas/{path.relative_to(ROOT)}" for path in (ROOT / name).rglob("*.py")}
-    assert {f"raynas/{name}/__init__.py" for name in LINKED} <= modules
-    assert modules | {"raynas/py.typed"} == {f for f in wheel_files(wheel) if f.startswith("raynas/")}
+    expected = modules(ROOT).keys()
+    assert {f"raynas/{part}/__init__.py" for part in PARTS} <= expected
+    assert expected | {"raynas/py.typed"} == {name for name in wheel_files(wheel) if name.startswith("raynas/")}
 
 
 def test_the_sdist_builds_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
     assert wheel_files(build(source, tmp_path)) == wheel_files(wheel)  # build's default: wheel from sdist
 
 
-@pytest.mark.parametrize("module", ["raynas", *(f"raynas.{name}" for name in LINKED)])
-def test_the_wheel_imports_outside_the_checkout(installed: Path, tmp_path: Path, module: str) -> None:
-    done = run(sys.executable, "-c", f"import {module} as m; print(m.__file__)", cwd=tmp_path, path=installed)
+def test_a_source_without_a_part_does_not_build(source: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(source, torn)
+    (torn / "trials").rename(torn / "experiments")
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--wheel", torn, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "error: package directory 'trials' does not exist" in (done.stdout + done.stderr).splitlines()
+
+
+# Without site, so that the raynas of this environment is not found; its other packages are, by their path.
+IMPORTS = """
+import json, site, sys
+sys.path += json.loads(sys.argv[1])
+site.addsitedir(sys.argv[2])
+import raynas, raynas.search_spaces, raynas.trials
+print(json.dumps({name: module.__file__ for name, module in sys.modules.items() if name.startswith("raynas")}))
+"""
+
+
+def imported(site: Path, cwd: Path, path: Path | None = None) -> dict[str, Path]:
+    """Import all in a new process and return the files of the modules, by the names that a wheel gives them."""
+    packages = json.dumps([entry for entry in sys.path if "site-packages" in entry])
+    done = run(sys.executable, "-S", "-c", IMPORTS, packages, site, cwd=cwd, path=path)
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(installed)
+    files = {name: Path(file) for name, file in json.loads(done.stdout).items()}
+    suffix = {name: "/__init__.py" if file.name == "__init__.py" else ".py" for name, file in files.items()}
+    return {name.replace(".", "/") + suffix[name]: file for name, file in files.items()}
 
 
-@pytest.mark.parametrize("name", LINKED)
+def test_the_wheel_imports_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
+    found = imported(installed, tmp_path)
+    assert found.items() <= {name: installed / name for name in modules(ROOT)}.items()
+
+
+def test_an_editable_install_imports_the_files_of_the_checkout(source: Path, tmp_path: Path) -> None:
+    found = imported(install(tmp_path, "--editable", source), tmp_path)
+    assert found.items() <= modules(source).items()
+
+
+def test_a_checkout_on_the_path_imports_without_being_installed(installed: Path, source: Path, tmp_path: Path) -> None:
+    found = imported(installed, tmp_path, path=source)  # as in a worker of `ray job submit --working-dir .`
+    assert found.items() <= modules(source).items()
+
+
+@pytest.mark.parametrize("name", PARTS)
 def test_a_bare_import_is_refused(name: str) -> None:
     done = run(sys.executable, "-c", f"import {name}", cwd=ROOT)
     assert done.returncode != 0
