@@ -14,6 +14,7 @@ find_parts()
 
 if TYPE_CHECKING:
     from raynas.core.result import SearchResult
+    from raynas.drawing import draw
     from raynas.funnels import FunnelResult, FunnelStage, funnel
     from raynas.run.bulk_search import score_many
     from raynas.run.search import search
@@ -33,6 +34,7 @@ __all__ = [
     "Repeat",
     "SearchResult",
     "SearchSpace",
+    "draw",
     "funnel",
     "score_many",
     "search",
@@ -44,6 +46,7 @@ _OF_THE_DRIVER = {
     "FunnelResult": "raynas.funnels",
     "FunnelStage": "raynas.funnels",
     "SearchResult": "raynas.core.result",
+    "draw": "raynas.drawing",
     "funnel": "raynas.funnels",
     "score_many": "raynas.run.bulk_search",
     "search": "raynas.run.search",

@@ -14,9 +14,8 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.cell_graph import CellEdge, CellGraph, State
 from raynas.core.decision import Decision
-from raynas.core.operation_graph import OperationGraph
-from raynas.drawing import Edge, Graph, Node
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, InputChoice, ModuleFactory
 from raynas.nn.model_space import ModelSpace
@@ -241,23 +240,19 @@ class DARTS(ModelSpace):
     def _cell_name(self, i: int) -> str:
         return f"cell_{i}" if self.macro else "reduce" if i in self._reductions else "normal"
 
-    def graph(self, arch: Mapping[str, Option]) -> Graph:
-        """The normal and the reduction cell, or every cell if each has decisions of its own."""
+    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
+        """Return the normal and the reduction cell, or every cell if each has its own decisions."""
         options = self.canonical(arch)
-        titles = {"normal": "normal cell", "reduce": "reduction cell"}
-        nodes: list[Node] = []
-        edges: list[Edge] = []
-        for name in dict.fromkeys(map(self._cell_name, range(self.cells))):
-            nodes += cell_nodes(name, titles.get(name, name), self.n_nodes)
-            for i in range(self.n_nodes):
-                for state in str(options[f"{name}.{i}.inputs"]).split("+"):
-                    edges.append(Edge(f"{name}.{state}", f"{name}.{i + 2}", str(options[f"{name}.{i}.op_{state}"])))
-                edges.append(Edge(f"{name}.{i + 2}", f"{name}.out"))
-        return Graph(nodes, edges, title=self.name)
+        names = dict.fromkeys(map(self._cell_name, range(self.cells)))
+        return [
+            CellGraph(cell_states(self.n_nodes), list(self._edges(name, options)), cell_title(name)) for name in names
+        ]
 
-    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
-        """The cells side by side; a sum of two states has no node."""
-        return OperationGraph.of_picture(self.graph(arch))
+    def _edges(self, cell: str, options: Architecture) -> Iterator[CellEdge]:
+        for i in range(self.n_nodes):
+            for state in str(options[f"{cell}.{i}.inputs"]).split("+"):
+                yield CellEdge(state, str(i + 2), str(options[f"{cell}.{i}.op_{state}"]))
+            yield CellEdge(str(i + 2), "out")
 
 
 @lru_cache(maxsize=16)
@@ -265,11 +260,21 @@ def _decisions(space: DARTS) -> Sequence[Decision]:
     return space._discovered
 
 
-def cell_nodes(name: str, panel: str, n_nodes: int) -> list[Node]:
-    """The nodes of a picture of a cell: inputs, nodes, output, named by a prefix and the number of the state."""
-    inputs = [Node(f"{name}.{i}", text, "input", panel) for i, text in enumerate(("cell k−2", "cell k−1"))]
-    nodes = [Node(f"{name}.{i + 2}", str(i), "node", panel) for i in range(n_nodes)]
-    return [*inputs, *nodes, Node(f"{name}.out", "cell k", "output", panel)]
+def cell_title(name: str) -> str:
+    """Return the title of a cell, given the prefix of its decisions."""
+    return {"normal": "normal cell", "reduce": "reduction cell"}.get(name, name)
+
+
+def cell_states(n_nodes: int, operations: Mapping[int, str] | None = None) -> list[State]:
+    """Return the states of a cell: two inputs, named "0" and "1", nodes from "2" on, and "out".
+
+    Args:
+        n_nodes: number of nodes.
+        operations: by the number of a node, counted from 0, how it combines its inputs if not by their sum.
+    """
+    inputs = [State("0", "cell k−2", "input"), State("1", "cell k−1", "input")]
+    nodes = [State(str(i + 2), str(i), operation=(operations or {}).get(i, "")) for i in range(n_nodes)]
+    return [*inputs, *nodes, State("out", "cell k", "output")]
 
 
 def from_genotype(text: str) -> Architecture:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
-from raynas.core.operation_graph import OperationGraph
-from raynas.drawing import Edge, Graph, Node
+from raynas.core.cell_graph import CellEdge, CellGraph, State
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice
 from raynas.nn.model_space import ModelSpace
@@ -151,18 +150,13 @@ class NASBench201(ModelSpace):
         head = (nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         return nn.Sequential(*layers, *head, nn.Linear(width, self.n_classes))
 
-    def graph(self, arch: Mapping[str, Option]) -> Graph:
-        """The cell; edges that carry nothing are light."""
+    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
+        """Return the cell that every stage repeats."""
         options = self.canonical(arch)
-        kinds = {0: Node("0", "input", "input"), 3: Node("3", "output", "output")}
-        nodes = [kinds.get(i, Node(str(i))) for i in range(4)]
+        states = [State("0", "input", "input"), State("1"), State("2"), State("3", "output", "output")]
         operations = {edge: str(options[edge_name(*edge)]) for edge in EDGES}
-        edges = [Edge(str(s), str(t), operation, operation == "none") for (s, t), operation in operations.items()]
-        return Graph(nodes, edges, title=self.name)
-
-    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
-        """The cell, without the edges of zeros and what they leave without an input or without use."""
-        return OperationGraph.of_picture(self.graph(arch))
+        edges = [CellEdge(str(s), str(t), operation, operation == "none") for (s, t), operation in operations.items()]
+        return (CellGraph(states, edges),)
 
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
         """The encoding, each sequence of operations from the input of the cell to its output, and their summary."""

@@ -26,15 +26,14 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.cell_graph import CellEdge, CellGraph
 from raynas.core.decision import Categorical, Condition, Decision
-from raynas.core.operation_graph import OperationGraph
-from raynas.drawing import Edge, Graph, Node
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice, DecisionModule, InputChoice, ModuleFactory, Part
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import HalvingConv, average_pool, max_pool, relu_conv_bn, separable_twice
 from raynas.nn.selection import Mixture
-from raynas.search_spaces.darts import CellChain, cell_nodes
+from raynas.search_spaces.darts import CellChain, cell_states, cell_title
 
 
 def _identity(channels: int, stride: int) -> nn.Module:
@@ -357,33 +356,22 @@ class NASNet(ModelSpace):
             yield Cell(name, inputs, channels, self.n_blocks, reduces=reduces, after_reduction=after_reduction)
             inputs, after_reduction = (inputs[1], _Output(name, self.n_blocks, channels)), reduces
 
-    def graph(self, arch: Mapping[str, Option]) -> Graph:
-        """The normal and the reduction cell."""
+    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
+        """Return the normal and the reduction cell; the operation of a state is the combination of its block."""
         options = self.canonical(arch)
-        nodes: list[Node] = []
-        edges: list[Edge] = []
-        for name, title in (("normal", "normal cell"), ("reduce", "reduction cell")):
-            for node in cell_nodes(name, title, self.n_blocks):
-                block = node.name.removeprefix(f"{name}.")
-                combined = options.get(f"{name}.{int(block) - 2}.combination") if node.kind == "node" else None
-                if combined:
-                    node = replace(node, text=f"{node.text}\n{combined}", operation=str(combined))
-                nodes.append(node)
-            edges += self._cell_edges(name, options)
-        return Graph(nodes, edges, title=self.name)
+        return [self._cell_graph(name, options) for name in ("normal", "reduce")]
 
-    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
-        """Both cells; how a block combines its two inputs is a node too."""
-        return OperationGraph.of_picture(self.graph(arch))
-
-    def _cell_edges(self, name: str, options: Architecture) -> Iterator[Edge]:
-        used = set()
-        for i in range(self.n_blocks):
-            for side in (0, 1):
-                state = options[f"{name}.{i}.input_{side}"]
-                used.add(state)
-                yield Edge(f"{name}.{state}", f"{name}.{i + 2}", str(options[f"{name}.{i}.op_{side}"]))
-        yield from (Edge(f"{name}.{i + 2}", f"{name}.out") for i in range(self.n_blocks) if str(i + 2) not in used)
+    def _cell_graph(self, name: str, options: Architecture) -> CellGraph:
+        blocks = range(self.n_blocks)
+        combinations = {i: str(options[f"{name}.{i}.combination"]) for i in blocks}
+        edges = [
+            CellEdge(str(options[f"{name}.{i}.input_{side}"]), str(i + 2), str(options[f"{name}.{i}.op_{side}"]))
+            for i in blocks
+            for side in (0, 1)
+        ]
+        used = {edge.source for edge in edges}
+        edges += [CellEdge(str(i + 2), "out") for i in blocks if str(i + 2) not in used]
+        return CellGraph(cell_states(self.n_blocks, combinations), edges, cell_title(name))
 
 
 @lru_cache(maxsize=16)

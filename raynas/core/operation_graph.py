@@ -1,4 +1,4 @@
-"""OperationGraph: what a network computes, as predictors on graphs see it: operations, and where their outputs go.
+"""OperationGraph: a network as graph predictors see it, with operations as nodes and edges for the flow of outputs.
 
 Operations as nodes is the view of Ying et al., "NAS-Bench-101" (ICML 2019, arXiv:1902.09635); White et al., "A Study on
 Encodings for Neural Architecture Search" (NeurIPS 2020, arXiv:2007.04965), compare it with others.
@@ -8,21 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from raynas.drawing import Edge, Graph, Node
-from raynas.drawing.graph import depths_of
+from raynas.core.cell_graph import CellGraph, State
 from raynas.errors import RaynasError
 
 
 @dataclass(frozen=True)
 class OperationGraph:
-    """Operations, and which of them takes the output of which.
+    """Operations, and the edges along which their outputs flow.
 
     Args:
-        labels: what each node does; equal labels, equal operations.
-        edges: (source, target) by position in ``labels``, each from a lower to a higher one; at most once.
+        labels: names of the operations, one for each node; equal labels, equal operations.
+        edges: (source, target) by index into ``labels``, each from a lower to a higher index and only once.
 
     Raises:
-        RaynasError: if there is no node, or an edge comes twice, leads backwards, or joins what is not there.
+        RaynasError: if there is no node, or an edge is repeated, leads backwards, or joins an unknown node.
     """
 
     labels: Sequence[str]
@@ -44,7 +43,7 @@ class OperationGraph:
 
     @property
     def sources(self) -> list[list[int]]:
-        """Whose outputs each node takes."""
+        """The predecessors of each node."""
         found: list[list[int]] = [[] for _ in self.labels]
         for source, target in self.edges:
             found[target].append(source)
@@ -52,7 +51,7 @@ class OperationGraph:
 
     @property
     def targets(self) -> list[list[int]]:
-        """Which nodes take the output of each."""
+        """The successors of each node."""
         found: list[list[int]] = [[] for _ in self.labels]
         for source, target in self.edges:
             found[source].append(target)
@@ -60,52 +59,48 @@ class OperationGraph:
 
     @classmethod
     def chain(cls, labels: Sequence[str]) -> "OperationGraph":
-        """One after another."""
+        """Return a graph in which each node feeds the next one."""
         return cls(tuple(labels), tuple(pairwise(range(len(labels)))))
 
     @classmethod
-    def of_picture(cls, picture: Graph) -> "OperationGraph":
-        """Read a picture whose arrows have an operation written on them: those become nodes.
+    def of_cells(cls, cells: Sequence[CellGraph]) -> "OperationGraph":
+        """Turn the operations on the edges of cells into nodes.
 
-        Inputs and outputs stay; a node that only joins what enters it is left out, and what enters it is joined with
-        what leaves it; faint arrows, and all that does not lie between an input and an output, are gone. Where there
-        are several panels, each is a part of its own and its title stands before its labels.
+        Inputs and outputs stay nodes. A state that sums what enters it has no node: its predecessors are joined with
+        its successors. Edges of zeros are dropped, and every node that is on no path between an input and an output.
+        With several cells the graph has a component for each, whose title is put in front of its labels.
         """
-        several = len({node.panel for node in picture.nodes}) > 1
         labels: list[str] = []
         edges: list[tuple[int, int]] = []
-        outputs_of: dict[str, list[int]] = {}
-        ends: list[int] = []
+        outputs_of: dict[tuple[int, str], list[int]] = {}  # by cell and state, the nodes whose outputs it sums
+        ends: set[int] = set()
 
-        def add(label: str, panel: str, sources: Sequence[int]) -> int:
+        def add(label: str, cell: int, sources: Sequence[int]) -> int:
             edges.extend((source, len(labels)) for source in dict.fromkeys(sources))
-            labels.append(f"{panel}: {label}" if several else label)
+            labels.append(f"{cells[cell].title}: {label}" if len(cells) > 1 else label)
             return len(labels) - 1
 
-        for node, entering in _in_order(picture):
-            sources = [
-                place
-                for edge in entering
-                for place in (
-                    [add(edge.text, node.panel, outputs_of[edge.source])] if edge.text else outputs_of[edge.source]
-                )
-            ]
-            label = node.operation or (node.shown if node.kind != "node" else "")
-            outputs_of[node.name] = [add(label, node.panel, sources)] if label else sources
-            if node.kind != "node":
-                ends += outputs_of[node.name]
-        return _pruned(labels, edges, set(ends))
+        for cell, state in _by_depth(cells):
+            sources: list[int] = []
+            for edge in cells[cell].entering(state):
+                outputs = outputs_of[cell, edge.source]
+                sources += [add(edge.operation, cell, outputs)] if edge.operation else outputs
+            label = state.operation or (state.shown if state.role != "inner" else "")
+            outputs_of[cell, state.name] = [add(label, cell, sources)] if label else sources
+            if state.role != "inner":
+                ends.update(outputs_of[cell, state.name])
+        return _pruned(labels, edges, ends)
 
 
-def _in_order(picture: Graph) -> Iterator[tuple[Node, list[Edge]]]:
-    """The nodes, each after those it takes something from, with the arrows that enter it."""
-    depths = depths_of([node.name for node in picture.nodes], picture.edges)
-    for node in sorted(picture.nodes, key=lambda node: depths[node.name]):
-        yield node, [edge for edge in picture.edges if edge.target == node.name and not edge.faint]
+def _by_depth(cells: Sequence[CellGraph]) -> Iterator[tuple[int, State]]:
+    """Yield the index of the cell and the state, by their depth in the cell: predecessors come first."""
+    depths = [cell.depths for cell in cells]
+    states = [(i, state) for i, cell in enumerate(cells) for state in cell.states]
+    yield from sorted(states, key=lambda entry: depths[entry[0]][entry[1].name])
 
 
 def _pruned(labels: Sequence[str], edges: Sequence[tuple[int, int]], ends: set[int]) -> OperationGraph:
-    """What lies between two of the ends, and the ends."""
+    """Keep the ends and the nodes on paths between two of them."""
     fed, used = set(ends), set(ends)
     for source, target in edges:  # in the order of their targets
         if source in fed:
@@ -113,6 +108,6 @@ def _pruned(labels: Sequence[str], edges: Sequence[tuple[int, int]], ends: set[i
     for source, target in sorted(edges, reverse=True):
         if target in used:
             used.add(source)
-    kept = {place: i for i, place in enumerate(sorted(fed & used))}
+    kept = {node: i for i, node in enumerate(sorted(fed & used))}
     inside = ((kept[s], kept[t]) for s, t in edges if s in kept and t in kept)
-    return OperationGraph(tuple(labels[place] for place in kept), tuple(sorted(inside)))
+    return OperationGraph(tuple(labels[node] for node in kept), tuple(sorted(inside)))

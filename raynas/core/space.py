@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.cell_graph import CellGraph
 from raynas.core.decision import Decision, Integer, Real
 from raynas.core.features import DecisionFeatures, encode
 from raynas.core.operation_graph import OperationGraph
-from raynas.drawing import Graph, decision_graph, draw
 from raynas.errors import SpaceError
 
 
@@ -263,37 +262,28 @@ class SearchSpace(ABC):
         """Return the architecture in a point: the point itself, unless hyperparameters are searched jointly."""
         return point
 
-    def graph(self, arch: Mapping[str, Option]) -> Graph:
-        """What a picture of ``arch`` shows: by default its decisions, those with the same prefix in one box.
+    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
+        """Return the cells of ``arch``, from which its picture and its operation graph are made.
+
+        A space of cells overrides this; by default there are none.
 
         Raises:
             SpaceError: if ``arch`` is not a member of the space.
         """
-        return decision_graph(self.canonical(arch), title=self.name)
+        return ()
 
     def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
-        """What a predictor on graphs sees of ``arch``; by default its decisions in order, each a node of a chain.
+        """Return the graph that predictors learn from: of the cells, or else a chain with a node for each decision.
 
-        A space of cells gives the graph of its cells: two architectures with the same graph compute the same.
+        Two architectures with the same graph of cells compute the same function.
 
         Raises:
             SpaceError: if ``arch`` is not a member of the space.
         """
+        if cells := self.cell_graphs(arch):
+            return OperationGraph.of_cells(cells)
         options = self.canonical(arch)
         return OperationGraph.chain([d.label(options[d.name]) for d in self._decisions.values() if d.name in options])
-
-    def draw(self, arch: Mapping[str, Option], path: str | Path) -> None:
-        """Write a picture of ``arch``.
-
-        Args:
-            arch: a member of the space.
-            path: the file, ending in .svg or .png.
-
-        Raises:
-            SpaceError: if ``arch`` is not a member of the space.
-            RaynasError: if the file's name ends otherwise.
-        """
-        draw(self.graph(arch), path)
 
     def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> torch.Tensor:
         """Zeros of shape ``(batch_size, *input_shape)``."""

@@ -1,6 +1,7 @@
-"""Pictures of graphs: nodes left to right by depth, what an edge does written on it, as SVG or PNG."""
+"""Pictures of architectures as SVG or PNG: cells, networks block by block, or decisions."""
 
-from raynas.drawing.graph import Edge, Graph, Node, decision_graph
-from raynas.drawing.picture import draw, figure
+from raynas.drawing.architecture import draw, picture_of
+from raynas.drawing.picture import Arrow, Box, Picture
+from raynas.drawing.render import figure, write
 
-__all__ = ["Edge", "Graph", "Node", "decision_graph", "draw", "figure"]
+__all__ = ["Arrow", "Box", "Picture", "draw", "figure", "picture_of", "write"]

@@ -1,10 +1,10 @@
-"""A part of a picture that is laid out: where its boxes stand and its lines bend. All lengths are in points."""
+"""A panel that is laid out: positions of boxes, and the points where lines bend. All lengths are in points."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from raynas.drawing.graph import Edge, Node
+from raynas.drawing.picture import Arrow, Box
 
 FONT = 9.0
 LINE = 13.0
@@ -12,14 +12,14 @@ MARGIN = 16.0
 COLUMN_GAP = 24.0
 ROW_GAP = 9.0
 MAX_WIDTH = 900.0
-"""Where rows of boxes are broken."""
+"""Width after which a row of boxes is broken."""
 
 Point = tuple[float, float]
 
 
 @lru_cache(maxsize=4096)
 def text_width(text: str) -> float:
-    """Width of the longest line of a text."""
+    """Return the width of the longest line of a text."""
     # Importing matplotlib takes a third of a second, which no search should pay before its first trial.
     from matplotlib.textpath import TextPath
 
@@ -27,44 +27,56 @@ def text_width(text: str) -> float:
     return max((float(TextPath((0, 0), line, size=FONT).get_extents().width) for line in lines), default=0.0)
 
 
-def box_of(node: Node) -> Point:
-    """Width and height of a node's box."""
-    return max(text_width(node.shown) + 14, 24), LINE * (node.shown.count("\n") + 1) + 10
+def size_of(box: Box) -> Point:
+    """Return the width and height of a box."""
+    return max(text_width(box.shown) + 14, 24), LINE * (box.shown.count("\n") + 1) + 10
 
 
 @dataclass(frozen=True)
 class Line:
-    """An arrow: the points where it bends, and what is written on it where."""
+    """An arrow that is laid out.
+
+    Args:
+        points: start, bends and end.
+        arrow: gives text and style.
+        text_at: centre of the text.
+    """
 
     points: Sequence[Point]
-    edge: Edge
+    arrow: Arrow
     text_at: Point | None = None
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the picture, laid out: the middle of each box, and the lines; the origin is its upper left corner."""
+    """A panel that is laid out; the origin is its upper left corner.
+
+    Args:
+        title: written above it; empty for none.
+        boxes: the centre of each.
+        lines: the arrows.
+    """
 
     title: str
-    boxes: Mapping[Node, Point]
+    boxes: Mapping[Box, Point]
     lines: Sequence[Line]
 
     @property
     def width(self) -> float:
-        """How far the boxes reach; lines stay between them."""
+        """Width of the title, the boxes and the lines."""
         bends = [x for line in self.lines for x, _ in line.points]
-        ends = [x + box_of(node)[0] / 2 for node, (x, _) in self.boxes.items()]
+        ends = [x + size_of(box)[0] / 2 for box, (x, _) in self.boxes.items()]
         return max([text_width(self.title), *bends, *ends])
 
     @property
     def height(self) -> float:
-        """Of the title and of what stands below it."""
+        """Height of the title, and of the boxes, lines and texts below it."""
         texts = [line.text_at[1] + LINE / 2 for line in self.lines if line.text_at]
         bends = [y + 4 for line in self.lines for _, y in line.points]
-        ends = [y + box_of(node)[1] / 2 for node, (_, y) in self.boxes.items()]
+        ends = [y + size_of(box)[1] / 2 for box, (_, y) in self.boxes.items()]
         return max([*bends, *ends, *texts]) + self.title_height + MARGIN
 
     @property
     def title_height(self) -> float:
-        """Room above the boxes."""
+        """Space above the boxes."""
         return 2 * LINE if self.title else MARGIN

@@ -1,137 +1,87 @@
-"""A graph as an SVG or PNG file."""
+"""The content of a picture: boxes, arrows between them, panels. Layout and rendering are in the other modules."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from raynas.drawing.flow import flow, is_flow
-from raynas.drawing.graph import Graph, Kind, Node
-from raynas.drawing.layers import Layers
-from raynas.drawing.panel import FONT, LINE, MARGIN, Line, Panel, Point, box_of, text_width
+from raynas.core.cell_graph import depths_of
 from raynas.errors import RaynasError
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.path import Path as Curve
-
-_DPI = 160
-_MAX_PIXELS = 2**15  # Agg draws no larger images than twice that.
-_FACES: Mapping[Kind, str] = {"input": "#d9ead3", "node": "#dce6f5", "output": "#fde5cc"}
-_INK, _GREY, _FAINT = "#222222", "#667788", "#c8ccd0"
+Kind = Literal["input", "node", "output"]
+"""Kind of a box, which decides its colour."""
 
 
-def draw(graph: Graph, path: str | Path) -> None:
-    """Write a picture of ``graph``.
+@dataclass(frozen=True)
+class Box:
+    """A box with text.
 
     Args:
-        graph: what to draw.
-        path: the file, ending in .svg or .png; its folder must exist.
+        name: unique in its picture.
+        text: shown in the box, with line breaks; the name if None.
+        kind: "input", "node" or "output", which differ in colour.
+        panel: title of the panel that the box belongs to.
+    """
+
+    name: str
+    text: str | None = None
+    kind: Kind = "node"
+    panel: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The text, or else the name."""
+        return self.name if self.text is None else self.text
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An arrow between two boxes of one panel.
+
+    Args:
+        source: name of the box it leaves.
+        target: name of the box it enters.
+        text: written on it.
+        faint: drawn light, e.g. because nothing flows along it.
+    """
+
+    source: str
+    target: str
+    text: str = ""
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Boxes, arrows between them, and panels one below the other.
+
+    Args:
+        boxes: laid out in this order wherever the arrows allow several.
+        arrows: without a cycle; several may join the same two boxes.
+        title: written above the picture.
 
     Raises:
-        RaynasError: if the file's name ends otherwise.
+        RaynasError: if there is no box, two have the same name, an arrow joins an unknown box or boxes of different
+            panels, or arrows form a cycle.
     """
-    kind = Path(path).suffix.lower()
-    if kind not in (".svg", ".png"):
-        raise RaynasError(f"a picture must be a file that ends in .svg or .png, got {str(path)!r}")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    picture = figure(graph)
-    FigureCanvasAgg(picture)
-    dpi = min(_DPI, _MAX_PIXELS / max(picture.get_size_inches()))
-    picture.savefig(path, format=kind[1:], dpi=dpi, metadata={"Date": None} if kind == ".svg" else None)
+    boxes: Sequence[Box]
+    arrows: Sequence[Arrow] = ()
+    title: str = ""
 
-
-def figure(graph: Graph) -> "Figure":
-    """The picture of ``graph`` as a matplotlib figure, which belongs to no pyplot and no canvas of a window."""
-    from matplotlib.figure import Figure
-
-    panels = list(_panels(graph))
-    width = max([MARGIN * 4, text_width(graph.title), *(panel.width for panel in panels)]) + 2 * MARGIN
-    title = LINE * 1.5 if graph.title else 0
-    height = title + sum(panel.height for panel in panels)
-    picture = Figure(figsize=(width / 72, height / 72))
-    axes = picture.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0))  # in points, downwards
-    axes.set_axis_off()
-    if graph.title:
-        _write(axes, MARGIN, MARGIN / 2 + LINE / 2, graph.title, fontsize=FONT + 1, weight="bold")
-    top = title
-    for panel in panels:
-        _draw_panel(axes, panel, MARGIN, top)
-        top += panel.height
-    return picture
+    def __post_init__(self) -> None:
+        panels = {box.name: box.panel for box in self.boxes}
+        if not self.boxes or len(panels) < len(self.boxes):
+            raise RaynasError(f"a picture needs boxes with different names, got {[box.name for box in self.boxes]}")
+        box_depths(self.boxes, self.arrows)
+        for arrow in self.arrows:
+            if panels[arrow.source] != panels[arrow.target]:
+                raise RaynasError(f"an arrow must stay in its panel, got {arrow.source!r} and {arrow.target!r}")
 
 
-def _draw_panel(axes: "Axes", panel: Panel, left: float, top: float) -> None:
-    """Draw it with its upper left corner at a point of the picture."""
-    if panel.title:
-        _write(axes, left, top + LINE, panel.title, fontsize=FONT + 0.5, color=_GREY, weight="bold")
-    top += panel.title_height
-    for line in sorted(panel.lines, key=lambda line: not line.edge.faint):
-        _draw_line(axes, line, left, top)
-    for node, (x, y) in panel.boxes.items():
-        _draw_box(axes, node, left + x, top + y)
+def box_depths(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> dict[str, int]:
+    """Return the number of arrows on the longest path to each box, by name.
 
-
-def _draw_line(axes: "Axes", line: Line, left: float, top: float) -> None:
-    from matplotlib.patches import FancyArrowPatch
-
-    colour = _FAINT if line.edge.faint else _GREY
-    style: dict[str, Any] = {
-        "arrowstyle": "-|>,head_length=4,head_width=2",
-        "color": colour,
-        "lw": 1.1,
-        "shrinkA": 0,
-        "shrinkB": 0,
-    }
-    path = _smooth([(left + x, top + y) for x, y in line.points])
-    axes.add_patch(FancyArrowPatch(path=path, ls=":" if line.edge.faint else "-", **style))
-    if line.text_at:
-        x, y = line.text_at
-        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        ink = _GREY if line.edge.faint else _INK
-        _write(axes, left + x, top + y, line.edge.text, ha="center", color=ink, bbox=paper)
-
-
-def _draw_box(axes: "Axes", node: Node, x: float, y: float) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    width, height = box_of(node)
-    corner = (x - width / 2 + 3, y - height / 2 + 3)
-    shape = FancyBboxPatch(corner, width - 6, height - 6, "round,pad=3", fc=_FACES[node.kind], ec=_GREY, lw=0.9)
-    axes.add_patch(shape)
-    _write(axes, x, y, node.shown, ha="center", linespacing=LINE / FONT)
-
-
-def _write(axes: "Axes", x: float, y: float, text: str, **style: Any) -> None:
-    # Without formulas: a "$" in a name of the user's is a letter.
-    axes.text(x, y, text, parse_math=False, **{"va": "center", "color": _INK, "fontsize": FONT, **style})
-
-
-def _smooth(points: Sequence[Point]) -> "Curve":
-    """A path level in every point, so that a line enters and leaves its places straight ahead."""
-    from matplotlib.path import Path as Curve
-
-    vertices, codes = [points[0]], [Curve.MOVETO]
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if y0 == y1 or x1 <= x0:
-            vertices.append((x1, y1))
-            codes.append(Curve.LINETO)
-        else:
-            middle = (x0 + x1) / 2
-            vertices += [(middle, y0), (middle, y1), (x1, y1)]
-            codes += [Curve.CURVE4] * 3
-    return Curve(vertices, codes)
-
-
-def _panels(graph: Graph) -> Iterator[Panel]:
-    for title in dict.fromkeys(node.panel for node in graph.nodes):
-        nodes = [node for node in graph.nodes if node.panel == title]
-        names = {node.name for node in nodes}
-        edges = [edge for edge in graph.edges if edge.source in names]
-        if is_flow(nodes, edges):
-            yield flow(title, nodes, edges)
-        else:
-            yield Layers(nodes, edges).panel(title)
+    Raises:
+        RaynasError: if an arrow joins an unknown box, or there is a cycle.
+    """
+    return depths_of([box.name for box in boxes], [(arrow.source, arrow.target) for arrow in arrows])

@@ -11,11 +11,9 @@ from torch.nn.parameter import is_lazy
 from raynas.core.architecture import Option
 from raynas.core.decision import Decision
 from raynas.core.space import SearchSpace
-from raynas.drawing import Graph
 from raynas.errors import SpaceError
 from raynas.nn.choice import DecisionModule, ModuleFactory
 from raynas.nn.discovery import decision_name, decisions_of, join, open_places
-from raynas.nn.drawing import network_graph
 from raynas.nn.elastic import ElasticLayer
 from raynas.nn.expansion import opened
 from raynas.nn.modes import evaluating
@@ -97,12 +95,6 @@ class ModelSpace(SearchSpace):
     def _elastic(self) -> Mapping[nn.Module, str]:
         """The elastic layers of the twin, with their paths."""
         return {module: path for path, module in self._twin.named_modules() if isinstance(module, ElasticLayer)}
-
-    def graph(self, arch: Mapping[str, Option]) -> Graph:
-        """The network block by block, with what was chosen in each and the shapes between them."""
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            undecided = self.factory()
-        return network_graph(self, arch, undecided)
 
     def elastic_widths(self, options: Mapping[str, Option]) -> dict[str, int]:
         """How many channels come into each elastic layer that a member reaches, by dotted path.

@@ -27,7 +27,7 @@ def main(
     assert trained.derived is not None
     for epoch in trained.history:
         print(f"epoch {epoch['epoch']}: loss {epoch['train_loss']:.3f}, share of skips {epoch['skip_share']:.2f}")
-    trained.space.draw(trained.derived, Path(results) / "darts_cell.svg")
+    raynas.draw(trained.space, trained.derived, Path(results) / "darts_cell.svg")
     print(f"the cell: {Path(results) / 'darts_cell.svg'}")
 
 

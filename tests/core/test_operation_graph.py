@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.cell_graph import CellEdge, CellGraph, State
 from raynas.core.joint_space import JointSpace
 from raynas.core.operation_graph import OperationGraph
-from raynas.drawing import Edge, Graph, Node
 from raynas.errors import RaynasError, SpaceError
 from raynas.search_spaces import DARTS, SEARCH_SPACES, NASBench201, NASNet
 from raynas.search_spaces.darts import from_genotype
@@ -42,18 +42,18 @@ def test_what_is_no_graph_is_refused(labels: tuple[str, ...], edges: tuple[tuple
         OperationGraph(labels, edges)
 
 
-def test_operations_on_arrows_become_nodes() -> None:
-    """A sum in the middle is left out, a faint arrow and what only it feeds are gone."""
-    nodes = [Node("in", kind="input"), Node("sum"), Node("unfed"), Node("out", kind="output")]
+def test_operations_on_edges_become_nodes() -> None:
+    """A state that sums has no node; an edge of zeros is dropped with all that only it feeds."""
+    states = [State("in", role="input"), State("sum"), State("unfed"), State("out", role="output")]
     edges = [
-        Edge("in", "sum", "conv"),
-        Edge("in", "sum", "pool"),
-        Edge("in", "unfed", "none", faint=True),
-        Edge("unfed", "sum", "conv"),
-        Edge("sum", "out", "skip"),
-        Edge("in", "out"),
+        CellEdge("in", "sum", "conv"),
+        CellEdge("in", "sum", "pool"),
+        CellEdge("in", "unfed", "none", is_zero=True),
+        CellEdge("unfed", "sum", "conv"),
+        CellEdge("sum", "out", "skip"),
+        CellEdge("in", "out"),
     ]
-    graph = OperationGraph.of_picture(Graph(nodes, edges))
+    graph = OperationGraph.of_cells([CellGraph(states, edges)])
     assert sorted(graph.labels) == ["conv", "in", "out", "pool", "skip"]
     assert named(graph) == {
         ("in", "conv"),
@@ -65,10 +65,10 @@ def test_operations_on_arrows_become_nodes() -> None:
     }
 
 
-def test_a_node_with_an_operation_stays() -> None:
-    nodes = [Node("in", kind="input"), Node("join", operation="concat"), Node("out", kind="output")]
-    graph = OperationGraph.of_picture(
-        Graph(nodes, [Edge("in", "join", "conv"), Edge("in", "join"), Edge("join", "out")])
+def test_a_state_with_an_operation_is_a_node() -> None:
+    states = [State("in", role="input"), State("join", operation="concat"), State("out", role="output")]
+    graph = OperationGraph.of_cells(
+        [CellGraph(states, [CellEdge("in", "join", "conv"), CellEdge("in", "join"), CellEdge("join", "out")])]
     )
     assert named(graph) == {("in", "conv"), ("conv", "concat"), ("in", "concat"), ("concat", "out")}
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
+from raynas.drawing import draw, picture_of
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
@@ -120,7 +121,7 @@ def test_macro_gives_each_cell_its_own_decisions() -> None:
     rng = np.random.default_rng(0)
     arch = space.sample(rng)
     assert space.build(arch)(torch.randn(2, 1, 8, 8)).shape == (2, 10)
-    assert {node.panel for node in space.graph(arch).nodes} == {"cell_0", "cell_1", "cell_2", "cell_3"}
+    assert {cell.title for cell in space.cell_graphs(arch)} == {"cell_0", "cell_1", "cell_2", "cell_3"}
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -274,12 +275,12 @@ def test_does_not_write_what_is_no_member(change: dict[str, Option]) -> None:
 
 
 def test_the_picture_shows_both_cells(tmp_path: Path) -> None:
-    graph = DARTS().graph(from_genotype(DARTS_V2))
-    assert [node.panel for node in graph.nodes] == ["normal cell"] * 7 + ["reduction cell"] * 7
-    drawn = [(e.text, int(e.source[-1])) for e in graph.edges if e.source.startswith("normal") and e.text]
+    picture = picture_of(DARTS(), from_genotype(DARTS_V2))
+    assert [box.panel for box in picture.boxes] == ["normal cell"] * 7 + ["reduction cell"] * 7
+    drawn = [(a.text, int(a.source[-1])) for a in picture.arrows if a.source.startswith("normal") and a.text]
     assert [sorted(drawn[i : i + 2]) for i in range(0, 8, 2)] == [sorted(NORMAL[i : i + 2]) for i in range(0, 8, 2)]
-    assert sum(edge.target == "reduce.out" for edge in graph.edges) == 4
-    DARTS().draw(from_genotype(DARTS_V2), tmp_path / "darts.svg")
+    assert sum(arrow.target == "reduction cell.out" for arrow in picture.arrows) == 4
+    draw(DARTS(), from_genotype(DARTS_V2), tmp_path / "darts.svg")
     assert (tmp_path / "darts.svg").stat().st_size > 10_000
 
 

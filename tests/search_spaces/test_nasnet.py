@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Option
+from raynas.drawing import draw, picture_of
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Mixture, Supernet
@@ -196,20 +197,21 @@ def test_a_mixture_weighs_what_is_handed_on() -> None:
 
 
 def test_the_picture_shows_both_cells() -> None:
-    graph = NASNet().graph(NASNET_A)
-    assert {node.panel for node in graph.nodes} == {"normal cell", "reduction cell"}
-    joined = {cell: {e.source for e in graph.edges if e.target == f"{cell}.out"} for cell in ("normal", "reduce")}
+    picture = picture_of(NASNet(), NASNET_A)
+    panels = ("normal cell", "reduction cell")
+    assert tuple(dict.fromkeys(box.panel for box in picture.boxes)) == panels
+    joined = {panel: {a.source for a in picture.arrows if a.target == f"{panel}.out"} for panel in panels}
     assert joined == {
-        "normal": {f"normal.{i}" for i in range(2, 7)},
-        "reduce": {f"reduce.{i}" for i in range(4, 7)},
+        "normal cell": {f"normal cell.{i}" for i in range(2, 7)},
+        "reduction cell": {f"reduction cell.{i}" for i in range(4, 7)},
     }
-    drawn = [(e.text, int(e.source[-1])) for e in graph.edges if e.source.startswith("reduce") and e.text]
+    drawn = [(a.text, int(a.source[-1])) for a in picture.arrows if a.source.startswith("reduction") and a.text]
     assert drawn == REDUCTION
-    assert graph.nodes[2].shown == "0\nadd"
+    assert picture.boxes[2].shown == "0\nadd"
 
 
 def test_both_cells_are_drawn(tmp_path: Path) -> None:
-    NASNet().draw(NASNET_A, tmp_path / "nasnet_a.png")
+    draw(NASNet(), NASNET_A, tmp_path / "nasnet_a.png")
     assert (tmp_path / "nasnet_a.png").stat().st_size > 10_000
 
 
