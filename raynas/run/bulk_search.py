@@ -14,7 +14,8 @@ from ray.exceptions import RayError
 from raynas.core.architecture import Architecture, Option
 from raynas.core.archive import Archive
 from raynas.core.goal import Evaluation, metrics_of
-from raynas.core.searcher import ArchitectureSearcher, fidelity_of
+from raynas.core.outcome import fidelity_of
+from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import one_line
 from raynas.metrics import UNTRAINED_METRICS, MetaModels, untrained_metrics

@@ -12,9 +12,10 @@ import numpy as np
 from ray import tune
 
 from raynas.core.archive import Archive
+from raynas.core.cost_limits import Costs
 from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.result import SearchResult
-from raynas.core.searcher import ArchitectureSearcher, Costs
+from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError, InfeasibleError
 from raynas.run.tuner import Run

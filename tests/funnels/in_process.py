@@ -10,7 +10,7 @@ from ray import tune
 
 from raynas import Architecture, SearchResult, SearchSpace
 from raynas.core.archive import Archive
-from raynas.core.searcher import Costs
+from raynas.core.cost_limits import Costs
 from raynas.strategies import Strategy
 
 
