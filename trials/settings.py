@@ -5,7 +5,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +15,7 @@ from ray import tune
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.errors import one_line
-from raynas.metrics import MetaModels, untrained_metrics
-from raynas.metrics.latency import latency_ms
+from raynas.metrics import METRICS, Measurer, untrained_metrics
 from raynas.trials.trial import CHECKPOINT_KEY, ArchitectureTrial, Result
 from raynas.validate import is_number, require, require_whole
 
@@ -167,14 +165,8 @@ class ArchitectureSettings(TrialSettings):
 
     def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
         """As trials measure them; without latency where trials run on a GPU that this process cannot see."""
-        costs = super().costs(space)
-        on_gpu = self._uses_gpu()
-        if on_gpu and not torch.cuda.is_available():
-            del costs["latency_ms"]
-        else:
-            where: dict[str, Any] = {"device": "cuda" if on_gpu else "cpu", "n_threads": self.latency_threads}
-            costs["latency_ms"] = partial(latency_ms, MetaModels(space), **where)
-        return costs
+        device = "cuda" if self._uses_gpu() else "cpu"
+        return Measurer(space, device=device, n_threads=self.latency_threads).costs(METRICS.values())
 
     @property
     def resources(self) -> dict[str, float]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import DIRECTIONS
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
+from raynas.metrics import METRICS
 from raynas.metrics.cost import count_macs, count_params
 from raynas.metrics.latency import measure_latency
 from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
@@ -33,7 +33,12 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_KEY = "_checkpoint"
 """Where a config names the checkpoint folder of an earlier run that a trial goes on from."""
 
-MEASURED = DIRECTIONS.keys() - {"accuracy", "loss"}
+STANDARD = tuple(
+    name for name, metric in METRICS.items() if metric.needs not in ("weights", "data") and name != "ensemble"
+)
+"""The metrics that every result holds."""
+
+MEASURED = frozenset(STANDARD) - {"accuracy", "loss"}
 """What every result holds without the scoring having to report it."""
 
 Result = dict[str, Any]
@@ -54,7 +59,7 @@ class ArchitectureTrial(ABC):
     Args:
         space: what the architectures belong to.
         settings: how they are scored.
-        metrics: what every result must hold besides the metrics in ``DIRECTIONS``.
+        metrics: what every result must hold besides the metrics in ``STANDARD``.
     """
 
     raises: bool = False
@@ -234,7 +239,7 @@ class ArchitectureTrial(ABC):
         self._done = self.finished
 
     def _result(self) -> Result:
-        names = dict.fromkeys((*DIRECTIONS, *self.required), math.nan)
+        names = dict.fromkeys((*STANDARD, *self.required), math.nan)
         measured = {"train_seconds": self._train_seconds, "peak_memory_mb": self._peak_memory_mb()}
         failed = bool(self.error)
         return {

@@ -12,8 +12,8 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Goal
 from raynas.errors import DataError, RaynasError, UnknownNameError
+from raynas.metrics import read_goal
 from raynas.search_spaces.nasbench201 import NASBench201, to_arch_str
 from raynas.strategies import Asha, RandomSearch, RegularizedEvolution
 from raynas.testing import ToySpace, run_trials
@@ -236,7 +236,7 @@ def test_what_breaks_a_constraint_is_not_the_best(path: str) -> None:
 
 def test_a_smaller_objective_falls(path: str) -> None:
     (trajectory,) = drive(RandomSearch(), settings(path), SPACE, 12, objectives="params")
-    assert trajectory.goal == Goal.parse("params")
+    assert trajectory.goal == read_goal("params")
     assert (np.diff(trajectory.best) <= 0).all() and trajectory.best_after(12) == pytest.approx(1000)
 
 

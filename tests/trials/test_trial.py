@@ -14,12 +14,11 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import DIRECTIONS
 from raynas.errors import RaynasError
 from raynas.trials import ArchitectureTrial, Function, Training
 from raynas.trials.checkpoint import Checkpoint, Replacing
 from raynas.trials.training import TrainingTrial
-from raynas.trials.trial import CHECKPOINT_KEY, Result
+from raynas.trials.trial import CHECKPOINT_KEY, STANDARD, Result
 from tests.trials.spaces import TinyCnn, Troubled
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -54,7 +53,7 @@ def test_every_failure_is_a_result_of_one_line(trouble: str, troubled: TrainingT
     assert result["error"].startswith(FAILURES[trouble]) and "\n" not in result["error"]
     assert (result["failed"], result["complete"], result["done"], result["training_iteration"]) == (1, 0, True, 0)
     assert math.isnan(result["accuracy"]) and math.isnan(result["loss"])
-    assert result.keys() >= DIRECTIONS.keys()
+    assert result.keys() >= set(STANDARD)
     assert "Traceback" in troubled.traceback
     after = troubled.run({"arch": {"trouble": "none"}})
     assert after["failed"] == 0 and after["error"] == "" and after["accuracy"] > 0

@@ -11,13 +11,16 @@ from ray import cloudpickle, tune
 from torch import nn
 
 import raynas
-from raynas.core.goal import DIRECTIONS, PROXIES, Goal, Objective
+from raynas.core.goal import Objective
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.metrics import ZERO_COST, untrained_metrics
+from raynas.metrics import METRICS, ZERO_COST, read_goal, untrained_metrics
+from raynas.run.tuner import required
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import RandomSearch
 from raynas.trials import Function, Training, ZeroCost
+from raynas.trials.trial import STANDARD
+from raynas.trials.zero_cost_metrics import PROXIES
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")
@@ -35,8 +38,8 @@ def expected() -> dict[str, float]:
 
 def test_the_table_of_directions_is_that_of_the_proxies() -> None:
     assert {*PROXIES, "params", "macs"} == {*ZERO_COST, "ensemble"}
-    assert Objective("synflow") == Objective("synflow", "max")
-    assert not PROXIES.keys() & DIRECTIONS.keys()
+    assert Objective.parse("synflow", METRICS) == Objective("synflow", "max")
+    assert not PROXIES & set(STANDARD)
 
 
 def test_trials_report_what_zero_cost_reports_whatever_their_fidelity(expected: Mapping[str, float]) -> None:
@@ -60,7 +63,7 @@ def test_what_is_told_before_a_trial_is_what_trials_report(expected: Mapping[str
 
 def test_nothing_is_measured_that_nobody_wants() -> None:
     result = FAST.evaluate(SPACE, ARCH)
-    assert not PROXIES.keys() & result.keys()
+    assert not PROXIES & result.keys()
     assert not FAST.trial(SPACE, ["accuracy", "loss", "params"]).untrained
 
 
@@ -112,9 +115,9 @@ def test_unknown_metrics_are_refused_before_anything_runs(tmp_path: Path) -> Non
 
 
 def test_what_every_result_must_hold() -> None:
-    goal = Goal.parse(["accuracy", "synflow"], ["naswot >= 1", "zen >= 1 soft", "size_kb <= 3 soft", "params <= 1"])
-    assert goal.metrics == ["accuracy", "synflow", "naswot", "zen", "size_kb", "params"]
-    assert goal.required == ["accuracy", "synflow", "zen"]
+    goal = read_goal(["accuracy", "synflow"], ["naswot >= 1", "zen >= 1 soft", "size_kb <= 3 soft", "params <= 1"])
+    assert goal.names == ["accuracy", "synflow", "naswot", "zen", "size_kb", "params"]
+    assert required(goal) == ["accuracy", "synflow", "zen"]
 
 
 @pytest.mark.usefixtures("ray_cluster")
