@@ -36,7 +36,7 @@ IN_FLIGHT = 2
 
 
 class Scorer(Protocol):
-    """Scores the architecture in a config; an ``ArchitectureTrial`` is one."""
+    """Scores the architecture in a config; a ``TrialRunner`` is one."""
 
     def run(self, config: Config) -> Result:
         """The result that a trial of that config would end with; nothing is raised."""
@@ -102,9 +102,9 @@ def pool_of(
     settings = score if isinstance(score, TrialSettings) else Function(fn=score)
     if not isinstance(settings, ArchitectureSettings):
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
-    trial = settings.trial(space, metrics)
-    trial.measured = frozenset(measured) & {"params", "macs", "latency_ms"}
-    return Pool(trial, settings.resources, workers)
+    runner = settings.runner(space, metrics)
+    runner.measured &= frozenset(measured)
+    return Pool(runner, settings.resources, workers)
 
 
 class Untrained:

@@ -28,8 +28,8 @@ from raynas.strategies.schedulers.early_stopping import AsyncHyperbandScheduler
 from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.no_controller import NO_CONTROLLER
-from raynas.trials.trial import CHECKPOINT_KEY
 
 SPACE = ToySpace()
 N_TRIALS, N_EPOCHS = 12, 9
