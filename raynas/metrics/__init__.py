@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics.cost import MetaModels, count_macs, count_params
 from raynas.metrics.latency import measure_latency
 from raynas.metrics.measurer import Measurer
-from raynas.metrics.table import METRICS, read_goal, with_metrics
+from raynas.metrics.table import METRICS, metrics_named, read_goal, with_metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, rank_ensemble, zero_cost_scores
 
 __all__ = [
@@ -21,6 +20,7 @@ __all__ = [
     "count_macs",
     "count_params",
     "measure_latency",
+    "metrics_named",
     "rank_ensemble",
     "read_goal",
     "untrained_metrics",
@@ -45,17 +45,8 @@ def untrained_metrics(
         seed: of the weights that metrics are measured with, together with the architecture.
 
     Raises:
-        RaynasError: if a zero-cost proxy is named that needs images, and there is no batch.
-        UnknownNameError: if a name is none of a metric that can be measured.
+        RaynasError: if a metric is named that cannot be measured, for instance a zero-cost proxy without a batch.
+        UnknownNameError: if a name is not in ``METRICS``.
     """
-    known = {name: metric for name, metric in METRICS.items() if metric.measure}
     measurer = Measurer(space, seed=seed, batch=batch)
-    if names is None:
-        return measurer.costs(known.values())
-    wanted = list(names)
-    for name in wanted:
-        if name not in known:
-            raise UnknownNameError("untrained metric", name, known)
-        if not measurer.offers(known[name]):
-            raise RaynasError(f"{name} needs a batch of images and labels: give one, or score with ZeroCost(data=...)")
-    return measurer.costs([known[name] for name in wanted], together=True)
+    return measurer.costs(METRICS.values()) if names is None else measurer.functions(metrics_named(names))

@@ -18,6 +18,13 @@ from raynas.metrics.zero_cost.by_name import ProxyMeasure, fresh_network, proxy_
 from raynas.seeds import seed_of
 from raynas.threads import limited_threads
 
+_LACKS = {
+    None: "cannot be measured: only a trial reports it",
+    "data": "needs a batch of images and labels: give one, or score with ZeroCost(data=...)",
+    "device": "is measured on a GPU, and this process sees none",
+}
+"""The reasons why a metric cannot be measured, by what it needs."""
+
 META, CPU = torch.device("meta"), torch.device("cpu")
 
 
@@ -93,7 +100,7 @@ class Measurer:
             RaynasError: if the value is not a finite number.
         """
         if metric.measure is None:
-            raise RaynasError(f"{metric.name} cannot be measured: a trial must report it")
+            raise RaynasError(f"{metric.name} {_LACKS[None]}")
         if metric.needs == "shapes":
             return _finite(metric, metric.measure(self.candidate(arch, "shapes")))
         with ExitStack() as stack:
@@ -105,16 +112,21 @@ class Measurer:
             torch.manual_seed(seed_of(self.seed, arch.key, metric.name))
             return _finite(metric, metric.measure(self.candidate(arch, metric.needs)))
 
-    def costs(self, metrics: Iterable[Metric], *, together: bool = False) -> dict[str, Callable[[Architecture], float]]:
-        """Return those of the metrics that can be measured here as functions of an architecture, by name.
+    def functions(self, metrics: Iterable[Metric]) -> dict[str, Callable[[Architecture], float]]:
+        """Return metrics that will all be asked of each architecture as functions of it, by name.
 
-        Args:
-            metrics: any metrics.
-            together: whether all of them will be asked of each architecture, see ``value``.
+        Raises:
+            RaynasError: if one cannot be measured here.
         """
-        offered = [metric for metric in metrics if self.offers(metric)]
-        others = offered if together else ()
-        return {metric.name: partial(self.value, metric, together=others) for metric in offered}
+        metrics = list(metrics)
+        for metric in metrics:
+            if not self.offers(metric):
+                raise RaynasError(f"{metric.name} {_LACKS[metric.needs if metric.measure else None]}")
+        return {metric.name: partial(self.value, metric, together=metrics) for metric in metrics}
+
+    def costs(self, metrics: Iterable[Metric]) -> dict[str, Callable[[Architecture], float]]:
+        """Return those of the metrics that can be measured here as functions of an architecture, by name."""
+        return {metric.name: partial(self.value, metric) for metric in metrics if self.offers(metric)}
 
     def candidate(self, arch: Architecture, needs: Needs) -> Candidate:
         """Return an architecture as a measurement sees it."""

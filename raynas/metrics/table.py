@@ -42,6 +42,21 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 """The metrics that raynas knows, by name. Those without a measurement are reported by trials."""
 
 
+def metrics_named(metrics: Iterable[Metric | str]) -> list[Metric]:
+    """Return metrics by name; those given as they are stay so.
+
+    Raises:
+        UnknownNameError: if a name is not in the table.
+    """
+    return [metric if isinstance(metric, Metric) else _named(metric) for metric in metrics]
+
+
+def _named(name: str) -> Metric:
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]
+
+
 def with_metrics(metrics: Iterable[Metric | str]) -> Mapping[str, Metric]:
     """Return the table with further metrics; one of a known name replaces it.
 
@@ -54,11 +69,7 @@ def with_metrics(metrics: Iterable[Metric | str]) -> Mapping[str, Metric]:
     """
     table = dict(METRICS)
     own: set[str] = set()
-    for metric in metrics:
-        if isinstance(metric, str):
-            if metric not in METRICS:
-                raise UnknownNameError("metric", metric, METRICS)
-            continue
+    for metric in metrics_named(metrics):
         if metric.name in own:
             raise ValueError(f"metrics must have different names, got {metric.name!r} twice")
         own.add(metric.name)

@@ -187,7 +187,7 @@ class TestUntrainedMetrics:
         assert list(untrained_metrics(Widths(), ["macs"])) == ["macs"]
 
     def test_an_unknown_name_lists_the_known(self) -> None:
-        with pytest.raises(UnknownNameError, match="unknown untrained metric 'mac'; did you mean 'macs'"):
+        with pytest.raises(UnknownNameError, match="unknown metric 'mac'; did you mean 'macs'"):
             untrained_metrics(Widths(), ["mac"])
 
     def test_pickle_without_the_network(self) -> None:
