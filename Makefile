@@ -1,15 +1,17 @@
-# make demo   a small search, from an empty checkout to a report
-# make test   everything that must hold: style, types, layers, tests, packaging
-# make venv   only the set-up that both share
+# make demo          a small search, from an empty checkout to a report
+# make test          everything that must hold: style, types, layers, tests, packaging
+# make venv          only the set-up that both share
+# make test-lowest   the tests with the oldest releases that pyproject.toml allows; needs Python 3.10
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 # Its date says which pyproject.toml, setup.py and constraints.txt the environment was made from.
 STAMP := $(VENV)/.raynas-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test
+.PHONY: help venv demo test test-lowest
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -28,10 +30,17 @@ demo: $(STAMP)
 	$(BIN)/python scripts/run_tune.py
 
 # Ray asks for a token since 2.59 and reports usage: neither belongs in a test.
-test: export RAY_AUTH_MODE = disabled
-test: export RAY_USAGE_STATS_ENABLED = 0
+test test-lowest: export RAY_AUTH_MODE = disabled
+test test-lowest: export RAY_USAGE_STATS_ENABLED = 0
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python scripts/dev/types_and_layers.py
 	$(BIN)/python -m pytest
+
+LOWEST := .venv-lowest
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
+		--editable ".[bohb]" build hypothesis pytest pytest-timeout setuptools
+	$(LOWEST)/$(SCRIPTS)/python -m pytest -W default

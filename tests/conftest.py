@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,8 @@ def ray_cluster() -> Iterator[None]:
     """A Ray cluster of 2 CPUs in this session's own folder."""
     import ray
 
-    # Sockets lie in it, and their paths must not exceed 107 characters.
-    folder = Path(tempfile.mkdtemp(prefix="rn", dir="/tmp"))
+    # Sockets lie in it, and their paths must not exceed 107 characters: macOS has a long one by default.
+    folder = Path(tempfile.mkdtemp(prefix="rn", dir=None if sys.platform == "win32" else "/tmp"))
     ray.init(
         num_cpus=2,
         include_dashboard=False,

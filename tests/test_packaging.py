@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -190,3 +191,12 @@ def test_the_lowest_versions_are_the_lower_bounds(requirements: dict[str, Requir
         if bound.operator == ">="
     }
     assert dict(pins("constraints-lowest.txt")) == lower
+
+
+def test_commits_are_formatted_by_the_version_that_the_checks_run() -> None:
+    (hooks,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert hooks["rev"] == f"v{dict(pins('constraints.txt'))['ruff']}"
+
+
+def test_a_citation_names_the_version(wheel: Path) -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == wheel.name.split("-")[1]

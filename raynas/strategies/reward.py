@@ -2,8 +2,7 @@
 
 import math
 
-from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Goal
+from raynas.core.goal import Evaluation, Goal
 
 
 class Reward:

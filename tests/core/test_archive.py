@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from ray import cloudpickle
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
-from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Evaluation
 from raynas.errors import ArchiveError
 
 FIRST: dict[str, Any] = {"trial": "1", "config": {"arch": {"op": "conv"}, "lr": 0.1}, "costs": {"params": 7.0}}
@@ -107,6 +106,7 @@ def test_removing_a_damaged_line_is_enough(path: Path) -> None:
     assert set(archive.unfinished()) == {"2"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
 def test_one_writer_at_a_time(path: Path) -> None:
     filled(path)
     program = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
@@ -135,6 +135,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             Archive(path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no folders without write permission")
 def test_a_read_only_folder_is_named(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.parent.chmod(0o555)
@@ -162,6 +163,8 @@ def test_a_missing_file_cannot_be_loaded(path: Path) -> None:
 @contextmanager
 def file_size_limit(n_bytes: int) -> Iterator[None]:
     """Files can grow no further, as on a full disk."""
+    import resource  # not on Windows
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
@@ -170,6 +173,7 @@ def file_size_limit(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
 @pytest.mark.parametrize("n_left", [0, 1, 40])
 def test_a_full_disk_costs_the_last_record_only(path: Path, n_left: int) -> None:
     records = filled(path)

@@ -1,7 +1,5 @@
 """A funnel for real, on a cluster: proxies and training on digits, killed in the second stage and run again."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -46,7 +44,7 @@ def test_a_killed_funnel_goes_on_where_it_was(ray_cluster: None, tmp_path: Path)
     while not (second.exists() and '"result"' in second.read_text()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait(timeout=60)
     scores, trained = evaluated(first), evaluated(second)
     assert len(scores) == 8 and len(trained) < 3

@@ -16,7 +16,6 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.core.goal import Objective
 from raynas.core.pareto import crowding_distance, non_dominated_rank
-from raynas.metrics import METRICS
 from raynas.strategies.base import EarlyStopping
 
 
@@ -47,7 +46,7 @@ class MultiObjectiveAsha(EarlyStopping):
         if not self.objectives:
             raise ValueError("MultiObjectiveAsha needs a second objective; use Asha for one")
         for objective in self.objectives:
-            Objective.parse(objective, METRICS)
+            Objective.parse(objective)
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         """A fresh scheduler.
@@ -55,7 +54,7 @@ class MultiObjectiveAsha(EarlyStopping):
         Raises:
             ValueError: if an objective stands twice.
         """
-        objectives = [objective, *(Objective.parse(other, METRICS) for other in self.objectives)]
+        objectives = [objective, *map(Objective.parse, self.objectives)]
         if len({o.metric for o in objectives}) < len(objectives):
             raise ValueError(
                 f"MultiObjectiveAsha needs different objectives, got {[o.metric for o in objectives]}; "

@@ -22,7 +22,6 @@ from raynas.core.goal import Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
-from raynas.metrics import METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,7 @@ class PopulationBasedTraining:
         Raises:
             SpaceError: if a domain cannot be perturbed.
         """
-        objective = Objective.parse(objective, METRICS)
+        objective = Objective.parse(objective)
         return TunePopulationBasedTraining(
             time_attr="training_iteration",
             metric=objective.metric,
