@@ -17,7 +17,9 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.cell_graph import CellEdge, CellGraph, State
 from raynas.core.decision import Decision
 from raynas.errors import SpaceError
-from raynas.nn.choice import Choice, InputChoice, ModuleFactory
+from raynas.nn.choice import Choice
+from raynas.nn.factories import ModuleFactory
+from raynas.nn.input_choice import InputChoice
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import (
     average_pool,

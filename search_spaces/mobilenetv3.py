@@ -17,7 +17,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
-from raynas.nn.choice import Choice, Repeat
+from raynas.nn.choice import Choice
 from raynas.nn.elastic import Size, make_divisible, ratio
 from raynas.nn.elastic_layers import (
     ElasticBatchNorm2d,
@@ -27,6 +27,7 @@ from raynas.nn.elastic_layers import (
     ElasticSqueezeExcite,
 )
 from raynas.nn.model_space import ModelSpace
+from raynas.nn.repeat import Repeat
 
 N_STAGES = 5
 STRIDES = (2, 2, 2, 1, 2)

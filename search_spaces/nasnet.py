@@ -20,7 +20,6 @@ combined. The outputs of the blocks that no other block takes, joined, are the c
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
-from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +28,10 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.cell_graph import CellEdge, CellGraph
 from raynas.core.decision import Categorical, Condition, Decision
 from raynas.errors import SpaceError
-from raynas.nn.choice import Choice, DecisionModule, InputChoice, ModuleFactory, Part
+from raynas.nn.choice import Choice
+from raynas.nn.decision_module import BranchOf, DecisionModule
+from raynas.nn.factories import ModuleFactory
+from raynas.nn.input_choice import InputChoice
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.operations import HalvingConv, average_pool, max_pool, relu_conv_bn, separable_twice
 from raynas.nn.selection import Mixture
@@ -140,23 +142,23 @@ class Unless(DecisionModule):
         return Categorical(name, self.options, active_if=active_if)
 
     @property
-    def ways(self) -> Sequence[Option]:
+    def alternatives(self) -> Sequence[Option]:
         """The options."""
         return self.options
 
-    def options_with(self, part: str) -> Sequence[Option]:
+    def options_with(self, branch: str) -> Sequence[Option]:
         return tuple(option for option in self.options if option != self.absent)
 
-    def assemble(self, option: Option, part: Part) -> nn.Module:
-        return Absent() if option == self.absent else part("kept")
+    def assemble(self, option: Option, branch_of: Callable[[str], nn.Module]) -> nn.Module:
+        return Absent() if option == self.absent else branch_of("kept")
 
-    def run(self, option: Option, part: Part, *inputs: Any) -> Any:
-        return None if option == self.absent else part("kept")(*inputs)
+    def run(self, option: Option, branch_of: BranchOf, *inputs: object) -> object:
+        return None if option == self.absent else branch_of("kept")(*inputs)
 
-    def mix(self, mixture: Mixture, part: Part, *inputs: Any) -> Any:
+    def mix(self, mixture: Mixture, branch_of: BranchOf, *inputs: object) -> torch.Tensor | None:
         weights = [mixture.weights[i] for i in mixture.indices if self.options[i] != self.absent]
-        out = part("kept")(*inputs) if weights else None
-        return None if out is None else reduce(torch.add, weights) * out
+        out = branch_of("kept")(*inputs) if weights else None
+        return reduce(torch.add, weights) * out if isinstance(out, torch.Tensor) else None
 
 
 class Merge(nn.Module):

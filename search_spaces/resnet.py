@@ -18,10 +18,10 @@ from torch import nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
-from raynas.nn.choice import Repeat
 from raynas.nn.elastic import Size, make_divisible
 from raynas.nn.elastic_layers import ElasticBatchNorm2d, ElasticConv2d, ElasticLinear
 from raynas.nn.model_space import ModelSpace
+from raynas.nn.repeat import Repeat
 
 Block = Literal["basic", "bottleneck"]
 """Two 3x3 convolutions, or a 3x3 between two 1x1 convolutions."""

@@ -23,7 +23,8 @@ from torch import nn
 
 from raynas.core.decision import Categorical, Decision
 from raynas.errors import SpaceError
-from raynas.nn.choice import Choice, ModuleFactory
+from raynas.nn.choice import Choice
+from raynas.nn.factories import ModuleFactory
 from raynas.nn.model_space import ModelSpace
 
 N_STAGES = 3

@@ -11,8 +11,8 @@ from torch import nn
 from raynas.core.architecture import Option
 from raynas.core.space import SearchSpace
 from raynas.drawing.picture import Arrow, Box, Picture
-from raynas.nn.choice import DecisionModule
-from raynas.nn.discovery import decision_name, open_places
+from raynas.nn.decision_module import DecisionModule
+from raynas.nn.discovery import undecided_modules
 
 
 def network_picture(space: SearchSpace, arch: Mapping[str, Option], undecided: nn.Module | None = None) -> Picture:
@@ -73,9 +73,9 @@ class _Block:
 def _labelled(model: nn.Module) -> dict[str, str]:
     """Return the path of each decision that is named by a label and belongs to a single choice point."""
     paths: dict[str, set[str]] = {}
-    for _, _, module, path in open_places(model, ""):
+    for *_, module, path in undecided_modules(model, ""):
         if isinstance(module, DecisionModule) and module.label:
-            paths.setdefault(decision_name(module, path), set()).add(path)
+            paths.setdefault(module.label, set()).add(path)
     return {name: found.pop() for name, found in paths.items() if len(found) == 1}
 
 

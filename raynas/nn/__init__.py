@@ -1,7 +1,7 @@
 """Choices written inside a model, the search space read off it, and the supernet that holds all of its networks."""
 
 from raynas.nn.batch_statistics import recalibrate
-from raynas.nn.choice import Choice, InputChoice, Repeat
+from raynas.nn.choice import Choice
 from raynas.nn.elastic import Size, ratio
 from raynas.nn.elastic_layers import (
     ElasticBatchNorm2d,
@@ -10,10 +10,12 @@ from raynas.nn.elastic_layers import (
     ElasticResize,
     ElasticSqueezeExcite,
 )
+from raynas.nn.input_choice import InputChoice
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.morphism.inheritance import Inheritance, inherit
 from raynas.nn.morphism.lineage import inherit_architecture, inherit_between
 from raynas.nn.morphism.net2net import deepen, widen
+from raynas.nn.repeat import Repeat
 from raynas.nn.selection import Mixture, Selection
 from raynas.nn.supernet import Supernet
 

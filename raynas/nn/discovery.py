@@ -1,60 +1,73 @@
-"""Where choices sit in a model, and the decisions that they make."""
+"""Discovery of the choice points in a model, and of the decisions that they make."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import NamedTuple
 
 from torch import nn
 
-from raynas.core.architecture import Option
-from raynas.core.decision import Decision
+from raynas.core.decision import Condition, Decision
 from raynas.errors import SpaceError
-from raynas.nn.choice import DecisionModule, ModuleFactory
+from raynas.nn.conditions import merged, simplified, weakest
+from raynas.nn.decision_module import DecisionModule
 from raynas.nn.elastic import ElasticLayer
-
-Needs = Mapping[str, tuple[Option, ...]]
-"""What has to be chosen for a place to exist: the options of each decision around it; empty if it always exists."""
+from raynas.nn.factories import ModuleFactory
 
 MAX_DEPTH = 50
-"""How deep choices may nest before they are taken to nest without end."""
+"""Maximum depth of nested choices; deeper ones are taken to contain themselves."""
 
 
 def decision_name(choice: DecisionModule, path: str) -> str:
-    """What the decision of a choice at a dotted path is called."""
+    """Return the name of the decision of a choice at a dotted path."""
     return choice.label or path or "model"
 
 
 def join(path: str, name: str) -> str:
-    """The dotted path of ``name`` under ``path``."""
+    """Return the dotted path of ``name`` under ``path``."""
     return f"{path}.{name}" if path else name
 
 
-OpenModule = DecisionModule | ElasticLayer
-"""What is not decided yet."""
+class Undecided(NamedTuple):
+    """A choice or an elastic layer in a model.
+
+    Args:
+        parent: the module that holds it.
+        attribute: its name there.
+        module: the choice or elastic layer.
+        path: its dotted path; if it has several, the first one.
+    """
+
+    parent: nn.Module
+    attribute: str
+    module: DecisionModule | ElasticLayer
+    path: str
 
 
-def open_places(module: nn.Module, path: str) -> Iterator[tuple[nn.Module, str, OpenModule, str]]:
-    """Where choices and elastic layers sit in ``module``: parent, attribute, child, dotted path of its first place.
+def undecided_modules(module: nn.Module, path: str) -> Iterator[Undecided]:
+    """Yield the choices and elastic layers in ``module``, once for each attribute that holds them.
 
-    Their own inside is not looked into; it comes with what they become.
+    Those inside a choice are not among them: they appear when a branch of it is made.
+
+    Args:
+        module: the model; not itself a choice.
+        path: its dotted path.
     """
     return _walk(module, path, {})
 
 
-def _walk(
-    parent: nn.Module, prefix: str, first: dict[nn.Module, str]
-) -> Iterator[tuple[nn.Module, str, OpenModule, str]]:
+def _walk(parent: nn.Module, prefix: str, first: dict[nn.Module, str]) -> Iterator[Undecided]:
     # named_children() would hide a second name of the same choice.
     for attribute, child in parent._modules.items():
         if isinstance(child, DecisionModule | ElasticLayer):
-            yield parent, attribute, child, first.setdefault(child, join(prefix, attribute))
+            yield Undecided(parent, attribute, child, first.setdefault(child, join(prefix, attribute)))
         elif child is not None and child not in first:
             first[child] = join(prefix, attribute)
             yield from _walk(child, first[child], first)
 
 
 def decisions_of(factory: ModuleFactory, name: str) -> tuple[Decision, ...]:
-    """The decisions of a model, in the order of its submodules, an outer one before those in its parts.
+    """Return the decisions of a model, in the order of its submodules, an outer one before those in its branches.
 
     Args:
         factory: makes the model; called under the meta device.
@@ -63,132 +76,118 @@ def decisions_of(factory: ModuleFactory, name: str) -> tuple[Decision, ...]:
     Raises:
         SpaceError: if there are none, or they contradict each other.
     """
-    decisions = _resolve(_places(_new(factory, name), "", {}, 0))
-    if not decisions:
+    points: dict[str, list[ChoicePoint]] = {}
+    for point in _points(_made(factory, name), "", {}, 0):
+        points.setdefault(point.name, []).append(point)
+    if not points:
         raise SpaceError(f"{name} has no Choice, InputChoice or Repeat among its submodules")
-    return decisions
+    decisions: dict[str, Decision] = {}
+    for decision, sharing in points.items():
+        _check_same_decision(sharing)
+        decisions[decision] = sharing[0].choice.decision(decision, _condition(sharing, decisions))
+    return tuple(decisions.values())
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A choice found in the model, and when it exists."""
+class ChoicePoint:
+    """A choice at a position in a model.
+
+    Args:
+        path: its dotted path.
+        choice: the choice.
+        active_if: the options of enclosing decisions under which it exists; empty if it always exists.
+    """
 
     path: str
     choice: DecisionModule
-    needs: Needs
+    active_if: Condition
 
     @property
     def name(self) -> str:
+        """Name of its decision."""
         return decision_name(self.choice, self.path)
 
     @cached_property
     def decision(self) -> Decision:
+        """Its decision without the condition."""
         return self.choice.decision(self.name, {})
 
-    def inside(self, part: str) -> Needs | None:
-        """When a part of the choice exists; None if never."""
-        options = self.choice.options_with(part)
-        if len(options) == len(self.decision.options):  # Held by every option: nothing more has to be chosen.
-            return self.needs
-        allowed = tuple(option for option in self.needs.get(self.name, options) if option in options)
-        return {**self.needs, self.name: allowed} if allowed else None
+    def condition_of(self, branch: str) -> Condition | None:
+        """Return the condition under which a branch exists; None if it never does."""
+        options = self.choice.options_with(branch)
+        if len(options) == len(self.decision.options):  # In every option: no further condition.
+            return self.active_if
+        allowed = tuple(option for option in self.active_if.get(self.name, options) if option in options)
+        return {**self.active_if, self.name: allowed} if allowed else None
 
 
-def _places(module: nn.Module, path: str, needs: Needs, depth: int) -> Iterator[_Place]:
-    """All places in ``module``, each before those in its parts."""
+def _points(module: nn.Module, path: str, active_if: Condition, depth: int) -> Iterator[ChoicePoint]:
+    """Yield all choice points in ``module``, each before those in its branches."""
     if isinstance(module, DecisionModule):
-        yield from _place_and_inner(_Place(path, module, needs), depth)
-        return
-    if isinstance(module, ElasticLayer):
-        for argument, size in module.open_sizes.items():
-            yield _Place(join(path, argument), size, needs)
-        return
-    found = {place: child for _, _, child, place in open_places(module, path)}
-    for place, child in found.items():
-        yield from _places(child, place, needs, depth)
+        yield from _point_and_inner(ChoicePoint(path, module, active_if), depth)
+    elif isinstance(module, ElasticLayer):
+        for argument, size in module.size_choices.items():
+            yield ChoicePoint(join(path, argument), size, active_if)
+    else:
+        found = {undecided.path: undecided.module for undecided in undecided_modules(module, path)}
+        for inner_path, child in found.items():
+            yield from _points(child, inner_path, active_if, depth)
 
 
-def _place_and_inner(place: _Place, depth: int) -> Iterator[_Place]:
+def _point_and_inner(point: ChoicePoint, depth: int) -> Iterator[ChoicePoint]:
     if depth > MAX_DEPTH:
-        raise SpaceError(f"choices nest without end at {place.path[:80]!r}…: a candidate contains itself")
-    yield place
-    for part in place.choice.factories:
-        inner = place.inside(part)
-        if inner is not None:
-            path = join(place.path, part)
-            yield from _places(_new(lambda p=part: place.choice.make(p), path), path, inner, depth + 1)  # type: ignore[misc]
+        raise SpaceError(f"choices nest without end at {point.path[:80]!r}…: a candidate contains itself")
+    yield point
+    for branch in point.choice.factories:
+        condition = point.condition_of(branch)
+        if condition is not None:
+            path = join(point.path, branch)
+            yield from _points(_made(partial(point.choice.make, branch), path), path, condition, depth + 1)
 
 
-def _new(factory: ModuleFactory, where: str) -> nn.Module:
-    """What a factory makes on the meta device, once it is clear that it makes a new one each time."""
+def _made(factory: ModuleFactory, subject: str) -> nn.Module:
+    """Call a factory on the meta device, twice, as it must make a new module each time."""
     try:
         module = factory()
-        again = factory()
+        second = factory()
     except (NotImplementedError, RuntimeError) as error:
-        raise SpaceError(f"{where} cannot be made on the meta device, where tensors have no values: {error}") from error
+        raise SpaceError(
+            f"{subject} cannot be made on the meta device, where tensors have no values: {error}"
+        ) from error
     if not isinstance(module, nn.Module):
-        raise SpaceError(f"the factory of {where} must return an nn.Module, got {type(module).__name__}")
-    if module is again:
-        raise SpaceError(f"the factory of {where} returns the same module again; it must make a new one at each call")
+        raise SpaceError(f"the factory of {subject} must return an nn.Module, got {type(module).__name__}")
+    if module is second:
+        raise SpaceError(f"the factory of {subject} returns the same module again; it must make a new one at each call")
     return module
 
 
-def _resolve(places: Iterable[_Place]) -> tuple[Decision, ...]:
-    """The decisions of the places, those with the same label made one."""
-    groups: dict[str, list[_Place]] = {}
-    for place in places:
-        groups.setdefault(place.name, []).append(place)
-    decisions: dict[str, Decision] = {}
-    for name, group in groups.items():
-        for other in group[1:]:
-            _refuse_different(group[0], other)
-        condition = _shortened(_united(name, group, decisions), decisions)
-        decisions[name] = group[0].choice.decision(name, condition)
-    return tuple(decisions.values())
+def _check_same_decision(points: Sequence[ChoicePoint]) -> None:
+    """Refuse choice points of one name that have no label, or different options."""
+    first, *others = points
+    for other in others:
+        if first.choice.label is None or other.choice.label is None:
+            raise SpaceError(
+                f"a choice at {first.path!r} and one at {other.path!r} have the same name; give them labels"
+            )
+        if first.decision != other.decision:
+            raise SpaceError(
+                f"the choices at {first.path!r} and {other.path!r} share the label {first.name!r} but not their "
+                f"options: {list(first.decision.options)} and {list(other.decision.options)}"
+            )
 
 
-def _refuse_different(first: _Place, other: _Place) -> None:
-    if first.choice.label is None or other.choice.label is None:
-        raise SpaceError(f"a choice at {first.path!r} and one at {other.path!r} have the same name; give them labels")
-    if first.decision != other.decision:
+def _condition(points: Sequence[ChoicePoint], decisions: Mapping[str, Decision]) -> Condition:
+    """Merge the activation conditions of all choice points that share a label (logical OR).
+
+    Raises:
+        SpaceError: if the result is not one condition.
+    """
+    conditions = weakest(point.active_if for point in points)
+    condition = merged(conditions, decisions)
+    if condition is None:
+        listed = " and ".join(f"{p.path!r} (if {dict(p.active_if)})" for p in points if p.active_if in conditions)
         raise SpaceError(
-            f"the choices at {first.path!r} and {other.path!r} share the label {first.name!r} but not their options: "
-            f"{list(first.decision.options)} and {list(other.decision.options)}"
+            f"label {points[0].name!r} is used at choice points that depend on different choices: {listed}; use a "
+            "label for each"
         )
-
-
-def _united(name: str, group: Sequence[_Place], decisions: Mapping[str, Decision]) -> Needs:
-    """When at least one of the places exists, which must come down to one condition."""
-    all_needs: list[Needs] = []
-    for place in group:
-        if not any(_implies(place.needs, needs) for needs in all_needs):
-            all_needs = [needs for needs in all_needs if not _implies(needs, place.needs)] + [place.needs]
-    if len(all_needs) == 1:
-        return all_needs[0]
-    different = {
-        parent for needs in all_needs for parent in needs if any(c.get(parent) != needs[parent] for c in all_needs)
-    }
-    if len(different) > 1 or len({frozenset(needs) for needs in all_needs}) > 1:
-        where = " and ".join(f"{place.path!r} (if {dict(place.needs)})" for place in group if place.needs in all_needs)
-        raise SpaceError(
-            f"label {name!r} stands in places that depend on different choices: {where}; use a label for each"
-        )
-    parent = different.pop()
-    allowed = tuple(o for o in decisions[parent].options if any(o in needs[parent] for needs in all_needs))
-    return {**all_needs[0], parent: allowed}
-
-
-def _implies(first: Needs, second: Needs) -> bool:
-    """Whether a place under ``first`` exists only where one under ``second`` would."""
-    return all(parent in first and set(first[parent]) <= set(allowed) for parent, allowed in second.items())
-
-
-def _shortened(needs: Needs, decisions: Mapping[str, Decision]) -> Needs:
-    """``needs`` without what leaves every option open or follows from the rest."""
-    needs = {parent: allowed for parent, allowed in needs.items() if len(allowed) < len(decisions[parent].options)}
-
-    def follows(parent: str) -> bool:
-        conditions = (decisions[other].active_if for other in needs if other != parent)
-        return any(parent in c and set(c[parent]) <= set(needs[parent]) for c in conditions)
-
-    return {parent: allowed for parent, allowed in needs.items() if not follows(parent)}
+    return simplified(condition, decisions)

@@ -15,19 +15,19 @@ from raynas.nn.selection import Mixture
 
 
 class ElasticConv2d(ElasticLayer):
-    """A convolution whose output width and kernel may be open; pads so that stride 1 keeps the height and width.
+    """A convolution whose output width and kernel may be decisions; padded so that stride 1 keeps height and width.
 
     Args:
-        in_channels: the most channels that reach it.
-        out_channels: how many it puts out; None for as many as come in.
+        in_channels: maximum number of input channels.
+        out_channels: number of output channels; None for that of the input.
         kernel_size: odd.
         stride: as for ``nn.Conv2d``.
         dilation: as for ``nn.Conv2d``.
         group_width: input channels of a group; 1 for a depthwise convolution, None for a dense one. The number of
-            groups follows the incoming width.
-        bias: whether there is one.
-        transform_kernels: whether smaller kernels are the centre of the larger one times a learned matrix, shared by
-            all channels and the identity at first, instead of the bare centre.
+            groups follows from the number of input channels.
+        bias: True for a bias.
+        transform_kernels: True to multiply the centre of a larger kernel with a learned matrix to get a smaller one;
+            the matrix is shared by all channels and initially the identity. False to take the centre itself.
 
     Raises:
         SpaceError: if a kernel is even, or a grouped convolution cannot be split into groups.
@@ -55,19 +55,19 @@ class ElasticConv2d(ElasticLayer):
 
     @property
     def most_out(self) -> int:
-        """The most channels that it puts out."""
+        """Maximum number of output channels."""
         return self.largest["out_channels"] or self.n_in
 
     @property
     def _kernels(self) -> set[int]:
-        size = self.open_sizes["kernel_size"]
+        size = self.size_choices["kernel_size"]
         return {size.value(option, self.n_in) for option in size.options}
 
     def groups(self, n_in: int, n_out: int) -> int:
-        """How many groups ``n_in`` incoming channels are.
+        """Return the number of groups for ``n_in`` input and ``n_out`` output channels.
 
         Raises:
-            SpaceError: if they, or as many as go out, cannot be split into groups.
+            SpaceError: if the channels cannot be split into groups.
         """
         groups = n_in // self.group_width if self.group_width else 1
         if self.group_width and (n_in % self.group_width or n_out % groups):
@@ -82,8 +82,8 @@ class ElasticConv2d(ElasticLayer):
         padding = self.dilation * (kernel // 2)
         return nn.Conv2d(n_in, n_out, kernel, self.stride, padding, self.dilation, groups, self.bias)
 
-    def open(self, names: Mapping[str, str]) -> None:
-        super().open(names)
+    def expand(self, names: Mapping[str, str]) -> None:
+        super().expand(names)
         if self.transform_kernels:
             matrices = {f"{large}to{small}": torch.eye(small**2) for small, large in pairwise(self.kernels)}
             self.transforms = nn.ParameterDict(matrices)
@@ -96,7 +96,7 @@ class ElasticConv2d(ElasticLayer):
         return tensors | ({} if bias is None else {"bias": bias[:n_out]})  # type: ignore[index]
 
     def _kernel(self, weight: Tensor, kernel: int) -> Tensor:
-        """The kernels of a smaller size, each made from the next larger one."""
+        """Return the kernels of a size, made step by step from the next larger ones."""
         for small, large in reversed(list(pairwise(self.kernels))):
             if small < kernel:
                 break
@@ -124,8 +124,8 @@ class ElasticConv2d(ElasticLayer):
         return x.new_empty((x.shape[0], sizes["out_channels"] or x.shape[1], height, width))
 
     def _mixed_kernel(self, n_in: int, sizes: Sizes, mixture: Mixture) -> Tensor:
-        """The mixture of kernels of several sizes is one kernel (Stamoulis et al., "Single-Path NAS", 2019)."""
-        size, total = self.open_sizes["kernel_size"], torch.zeros(())
+        """Return a mixture of kernels of several sizes as one kernel (Stamoulis et al., "Single-Path NAS", 2019)."""
+        size, total = self.size_choices["kernel_size"], torch.zeros(())
         for i in mixture.indices:
             kernel = size.value(size.options[i], n_in)
             edge = (sizes["kernel_size"] - kernel) // 2
@@ -135,12 +135,12 @@ class ElasticConv2d(ElasticLayer):
 
 
 class ElasticBatchNorm2d(ElasticLayer):
-    """A batch norm of as many channels as come in.
+    """A batch norm of all input channels.
 
     A supernet keeps one running mean and variance, which fit no subnet well: see ``recalibrate``.
 
     Args:
-        num_features: the most channels that reach it.
+        num_features: maximum number of input channels.
         eps: as for ``nn.BatchNorm2d``.
         momentum: as for ``nn.BatchNorm2d``; None is not possible.
         affine: as for ``nn.BatchNorm2d``.
@@ -169,12 +169,12 @@ class ElasticBatchNorm2d(ElasticLayer):
 
 
 class ElasticLinear(ElasticLayer):
-    """A linear layer on as many features as come in, of a width that may be open.
+    """A linear layer of all input features, whose width may be a decision.
 
     Args:
-        in_features: the most features that reach it.
-        out_features: how many it puts out.
-        bias: whether there is one.
+        in_features: maximum number of input features.
+        out_features: number of output features.
+        bias: True for a bias.
     """
 
     shared: nn.Linear
@@ -192,8 +192,8 @@ class ElasticLinear(ElasticLayer):
         return tensors | ({"bias": self.shared.bias[:n_out]} if self.bias else {})
 
     def run(self, x: Tensor, sizes: Sizes, mixtures: Mapping[str, Mixture]) -> Tensor:
-        part = self.sliced(x.shape[-1], sizes)
-        y = functional.linear(x, part["weight"], part.get("bias"))
+        weights = self.sliced(x.shape[-1], sizes)
+        y = functional.linear(x, weights["weight"], weights.get("bias"))
         if "out_features" in mixtures:
             y = y * self.mask("out_features", mixtures["out_features"], x.shape[-1], y.shape[-1])
         return y
@@ -201,17 +201,17 @@ class ElasticLinear(ElasticLayer):
     def outline(self, x: Tensor, sizes: Sizes) -> Tensor:
         return x.new_empty((*x.shape[:-1], sizes["out_features"]))
 
-    def _width(self, x: Tensor) -> int:
+    def width_of(self, x: Tensor) -> int:
         return x.shape[-1]
 
 
 class ElasticSqueezeExcite(ElasticLayer):
-    """``SqueezeExcite`` on as many channels as come in.
+    """``SqueezeExcite`` of all input channels.
 
     Args:
-        channels: the most channels that reach it.
-        reduction: the small network has 1/reduction of the incoming channels, made divisible by ``divisor``.
-        divisor: see there.
+        channels: maximum number of input channels.
+        reduction: the small network has 1/reduction of the input channels, made divisible by ``divisor``.
+        divisor: of the width of the small network.
         gate: as for ``SqueezeExcite``.
     """
 
@@ -247,11 +247,11 @@ class ElasticSqueezeExcite(ElasticLayer):
 
 
 class ElasticResize(ElasticLayer):
-    """Resizes images to a side that is open: elastic resolution.
+    """Resizes images to a side that may be a decision: elastic resolution.
 
     Args:
         channels: of the images.
-        side: height and width to give them, in pixels.
+        side: height and width of the output, in pixels.
     """
 
     def __init__(self, channels: int, side: int | Size) -> None:

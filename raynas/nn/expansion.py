@@ -1,77 +1,96 @@
-"""A model with choices, opened: every choice holds all its parts, and computes what a call selects."""
+"""Expansion of a model: every choice holds all its branches and computes the selected ones."""
 
 import copy
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Option
 from raynas.errors import SpaceError
-from raynas.nn.choice import Choice, DecisionModule, Part
-from raynas.nn.discovery import decision_name, join, open_places
+from raynas.nn.choice import Choice
+from raynas.nn.decision_module import BranchOf, DecisionModule
+from raynas.nn.discovery import decision_name, join, undecided_modules
 from raynas.nn.elastic import ElasticLayer
-from raynas.nn.extraction import current_closing, plain_deepcopy
+from raynas.nn.extraction import current_extraction, plain_deepcopy
 from raynas.nn.selection import Mixture, current_call
 
 
-class OpenChoice(nn.Module):
-    """A decision in a supernet: all parts under their names, of which a call runs what it selects.
+class ExpandedChoice(nn.Module):
+    """A choice in a supernet: all branches under their names, of which a call runs the selected ones.
 
     Args:
-        choice: what is decided.
+        choice: the choice that it replaces.
         name: of the decision.
-        parts: by name.
-        k: the share of the channels that goes through, as 1/k; the others pass by (Xu et al., "PC-DARTS", ICLR 2020,
+        branches: by name.
+        k: the branches process 1/k of the channels, and the others bypass them (Xu et al., "PC-DARTS", ICLR 2020,
             arXiv:1907.05737).
     """
 
-    def __init__(self, choice: DecisionModule, name: str, parts: Mapping[str, nn.Module], k: int = 1) -> None:
+    def __init__(self, choice: DecisionModule, name: str, branches: Mapping[str, nn.Module], k: int = 1) -> None:
         super().__init__()
-        object.__setattr__(self, "choice", choice)  # Not a submodule: it has no weights, and is no open place.
+        object.__setattr__(self, "choice", choice)  # Not a submodule: it has no weights, and is not undecided here.
         self.choice: DecisionModule
         self.name = name
         self.k = k
         # add_module refuses names that nn.Module has, such as "half"; an option may have any name.
-        self._modules.update(parts)
+        self._modules.update(branches)
 
-    def part(self, name: str) -> nn.Module:
-        """The part of a name."""
-        part = self._modules.get(name)
-        if part is None:
+    def branch(self, name: str) -> nn.Module:
+        """Return the branch of a name.
+
+        Raises:
+            SpaceError: if there is none.
+        """
+        branch = self._modules.get(name)
+        if branch is None:
             raise SpaceError(f"decision {self.name!r} has no {name!r}; it has {', '.join(self._modules)}")
-        return part
+        return branch
 
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        """Compute what the call selects."""
-        selected = current_call().of(self.name)
-        part = partial(self._part_given, named) if named else self.part
+    def forward(self, *inputs: object, **named: object) -> object:
+        """Compute what the current call selects."""
+        return current_call().run(self, *inputs, **named)
+
+    def compute(self, selected: Option | Mixture, *inputs: object, **named: object) -> object:
+        """Compute an option or a mixture.
+
+        Args:
+            selected: one option, or weights for the alternatives.
+            inputs: arguments of the chosen module.
+            named: keyword arguments of the chosen module; possible for a ``Choice`` only.
+
+        Raises:
+            SpaceError: if a mixture does not have one weight for each alternative, or channels cannot be split.
+            TypeError: if there are keyword arguments, and this is no ``Choice``.
+        """
+        branch_of = self._with_keywords(named) if named else self.branch
         if self.k > 1:
-            return self._partial(selected, part, *inputs)
-        return self._compute(selected, part, *inputs)
+            return self._partial_channels(selected, branch_of, *inputs)
+        return self._compute(selected, branch_of, *inputs)
 
-    def _part_given(self, named: Mapping[str, Any], name: str) -> Any:
-        """The part of a name, given the arguments that have names themselves."""
+    def _with_keywords(self, named: Mapping[str, object]) -> BranchOf:
+        """Return a lookup of branches whose keyword arguments are given already."""
         if not isinstance(self.choice, Choice):
             raise TypeError(f"decision {self.name!r} takes no named arguments, got {', '.join(named)}")
-        return partial(self.part(name), **named)
+        return lambda name: partial(self.branch(name), **named)
 
-    def _compute(self, selected: Option | Mixture, part: Part, *inputs: Any) -> Any:
+    def _compute(self, selected: Option | Mixture, branch_of: BranchOf, *inputs: object) -> object:
         if not isinstance(selected, Mixture):
-            return self.choice.run(selected, part, *inputs)
-        if len(selected) != len(self.choice.ways):
+            return self.choice.run(selected, branch_of, *inputs)
+        if len(selected) != len(self.choice.alternatives):
             raise SpaceError(
-                f"decision {self.name!r} has {len(self.choice.ways)} ways to weigh, got {len(selected)} weights"
+                f"decision {self.name!r} has {len(self.choice.alternatives)} alternatives, got {len(selected)} weights"
             )
-        return self.choice.mix(selected, part, *inputs)
+        return self.choice.mix(selected, branch_of, *inputs)
 
-    def _partial(self, selected: Option | Mixture, part: Part, x: Tensor) -> Tensor:
+    def _partial_channels(self, selected: Option | Mixture, branch_of: BranchOf, *inputs: object) -> Tensor:
+        (x,) = cast(tuple[Tensor], inputs)
         n = x.shape[1] // self.k
         if n * self.k != x.shape[1]:
             raise SpaceError(f"{x.shape[1]} channels at {self.name!r} cannot be split into {self.k} equal parts")
-        out: Tensor = self._compute(selected, part, x[:, :n])
+        out = cast(Tensor, self._compute(selected, branch_of, x[:, :n]))
         rest = x[:, n:]
         if out.shape[2:] != rest.shape[2:]:
             rest = nn.functional.max_pool2d(rest, 2, 2, ceil_mode=True)
@@ -79,55 +98,56 @@ class OpenChoice(nn.Module):
         shuffled: Tensor = torch.cat([out, rest], dim=1).unflatten(1, (self.k, n)).transpose(1, 2).flatten(1, 2)
         return shuffled
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
-        closing = current_closing()
-        if closing is None:
+    def __deepcopy__(self, memo: dict[int, object]) -> nn.Module:
+        extraction = current_extraction()
+        if extraction is None:
             return plain_deepcopy(self, memo)
         if self.k > 1:
             raise SpaceError("a supernet of partial channels has no whole subnets to extract: build(arch) makes them")
-        option = closing.option(self.name)
-        closed = self.choice.assemble(option, lambda part: copy.deepcopy(self.part(part), memo))
-        if not isinstance(self.choice, Choice):  # Whose candidate has a mode of its own.
-            closed.training = self.training
-        memo[id(self)] = closed
-        return closed
+        option = extraction.option(self.name)
+        plain = self.choice.assemble(option, lambda branch: copy.deepcopy(self.branch(branch), memo))
+        if not isinstance(self.choice, Choice):  # A candidate of a Choice keeps its own mode.
+            plain.training = self.training
+        memo[id(self)] = plain
+        return plain
 
 
-def opened(model: nn.Module, path: str = "", partial_channels: int = 1) -> nn.Module:
-    """Open every choice and elastic layer in ``model``, and in their parts; in place.
+def expand(model: nn.Module, path: str = "", partial_channels: int = 1) -> nn.Module:
+    """Expand every choice and elastic layer in ``model``, and in their branches; in place.
 
     Args:
         model: holds the choices; may be a choice itself.
-        path: where it sits.
-        partial_channels: k, of which 1/k of the channels go through the choices that can be narrow.
+        path: its dotted path.
+        partial_channels: k; choices that can be narrow process 1/k of the channels.
 
     Returns:
-        ``model``, or what it became if it is a choice.
+        ``model``, or its expansion if it is a choice.
     """
-    return _Opener(partial_channels).opened(model, path)
+    return _Expansion(partial_channels).expanded(model, path)
 
 
-class _Opener:
-    """Remembers what was opened: a choice in several places has its parts once."""
+class _Expansion:
+    """Remembers the expanded modules: a choice that several attributes hold is expanded once."""
 
     def __init__(self, k: int) -> None:
         self.k = k
         self.done: dict[nn.Module, nn.Module] = {}
 
-    def opened(self, module: nn.Module, path: str) -> nn.Module:
+    def expanded(self, module: nn.Module, path: str) -> nn.Module:
+        """Expand a module and return the module that takes its position."""
         if not isinstance(module, DecisionModule | ElasticLayer):
-            for parent, attribute, child, place in list(open_places(module, path)):
-                setattr(parent, attribute, self.opened(child, place))
+            for undecided in list(undecided_modules(module, path)):
+                setattr(undecided.parent, undecided.attribute, self.expanded(undecided.module, undecided.path))
             return module
         if module not in self.done:
             self.done[module] = self._choice(module, path) if isinstance(module, DecisionModule) else module
             if isinstance(module, ElasticLayer):
-                sizes = module.open_sizes.items()
-                module.open({argument: decision_name(size, join(path, argument)) for argument, size in sizes})
+                sizes = module.size_choices.items()
+                module.expand({argument: decision_name(size, join(path, argument)) for argument, size in sizes})
         return self.done[module]
 
-    def _choice(self, choice: DecisionModule, path: str) -> OpenChoice:
+    def _choice(self, choice: DecisionModule, path: str) -> ExpandedChoice:
         k = self.k if isinstance(choice, Choice) and choice.narrow is not None else 1
         source = choice.narrowed(k) if isinstance(choice, Choice) and k > 1 else choice
-        parts = {part: self.opened(source.make(part), join(path, part)) for part in source.factories}
-        return OpenChoice(choice, decision_name(choice, path), parts, k)
+        branches = {name: self.expanded(source.make(name), join(path, name)) for name in source.factories}
+        return ExpandedChoice(choice, decision_name(choice, path), branches, k)

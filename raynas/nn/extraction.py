@@ -1,11 +1,10 @@
-"""Closing an opened model: a deep copy in which every choice becomes the plain module of its option."""
+"""Extraction of a subnet: a deep copy of a supernet in which every choice becomes the plain module of its option."""
 
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -14,15 +13,15 @@ from raynas.errors import SpaceError
 
 
 @dataclass(frozen=True, eq=False)
-class Closing:
-    """What a deep copy of an opened model needs to make a subnet of it.
+class Extraction:
+    """Instructions for a deep copy of an expanded model that makes a subnet.
 
-    A deep copy keeps whatever references the user's modules hold to each other, and copies only what is chosen.
+    A deep copy keeps the references between a user's modules, and copies only the chosen branches.
 
     Args:
         options: of each decision.
-        widths: how many channels come into each elastic layer that the subnet reaches.
-        copy: whether tensors are copied; otherwise the subnet shares them wherever its own are whole or slices.
+        widths: number of input channels of each elastic layer that the subnet reaches.
+        copy: whether tensors are copied; otherwise the subnet shares those that it uses whole or sliced.
     """
 
     options: Mapping[str, Option]
@@ -30,7 +29,7 @@ class Closing:
     copy: bool = True
 
     def option(self, name: str) -> Option:
-        """The option of a decision.
+        """Return the option of a decision.
 
         Raises:
             SpaceError: if there is none.
@@ -40,26 +39,26 @@ class Closing:
         return self.options[name]
 
 
-_CLOSING: ContextVar[Closing | None] = ContextVar("closing", default=None)
+_EXTRACTION: ContextVar[Extraction | None] = ContextVar("extraction", default=None)
 
 
 @contextmanager
-def closing(instructions: Closing) -> Iterator[None]:
-    """Let deep copies close what they copy until the context ends."""
-    token = _CLOSING.set(instructions)
+def extracting(instructions: Extraction) -> Iterator[None]:
+    """Let deep copies follow the instructions until the context ends."""
+    token = _EXTRACTION.set(instructions)
     try:
         yield
     finally:
-        _CLOSING.reset(token)
+        _EXTRACTION.reset(token)
 
 
-def current_closing() -> Closing | None:
-    """The closing under way; None if a deep copy is only a copy."""
-    return _CLOSING.get()
+def current_extraction() -> Extraction | None:
+    """Return the current instructions; None if a deep copy is an ordinary one."""
+    return _EXTRACTION.get()
 
 
-def plain_deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """A deep copy as if the class had no ``__deepcopy__``."""
+def plain_deepcopy(module: nn.Module, memo: dict[int, object]) -> nn.Module:
+    """Return a deep copy as if the class had no ``__deepcopy__``."""
     clone = type(module).__new__(type(module))
     memo[id(module)] = clone
     clone.__dict__.update(copy.deepcopy(module.__dict__, memo))

@@ -1,88 +1,98 @@
-"""What a supernet computes in one call: an option or a mixture for each decision, known to its modules meanwhile."""
+"""The selection of a supernet's forward pass: an option or a mixture for each decision, visible to its modules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raynas.core.architecture import Option
 from raynas.errors import SpaceError
-from raynas.nn.fast.mixed_operation import Memo
+from raynas.nn.fast.memo import Memo
+
+if TYPE_CHECKING:
+    from raynas.nn.expansion import ExpandedChoice
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Several ways at once, each times its weight.
+    """Weights for the alternatives of a decision.
 
-    The ways of a decision are what can be weighed: the options of a ``Choice`` or a ``Size``, the inputs of an
-    ``InputChoice``, the depths of a ``Repeat``. Weights need not sum to 1.
+    The alternatives are the options of a ``Choice`` or a ``Size``, the inputs of an ``InputChoice``, or the depths of
+    a ``Repeat``. Weights need not sum to 1.
 
     Args:
-        weights: shape ``(n_ways,)``, in the order of the ways.
-        active: indices of the ways that are computed; the others count as zero, and get no gradient. None for all.
+        weights: shape ``(n_alternatives,)``, in the order of the alternatives.
+        active: indices of the alternatives that are computed; the others count as zero and get no gradient. None for
+            all.
 
     Raises:
-        SpaceError: if ``weights`` is no vector, or ``active`` is empty, out of range or names a way twice.
+        SpaceError: if ``weights`` is no vector, or ``active`` is empty, out of range or repeats an index.
     """
 
-    weights: torch.Tensor
+    weights: Tensor
     active: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 1:
-            raise SpaceError(f"weights must be a vector, one for each way, got shape {tuple(self.weights.shape)}")
+            raise SpaceError(f"weights must be a vector, one for each alternative, got {tuple(self.weights.shape)}")
         if self.active is not None and not (self.active and 0 <= min(self.active) <= max(self.active) < len(self)):
-            raise SpaceError(f"active must name some of {len(self)} ways by index, got {list(self.active)}")
+            raise SpaceError(f"active must name some of {len(self)} alternatives by index, got {list(self.active)}")
         if self.active is not None and len(set(self.active)) < len(self.active):
-            raise SpaceError(f"active must name each way once, got {list(self.active)}")
+            raise SpaceError(f"active must name each alternative once, got {list(self.active)}")
 
     def __len__(self) -> int:
         return len(self.weights)
 
     @property
     def indices(self) -> Sequence[int]:
-        """The ways that are computed."""
+        """The alternatives that are computed."""
         return range(len(self)) if self.active is None else self.active
 
     @property
-    def active_weights(self) -> torch.Tensor:
-        """The weights of the ways that are computed, in the order of ``indices``."""
+    def active_weights(self) -> Tensor:
+        """The weights of the alternatives that are computed, in the order of ``indices``."""
         return self.weights if self.active is None else self.weights[list(self.active)]
 
 
-Selection = Mapping[str, "Option | torch.Tensor | Mixture"]
-"""What to compute for each decision: an option, or a mixture; a bare vector is the mixture of all ways."""
+Selection = Mapping[str, "Option | Tensor | Mixture"]
+"""For each decision an option or a mixture; a bare vector is the mixture of all alternatives."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One forward pass of a supernet.
+    """A forward pass of a supernet.
 
     Args:
-        selection: what it computes.
-        widths: how many channels came into each elastic layer that was reached.
-        memo: results that several places of the network share, such as the ReLU of a cell's node.
-        shapes_only: whether elastic layers need not compute, only put out tensors of the right shape.
+        selection: the option or mixture of each decision.
+        sizes: sizes of elastic layers that replace the selected ones.
+        widths: number of input channels of each elastic layer that was reached; filled by the pass.
+        memo: results that several modules share, such as the ReLU of a cell's node.
+        shapes_only: whether elastic layers skip the computation and only return tensors of the right shape.
     """
 
     selection: Selection
+    sizes: Mapping[nn.Module, Mapping[str, int]] = field(default_factory=dict)
     widths: dict[nn.Module, int] = field(default_factory=dict)
     memo: Memo = field(default_factory=Memo)
     shapes_only: bool = False
 
     def of(self, name: str) -> Option | Mixture:
-        """What is selected for a decision.
+        """Return the option or mixture of a decision.
 
         Raises:
-            SpaceError: if nothing is.
+            SpaceError: if there is none.
         """
         if name not in self.selection:
             raise SpaceError(f"the selection lacks decision {name!r}, which the network needs")
         selected = self.selection[name]
-        return Mixture(selected) if isinstance(selected, torch.Tensor) else selected
+        return Mixture(selected) if isinstance(selected, Tensor) else selected
+
+    def run(self, choice: "ExpandedChoice", *inputs: object, **named: object) -> object:
+        """Compute the output of a choice: by default of what is selected. Subclasses may compute it differently."""
+        return choice.compute(self.of(choice.name), *inputs, **named)
 
 
 _CALL: ContextVar[Call] = ContextVar("call")
@@ -90,7 +100,7 @@ _CALL: ContextVar[Call] = ContextVar("call")
 
 @contextmanager
 def calling(call: Call) -> Iterator[Call]:
-    """Make ``call`` known to the modules of a supernet until the context ends; calls may nest."""
+    """Make ``call`` the current one for the modules of a supernet until the context ends; calls may nest."""
     token = _CALL.set(call)
     try:
         yield call
@@ -100,10 +110,10 @@ def calling(call: Call) -> Iterator[Call]:
 
 
 def current_call() -> Call:
-    """The forward pass under way.
+    """Return the current forward pass.
 
     Raises:
-        SpaceError: if there is none: a module of a supernet was called by itself.
+        SpaceError: if there is none, because a module of a supernet was called by itself.
     """
     call = _CALL.get(None)
     if call is None:

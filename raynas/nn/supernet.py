@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from raynas.core.architecture import Option
 from raynas.errors import SpaceError
-from raynas.nn.choice import DecisionModule
+from raynas.nn.decision_module import DecisionModule
 from raynas.nn.elastic import ElasticLayer
-from raynas.nn.expansion import OpenChoice, opened
-from raynas.nn.extraction import Closing, closing
-from raynas.nn.model_space import ModelSpace, resolve_lazy_layers
+from raynas.nn.expansion import ExpandedChoice, expand
+from raynas.nn.extraction import Extraction, extracting
+from raynas.nn.lazy_layers import resolve_lazy_layers
+from raynas.nn.model_space import ModelSpace
 from raynas.nn.selection import Call, Mixture, Selection, calling
 
 
@@ -41,24 +42,24 @@ class Supernet(nn.Module):
             raise SpaceError(f"a supernet needs a ModelSpace, one read off a model with choices, got {space.name}")
         self.space = space
         self.partial_channels = partial_channels
-        self.net = opened(space.factory(), partial_channels=partial_channels)
+        self.net = expand(space.factory(), partial_channels=partial_channels)
         self._known = {decision.name: decision for decision in space.decisions}
-        if partial_channels > 1 and not any(place.k > 1 for place in self.open_choices):
+        if partial_channels > 1 and not any(place.k > 1 for place in self.expanded_choices):
             raise SpaceError(f"no Choice of {space.name} says how to be narrow: Choice(..., narrow=...)")
         resolve_lazy_layers(self, space, ((arch,) for arch in space.showcase()))
 
     @property
-    def open_choices(self) -> list[OpenChoice]:
+    def expanded_choices(self) -> list[ExpandedChoice]:
         """The places of choices; those with the same ``name`` are decided together."""
-        return [module for module in self.net.modules() if isinstance(module, OpenChoice)]
+        return [module for module in self.net.modules() if isinstance(module, ExpandedChoice)]
 
     @property
     def choices(self) -> dict[str, DecisionModule]:
         """By the name of each decision, the choice that says what its ways are."""
-        found: dict[str, DecisionModule] = {place.name: place.choice for place in self.open_choices}
+        found: dict[str, DecisionModule] = {place.name: place.choice for place in self.expanded_choices}
         for layer in self.net.modules():
             if isinstance(layer, ElasticLayer):
-                found |= {layer.names[argument]: size for argument, size in layer.open_sizes.items()}
+                found |= {layer.names[argument]: size for argument, size in layer.size_choices.items()}
         return {decision.name: found[decision.name] for decision in self.space.decisions}
 
     def forward(self, x: Tensor, selection: Selection) -> Tensor:
@@ -104,7 +105,7 @@ class Supernet(nn.Module):
         paths = self.space.elastic_widths(options) if self._elastic else {}
         widths: dict[nn.Module, int] = {layer: paths[path] for path, layer in self._elastic.items() if path in paths}
         shared = {} if copy_weights else {id(tensor): tensor for tensor in self.net.parameters()}
-        with closing(Closing(options, widths, copy_weights)):
+        with extracting(Extraction(options, widths, copy_weights)):
             return copy.deepcopy(self.net, memo=shared)
 
     @property

@@ -6,8 +6,8 @@ from typing import Any
 from raynas.core.architecture import Architecture, Option
 from raynas.core.decision import Decision
 from raynas.metrics.cost import MetaModels, count_params
-from raynas.nn.choice import Repeat
 from raynas.nn.elastic import ElasticLayer
+from raynas.nn.repeat import Repeat
 from raynas.nn.supernet import Supernet
 
 
@@ -38,10 +38,10 @@ def ranked_numbers(supernet: Supernet) -> dict[str, Sequence[Option]]:
     Args:
         supernet: says what kind of choice each decision is.
     """
-    repeats = {place.name: place.choice for place in supernet.open_choices if isinstance(place.choice, Repeat)}
-    ranked: dict[str, Sequence[Option]] = {name: repeat.ways for name, repeat in repeats.items()}
+    repeats = {place.name: place.choice for place in supernet.expanded_choices if isinstance(place.choice, Repeat)}
+    ranked: dict[str, Sequence[Option]] = {name: repeat.alternatives for name, repeat in repeats.items()}
     for name, (layer, argument) in sized_layers(supernet).items():
-        size = layer.open_sizes[argument]
+        size = layer.size_choices[argument]
         ranked[name] = sorted(size.options, key=lambda o, s=size, n=layer.n_in: s.value(o, n))  # type: ignore[misc]
     return ranked
 

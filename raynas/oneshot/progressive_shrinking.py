@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from raynas.core.architecture import Architecture, Option
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.choice import Repeat
 from raynas.nn.elastic_layers import ElasticResize
 from raynas.nn.morphism.channel_order import ChannelGroup, channel_groups, sort_channels
+from raynas.nn.repeat import Repeat
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
 from raynas.oneshot.extremes import largest, ranked_numbers, sized_layers
@@ -222,7 +222,7 @@ def _largest(ranked: Sequence[Option], part: float) -> Sequence[Option]:
 
 def kinds(supernet: Supernet) -> dict[str, str]:
     """By the name of each decision about a number: "kernel", "depth", "width", or "side" for a resolution."""
-    found = {place.name: "depth" for place in supernet.open_choices if isinstance(place.choice, Repeat)}
+    found = {place.name: "depth" for place in supernet.expanded_choices if isinstance(place.choice, Repeat)}
     for name, (layer, argument) in sized_layers(supernet).items():
         kernel_or_width = "kernel" if argument == "kernel_size" else "width"
         found[name] = "side" if isinstance(layer, ElasticResize) else kernel_or_width

@@ -9,7 +9,8 @@ from torch import nn
 from raynas.core.decision import Categorical, Integer
 from raynas.errors import SpaceError
 from raynas.nn import Choice, InputChoice, Repeat
-from raynas.nn.choice import DecisionModule, Reduction, SelectInputs
+from raynas.nn.decision_module import DecisionModule
+from raynas.nn.input_choice import Reduction, SelectInputs
 
 
 def materialised(choice: DecisionModule, option: str | int) -> nn.Module:

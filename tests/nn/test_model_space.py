@@ -12,7 +12,8 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
-from raynas.nn.choice import DecisionModule, SelectInputs
+from raynas.nn.decision_module import DecisionModule
+from raynas.nn.input_choice import SelectInputs
 from raynas.testing import SpaceContract
 
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # torch warns on every one.

@@ -101,7 +101,7 @@ def one_hots(supernet: Supernet, arch: Mapping[str, Option]) -> dict[str, Tensor
     for name, choice in supernet.choices.items():
         chosen = arch.get(name, supernet.space._decisions[name].default)
         picked = str(chosen).split("+") if isinstance(choice, InputChoice) else [chosen]
-        vector = torch.tensor([float(way in picked) for way in choice.ways])
+        vector = torch.tensor([float(way in picked) for way in choice.alternatives])
         # A mixture of widths is computed at the largest active one.
         weights[name] = Mixture(vector, active=(int(vector.argmax()),)) if isinstance(choice, Size) else vector
     return weights
@@ -130,9 +130,9 @@ class TestForward:
         selection |= {"block": "conv", "edge_0": "skip", "edge_1": "skip", "edge_2": "skip"}
         supernet(images(), selection).sum().backward()
         assert weights.grad is not None and weights.grad[0] == 0 and weights.grad[1] != 0
-        choice = next(place for place in supernet.open_choices if place.name == "block.conv.0")
-        assert all(p.grad is None for p in choice.part("k1").parameters())
-        assert any(p.grad is not None for p in choice.part("k3").parameters())
+        choice = next(place for place in supernet.expanded_choices if place.name == "block.conv.0")
+        assert all(p.grad is None for p in choice.branch("k1").parameters())
+        assert any(p.grad is not None for p in choice.branch("k3").parameters())
 
     def test_a_mixture_is_the_weighted_sum(self, supernet: Supernet, space: ModelSpace) -> None:
         arch = dict(next(space.showcase(1))) | {"node": "0+1", "edge_0": "skip", "edge_1": "skip"}
@@ -176,15 +176,15 @@ class TestForward:
         for name, option in {"width": 5, "depth": 0, "node": "1+0", "body.0.depthwise.kernel_size": 4}.items():
             with pytest.raises(SpaceError, match=f"'{name}' must be one of"):
                 supernet(images(), {**arch, name: option})
-        with pytest.raises(SpaceError, match="'block' has 2 ways to weigh, got 3"):
+        with pytest.raises(SpaceError, match="'block' has 2 alternatives, got 3"):
             supernet(images(), {**arch, "block": torch.ones(3)})
-        with pytest.raises(SpaceError, match="'width' has 2 ways to weigh, got 3"):
+        with pytest.raises(SpaceError, match="'width' has 2 alternatives, got 3"):
             supernet(images(), {**arch, "width": torch.ones(3)})
-        with pytest.raises(SpaceError, match="one for each way"):
+        with pytest.raises(SpaceError, match="one for each alternative"):
             Mixture(torch.ones(2, 2))
         with pytest.raises(SpaceError, match="active must name"):
             Mixture(torch.ones(2), active=(2,))
-        with pytest.raises(SpaceError, match="each way once"):
+        with pytest.raises(SpaceError, match="each alternative once"):
             Mixture(torch.ones(2), active=(1, 1))
 
     def test_named_arguments_reach_the_candidate(self) -> None:
@@ -228,7 +228,7 @@ class TestForward:
             )
 
         supernet = Supernet(ModelSpace(model, input_shape=(2,)))
-        assert len(supernet.open_choices) == 2 and list(supernet.choices) == ["op"]
+        assert len(supernet.expanded_choices) == 2 and list(supernet.choices) == ["op"]
         x = torch.randn(1, 2)
         assert torch.equal(supernet(x, {"op": "b"}), x)
 
@@ -268,7 +268,7 @@ class Joined(nn.Module):
 class TestExtract:
     def test_a_candidate_keeps_its_own_mode(self, supernet: Supernet) -> None:
         supernet.train()
-        next(place for place in supernet.open_choices if place.name == "block").part("half").eval()
+        next(place for place in supernet.expanded_choices if place.name == "block").branch("half").eval()
         arch = {**next(supernet.space.showcase(1)), "block": "half"}
         block = supernet.extract(arch).get_submodule("block")
         assert isinstance(block, nn.Tanh) and not block.training
@@ -314,7 +314,7 @@ class TestPartialChannels:
 
     def test_only_a_share_of_the_channels_is_computed(self) -> None:
         supernet = Supernet(self.space(), partial_channels=4)
-        assert supernet.open_choices[0].part("conv").weight.shape == (2, 2, 1, 1)
+        assert supernet.expanded_choices[0].branch("conv").weight.shape == (2, 2, 1, 1)
         x = torch.arange(8.0).view(1, 8, 1, 1).expand(1, 8, 4, 4)
         out = supernet(x, {"0": torch.tensor([0.0, 10.0])})
         # Channels 0 and 1 went through; in the output every fourth channel is one of them.

@@ -18,7 +18,7 @@ from raynas.nn import (
     Size,
     ratio,
 )
-from raynas.nn.choice import ModuleFactory
+from raynas.nn.factories import ModuleFactory
 
 Batch = tuple[Tensor, Tensor]
 

@@ -214,7 +214,7 @@ def test_images_may_have_any_side(side: int) -> None:
 
 def test_edges_can_be_relaxed_as_in_the_paper() -> None:
     supernet = Supernet(SEARCH)
-    edges = [place for place in supernet.open_choices if ".op_" in place.name]
+    edges = [place for place in supernet.expanded_choices if ".op_" in place.name]
     # 2 + 3 edges in each of 3 cells, all with the paper's "none" in the relaxation.
     assert len(edges) == 15
     assert all(getattr(place.choice, "null", False) for place in edges)

@@ -12,7 +12,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
-from raynas.nn.model_space import materialise
+from raynas.nn.materialisation import materialise
 from raynas.search_spaces.hierarchical import PRIMITIVES, Hierarchical, edge_name, edges
 from raynas.testing import SpaceContract
 
@@ -159,7 +159,7 @@ def test_options_can_be_mixed() -> None:
     supernet = Supernet(SMALL).eval()
     arch = SMALL.sample(np.random.default_rng(0))
     x = torch.randn(2, 1, 8, 8)
-    ways = {name: choice.ways for name, choice in supernet.choices.items()}
+    ways = {name: choice.alternatives for name, choice in supernet.choices.items()}
     one_hot = {name: torch.tensor([float(way == option) for way in ways[name]]) for name, option in arch.items()}
     uniform = {name: torch.full((len(options),), 1 / len(options)) for name, options in ways.items()}
     everything = uniform | one_hot

@@ -105,7 +105,7 @@ def _scores(layers: Mapping[str, ElasticLayer], group: ChannelGroup) -> Iterator
 
 def _bounds(producer: ElasticLayer, group: ChannelGroup, options: Sequence[Option]) -> list[int]:
     """Numbers of channels that stay in front; ends with all."""
-    size = next(size for argument, size in producer.open_sizes.items() if argument in _WIDTHS)
+    size = next(size for argument, size in producer.size_choices.items() if argument in _WIDTHS)
     widths = {size.value(option, producer.n_in) for option in options}
     return sorted(widths | {group.n_channels})
 
@@ -294,7 +294,7 @@ class _Finder:
         found: dict[str, Option] = {}
         for layer in _layers(self.bare).values():
             for argument, name in layer.names.items():
-                size: Size = layer.open_sizes[argument]
+                size: Size = layer.size_choices[argument]
                 # The resolution does not matter, except for how long it takes.
                 pick = min if isinstance(layer, ElasticResize) else max
                 found[name] = pick(size.options, key=lambda o, s=size, n=layer.n_in: s.value(o, n))  # type: ignore[misc]

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.core.architecture import Option
-from raynas.nn.choice import Choice, DecisionModule, InputChoice
+from raynas.nn.choice import Choice
+from raynas.nn.decision_module import DecisionModule
 from raynas.nn.elastic_layers import ElasticResize
-from raynas.nn.expansion import OpenChoice
+from raynas.nn.expansion import ExpandedChoice
+from raynas.nn.input_choice import InputChoice
 from raynas.nn.selection import Mixture
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.differentiable.relaxation import Relaxation, Softmax, gumbel, straight_through
@@ -44,7 +46,7 @@ class Place:
     @property
     def n_ways(self) -> int:
         """How many ways an architecture can take."""
-        return len(self.choice.ways)
+        return len(self.choice.alternatives)
 
     @property
     def n_weights(self) -> int:
@@ -62,11 +64,11 @@ def read_places(supernet: Supernet, *, edge_normalisation: bool) -> dict[str, Pl
     """
     skips = {(name, option) for name, option, _ in skip_parts(supernet)}
     unmixable = {layer.names.get("side") for layer in supernet.net.modules() if isinstance(layer, ElasticResize)}
-    inner = {place.name: _inner(place) for place in supernet.open_choices if isinstance(place.choice, InputChoice)}
+    inner = {place.name: _inner(place) for place in supernet.expanded_choices if isinstance(place.choice, InputChoice)}
     places = {}
     for name, choice in supernet.choices.items():
         kind = _kind(choice, name in unmixable, inner.get(name, ()), edge_normalisation)
-        indices = tuple(i for i, way in enumerate(choice.ways) if (name, way) in skips)
+        indices = tuple(i for i, way in enumerate(choice.alternatives) if (name, way) in skips)
         places[name] = Place(name, kind, choice, indices, inner.get(name, ()))
     return places
 
@@ -81,15 +83,15 @@ def _kind(choice: DecisionModule, unmixable: bool, inner: Sequence[str | None], 
     return "operations" if isinstance(choice, Choice) else "sizes"
 
 
-def _inner(place: OpenChoice) -> tuple[str | None, ...]:
+def _inner(place: ExpandedChoice) -> tuple[str | None, ...]:
     """For each input, the name of the first Choice in the edge that it goes through."""
 
     def first(part: nn.Module) -> str | None:
-        found = (m.name for m in part.modules() if isinstance(m, OpenChoice) and isinstance(m.choice, Choice))
+        found = (m.name for m in part.modules() if isinstance(m, ExpandedChoice) and isinstance(m.choice, Choice))
         return next(found, None)
 
     parts = place.choice.factories
-    return tuple(first(place.part(str(way))) if parts else None for way in place.choice.ways)
+    return tuple(first(place.branch(str(way))) if parts else None for way in place.choice.alternatives)
 
 
 class Alphas:
@@ -132,7 +134,7 @@ class Alphas:
     @property
     def skips(self) -> dict[str, frozenset[Option]]:
         """By decision, its options that are skip connections; without decisions that have none."""
-        return {n: frozenset(p.choice.ways[i] for i in p.skips) for n, p in self.places.items() if p.skips}
+        return {n: frozenset(p.choice.alternatives[i] for i in p.skips) for n, p in self.places.items() if p.skips}
 
     # --- weights -------------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Alphas:
     def _drawn(self, place: Place, detached: bool) -> "Option | Mixture":
         """What is selected for inputs and for what cannot be mixed."""
         if place.kind == "drawn":
-            return place.choice.ways[int(torch.randint(place.n_ways, ()))]
+            return place.choice.alternatives[int(torch.randint(place.n_ways, ()))]
         if place.kind == "all_inputs":
             return Mixture(torch.ones(place.n_ways, device=self._device))
         value, choice = self.values[place.name], place.choice

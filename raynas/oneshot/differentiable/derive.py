@@ -51,7 +51,7 @@ def _architecture(alphas: Alphas, strengths: Strengths, space: SearchSpace) -> A
 
 def _option(place: Place, strengths: Strengths) -> Option:
     if place.kind == "drawn":  # There is no gradient that would say which; most detail is the safe one.
-        return max(place.choice.ways, key=float)
+        return max(place.choice.alternatives, key=float)
     own = strengths.get(place.name, [1.0] * place.n_ways)
     inner = [1.0 if name is None else max(strengths[name]) for name in place.inner] or [1.0] * place.n_ways
     return place.choice.strongest([edge * operation for edge, operation in zip(own, inner, strict=True)])

@@ -32,11 +32,11 @@ def is_skip(module: nn.Module) -> bool:
 
 def skip_parts(supernet: Supernet) -> Iterator[tuple[str, str, nn.Module]]:
     """The skip connections among the candidates: name of the decision, option, module."""
-    for place in supernet.open_choices:
+    for place in supernet.expanded_choices:
         if isinstance(place.choice, Choice):
             for option in place.choice.factories:
-                if is_skip(place.part(option)):
-                    yield place.name, option, place.part(option)
+                if is_skip(place.branch(option)):
+                    yield place.name, option, place.branch(option)
 
 
 def group_of(name: str) -> str:

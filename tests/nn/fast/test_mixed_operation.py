@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from raynas.nn.fast.mixed_operation import Candidate, Memo, mixed
+from raynas.nn.fast.layer_kinds import Candidate
+from raynas.nn.fast.memo import Memo
+from raynas.nn.fast.mixed_operation import mixed
 from raynas.nn.operations import HalvingConv, factorized_reduce
 
 C = 4

@@ -12,7 +12,7 @@ from raynas.errors import RaynasError, SpaceError
 from raynas.metrics import untrained_metrics
 from raynas.nn import Choice, InputChoice, Mixture, ModelSpace, Supernet
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.expansion import OpenChoice
+from raynas.nn.expansion import ExpandedChoice
 from raynas.oneshot.base import Setup
 from raynas.oneshot.differentiable import (
     PRESETS,
@@ -208,9 +208,9 @@ class TestStep:
     def test_only_drawn_paths_are_computed(self, method: Differentiable, per_step: tuple[int, int]) -> None:
         learner = start(replace(method, warmup=0.0), only_operations())
         calls: list[str] = []
-        for place in learner.supernet.open_choices:
+        for place in learner.supernet.expanded_choices:
             for option in place.choice.factories:
-                place.part(option).register_forward_hook(lambda m, i, o, n=place.name: calls.append(n))
+                place.branch(option).register_forward_hook(lambda m, i, o, n=place.name: calls.append(n))
         learner.begin_epoch()
         (train,), (valid,) = batches(1), batches(1, seed=1)
         halves = (lambda: learner._architecture_step(train, valid), lambda: learner._weight_step(train))
@@ -453,7 +453,7 @@ class TestRemedies:
         learner = start(DartsMinus(watch=QUIET), only_operations())
         images, _ = batches(1)[0]
         learner.supernet.eval()
-        place = next(p for p in learner.supernet.open_choices if p.name == "first")
+        place = next(p for p in learner.supernet.expanded_choices if p.name == "first")
         seen: list[tuple[Tensor, Tensor]] = []
         place.register_forward_hook(lambda m, i, o: seen.append((i[0], o)))
         with torch.no_grad():
@@ -568,8 +568,8 @@ class TestWatching:
             weights = {n: part.softmax(0) for n, part in zip(names, flat.split(sizes), strict=True)}
             x = batch[0]
             for layer in learner.supernet.net.children():
-                if isinstance(layer, OpenChoice):
-                    parts = [layer.part(option)(x) for option in layer.choice.factories]
+                if isinstance(layer, ExpandedChoice):
+                    parts = [layer.branch(option)(x) for option in layer.choice.factories]
                     x = torch.stack([w * y for w, y in zip(weights[layer.name], parts, strict=True)]).sum(0)
                 else:
                     x = layer(x)
