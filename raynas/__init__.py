@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from raynas.checkout import find_parts
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Constraint, Evaluation, Objective
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Constraint, Objective
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.nn import Choice, InputChoice, ModelSpace, Repeat

@@ -17,6 +17,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from raynas.core.space import SearchSpace
 from raynas.data.images import Data
 from raynas.errors import RaynasError
 from raynas.metrics import untrained_metrics
-from raynas.trials import Training
+from raynas.trials import Training, TrialRunner
 from raynas.trials.training import TrainingTrial
 
 Task = tuple[Architecture, int]
@@ -117,34 +118,34 @@ def functions(space: SearchSpace, limit: int) -> dict[Architecture, list[Archite
 
 # --- training --------------------------------------------------------------------------------------------------------
 
-_trial: Callable[[int], TrainingTrial]
+_runner: Callable[[int], TrialRunner[TrainingTrial]]
 """What trains with a seed; made once in each worker, as the data is loaded with it."""
 
 
 def prepare(space: SearchSpace, training: Training) -> None:
     """Get a worker ready."""
-    global _trial
+    global _runner
     torch.set_num_threads(training.n_threads)
-    space, proxy, source = training.at_fidelity(space)
+    space, reduced, source = training.at_fidelity(space)
     if isinstance(source, Data):  # trials do not see the test images; a table tells what they say of the end
         test = training.load_source().reduced(training.data_fraction, training.resolution).test  # type: ignore[union-attr]
         source = replace(source, test=test)
 
-    def trial(seed: int) -> TrainingTrial:
-        return TrainingTrial(space, replace(training, seed=seed), proxy=proxy, source=source)
+    def runner(seed: int) -> TrialRunner[TrainingTrial]:
+        make = partial(TrainingTrial, reduced=reduced, source=source)
+        return TrialRunner(space, replace(training, seed=seed), make, measured=())
 
-    _trial = trial
+    _runner = runner
 
 
 def trained(task: Task) -> Line:
     """Train one network to its end."""
     arch, seed = task
-    trial = _trial(seed)
-    trial.measured = frozenset()
-    trial.begin({"arch": dict(arch)})
-    results = [trial.step()]
+    runner = _runner(seed)
+    runner.begin({"arch": dict(arch)})
+    results = [runner.step()]
     while not results[-1]["done"]:
-        results.append(trial.step())
+        results.append(runner.step())
     last = results[-1]
     line = {"arch": dict(arch), "seed": seed}
     if last["failed"]:
@@ -152,7 +153,7 @@ def trained(task: Task) -> Line:
     return {
         **line,
         "curve": [result["accuracy"] for result in results],
-        "test_accuracy": trial.trainer.examine("test")["accuracy"],
+        "test_accuracy": runner.trial.trainer.examine("test")["accuracy"],
         "seconds": last["train_seconds"] / last["training_iteration"],
     }
 

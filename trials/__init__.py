@@ -6,12 +6,15 @@ if not __name__.startswith("raynas."):
 
 from raynas.trials.function import Function
 from raynas.trials.retrain import retrain
-from raynas.trials.settings import ArchitectureSettings, ArchitectureTrainable, ArchitectureTrial, TrialSettings
+from raynas.trials.runner import TrialRunner
+from raynas.trials.settings import ArchitectureSettings, TrialSettings
 from raynas.trials.subnet import Subnet
 from raynas.trials.supernet.trained import TrainedSupernet
 from raynas.trials.supernet.training import SupernetTraining
 from raynas.trials.tabular import Tabular
+from raynas.trials.trainable import ArchitectureTrainable
 from raynas.trials.training import Training
+from raynas.trials.trial import Trial
 from raynas.trials.zero_cost import ZeroCost
 
 TRIALS: dict[str, type[ArchitectureSettings]] = {
@@ -27,13 +30,14 @@ __all__ = [
     "TRIALS",
     "ArchitectureSettings",
     "ArchitectureTrainable",
-    "ArchitectureTrial",
     "Function",
     "Subnet",
     "SupernetTraining",
     "Tabular",
     "TrainedSupernet",
     "Training",
+    "Trial",
+    "TrialRunner",
     "TrialSettings",
     "ZeroCost",
     "retrain",

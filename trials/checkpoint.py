@@ -15,6 +15,12 @@ from raynas.errors import RaynasError, one_line
 
 META, STATE = "meta.json", "state.pt"
 
+CHECKPOINT_KEY = "_checkpoint"
+"""Key of a trial's config that names the checkpoint folder of an earlier run to continue from."""
+
+State = Mapping[str, Any]
+"""State of a trial, tensors in plain containers."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -32,7 +38,7 @@ class Checkpoint:
 
     arch: Architecture
     epoch: int
-    state: Mapping[str, Any] | None = None
+    state: State | None = None
     train_seconds: float = 0.0
     peak_memory_mb: float = 0.0
     costs: Mapping[str, float] = field(default_factory=dict)
@@ -87,7 +93,7 @@ class Checkpoint:
             raise RaynasError(f"{directory} is no checkpoint of raynas's, or damaged: {one_line(error)}") from error
 
 
-def _read_state(path: Path) -> Mapping[str, Any] | None:
+def _read_state(path: Path) -> State | None:
     if not path.exists():
         return None
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -96,7 +102,7 @@ def _read_state(path: Path) -> Mapping[str, Any] | None:
     return state
 
 
-def _natural(value: Any) -> int:
+def _natural(value: object) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"epoch is {value!r}")
     return value

@@ -7,8 +7,9 @@ from typing import Any
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import ArchitectureSettings
-from raynas.trials.trial import ArchitectureTrial
+from raynas.trials.trial import Trial
 from raynas.trials.zero_cost_metrics import wanted_proxies
 from raynas.user_code import load_function, split_reference
 from raynas.validate import require_whole
@@ -49,49 +50,54 @@ class Function(ArchitectureSettings):
         """The most reports of a trial; a guess, 100, where ``epochs`` does not say."""
         return self.epochs or 100
 
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "FunctionTrial":
-        """What calls the function in this process."""
-        if isinstance(self.fn, str):
-            load_function(self.fn)
-        trial = FunctionTrial(space, self, metrics)
-        trial.untrained = wanted_proxies(trial.space, metrics, self.seed)
-        return trial
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[FunctionTrial]":
+        """Return what calls the function in this process.
+
+        Raises:
+            RaynasError: if the function cannot be imported.
+        """
+        self.load_function()
+        inner = space.architecture_space
+        return TrialRunner(inner, self, FunctionTrial, metrics, untrained=wanted_proxies(inner, metrics, self.seed))
+
+    def load_function(self) -> Callable[..., object]:
+        """Return the function, imported where ``fn`` names it.
+
+        Raises:
+            RaynasError: if it cannot be imported.
+        """
+        return load_function(self.fn) if isinstance(self.fn, str) else self.fn
 
 
-class FunctionTrial(ArchitectureTrial):
-    """Calls the user's function for one architecture after another."""
+class FunctionTrial(Trial[Function]):
+    """Calls the user's function for one architecture."""
 
-    def __init__(self, space: SearchSpace, settings: Function, metrics: Sequence[str] = ("accuracy",)) -> None:
-        self._function = settings
-        super().__init__(space, settings, metrics)
-
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Build the network; the function is called in the first epoch."""
-        fn = self._function.fn
-        self.fn = load_function(fn) if isinstance(fn, str) else fn
+        self.fn = self.settings.load_function()
         self.model = self.space.build(arch)
         self.config = {"arch": arch.to_config(), **hyperparameters}
-        self.reports: Iterator[Any] | None = None
-        self.is_over = False
+        self.reports: Iterator[object] | None = None
+        self.returned = False
 
     def advance(self) -> Mapping[str, float]:
         """Call the function, or let its generator run to the next report."""
         if self.reports is None:
             outcome = self.fn(self.model, self.config)
             if not isinstance(outcome, Iterator):
-                self.is_over = True
+                self.returned = True
                 return as_scores(outcome)
             self.reports = outcome
         return as_scores(next(self.reports))
 
     @property
     def finished(self) -> bool:
-        """Whether the function returned, or its generator gave all the reports that it may."""
-        return self.is_over or self.epoch == self._function.epochs
+        """True if the function returned, or its generator gave the last report allowed."""
+        return self.returned or self.epoch == self.settings.epochs
 
 
-def as_scores(outcome: Any) -> Mapping[str, float]:
-    """What a user's function returned or yielded, as a dict of metrics; a number is the accuracy.
+def as_scores(outcome: object) -> Mapping[str, float]:
+    """Convert what a user's function returned or yielded to a dict of metrics; a number is the accuracy.
 
     Raises:
         RaynasError: if it is neither.
@@ -99,7 +105,7 @@ def as_scores(outcome: Any) -> Mapping[str, float]:
     if isinstance(outcome, Mapping):
         return outcome
     try:
-        return {"accuracy": float(outcome)}
+        return {"accuracy": float(outcome)}  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise RaynasError(
             f"the function must give a number (the accuracy) or a dict of numbers, got {outcome!r}"

@@ -3,21 +3,22 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 from torch import nn
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import check_network, fit_space
 from raynas.data.images import Data
 from raynas.errors import RaynasError, one_line
 from raynas.threads import limited_threads
-from raynas.trials.checkpoint import Checkpoint, Replacing
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
+from raynas.trials.progress import Result
+from raynas.trials.runner import MEASURED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
-from raynas.trials.trial import CHECKPOINT_KEY, MEASURED, Result
 
 KEPT_CHECKPOINTS = 2
 """Should a power cut damage the newest, the one before is there."""
@@ -26,8 +27,6 @@ KEPT_CHECKPOINTS = 2
 class FinalTraining(TrainingTrial):
     """Trains on everything but the test split, so there is nothing to examine between epochs."""
 
-    everything = True
-
     def advance(self) -> Mapping[str, float]:
         """Train for an epoch; gives "train_loss"."""
         return {"train_loss": self.trainer.train_epoch()}
@@ -35,11 +34,11 @@ class FinalTraining(TrainingTrial):
 
 def retrain(
     space: SearchSpace,
-    arch: Mapping[str, Any],
+    arch: Mapping[str, Option],
     settings: Training,
     directory: str | Path,
     *,
-    hyperparameters: Mapping[str, Any] | None = None,
+    hyperparameters: Mapping[str, object] | None = None,
     on_epoch: Callable[[Result], None] | None = None,
 ) -> dict[str, float]:
     """Train an architecture from scratch on the training and validation splits, and test it once at the end.
@@ -73,40 +72,41 @@ def retrain(
     check_network(space, source.input_shape, source)
     if isinstance(source, Data):
         source = source.for_final_training()
-    trial = FinalTraining(space, settings, (), proxy=space, source=source)
+    make = partial(FinalTraining, reduced=space, source=source, everything=True)
+    runner = TrialRunner(space, settings, make, ())
     try:
-        return _retrain(trial, space.canonical(dict(arch)), settings, Path(directory), on_epoch)
+        return _retrain(runner, space.canonical(dict(arch)), settings, Path(directory), on_epoch)
     except OSError as error:
         raise RaynasError(f"cannot write to {directory}: {error.strerror}; what was trained so far is kept") from None
 
 
 def _retrain(
-    trial: FinalTraining,
+    runner: TrialRunner[FinalTraining],
     arch: Architecture,
     settings: Training,
     directory: Path,
     on_epoch: Callable[[Result], None] | None,
 ) -> dict[str, float]:
-    _claim(directory, arch, {"space": trial.space.name, "training": settings.description})
+    _claim(directory, arch, {"space": runner.space.name, "training": settings.description})
     begun = next(_checkpoints(directory, arch), None)
-    trial.begin({"arch": arch.to_config(), **({CHECKPOINT_KEY: str(begun)} if begun else {})})
+    runner.begin({"arch": arch.to_config(), **({CHECKPOINT_KEY: str(begun)} if begun else {})})
     while True:
-        result = trial.step()
+        result = runner.step()
         if result["failed"]:
-            (directory / "error.txt").write_text(trial.traceback)
+            (directory / "error.txt").write_text(runner.progress.traceback)
             raise RaynasError(f"training {arch.key} failed in {result['error']}; details in {directory / 'error.txt'}")
-        _keep_checkpoint(trial, directory)
+        _keep_checkpoint(runner, directory)
         if on_epoch:
             on_epoch(result)
         if result["done"]:
             break
     with limited_threads(settings.n_threads):
-        test = trial.trainer.examine("test")
+        test = runner.trial.trainer.examine("test")
     metrics = {f"test_{name}": value for name, value in test.items()}
-    metrics |= {"epochs": trial.epoch, "train_loss": result["train_loss"]}
+    metrics |= {"epochs": runner.progress.epoch, "train_loss": result["train_loss"]}
     metrics |= {name: result[name] for name in sorted(MEASURED)}
-    _write_outcome(directory, trial.trainer.model, metrics)
-    trial.release()
+    _write_outcome(directory, runner.trial.trainer.model, metrics)
+    runner.release()
     return metrics
 
 
@@ -144,8 +144,8 @@ def _checkpoints(directory: Path, arch: Architecture) -> Iterator[Path]:
             continue
 
 
-def _keep_checkpoint(trial: FinalTraining, directory: Path) -> None:
-    trial.save(directory / f"checkpoint_{trial.epoch:06d}")
+def _keep_checkpoint(runner: TrialRunner[FinalTraining], directory: Path) -> None:
+    runner.save(directory / f"checkpoint_{runner.progress.epoch:06d}")
     for folder in _folders(directory)[KEPT_CHECKPOINTS:]:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,27 +1,24 @@
-"""The base of all trainables: settings that make a class for Tune, and the actor that Tune makes of it."""
+"""Settings of trials: what makes a class for Tune of a space."""
 
-import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from functools import partial
-from pathlib import Path
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar
 
 import ray
 import torch
 from ray import tune
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
-from raynas.errors import one_line
-from raynas.metrics import MetaModels, untrained_metrics
-from raynas.metrics.latency import latency_ms
-from raynas.trials.trial import CHECKPOINT_KEY, ArchitectureTrial, Result
+from raynas.errors import RaynasError
+from raynas.metrics import METRICS, Measurer, untrained_metrics
+from raynas.trials.progress import Result
+from raynas.trials.runner import TrialRunner
+from raynas.trials.trainable import ArchitectureTrainable
+from raynas.trials.trial import Trial
 from raynas.validate import is_number, require, require_whole
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,11 +87,11 @@ _WHERE = frozenset(("bulk", "data_dir", "device", "gpus", "n_threads"))
 """Settings that say where a trial runs, not what it does."""
 
 
-def _default(field: Any) -> Any:
+def _default(field: Field[Any]) -> object:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def _lasting_repr(value: Any) -> str:
+def _lasting_repr(value: object) -> str:
     """Without an address in memory, which differs from run to run."""
     if hasattr(value, "__qualname__"):
         return repr(f"{value.__module__}:{value.__qualname__}")
@@ -129,8 +126,8 @@ class ArchitectureSettings(TrialSettings):
         require_whole("seed", self.seed, 0)
 
     @abstractmethod
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> ArchitectureTrial:
-        """What scores architectures of ``space`` in this process, and which ``trainable`` ships to others.
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[Trial[Any]]:
+        """Return what scores architectures of ``space`` in this process, and what ``trainable`` sends to others.
 
         Raises:
             RaynasError: if data, space and settings do not fit together; better here than in every trial.
@@ -141,14 +138,14 @@ class ArchitectureSettings(TrialSettings):
 
         It is good for one Ray cluster: make another after ``ray.shutdown``.
         """
-        shared = tune.with_parameters(ArchitectureTrainable, trial=self.trial(space, metrics))
+        shared = tune.with_parameters(ArchitectureTrainable, runner=self.runner(space, metrics))
         return tune.with_resources(shared, self.resources)  # type: ignore[no-any-return]
 
     def evaluate(
         self,
         space: SearchSpace,
-        arch: Mapping[str, Any],
-        hyperparameters: Mapping[str, Any] | None = None,
+        arch: Mapping[str, Option],
+        hyperparameters: Mapping[str, object] | None = None,
         on_result: Callable[[Result], None] | None = None,
     ) -> Result:
         """Score one architecture in this process, without Ray; gives what the trial's last result would hold.
@@ -163,92 +160,30 @@ class ArchitectureSettings(TrialSettings):
             RaynasError: if data, space and settings do not fit together. A training that fails raises nothing: the
                 result has ``failed`` 1 and the reason under ``error``.
         """
-        return self.trial(space).run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
+        return self.runner(space).run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
 
     def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
         """As trials measure them; without latency where trials run on a GPU that this process cannot see."""
-        costs = super().costs(space)
-        on_gpu = self._uses_gpu()
-        if on_gpu and not torch.cuda.is_available():
-            del costs["latency_ms"]
-        else:
-            where: dict[str, Any] = {"device": "cuda" if on_gpu else "cpu", "n_threads": self.latency_threads}
-            costs["latency_ms"] = partial(latency_ms, MetaModels(space), **where)
-        return costs
+        device = "cuda" if self._uses_gpu() else "cpu"
+        return Measurer(space, device=device, n_threads=self.latency_threads).costs(METRICS.values())
 
     @property
     def resources(self) -> dict[str, float]:
         """A CPU per thread, and a GPU where trials run on one."""
         return {"cpu": self.n_threads, **({"gpu": self.gpus} if self._uses_gpu() else {})}
 
+    @property
+    def torch_device(self) -> torch.device:
+        """Device of this process that trials compute on.
+
+        Raises:
+            RaynasError: if the settings require a GPU and there is none.
+        """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise RaynasError("device 'cuda' is asked for, but this process sees no GPU; use device 'auto' or 'cpu'")
+        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+
     def _uses_gpu(self) -> bool:
         if self.device != "auto":
             return self.device == "cuda"
         return bool(ray.cluster_resources().get("GPU")) if ray.is_initialized() else torch.cuda.is_available()
-
-
-class ArchitectureTrainable(tune.Trainable):
-    """The class that Tune makes an actor of: each trial scores the architecture in its config.
-
-    Made by ``settings.trainable(space)``. Actors can be reused.
-    """
-
-    def setup(self, config: dict[str, Any], trial: ArchitectureTrial | None = None) -> None:
-        """Begin the first trial of an actor."""
-        if trial is None:
-            raise TypeError("ArchitectureTrainable is made by settings.trainable(space), not used as it is")
-        self._architecture_trial = trial
-        trial.directory = self._storage.trial_fs_path if self._storage else None
-        self.reset_config(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin another trial in the same actor; never refused, which would make Tune lose the trial."""
-        self._architecture_trial.begin(new_config)
-        self._told_traceback = ""
-        return True
-
-    def step(self) -> Result:
-        """One epoch, and what is known after it."""
-        result = self._architecture_trial.step()
-        self._tell_traceback()
-        return result
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write a checkpoint."""
-        self._architecture_trial.save(checkpoint_dir)
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from a checkpoint."""
-        self._architecture_trial.load(checkpoint)
-
-    def cleanup(self) -> None:
-        """Drop the network."""
-        self._architecture_trial.release()
-
-    def _tell_traceback(self) -> None:
-        """Write the traceback of a failure to error.txt in the trial's folder, once."""
-        text = self._architecture_trial.traceback
-        if not text or text == self._told_traceback:
-            return
-        self._told_traceback = text
-        try:
-            storage = self._storage
-            if storage is None:
-                Path(self.logdir, "error.txt").write_text(text)
-                return
-            # The working folder of a trial stays on its node; this is the one that the user looks into.
-            storage.storage_filesystem.create_dir(storage.trial_fs_path)
-            with storage.storage_filesystem.open_output_stream(f"{storage.trial_fs_path}/error.txt") as file:
-                file.write(text.encode())
-        except Exception as error:
-            logger.warning("error.txt could not be written: %s", one_line(error))
-
-
-__all__ = [
-    "CHECKPOINT_KEY",
-    "ArchitectureSettings",
-    "ArchitectureTrainable",
-    "ArchitectureTrial",
-    "Result",
-    "TrialSettings",
-]

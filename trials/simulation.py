@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
 from raynas.trials.no_controller import NO_CONTROLLER

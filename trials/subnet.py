@@ -1,28 +1,30 @@
 """Subnet: scores an architecture with weights inherited from a trained supernet (Guo et al., 2020, section 3.3)."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.batches import Source
+from raynas.data.batches import Batches, Source
 from raynas.data.fit_space import fit_space
 from raynas.data.images import Data
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
+from raynas.trials.runner import TrialRunner
 from raynas.trials.supernet.trained import TrainedSupernet, read_about, supernet_on
 from raynas.trials.supernet.trainer import calibration_images
 from raynas.trials.trainer import examine
 from raynas.trials.training import Training
-from raynas.trials.trial import ArchitectureTrial
+from raynas.trials.trial import Trial
 from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
 from raynas.validate import require, require_whole
 
@@ -73,7 +75,7 @@ class Subnet(DataSettings):
         weights = f"supernet={read_about(Path(str(self.supernet)))['digest']!r}"
         return super().description.replace(where, weights)
 
-    def check_hyperparameters(self, names: Any) -> None:
+    def check_hyperparameters(self, names: Iterable[str]) -> None:
         """Refuse all: nothing is trained.
 
         Raises:
@@ -82,8 +84,8 @@ class Subnet(DataSettings):
         for name in names:
             raise UnknownNameError("hyperparameter of subnets, which are not trained:", name, ())
 
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "SubnetTrial":
-        """What scores architectures of ``space`` in this process; weights and data are read once."""
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[SubnetTrial]":
+        """Return what scores architectures of ``space`` in this process; weights and data are read once."""
         space = space.architecture_space
         trained = TrainedSupernet.load(str(self.supernet), space)
         if trained.about["partial_channels"] > 1:
@@ -94,9 +96,9 @@ class Subnet(DataSettings):
         batch = partial(first_batch, training, source, BATCH_SIZE, self.seed)
         if isinstance(source, Data):
             source = source.without_test().reduced(training.data_fraction, training.resolution)
-        trial = SubnetTrial(space, self, metrics, trained=trained, training=training, source=source)
-        trial.untrained = wanted_proxies(space, metrics, self.seed, batch)
-        return trial
+        shared = SharedSupernet(self, trained, training, source)
+        untrained = wanted_proxies(space, metrics, self.seed, batch)
+        return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, untrained=untrained)
 
     def data_settings(self) -> Training:
         """How the supernet's data is read, wherever it is now."""
@@ -105,58 +107,64 @@ class Subnet(DataSettings):
         return Training(**{**about["training"], **given, "batch_size": self.batch_size}, epochs=1, warmup_epochs=0)
 
 
-class SubnetTrial(ArchitectureTrial):
-    """Scores one subnet after another; each extracts itself from weights that all processes of a node share.
+class SharedSupernet:
+    """Supernet and data for all trials of a process; other processes receive only the arrays.
 
     Args:
-        space: gives the networks whose costs are measured.
         settings: how to score.
-        metrics: what every result must hold.
         trained: the supernet.
         training: makes the batches.
         source: the data; only read.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: Subnet,
-        metrics: Sequence[str] = ("accuracy",),
-        *,
-        trained: TrainedSupernet,
-        training: Training,
-        source: Source,
-    ) -> None:
-        super().__init__(space, settings, metrics)
-        self._subnet, self._training, self._source = settings, training, source
-        self._inner: ModelSpace = trained.space
+    def __init__(self, settings: Subnet, trained: TrainedSupernet, training: Training, source: Source) -> None:
+        self.settings, self.training, self.source = settings, training, source
+        self.space: ModelSpace = trained.space
         # Arrays, because these travel through Ray's object store without a copy.
-        self._weights: Mapping[str, NDArray[Any]] = trained.weights
-        self._held: dict[str, Any] = {}  # what is made once per process
+        self.weights: Mapping[str, NDArray[Any]] = trained.weights
 
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
-        """Extract the subnet; only batch statistics are its own."""
-        self._subnet.check_hyperparameters(hyperparameters)
-        self.model = self.supernet.extract(arch, copy_weights=False)
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The supernet on the shared weights; on a GPU this is the only copy there."""
+        return supernet_on(self.space, self.weights).to(self.settings.torch_device)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The batches to examine subnets on."""
+        return self.training.batches(self.source, self.settings.torch_device)
+
+    @cached_property
+    def calibration(self) -> Callable[[], Iterable[Tensor]]:
+        """Gives the images that batch norms are recalibrated with."""
+        n_batches = self.settings.calibration_batches
+        return calibration_images(self.source, self.training, n_batches, self.settings.torch_device)
+
+    def __getstate__(self) -> dict[str, object]:
+        made_here = ("supernet", "batches", "calibration")
+        return {name: value for name, value in vars(self).items() if name not in made_here}
+
+
+class SubnetTrial(Trial[Subnet]):
+    """Scores one subnet with inherited weights.
+
+    Args:
+        space: gives the network whose costs are measured.
+        settings: how to score.
+        shared: the weights and data of all trials.
+    """
+
+    def __init__(self, space: SearchSpace, settings: Subnet, *, shared: SharedSupernet) -> None:
+        super().__init__(space, settings)
+        self.shared = shared
+
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
+        """Extract the subnet; it copies only batch statistics."""
+        self.settings.check_hyperparameters(hyperparameters)
+        self.model = self.shared.supernet.extract(arch, copy_weights=False)
 
     def advance(self) -> Mapping[str, float]:
         """Recalibrate, then examine."""
-        if "batches" not in self._held:
-            training, n_batches = self._training, self._subnet.calibration_batches
-            self._held["batches"] = training.batches(self._source, self.device)
-            self._held["calibration"] = calibration_images(self._source, training, n_batches, self.device)
-        recalibrate(self.model, self._held["calibration"]())
-        precision = partial(torch.autocast, self.device.type, torch.bfloat16, self._training.dtype == "bfloat16")
-        return examine(self.model, self._held["batches"], precision=precision, n_classes=self._source.n_classes)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": {}}
-
-    @property
-    def supernet(self) -> Supernet:
-        """The supernet, on the shared weights."""
-        if "supernet" not in self._held:
-            # On a GPU this is the one copy there.
-            self._held["supernet"] = supernet_on(self._inner, self._weights).to(self.device)
-        supernet: Supernet = self._held["supernet"]
-        return supernet
+        shared = self.shared
+        recalibrate(self.model, shared.calibration())
+        precision = partial(torch.autocast, self.device.type, torch.bfloat16, shared.training.dtype == "bfloat16")
+        return examine(self.model, shared.batches, precision=precision, n_classes=shared.source.n_classes)

@@ -18,9 +18,11 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, SpaceError, UnknownNameError, one_line
 from raynas.metrics import untrained_metrics
+from raynas.trials.checkpoint import State
+from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.simulation import Trajectory, simulate
-from raynas.trials.trial import ArchitectureTrial
+from raynas.trials.trial import Trial
 from raynas.user_code import load_function, split_reference
 from raynas.validate import is_number, require
 
@@ -102,9 +104,11 @@ class Tabular(ArchitectureSettings):
         """
         return Table.read(self, space)
 
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TabularTrial":
-        """What looks up; the table is read once, here."""
-        return TabularTrial(space, self, metrics)
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[TabularTrial]":
+        """Return what looks up architectures of ``space``; the table is read once, here, and no network is built."""
+        inner = space.architecture_space
+        make = partial(TabularTrial, table=self.load(inner))
+        return TrialRunner(inner, self, make, metrics, measured=())
 
     def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
         """Parameters, MACs and latency as the table has them; without a column, the first two from the network."""
@@ -254,31 +258,34 @@ def _spelling(value: Any) -> str:
         return str(value)
 
 
-class TabularTrial(ArchitectureTrial):
-    """Tells what the table knows of one architecture after another, one report per fidelity."""
+class TabularTrial(Trial[Tabular]):
+    """Reports the entries of one architecture, one report per fidelity.
 
-    def __init__(self, space: SearchSpace, settings: Tabular, metrics: Sequence[str] = ("accuracy",)) -> None:
-        super().__init__(space, settings, metrics)
-        self.table = settings.load(self.space)
+    Args:
+        space: the space of the architecture.
+        settings: those of the table.
+        table: its content.
+    """
 
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
-        """Look it up."""
+    def __init__(self, space: SearchSpace, settings: Tabular, *, table: Table) -> None:
+        super().__init__(space, settings)
+        self.table = table
+
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
+        """Look the architecture up."""
         self.reports = self.table.reports(arch)
 
     def advance(self) -> Mapping[str, float]:
-        """The next report."""
+        """Return the next report."""
         return self.reports[self.epoch]
 
-    def state(self) -> Mapping[str, Any]:
-        """Nothing but the epoch is needed to go on."""
+    def state(self) -> State:
+        """Return an empty state: the epoch suffices."""
         return {}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where it was."""
+    def load_state(self, state: State) -> None:
+        """Restore nothing: the epoch suffices."""
         return
-
-    def _measured_costs(self) -> dict[str, float]:
-        return {}  # The table tells what is known; no network is built.
 
 
 def drive(

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -18,8 +19,10 @@ from raynas.data.images import Data
 from raynas.errors import UnknownNameError
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
+from raynas.trials.checkpoint import State
+from raynas.trials.runner import TrialRunner
 from raynas.trials.trainer import OPTIMIZERS, SCHEDULES, Trainer
-from raynas.trials.trial import ArchitectureTrial
+from raynas.trials.trial import Trial
 from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
 from raynas.validate import is_number, require, require_whole
 
@@ -152,7 +155,7 @@ class Training(DataSettings):
             if name not in self.TUNABLE:
                 raise UnknownNameError("hyperparameter", name, self.TUNABLE)
 
-    def with_hyperparameters(self, hyperparameters: Mapping[str, Any]) -> "Training":
+    def with_hyperparameters(self, hyperparameters: Mapping[str, object]) -> "Training":
         """These settings with those that a trial's config sets.
 
         Raises:
@@ -160,7 +163,7 @@ class Training(DataSettings):
             ValueError: if a value is out of range.
         """
         self.check_hyperparameters(hyperparameters)
-        values = dict(hyperparameters)
+        values: dict[str, Any] = dict(hyperparameters)
         size = values.get("batch_size")
         if isinstance(size, float) and size.is_integer():  # tune.quniform and HyperOpt give floats
             values["batch_size"] = int(size)
@@ -191,18 +194,18 @@ class Training(DataSettings):
             shape = source.input_shape
         elif self.resolution is not None:
             shape = (*shape[:1], self.resolution, self.resolution)
-        proxy = scaled(resized_to(space, shape), self.scale)
-        check_network(proxy, shape, source)
-        return space, proxy, source
+        reduced = scaled(resized_to(space, shape), self.scale)
+        check_network(reduced, shape, source)
+        return space, reduced, source
 
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrainingTrial":
-        """What trains architectures of ``space`` in this process; the data is loaded once, without the test split."""
-        space, proxy, source = self.at_fidelity(space.architecture_space)
-        trial = TrainingTrial(space, self, metrics, proxy=proxy, source=source)
-        trial.untrained = wanted_proxies(
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[TrainingTrial]":
+        """Return what trains architectures of ``space`` in this process; the data is loaded once, without its test."""
+        space, reduced, source = self.at_fidelity(space.architecture_space)
+        untrained = wanted_proxies(
             space, metrics, self.seed, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed)
         )
-        return trial
+        make = partial(TrainingTrial, reduced=reduced, source=source)
+        return TrialRunner(space, self, make, metrics, untrained=untrained)
 
     def data_settings(self) -> "Training":
         """These."""
@@ -237,42 +240,40 @@ _RANGES = (
 _POSITIVE = (("valid_share", 0.9), ("lr", math.inf), ("data_fraction", 1))
 
 
-class TrainingTrial(ArchitectureTrial):
-    """Trains one architecture after another; ``accuracy`` and ``loss`` are those of the validation split.
+class TrainingTrial(Trial[Training]):
+    """Trains one architecture; ``accuracy`` and ``loss`` are those of the validation split.
 
     Args:
-        space: gives the networks whose costs are measured.
+        space: gives the network whose costs are measured.
         settings: how to train.
-        metrics: what every result must hold.
-        proxy: gives the networks that are trained; the same space at the size of a lower fidelity.
-        source: the data, at the fidelity that is trained with; arrays are shared with other processes and only read.
+        reduced: gives the network that is trained: the same space at the size of a lower fidelity.
+        source: the data, at the fidelity of the training; arrays are shared with other processes and only read.
+        everything: True trains on the validation split of a user's loaders too.
     """
-
-    everything: bool = False
-    """Whether loaders of the user's give the validation split for training too."""
 
     def __init__(
         self,
         space: SearchSpace,
         settings: Training,
-        metrics: Sequence[str] = ("accuracy",),
         *,
-        proxy: SearchSpace,
+        reduced: SearchSpace,
         source: Source,
+        everything: bool = False,
     ) -> None:
-        self._training, self._proxy, self._source = settings, proxy, source
-        super().__init__(space, settings, metrics)
+        super().__init__(space, settings)
+        self.reduced, self.source, self.everything = reduced, source, everything
 
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Build the network and its optimizer."""
-        settings = self._training.with_hyperparameters(hyperparameters)
+        settings = self.settings.with_hyperparameters(hyperparameters)
+        self.arch = arch
         self.trainer = Trainer(
-            self._proxy.build(arch),
-            settings.batches(self._source, self.device, everything=self.everything),
+            self.reduced.build(arch),
+            settings.batches(self.source, self.device, everything=self.everything),
             settings,
             seed=seed_of(settings.seed, arch.key),
             device=self.device,
-            n_classes=self._source.n_classes,
+            n_classes=self.source.n_classes,
         )
 
     def advance(self) -> Mapping[str, float]:
@@ -280,20 +281,20 @@ class TrainingTrial(ArchitectureTrial):
         self.trainer.train_epoch()
         return self.trainer.examine()
 
-    def state(self) -> Mapping[str, Any]:
-        """Weights, optimizer and epoch."""
+    def state(self) -> State:
+        """Return weights, optimizer and epoch."""
         return self.trainer.state_dict()
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take over weights, optimizer and epoch."""
+    def load_state(self, state: State) -> None:
+        """Restore weights, optimizer and epoch."""
         self.trainer.load_state_dict(state)
 
-    def take_over(self, state: Mapping[str, Any], arch: Architecture) -> Mapping[str, float]:
-        """Inherit the weights that fit and go on at that epoch; the optimizer's averages start anew."""
+    def take_over(self, state: State, arch: Architecture) -> Mapping[str, float]:
+        """Inherit the weights that fit and continue at that epoch; the optimizer's averages start from zero."""
         seed = seed_of(self.settings.seed, self.arch.key, "inherit")
         images, _ = next(iter(self.trainer.batches.examine("valid")))
         report = inherit_between(
-            self._proxy, arch, state["model"], self.arch, self.trainer.model, input_example=images[:32], seed=seed
+            self.reduced, arch, state["model"], self.arch, self.trainer.model, input_example=images[:32], seed=seed
         )
         logger.info("%s inherits from %s: %s", self.arch.key, arch.key, report)
         self.trainer.epoch = int(state["epoch"])

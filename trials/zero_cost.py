@@ -1,6 +1,6 @@
 """ZeroCost: scores an architecture at initialisation, by zero-cost proxies on one batch of training images."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,9 +15,10 @@ from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
 from raynas.threads import limited_threads
+from raynas.trials.runner import MEASURED, TrialRunner
 from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.training import Training
-from raynas.trials.trial import MEASURED, ArchitectureTrial
+from raynas.trials.trial import Trial
 from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataCosts, HeldBatch, first_batch
 from raynas.validate import require, require_whole
 
@@ -93,8 +94,21 @@ class ZeroCost(ArchitectureSettings):
         for name in names:
             raise UnknownNameError("hyperparameter of zero-cost proxies, which do not train:", name, ())
 
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ()) -> "ZeroCostTrial":
-        """What scores architectures of ``space`` in this process; the batch is drawn once.
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ()) -> "TrialRunner[ZeroCostTrial]":
+        """Return what scores architectures of ``space`` in this process; the batch is drawn once.
+
+        Raises:
+            RaynasError: if a metric is wanted that no proxy gives, or the ensemble's reference cannot be scored.
+        """
+        scorer = self.scorer(space, metrics)
+        return TrialRunner(scorer.space, self, partial(ZeroCostTrial, scorer=scorer), metrics)
+
+    def scorer(self, space: SearchSpace, metrics: Iterable[str] = ()) -> "ProxyScorer":
+        """Return what computes the proxies; the batch is drawn here.
+
+        Args:
+            space: the space of the architectures, fitted to the data if it can be.
+            metrics: names of any metrics; the proxies among them are computed besides ``proxies``.
 
         Raises:
             RaynasError: if a metric is wanted that no proxy gives, or the ensemble's reference cannot be scored.
@@ -106,15 +120,15 @@ class ZeroCost(ArchitectureSettings):
         check_network(inner, source.input_shape, source)
         batch = self.batch_of(source)
         reference = self._reference(inner, batch) if ENSEMBLE_KEY in names else None
-        return ZeroCostTrial(inner, self, metrics, names=names, batch=batch, reference=reference)
+        return ProxyScorer(self, inner, names, batch, reference)
 
     def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
         """As trials measure them; a hard constraint on a proxy refuses an architecture before its trial."""
-        trials = _Trials(self, space)
+        scorers = _Scorers(self, space)
         names = [name for name in (*ZERO_COST, ENSEMBLE_KEY) if name not in MEASURED]
         # A bound method of super() would be pickled as this one.
         costs = DataCosts(self._training(), space, partial(ArchitectureSettings.costs, self), self.seed).all()
-        return {**costs, **{name: partial(trials.score, name) for name in names}}
+        return {**costs, **{name: partial(scorers.score, name) for name in names}}
 
     def check_metrics(self, names: Iterable[str]) -> None:
         """Refuse what is no proxy and not measured.
@@ -165,84 +179,93 @@ class ZeroCost(ArchitectureSettings):
             raise RaynasError(f"no reference for the ensemble: {error}") from error
 
 
-class ZeroCostTrial(ArchitectureTrial):
-    """Scores one architecture after another.
+class ProxyScorer:
+    """Computes the zero-cost proxies of networks, all on the same images.
 
     Args:
-        space: gives the networks.
         settings: how to score.
-        metrics: what every result must hold.
-        names: what to compute.
+        space: gives the networks.
+        names: the proxies that trials report.
         batch: the images and labels; only read.
-        reference: what the ensemble ranks against, if it is wanted.
+        reference: ranks for the ensemble; None if "ensemble" is not computed.
     """
 
     def __init__(
         self,
-        space: SearchSpace,
         settings: ZeroCost,
-        metrics: Sequence[str] = (),
-        *,
+        space: SearchSpace,
         names: Sequence[str],
         batch: Batch,
         reference: RankEnsemble | None = None,
     ) -> None:
-        super().__init__(space, settings, metrics)
-        self._zero_cost, self._names, self._reference = settings, tuple(names), reference
-        self._batch = HeldBatch(batch)
+        self.settings, self.space, self.names, self.reference = settings, space, tuple(names), reference
+        self.batch = HeldBatch(batch)
 
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
-        """Build the network."""
-        self._zero_cost.check_hyperparameters(hyperparameters)
-        self.model = self.network(arch)
+    def network(self, arch: Architecture) -> nn.Module:
+        """Build the network of ``arch`` with the fresh weights that are scored."""
+        return fresh_network(self.space, arch, self.settings.seed).to(self.settings.torch_device)
 
-    def advance(self) -> Mapping[str, float]:
-        """Compute all proxies in one go."""
-        return self.scores_of(self.model, self._names)
-
-    def scores_of(self, model: nn.Module, names: Iterable[str]) -> dict[str, float]:
-        """What a network scores, by name.
+    def scores(self, model: nn.Module, names: Collection[str]) -> dict[str, float]:
+        """Compute proxies of a network together.
 
         Raises:
             RaynasError: if a proxy gives no finite number.
         """
-        names = list(names)
-        members = self._zero_cost.ensemble if ENSEMBLE_KEY in names else ()
+        members = self.settings.ensemble if ENSEMBLE_KEY in names else ()
         proxies = [*dict.fromkeys((*(name for name in names if name != ENSEMBLE_KEY), *members))]
-        scores = zero_cost_scores(model, self._batch(), proxies, seed=self.settings.seed)
+        scores = zero_cost_scores(model, self.batch(), proxies, seed=self.settings.seed)
         if scores.failures:
             raise RaynasError("; ".join(scores.failures.values()))
         values = dict(scores.values)
-        if self._reference is not None and ENSEMBLE_KEY in names:
-            values[ENSEMBLE_KEY] = self._reference(values)
+        if self.reference is not None and ENSEMBLE_KEY in names:
+            values[ENSEMBLE_KEY] = self.reference(values)
         return values
 
-    def network(self, arch: Architecture) -> nn.Module:
-        """The network of ``arch`` as it is scored."""
-        return fresh_network(self.space, arch, self.settings.seed).to(self.device)
+
+class ZeroCostTrial(Trial[ZeroCost]):
+    """Scores one architecture at initialisation.
+
+    Args:
+        space: the space of the architecture.
+        settings: how to score.
+        scorer: computes the proxies, on the images of all trials.
+    """
+
+    def __init__(self, space: SearchSpace, settings: ZeroCost, *, scorer: ProxyScorer) -> None:
+        super().__init__(space, settings)
+        self.scorer = scorer
+
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
+        """Build the network."""
+        self.settings.check_hyperparameters(hyperparameters)
+        self.model = self.scorer.network(arch)
+
+    def advance(self) -> Mapping[str, float]:
+        """Compute all proxies together."""
+        return self.scorer.scores(self.model, self.scorer.names)
 
 
-class _Trials:
-    """Scores architectures one proxy at a time; data and reference are read when they are first needed.
+class _Scorers:
+    """Scores architectures one proxy at a time; data and reference are read on first use.
 
     Args:
         settings: how to score.
-        space: what the architectures belong to.
+        space: the space of the architectures.
     """
 
     def __init__(self, settings: ZeroCost, space: SearchSpace) -> None:
         self._settings, self._space = settings, space
-        self._trials: dict[bool, ZeroCostTrial] = {}
+        self._made: dict[bool, ProxyScorer] = {}
 
     def score(self, name: str, arch: Architecture) -> float:
-        """A proxy's score.
+        """Return a proxy's score.
 
         Raises:
             RaynasError: if there is none.
         """
         needs_reference = name == ENSEMBLE_KEY
-        if needs_reference not in self._trials:
-            self._trials[needs_reference] = self._settings.trial(self._space, (name,))
-        trial = self._trials[needs_reference]
+        if needs_reference not in self._made:
+            self._made[needs_reference] = self._settings.scorer(self._space, (name,))
+        scorer = self._made[needs_reference]
         with limited_threads(self._settings.n_threads):
-            return trial.scores_of(trial.network(arch), (name,))[name]
+            return scorer.scores(scorer.network(arch), (name,))[name]

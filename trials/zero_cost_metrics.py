@@ -10,19 +10,21 @@ import numpy as np
 import torch
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import DIRECTIONS, PROXIES
 from raynas.core.space import SearchSpace
 from raynas.data.batches import Source
 from raynas.data.fit_space import fields_of, fit_space
 from raynas.data.images import Data
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.metrics import ZERO_COST, Batch, untrained_metrics
+from raynas.metrics import METRICS, ZERO_COST, Batch, untrained_metrics
 from raynas.trials.settings import ArchitectureSettings
 
 if TYPE_CHECKING:
     from raynas.trials.training import Training
 
 Metric = Callable[[Architecture], float]
+
+PROXIES = frozenset(name for name, metric in METRICS.items() if metric.needs in ("weights", "data")) | {"ensemble"}
+"""The zero-cost proxies that are no costs."""
 
 BATCH_SIZE = 64
 """How many images proxies look at, where nobody says."""
@@ -147,7 +149,7 @@ class DataSettings(ArchitectureSettings):
         Raises:
             UnknownNameError: if there is such a name.
         """
-        known = {*DIRECTIONS, *ZERO_COST}
+        known = METRICS.keys() - {"ensemble"}
         for name in names:
             if name not in known:
                 raise UnknownNameError("metric", name, known)

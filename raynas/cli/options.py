@@ -22,10 +22,10 @@ from raynas.cli.stages import (
     parse_stages,
     without_numbers,
 )
-from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.funnels import FunnelStage, check_stages
+from raynas.metrics import read_goal
 from raynas.strategies import Strategy
 from raynas.trials import Training, TrialSettings
 
@@ -241,11 +241,11 @@ def parse_search(argv: Sequence[str]) -> SearchCommand:
     search = parser.made(SearchOptions, options)
     early_stopping = stopping() if stopping else None
     stages = parse_stages(search.funnel, trainable, early_stopping)
-    goal = Goal.parse(search.objectives, search.constraints)
+    goal = read_goal(search.objectives, search.constraints)
     if stages:
         check_stages(stages, goal)
     else:
-        trainable.check_metrics(goal.metrics)
+        trainable.check_metrics(goal.names)
     trainable = stages[-1].settings if stages else trainable
     if method and search.hyperparameters:
         raise RaynasError("subnets inherit weights and are not trained: there are no --hyperparameters to search")

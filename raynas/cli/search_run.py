@@ -18,7 +18,7 @@ from raynas.cli.options import SearchCommand, names_code
 from raynas.cli.subnets import SubnetSearch, plain_training
 from raynas.cli.winner import fitted, folder_for, keep, read_architecture, train
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import scaled

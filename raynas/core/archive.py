@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.errors import ArchiveError
 
 Record = dict[str, Any]

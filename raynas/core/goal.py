@@ -1,44 +1,15 @@
-"""What a search wants (objectives, constraints) and what it got (an evaluation)."""
+"""Goal: what a search is for, as objectives and constraints, and the order in which it ranks evaluations."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import Any, Literal
+from difflib import get_close_matches
+from typing import Literal, get_args
 
-from raynas.core.architecture import Architecture
+from raynas.core.evaluation import Evaluation
+from raynas.core.metric import NAME, Metric, Mode
 from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
-
-Mode = Literal["max", "min"]
-Status = Literal["finished", "stopped", "failed"]
-
-DIRECTIONS: Mapping[str, Mode] = {
-    "accuracy": "max",
-    "loss": "min",
-    "params": "min",
-    "macs": "min",
-    "latency_ms": "min",
-    "train_seconds": "min",
-    "peak_memory_mb": "min",
-}
-"""The metrics that raynas itself reports, and which way is better."""
-
-PROXIES: Mapping[str, Mode] = dict.fromkeys(
-    (
-        *("grad_norm", "snip", "grasp", "fisher", "zico", "jacob_cov", "epe_nas"),
-        *("naswot", "synflow", "logsynflow", "zen", "l2_norm", "ensemble"),
-    ),
-    "max",
-)
-"""The zero-cost proxies that are no costs, and which way is better; reported where they are asked for."""
-
-# What Tune adds to every result; none of it says how good the architecture is.
-_TUNE_KEYS = frozenset(
-    {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
-    | {"timestamp", "timesteps_total", "timesteps_since_restore", "episodes_total", "warmup_time", "pid", "done"}
-    | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed"}
-)
 
 
 @dataclass(frozen=True)
@@ -47,43 +18,56 @@ class Objective:
 
     Args:
         metric: the result key.
-        mode: "max" or "min"; may be left out for the metrics in ``DIRECTIONS`` and ``PROXIES``.
+        mode: "max" or "min".
 
     Raises:
-        ValueError: if the mode is missing for a metric that raynas does not know.
+        ValueError: if there is no metric, or the mode is neither.
     """
 
     metric: str
-    mode: Mode = ""  # type: ignore[assignment]
+    mode: Mode
 
     def __post_init__(self) -> None:
-        known = {**DIRECTIONS, **PROXIES}
-        if not self.mode and self.metric in known:
-            object.__setattr__(self, "mode", known[self.metric])
         if not self.metric:
             raise ValueError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
-        if self.mode not in ("max", "min"):
-            raise ValueError(
-                f"objective {self.metric!r} needs a direction: write 'max:{self.metric}' or 'min:{self.metric}' "
-                f"(known without one: {', '.join(known)})"
-            )
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"the direction of objective {self.metric!r} must be 'max' or 'min', got {self.mode!r}")
 
     @classmethod
-    def parse(cls, text: "str | Objective") -> "Objective":
-        """Read ``"accuracy"`` or ``"min:my_metric"``."""
+    def parse(cls, text: "str | Objective", metrics: Mapping[str, Metric] | None = None) -> "Objective":
+        """Read ``"accuracy"`` or ``"min:my_metric"``.
+
+        Args:
+            text: what to read; an objective is returned as it is.
+            metrics: the metrics whose direction is known; "accuracy" is known without.
+
+        Raises:
+            ValueError: if the direction is missing for a metric that is not among them.
+        """
         if isinstance(text, Objective):
             return text
-        mode, colon, metric = text.rpartition(":")
-        return cls(metric, mode) if colon else cls(text)  # type: ignore[arg-type]
+        mode, colon, name = text.rpartition(":")
+        known = {ACCURACY.metric: ACCURACY.mode, **{metric.name: metric.mode for metric in (metrics or {}).values()}}
+        if (colon and mode not in get_args(Mode)) or (name and not colon and name not in known):
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"objective {text!r} needs a direction: write 'max:{name}' or 'min:{name}' "
+                f"(known without one: {', '.join(known)}){hint}"
+            )
+        return cls(name, mode if colon else known.get(name, "max"))  # type: ignore[arg-type]
 
     @property
     def sign(self) -> int:
-        """What makes larger better."""
+        """The factor that makes larger values better, 1 or -1."""
         return 1 if self.mode == "max" else -1
 
 
+ACCURACY = Objective("accuracy", "max")
+"""The objective of a search that names none."""
+
 _CONSTRAINT = re.compile(
-    r"\s*(?P<metric>[A-Za-z_]\w*)\s*(?P<op><=|>=)\s*(?P<limit>[^*\s]+)(\s*\*\s*(?P<times>\w+))?(\s+(?P<soft>soft))?\s*"
+    rf"\s*(?P<metric>{NAME})\s*(?P<op><=|>=)\s*(?P<limit>[^*\s]+)(\s*\*\s*(?P<times>\w+))?(\s+(?P<soft>soft))?\s*"
 )
 
 
@@ -167,55 +151,26 @@ def _number(text: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One evaluated architecture.
-
-    Args:
-        arch: the architecture; inside a searcher that tunes hyperparameters too, the joint point.
-        metrics: what was measured, finite numbers by result key.
-        fidelity: how much training the metrics had: epochs for training, reports for a function of the user's.
-        status: "finished" on its own, "stopped" early by a scheduler, or "failed".
-        trial: the trial's name.
-        error: why it failed, one line.
-        hyperparameters: what else the trial's config held.
-    """
-
-    arch: Architecture
-    metrics: Mapping[str, float]
-    fidelity: int = 1
-    status: Status = "finished"
-    trial: str = ""
-    error: str = ""
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether there are scores to learn from."""
-        return self.status != "failed"
-
-
-def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """The finite metrics in a flat Tune result, without what Tune adds of its own."""
-    return {
-        key: float(value)
-        for key, value in result.items()
-        if key not in _TUNE_KEYS
-        and not key.startswith("config/")
-        and isinstance(value, Real)  # numpy's scalars too
-        and math.isfinite(value)
-    }
-
-
-@dataclass(frozen=True)
 class Goal:
     """Objectives and constraints together: the order in which a search ranks evaluations.
 
     Deb's rule (2002): what complies goes before what does not, less violation before more; then one objective by its
     value, several by non-dominated rank and crowding distance.
+
+    Args:
+        objectives: at least one, of different metrics.
+        constraints: hard and soft ones.
+        metrics: the metrics that are known, by name: how objectives were read, and how values are measured and shown.
+        watched: names of metrics that are measured and shown although nothing is ranked by them.
+
+    Raises:
+        ValueError: if there is no objective, or two are of the same metric.
     """
 
-    objectives: tuple[Objective, ...] = (Objective("accuracy"),)
+    objectives: tuple[Objective, ...] = (ACCURACY,)
     constraints: tuple[Constraint, ...] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=dict, compare=False, repr=False)
+    watched: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         metrics = [objective.metric for objective in self.objectives]
@@ -227,13 +182,31 @@ class Goal:
         cls,
         objectives: "str | Objective | Sequence[str | Objective]" = "accuracy",
         constraints: "str | Constraint | Sequence[str | Constraint]" = (),
+        metrics: Mapping[str, Metric] | None = None,
+        watched: Sequence[str] = (),
     ) -> "Goal":
-        """Read one or several objectives and constraints."""
+        """Read one or several objectives and constraints.
+
+        Args:
+            objectives: e.g. ``"accuracy"`` or ``["accuracy", "min:my_metric"]``.
+            constraints: see ``Constraint``.
+            metrics: the metrics that are known, by name.
+            watched: names of metrics to measure and show besides.
+
+        Raises:
+            ValueError: if one cannot be read.
+        """
+        metrics = metrics or {}
         if isinstance(objectives, str | Objective):
             objectives = [objectives]
         if isinstance(constraints, str | Constraint):
             constraints = [constraints]
-        return cls(tuple(map(Objective.parse, objectives)), tuple(map(Constraint.parse, constraints)))
+        return cls(
+            tuple(Objective.parse(objective, metrics) for objective in objectives),
+            tuple(map(Constraint.parse, constraints)),
+            metrics,
+            tuple(watched),
+        )
 
     @property
     def first(self) -> Objective:
@@ -241,18 +214,14 @@ class Goal:
         return self.objectives[0]
 
     @property
-    def metrics(self) -> list[str]:
-        """Everything that objectives and constraints name, each once."""
+    def names(self) -> list[str]:
+        """The metrics that objectives and constraints name, each once."""
         return list(dict.fromkeys([o.metric for o in self.objectives] + [c.metric for c in self.constraints]))
 
     @property
-    def required(self) -> list[str]:
-        """What every result must hold: the objectives, and the proxies of soft constraints.
-
-        Others are reported anyway, or measured before a trial.
-        """
-        soft = {c.metric for c in self.constraints if c.soft and c.metric in PROXIES}
-        return list(dict.fromkeys((*(o.metric for o in self.objectives), *sorted(soft))))
+    def asked(self) -> list[str]:
+        """The metrics that every trial must have: those of objectives and constraints, and those watched."""
+        return list(dict.fromkeys([*self.names, *self.watched]))
 
     @property
     def hard(self) -> list[Constraint]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Record
-from raynas.core.goal import Evaluation, Goal, Status, metrics_of
+from raynas.core.evaluation import Evaluation, Status, metrics_of
+from raynas.core.goal import Goal
 
 Result = dict[str, Any]
 """A flat Tune result: metrics by name, beside what Tune adds."""

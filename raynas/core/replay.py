@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive, Record
 from raynas.core.cost_limits import CostLimits
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.core.space import SearchSpace
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from raynas.core.archive import Archive
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 
@@ -60,7 +61,9 @@ class SearchResult:
         Args:
             objectives: other objectives than the search's own, e.g. ``("accuracy", "latency_ms")``.
         """
-        goal = self.goal if objectives is None else Goal.parse(list(objectives), self.goal.constraints)
+        goal = self.goal
+        if objectives is not None:
+            goal = Goal.parse(list(objectives), goal.constraints, goal.metrics, goal.watched)
         return goal.pareto_front(self.full)
 
     @property

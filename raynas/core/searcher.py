@@ -12,7 +12,8 @@ from ray.tune.search import Searcher
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.cost_limits import CostLimits, Costs
-from raynas.core.goal import Evaluation, Goal, metrics_of
+from raynas.core.evaluation import Evaluation, metrics_of
+from raynas.core.goal import Goal
 from raynas.core.outcome import Result, fidelity_of, outcome
 from raynas.core.replay import ReplayableSearcher
 from raynas.core.space import SearchSpace

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
 from raynas.funnels.correlation import RankCorrelation

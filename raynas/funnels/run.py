@@ -24,6 +24,7 @@ from raynas.funnels.correlation import RankCorrelation, rank_correlation
 from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
+from raynas.metrics import read_goal
 from raynas.run.search import results_path, search
 from raynas.strategies import RandomSearch, Strategy
 
@@ -84,7 +85,7 @@ def funnel(
         RaynasError: if a stage leaves nothing for the next; says what became of its trials.
         ValueError: if an argument cannot be read.
     """
-    goals = check_stages(stages, Goal.parse(objectives, constraints))
+    goals = check_stages(stages, read_goal(objectives, constraints))
     path = results_path(run_config, f"{space.name}-funnel")
     plan = _Plan(
         space=space,

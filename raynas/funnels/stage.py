@@ -9,10 +9,11 @@ from typing import Any
 from ray import tune
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import DIRECTIONS, Constraint, Evaluation, Goal, Objective
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
-from raynas.metrics import UNTRAINED_METRICS, ZERO_COST
+from raynas.metrics import METRICS
 from raynas.run.search import as_settings
 from raynas.strategies import EarlyStopping, Strategy
 from raynas.trials import TRIALS, Training, TrialSettings, ZeroCost
@@ -82,9 +83,11 @@ class FunnelStage:
             of_funnel: what the funnel is for.
             is_last: whether no stage follows.
         """
-        held = [c for c in of_funnel.constraints if is_last or c.metric in UNTRAINED_METRICS]
-        own = Goal.parse(self._objectives(of_funnel), self.constraints)
-        return Goal(own.objectives, tuple(dict.fromkeys((*held, *own.constraints))))
+        held = [c for c in of_funnel.constraints if is_last or _needs_no_training(c.metric, of_funnel)]
+        known = {**METRICS, **of_funnel.metrics}
+        own = Goal.parse(self._objectives(of_funnel), self.constraints, known)
+        constraints = tuple(dict.fromkeys((*held, *own.constraints)))
+        return Goal(own.objectives, constraints, known, of_funnel.watched)
 
     def _objectives(self, of_funnel: Goal) -> Sequence[str | Objective]:
         asked = self.objectives
@@ -92,13 +95,12 @@ class FunnelStage:
             return of_funnel.objectives if asked is None else [asked] if isinstance(asked, str | Objective) else asked
         if asked is None:
             asked = self.settings.proxies[0] if len(self.settings.proxies) == 1 else ENSEMBLE_KEY
-        return [_directed(o) for o in ([asked] if isinstance(asked, str | Objective) else asked)]
+        return [asked] if isinstance(asked, str | Objective) else asked
 
 
-def _directed(objective: str | Objective) -> str | Objective:
-    """Larger is better for every proxy, but where its metric has a direction already."""
-    is_proxy = objective == ENSEMBLE_KEY or objective in ZERO_COST
-    return f"max:{objective}" if is_proxy and objective not in DIRECTIONS else objective
+def _needs_no_training(name: str, goal: Goal) -> bool:
+    metric = {**METRICS, **goal.metrics}.get(name)
+    return metric is not None and metric.measure is not None and metric.needs != "data"
 
 
 def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, ...]:
@@ -115,7 +117,7 @@ def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, 
             raise ValueError(f"stage {i} of a funnel can have at most the {wide.n} of stage {i - 1}, got {narrow.n}")
     goals = tuple(stage.goal(of_funnel, is_last=i == len(stages)) for i, stage in enumerate(stages, 1))
     for stage, goal in zip(stages, goals, strict=True):
-        stage.settings.check_metrics(goal.metrics)
+        stage.settings.check_metrics(goal.names)
     return goals
 
 

@@ -1,4 +1,4 @@
-"""What a network costs to store and to run: parameters and multiply-adds, counted without computing anything."""
+"""Costs of a network: parameters and multiply-adds, counted without computing anything."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
@@ -15,16 +15,16 @@ from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, no_garbage
 from raynas.nn.model_space import ModelSpace
 
 N_COUNTED = 20
-"""How many architectures are counted at least before costs that seem to add up are added."""
+"""Minimum number of exact counts before the additive model is trusted."""
 
 
 def count_params(model: nn.Module) -> int:
-    """How many numbers the parameters of ``model`` hold, trainable or not; shared ones count once."""
+    """Return the number of parameters of ``model``, trainable or not; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
-    """How many multiply-adds ``model`` takes for one example, in eval mode.
+    """Return the multiply-adds of ``model`` for one example, in eval mode.
 
     Counted are convolutions, matrix products and attention, as ``torch.utils.flop_counter`` knows them (it counts two
     operations for each multiply-add), and their biases, one for each number put out, as Dong and Yang (ICLR 2020) count
@@ -38,19 +38,24 @@ def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     Raises:
         RaynasError: if the model cannot run without values, e.g. because it reads a number out of a tensor.
     """
+    return macs_of(model, lambda: _as_for(model, torch.zeros((1, *input_shape), device="meta")), MacCounter({}))
+
+
+def _as_for(model: nn.Module, example: Tensor) -> Tensor:
+    """Return an input in the floating-point type of the model's parameters."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    return macs_of(model, lambda: torch.zeros((1, *input_shape), dtype=dtype, device="meta"), MacCounter({}))
+    return example.to(dtype) if dtype and example.is_floating_point() else example
 
 
 class MetaModels:
-    """What the networks of a space cost; builds them on the meta device.
+    """The networks of a space on the meta device, and their costs.
 
-    Where costs add up over choices (see ``cost_sums``), adding replaces counting as soon as it has been found to give
-    what was counted of at least ``N_COUNTED`` architectures. Otherwise the last network is remembered, so that several
-    metrics share one build.
+    Where costs add up over choices (see ``cost_sums``), adding replaces counting as soon as it has reproduced the
+    counts of at least ``N_COUNTED`` architectures. Otherwise the last network is kept, so that several metrics share
+    one build.
 
     Args:
-        space: the space whose networks they are.
+        space: the space that gives the networks.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -61,22 +66,32 @@ class MetaModels:
         self._adds_up: dict[str, bool] = {}
 
     def __call__(self, arch: Architecture) -> nn.Module:
-        """The network of ``arch``, without values; not to be changed."""
+        """Return the network of ``arch``, not to be changed; with values only if it cannot be built without."""
         if self._last is None or self._last[0] != arch:
-            with no_garbage_collection(), torch.inference_mode(False), torch.device("meta"):
-                self._last = arch, self.space.build(arch)
+            with no_garbage_collection(), torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+                try:
+                    with torch.device("meta"):
+                        network = self.space.build(arch)
+                except (NotImplementedError, RuntimeError):  # its constructor reads a number out of a tensor
+                    network = self.space.build(arch)
+            self._last = arch, network
         return self._last[1]
 
+    def count(self, arch: Architecture, name: str) -> int:
+        """Return the cost of ``arch`` of that name, "params" or "macs"."""
+        return {"params": self.params, "macs": self.macs}[name](arch)
+
     def params(self, arch: Architecture) -> int:
-        """The parameters of ``arch``."""
+        """Return the parameters of ``arch``."""
         return self._cost("params", arch, lambda: count_params(self(arch)))
 
     def macs(self, arch: Architecture) -> int:
-        """The multiply-adds of ``arch`` for one example."""
+        """Return the multiply-adds of ``arch`` for one example."""
         return self._cost("macs", arch, lambda: self._macs(arch))
 
     def _macs(self, arch: Architecture) -> int:
-        return macs_of(self(arch), lambda: self.space.example_input(1, "meta"), MacCounter(self._operations))
+        model = self(arch)
+        return macs_of(model, lambda: _as_for(model, self.space.example_input(1, "meta")), MacCounter(self._operations))
 
     def _cost(self, name: str, arch: Architecture, count: Callable[[], int]) -> int:
         if self._adds_up.get(name) and self.sums is not None:
@@ -89,7 +104,7 @@ class MetaModels:
         return cost
 
     def _compare(self, name: str) -> None:
-        """Decide whether to count or to add from now on, once enough has been counted to pay for finding the sums."""
+        """Choose between counting and adding, once enough was counted to pay for finding the sums."""
         counted = self._counted[name]
         if not isinstance(self.space, ModelSpace):
             self._adds_up[name] = False
@@ -100,22 +115,12 @@ class MetaModels:
 
     @cached_property
     def sums(self) -> CostSums | None:
-        """The sums that costs are, if they are any."""
+        """The additive model of the costs; None where there is none."""
         return cost_sums(self.space)
 
     def adds_up(self, name: str) -> bool | None:
-        """Whether a cost is added, not counted; None as long as that is not known."""
+        """Return whether a cost is added, not counted; None as long as that is undecided."""
         return self._adds_up.get(name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_last": None, "_operations": {}}  # Networks need not travel.
-
-
-def params(models: MetaModels, arch: Architecture) -> int:
-    """The metric "params"."""
-    return models.params(arch)
-
-
-def macs(models: MetaModels, arch: Architecture) -> int:
-    """The metric "macs"."""
-    return models.macs(arch)

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-from raynas.metrics import untrained_metrics
+from raynas.metrics.measurer import Measurer
+from raynas.metrics.table import metrics_named
 
 Cost = Callable[[Architecture], float]
 """What an architecture costs, in any unit."""
@@ -70,23 +72,36 @@ class CostTable:
 
 
 def fit_cost_table(
-    space: SearchSpace, cost: str | Cost = "macs", *, n_samples: int | None = None, seed: int = 0
+    space: SearchSpace,
+    cost: str | Metric | Cost = "macs",
+    *,
+    n_samples: int | None = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    n_threads: int = 1,
 ) -> CostTable:
-    """A table by least squares over architectures that together show every option, their neighbours and random ones.
+    """Fit a table by least squares to architectures that together show every option, their neighbours and random ones.
 
     Args:
         space: with discrete decisions only.
-        cost: a key of ``UNTRAINED_METRICS``, such as "macs", "params" or "latency_ms", measured here; or any function.
+        cost: a metric that can be measured, or the name of one in ``METRICS``, such as "macs", "params" or
+            "latency_ms"; or any function of an architecture.
         n_samples: random architectures; None for as many as there are options. A fifth more are kept to find the error.
-        seed: of what is random.
+        seed: of the random architectures.
+        device: the device to measure on.
+        n_threads: CPU threads to measure with.
 
     Raises:
-        RaynasError: if a decision is continuous, or a cost is not finite.
+        RaynasError: if a decision is continuous, a metric cannot be measured here, or a cost is not finite.
         UnknownNameError: if there is no metric of that name.
     """
     if any(not decision.options for decision in space.decisions):
         raise RaynasError(f"{space.name} has a continuous decision, which has no table of costs")
-    function = untrained_metrics(space, [cost])[cost] if isinstance(cost, str) else cost
+    if isinstance(cost, str | Metric):
+        measurer = Measurer(space, device=device, n_threads=n_threads)
+        (function,) = measurer.functions(metrics_named([cost])).values()
+    else:
+        function = cost
     rng = np.random.default_rng(seed)
     n_random = space.n_features if n_samples is None else n_samples
     centre = space.sample(rng)

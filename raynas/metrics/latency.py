@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from raynas.core.architecture import Architecture
-from raynas.metrics.cost import MetaModels
+from raynas.core.metric import Candidate
 from raynas.nn.modes import modes_kept
 from raynas.threads import limited_threads
 
@@ -27,6 +26,7 @@ def measure_latency(
     n_threads: int = 1,
     device: str | torch.device = "cpu",
     max_seconds: float = 0.2,
+    example: Tensor | None = None,
 ) -> float:
     """Measure how long a forward pass takes, in milliseconds.
 
@@ -44,6 +44,7 @@ def measure_latency(
         n_threads: CPU threads within an operation.
         device: where to run; the model is moved there for the measurement.
         max_seconds: when to stop early, for the warm-up and for the timed runs each; ``MIN_RUNS`` are always timed.
+        example: the input; None for random numbers of that shape.
 
     Returns:
         Median time of a run in ms.
@@ -55,22 +56,28 @@ def measure_latency(
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
     device = torch.device(device)
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn((batch_size, *input_shape), generator=generator).to(device)
+    if example is None:
+        example = torch.randn((batch_size, *input_shape), generator=torch.Generator().manual_seed(0))
+    example = example.to(device)
     with _ready(model, device), limited_threads(n_threads), torch.inference_mode():
         _time_runs(model, example, n_warmup, max_seconds, least=min(n_warmup, 1))
         times = _time_runs(model, example, n_runs, max_seconds, least=min(n_runs, MIN_RUNS))
     return statistics.median(times) * 1000
 
 
-def latency_ms(models: MetaModels, arch: Architecture, device: str | torch.device = "cpu", n_threads: int = 1) -> float:
-    """The metric "latency_ms": of a network with fresh weights, one example, where this is called."""
-    with torch.random.fork_rng(devices=[]):  # measuring must not change what is random elsewhere
-        model = models.space.build(arch)
-    return measure_latency(model, models.space.input_shape, n_threads=n_threads, device=device)
+def latency_of(candidate: Candidate) -> float:
+    """The metric "latency_ms": of a network with fresh weights, for one example."""
+    example = candidate.example()
+    return measure_latency(
+        candidate.model,
+        candidate.space.input_shape,
+        n_threads=candidate.n_threads,
+        device=candidate.device,
+        example=None if example.is_floating_point() else example,
+    )
 
 
-def _time_runs(model: nn.Module, example: torch.Tensor, n_runs: int, max_seconds: float, least: int) -> list[float]:
+def _time_runs(model: nn.Module, example: Tensor, n_runs: int, max_seconds: float, least: int) -> list[float]:
     times: list[float] = []
     while len(times) < n_runs and (len(times) < least or sum(times) < max_seconds):
         _wait_for(example.device)

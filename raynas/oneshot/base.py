@@ -39,6 +39,7 @@ class Setup:
         average_gradients: called with parameters after each backward pass; averages their gradients over the workers
             of data-parallel training.
         clip_norm: the largest norm of the gradient of the shared weights; None for no limit.
+        latency_threads: CPU threads that expected costs are measured with.
     """
 
     supernet: Supernet
@@ -50,6 +51,7 @@ class Setup:
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
     average_gradients: Callable[[Iterable[nn.Parameter]], None] = _nothing
     clip_norm: float | None = None
+    latency_threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,13 @@ from ray.exceptions import RayError
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.archive import Archive
-from raynas.core.goal import Evaluation, metrics_of
+from raynas.core.evaluation import Evaluation, metrics_of
 from raynas.core.outcome import fidelity_of
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
-from raynas.errors import one_line
-from raynas.metrics import UNTRAINED_METRICS, MetaModels, untrained_metrics
-from raynas.metrics.zero_cost.by_name import COUNTED
+from raynas.errors import UnknownNameError, one_line
+from raynas.metrics import METRICS, Measurer
+from raynas.metrics.table import COUNTED
 from raynas.run.resume import last_number
 from raynas.trials.function import Function
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
@@ -36,7 +36,7 @@ IN_FLIGHT = 2
 
 
 class Scorer(Protocol):
-    """Scores the architecture in a config; an ``ArchitectureTrial`` is one."""
+    """Scores the architecture in a config; a ``TrialRunner`` is one."""
 
     def run(self, config: Config) -> Result:
         """The result that a trial of that config would end with; nothing is raised."""
@@ -102,9 +102,9 @@ def pool_of(
     settings = score if isinstance(score, TrialSettings) else Function(fn=score)
     if not isinstance(settings, ArchitectureSettings):
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
-    trial = settings.trial(space, metrics)
-    trial.measured = frozenset(measured) & UNTRAINED_METRICS.keys()
-    return Pool(trial, settings.resources, workers)
+    runner = settings.runner(space, metrics)
+    runner.measured &= frozenset(measured)
+    return Pool(runner, settings.resources, workers)
 
 
 class Untrained:
@@ -117,20 +117,22 @@ class Untrained:
 
     def __init__(self, space: SearchSpace, names: Sequence[str]) -> None:
         self._space, self._names = space, tuple(names)
-        self._models = MetaModels(space)
-        self._metrics = untrained_metrics(space, names, models=self._models)
+        for name in names:
+            if name not in METRICS or METRICS[name].measure is None:
+                raise UnknownNameError("untrained metric", name, [n for n, m in METRICS.items() if m.measure])
+        self._measurer = Measurer(space)
 
     @property
     def is_cheap(self) -> bool:
         """Whether scoring takes microseconds, or may turn out to after a few more architectures."""
-        return all(name in COUNTED and self._models.adds_up(name) is not False for name in self._names)
+        return all(name in COUNTED and self._measurer.models.adds_up(name) is not False for name in self._names)
 
     def run(self, config: Config) -> Result:
         """Compute the metrics."""
         told = {"training_iteration": 1, "complete": 1, "failed": 0, "error": ""}
         try:
             arch = Architecture.from_config(config)  # Canonical, as all that is scored in bulk is.
-            return {**{name: float(metric(arch)) for name, metric in self._metrics.items()}, **told}
+            return {**self._measurer.values([METRICS[name] for name in self._names], arch), **told}
         except Exception as error:
             return _failure(one_line(error))
 

@@ -18,6 +18,7 @@ from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError, InfeasibleError
+from raynas.metrics import read_goal
 from raynas.run.tuner import Run
 from raynas.strategies import ByBudget, Strategy
 from raynas.trials.function import Function
@@ -82,8 +83,8 @@ def search(
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     strategy = strategy or ByBudget()
     settings = as_settings(trainable)
-    asked = Goal.parse(objectives, constraints)
-    settings.check_metrics(asked.metrics)
+    asked = read_goal(objectives, constraints)
+    settings.check_metrics(asked.names)
     costs = settings.costs(space)
     path = results_path(run_config, f"{space.name}-{type(strategy).__name__}")
     archive = _open_archive(path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ray import tune
 
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError

@@ -14,6 +14,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from raynas.core.archive import Archive
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
 from raynas.run.bulk_search import pool_of, search_in_bulk
@@ -21,6 +22,7 @@ from raynas.run.checkpoint_retention import KeepBest
 from raynas.run.resume import ArchivedSearch
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
+from raynas.trials.zero_cost_metrics import PROXIES
 from raynas.views.progress import ProgressCallback
 from raynas.views.tensorboard import TensorBoardCallback
 
@@ -91,7 +93,7 @@ class Run:
         searcher = self.searcher
         scheduler = self.strategy.scheduler(searcher.goal.first, self.settings.max_fidelity) or FIFOScheduler()
         search_alg = ArchivedSearch(searcher, scheduler, num_samples=self.num_samples, max_concurrent=max_concurrent)
-        cls = self.settings.trainable(searcher.space, searcher.goal.required)
+        cls = self.settings.trainable(searcher.space, required(searcher.goal))
         callbacks = [KeepBest(searcher, self.path), *self._callbacks()]
         tuner = tune.Tuner(
             cls,
@@ -113,8 +115,8 @@ class Run:
     def _run_in_bulk(self, workers: int) -> None:
         goal = self.searcher.goal
         # Latency only where it is asked for: it would take longer than the score.
-        asked = {"params", "macs", *goal.metrics}
-        pool = pool_of(self.searcher.space, self.settings, goal.required, measured=asked, workers=workers)
+        asked = {"params", "macs", *goal.names}
+        pool = pool_of(self.searcher.space, self.settings, required(goal), measured=asked, workers=workers)
         with pool, _terminate_as_interrupt():
             search_in_bulk(
                 self.searcher,
@@ -200,3 +202,9 @@ def _terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def required(goal: Goal) -> list[str]:
+    """Return the metrics that every result must hold: the objectives, and the proxies of soft constraints."""
+    soft = {c.metric for c in goal.constraints if c.soft and c.metric in PROXIES}
+    return list(dict.fromkeys((*(o.metric for o in goal.objectives), *sorted(soft))))

@@ -15,7 +15,7 @@ from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.metrics import untrained_metrics
+from raynas.metrics import read_goal, untrained_metrics
 
 
 class EarlyStopping(ABC):
@@ -70,7 +70,7 @@ class Strategy(ABC):
             ValueError: if an objective or a constraint cannot be read.
             SpaceError: if a given architecture is not a member of the space.
         """
-        goal = objectives if isinstance(objectives, Goal) else Goal.parse(objectives, constraints)
+        goal = objectives if isinstance(objectives, Goal) else read_goal(objectives, constraints)
         joint = JointSpace(space, hyperparameters) if hyperparameters else space
         return self.make_searcher(
             joint,

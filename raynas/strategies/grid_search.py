@@ -6,7 +6,8 @@ from itertools import islice
 from typing import Any
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError

@@ -2,7 +2,8 @@
 
 import math
 
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 
 
 class Reward:

@@ -16,9 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from raynas.core.archive import Archive, Record, evaluation_of
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
+from raynas.core.metric import Metric
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import one_line
+from raynas.metrics import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +36,6 @@ HINT = "Ctrl-C stops; the same command resumes."
 MAX_RUNNING = 6
 """How many running trials are listed: the table must fit a terminal of 24 lines."""
 
-_UNITS = {
-    "latency_ms": ("latency", " ms"),
-    "train_seconds": ("training", " s"),
-    "peak_memory_mb": ("memory", " MB"),
-}
 _COSTS = ("params", "macs", "latency_ms")
 
 
@@ -289,11 +287,11 @@ class Progress:
         if not best:
             return [("best", "nothing yet that was trained to its end and meets the constraints")]
         if len(metrics) == 1:
-            return [("best", describe(best[0], metrics))]
+            return [("best", describe(best[0], goal, metrics))]
         ends = [max(best, key=lambda e, i=i: goal.scores(e)[i]) for i in range(len(metrics))[:3]]  # type: ignore[misc]
         return [
             ("front", f"{len(best)} architecture{'s' if len(best) > 1 else ''}; the best in each objective:"),
-            *(("", describe(end, [metric, *metrics])) for metric, end in zip(metrics, ends, strict=False)),
+            *(("", describe(end, goal, [metric, *metrics])) for metric, end in zip(metrics, ends, strict=False)),
         ]
 
     def _failure_lines(self) -> list[tuple[str, str]]:
@@ -303,13 +301,14 @@ class Progress:
         if not self._running:
             return []
         metrics = [o.metric for o in goal.objectives]
-        metrics = list(dict.fromkeys([*metrics, *_COSTS]))[: max(4, len(metrics))]
+        metrics = list(dict.fromkeys([*metrics, *goal.watched, *_COSTS]))[: max(4, len(metrics) + len(goal.watched))]
         table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), show_edge=False)
         table.add_column("running", no_wrap=True, min_width=9)
-        for title in ("epoch", *map(_title, metrics), "for"):
+        known = known_metrics(goal)
+        for title in ("epoch", *(title_of(m, known) for m in metrics), "for"):
             table.add_column(title, justify="right", no_wrap=True)
         for trial, running in list(self._running.items())[:MAX_RUNNING]:
-            values = [amount(m, running.metrics[m]) if m in running.metrics else "" for m in metrics]
+            values = [amount(m, running.metrics[m], known) if m in running.metrics else "" for m in metrics]
             table.add_row(Text(trial), str(running.fidelity), *values, duration(self._clock() - running.since))
         more = len(self._running) - MAX_RUNNING
         return [Text(), table, *([Text(f"and {more} more")] if more > 0 else [])]
@@ -330,7 +329,7 @@ class Progress:
         self._n_failures_told = self._counts["failed"]
         failures = [f"failed {failure}" for failure in list(self._failures)[-n_new:] if n_new]
         best = self._best(goal)
-        what = f"best {describe(best[0], [goal.first.metric], costs=())}" if best else self._so_far(goal)
+        what = f"best {describe(best[0], goal, [goal.first.metric], costs=())}" if best else self._so_far(goal)
         ends = "".join(f", {self._counts[s]} {s}" for s in ("stopped", "failed") if self._counts[s])
         return [*failures, f"{self._time_line()}{ends}; {what}"]
 
@@ -339,8 +338,8 @@ class Progress:
         trial, running = max(self._running.items(), key=lambda item: item[1].fidelity, default=("", None))
         if running is None or not running.fidelity:
             return "no result yet"
-        metric = goal.first.metric
-        value = f", {metric} {amount(metric, running.metrics[metric])}" if metric in running.metrics else ""
+        metric, known = goal.first.metric, known_metrics(goal)
+        value = f", {metric} {amount(metric, running.metrics[metric], known)}" if metric in running.metrics else ""
         return f"{trial} at epoch {running.fidelity}{value}"
 
 
@@ -356,24 +355,32 @@ def _what(name: str, goal: Goal) -> str:
     return f"{name} for {', '.join([*objectives, *map(str, goal.constraints)])}"
 
 
-def describe(evaluation: Evaluation, metrics: Sequence[str], costs: Sequence[str] = _COSTS) -> str:
-    """An evaluation in a line: its trial, the given metrics, what it costs."""
-    shown = [m for m in dict.fromkeys([*metrics, *costs]) if m in evaluation.metrics]
-    return f"{evaluation.trial}: {', '.join(f'{_title(m)} {amount(m, evaluation.metrics[m])}' for m in shown)}"
+def describe(evaluation: Evaluation, goal: Goal, metrics: Sequence[str], costs: Sequence[str] = _COSTS) -> str:
+    """Return an evaluation in a line: its trial, the given metrics, those watched, its costs."""
+    known = known_metrics(goal)
+    shown = [m for m in dict.fromkeys([*metrics, *goal.watched, *costs]) if m in evaluation.metrics]
+    values = (f"{title_of(m, known)} {amount(m, evaluation.metrics[m], known)}" for m in shown)
+    return f"{evaluation.trial}: {', '.join(values)}"
 
 
-def amount(metric: str, value: float) -> str:
-    """A metric's value for people: "1.23 M", "3.41 ms", "0.9312"."""
-    if metric in _UNITS:
-        return f"{value:.0f}{_UNITS[metric][1]}" if abs(value) >= 100 else f"{value:.3g}{_UNITS[metric][1]}"
+def known_metrics(goal: Goal) -> Mapping[str, Metric]:
+    """Return the metrics whose unit and title are known: the user's before raynas's."""
+    return {**METRICS, **goal.metrics}
+
+
+def amount(metric: str, value: float, metrics: Mapping[str, Metric] = METRICS) -> str:
+    """Return a metric's value for people: "1.23 M", "3.41 ms", "0.9312"."""
+    if metric in metrics and (unit := metrics[metric].unit):
+        return f"{value:.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * factor:  # what is rounded up to it
             return f"{value / factor:.3g} {letter}"
     return f"{value:.4g}"
 
 
-def _title(metric: str) -> str:
-    return _UNITS.get(metric, (metric,))[0]
+def title_of(metric: str, metrics: Mapping[str, Metric]) -> str:
+    """Return the title of a metric in tables."""
+    return (metric in metrics and metrics[metric].title) or metric
 
 
 def duration(seconds: float) -> str:

@@ -29,10 +29,12 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from raynas.core.archive import Archive, Record, evaluation_of
 from raynas.core.decision import Decision, Integer, Real
-from raynas.core.goal import DIRECTIONS, Evaluation, Goal, Objective
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import one_line
+from raynas.metrics import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -413,8 +415,9 @@ def _set(slot: Any, value: bool | float | str) -> None:
 
 def _figure(evaluations: Sequence[Evaluation], goal: Goal) -> "list[Summary.Value]":
     """The first objective against latency, params and the other objectives, with the Pareto front of each pair."""
-    directions = {**DIRECTIONS, **{o.metric: o.mode for o in goal.objectives}}
-    shown = dict.fromkeys([*(o.metric for o in goal.objectives[1:]), "latency_ms", "params"])
+    directions = {name: metric.mode for name, metric in {**METRICS, **goal.metrics}.items()}
+    directions |= {o.metric: o.mode for o in goal.objectives}
+    shown = dict.fromkeys([*(o.metric for o in goal.objectives[1:]), *goal.watched, "latency_ms", "params"])
     across = [
         Objective(m, directions[m])
         for m in shown

@@ -18,7 +18,7 @@ from ray import tune
 from raynas import SearchResult, search
 from raynas.cli.commands import fitted
 from raynas.cli.options import SearchCommand, parse_search
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.strategies import RandomSearch, Strategy
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.search_spaces import NASBench201
 from raynas.strategies import Strategy

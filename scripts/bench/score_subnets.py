@@ -21,7 +21,7 @@ import torch
 
 from raynas.run.bulk_search import Pool
 from raynas.search_spaces import NASBench201
-from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
+from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner
 from raynas.trials.subnet import SubnetTrial
 from raynas.trials.supernet.trained import write_supernet
 
@@ -30,10 +30,10 @@ def some_supernet(folder: Path, channels: int, cells: int, resolution: int) -> T
     """Shared weights of a network of that size, hardly trained."""
     space = NASBench201(channels=channels, cells=cells, input_shape=(1, 8, 8))
     settings = SupernetTraining(data="digits", data_fraction=0.5, epochs=1, warmup_epochs=0, resolution=resolution)
-    trial = settings.trial(space)
-    trial.begin({"arch": {"method": "SinglePath"}})
-    trial.step()
-    return write_supernet(folder, settings.fitted(space)[0], settings, trial.state())
+    runner = settings.runner(space)
+    runner.begin({"arch": {"method": "SinglePath"}})
+    runner.step()
+    return write_supernet(folder, settings.fitted(space)[0], settings, runner.trial.state())
 
 
 class Timed:
@@ -43,16 +43,16 @@ class Timed:
     the machine slows both.
 
     Args:
-        trial: scores.
+        runner: scores.
         every: how many architectures.
     """
 
-    def __init__(self, trial: SubnetTrial, every: int) -> None:
-        self._trial, self._every = trial, every
+    def __init__(self, runner: TrialRunner[SubnetTrial], every: int) -> None:
+        self._runner, self._every = runner, every
         self._n, self._last = 0, float("nan")
 
     def run(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        result = self._trial.run(config)
+        result = self._runner.run(config)
         result["cpu_seconds"] = time.process_time() - self._last
         self._n += 1
         result["bare_seconds"] = self._bare(config) if self._n % self._every == 0 else float("nan")
@@ -61,9 +61,11 @@ class Timed:
 
     def _bare(self, config: Mapping[str, Any]) -> float:
         """CPU seconds of the forward passes through a network that is there already."""
-        images = self._trial._held["calibration"]()
-        valid = list(self._trial._held["batches"].examine("valid"))
-        model = self._trial.supernet.extract(config["arch"], copy_weights=False)
+        self._runner.begin(config)
+        shared = self._runner.trial.shared
+        images = shared.calibration()
+        valid = list(shared.batches.examine("valid"))
+        model = shared.supernet.extract(config["arch"], copy_weights=False)
         start = time.process_time()
         with torch.inference_mode():
             for batch in images:
@@ -107,14 +109,14 @@ def main() -> None:
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=300 * 2**20)
     with tempfile.TemporaryDirectory() as folder:
         trained = some_supernet(Path(folder), args.channels, args.cells, args.resolution)
-        trial = Subnet(supernet=trained).trial(trained.space)
-    trial.measured = frozenset()
+        runner = Subnet(supernet=trained).runner(trained.space)
+    runner.measured = frozenset()
     rng = np.random.default_rng(0)
     archs = [trained.space.sample(rng) for _ in range(args.subnets)]
     configs = [{"arch": dict(arch)} for arch in archs]
 
     began = time.perf_counter()
-    with Pool(Timed(trial, args.every), {"cpu": 1}, workers=2) as pool:
+    with Pool(Timed(runner, args.every), {"cpu": 1}, workers=2) as pool:
         results = list(pool.results(configs))
     wall = time.perf_counter() - began
     n_failed = sum(result["failed"] for result in results)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.testing import ToySpace
 

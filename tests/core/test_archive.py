@@ -12,7 +12,7 @@ from ray import cloudpickle
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.errors import ArchiveError
 
 FIRST: dict[str, Any] = {"trial": "1", "config": {"arch": {"op": "conv"}, "lr": 0.1}, "costs": {"params": 7.0}}

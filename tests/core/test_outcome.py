@@ -1,4 +1,5 @@
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.outcome import as_result, fidelity_of, outcome
 from tests.core.scripted import A, score
 
@@ -9,7 +10,7 @@ def test_costs_replace_what_a_trial_reported() -> None:
 
 
 def test_a_cost_can_be_the_objective() -> None:
-    goal = Goal.parse(["accuracy", "params"])
+    goal = Goal.parse(["accuracy", "min:params"])
     assert outcome("1", A, score(0.5), goal, costs={"params": 9.0}, error=False).status == "finished"
     missing = outcome("1", A, score(0.5), goal, costs={}, error=False)
     assert (missing.status, missing.error) == ("failed", "no finite 'params' was reported")

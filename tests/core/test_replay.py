@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import ArchiveError
 from raynas.strategies import GridSearch, RandomSearch, RegularizedEvolution

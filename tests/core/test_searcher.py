@@ -9,7 +9,8 @@ from ray.tune.search import Searcher
 
 from raynas.core import searcher as searcher_module
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
 from raynas.errors import SpaceError
 from raynas.strategies import RandomSearch
@@ -202,7 +203,7 @@ def test_strangers_and_echoes_are_left_alone() -> None:
 
 
 def test_tune_is_told_the_metrics() -> None:
-    one, two = Scripted(goal=Goal.parse("min:error")), Scripted(goal=Goal.parse(["accuracy", "params"]))
+    one, two = Scripted(goal=Goal.parse("min:error")), Scripted(goal=Goal.parse(["accuracy", "min:params"]))
     told: list[Any] = [one.metric, one.mode, two.metric, two.mode]
     assert told == ["error", "min", ["accuracy", "params"], ["max", "min"]]
     assert one.set_search_properties(None, None, {}) and one.set_search_properties("error", "min", {})

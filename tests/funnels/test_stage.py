@@ -6,8 +6,10 @@ import pytest
 from torch import nn
 
 from raynas import Architecture, FunnelStage
-from raynas.core.goal import Constraint, Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Constraint, Goal
 from raynas.funnels.stage import Listed, survivors
+from raynas.metrics import read_goal
 from raynas.strategies import Asha
 from raynas.testing import ToySpace, run_trials
 from raynas.trials import Function, Training, ZeroCost
@@ -24,7 +26,7 @@ def arch(*options: int) -> Architecture:
 
 
 def goal(stage: FunnelStage, *, is_last: bool = False, **of_funnel: Any) -> Goal:
-    return stage.goal(Goal.parse(**of_funnel), is_last=is_last)
+    return stage.goal(read_goal(**of_funnel), is_last=is_last)
 
 
 # --- what it ranks by ------------------------------------------------------------------------------------------------
@@ -32,8 +34,8 @@ def goal(stage: FunnelStage, *, is_last: bool = False, **of_funnel: Any) -> Goal
 
 def test_by_the_funnels_objectives() -> None:
     stage = FunnelStage(Training(epochs=2), n=3)
-    assert goal(stage, objectives=["accuracy", "latency_ms"]) == Goal.parse(["accuracy", "latency_ms"])
-    assert goal(FunnelStage(score, n=3, objectives="loss")) == Goal.parse("loss")
+    assert goal(stage, objectives=["accuracy", "latency_ms"]) == read_goal(["accuracy", "latency_ms"])
+    assert goal(FunnelStage(score, n=3, objectives="loss")) == read_goal("loss")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_by_the_funnels_objectives() -> None:
     ],
 )
 def test_a_proxy_needs_no_direction(settings: ZeroCost, objectives: Any, ranked: list[str]) -> None:
-    assert goal(FunnelStage(settings, n=3, objectives=objectives)) == Goal.parse(ranked)
+    assert goal(FunnelStage(settings, n=3, objectives=objectives)) == read_goal(ranked)
 
 
 def test_limits_on_what_only_training_tells_are_for_the_last_stage() -> None:

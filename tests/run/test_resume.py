@@ -13,8 +13,7 @@ from raynas.core.searcher import ArchitectureSearcher
 from raynas.run.resume import ArchivedSearch, last_checkpoint
 from raynas.strategies import GridSearch
 from raynas.testing import ToySpace, run_trials
-from raynas.trials.checkpoint import Checkpoint
-from raynas.trials.trial import CHECKPOINT_KEY
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 
 SPACE = ToySpace(n_layers=2, n_options=3)
 

@@ -48,12 +48,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Path:
 
 
 def test_training_on_the_cluster_equals_training_here(folder: Path) -> None:
-    trial = settings().trial(SPACE)
-    trial.begin({"arch": {"method": "SinglePath"}})
-    while not trial.step()["done"]:
+    runner = settings().runner(SPACE)
+    runner.begin({"arch": {"method": "SinglePath"}})
+    while not runner.step()["done"]:
         pass
     supernet = TrainedSupernet.load(folder / "supernet", SPACE)
-    assert list(supernet.history) == trial.history and len(trial.history) == 2
+    assert list(supernet.history) == runner.trial.history and len(runner.trial.history) == 2
     assert supernet.about["method"] == repr(SinglePath())
 
 

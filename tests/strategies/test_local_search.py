@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.strategies import LocalSearch, RandomSearch
 from raynas.strategies.local_search import LocalSearcher
 from raynas.testing import ToySpace, run_trials

@@ -12,7 +12,8 @@ import raynas
 from raynas.cli.options import parse_search
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError

@@ -13,7 +13,7 @@ from torch import nn
 
 from raynas.errors import RaynasError
 from raynas.trials import TRIALS, Function
-from raynas.trials.settings import Result
+from raynas.trials.progress import Result
 from tests.trials.spaces import TinyCnn
 
 ARCH = {"depth": 1, "kernel": 3}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, TuneConfig
 
+from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.images import Data
-from raynas.trials import Training
+from raynas.trials import Training, TrialRunner
 from raynas.trials.training import TrainingTrial
 from tests.trials.spaces import TinyCnn, Troubled
 
@@ -45,17 +47,17 @@ class LookingTrial(TrainingTrial):
 
     def advance(self) -> Mapping[str, float]:
         scores = super().advance()
-        assert isinstance(self._source, Data)
-        images = self._source.train.images
+        assert isinstance(self.source, Data)
+        images = self.source.train.images
         seen = {"shared": not images.flags.owndata and not images.flags.writeable}
-        return {**scores, **seen, "sees_test": self._source.test is not None}
+        return {**scores, **seen, "sees_test": self.source.test is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looking(Training):
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> LookingTrial:
-        trial = super().trial(space, metrics)
-        return LookingTrial(trial.space, self, metrics, proxy=trial._proxy, source=trial._source)
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[TrainingTrial]:
+        space, reduced, source = self.at_fidelity(space)
+        return TrialRunner(space, self, partial(LookingTrial, reduced=reduced, source=source), metrics)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -82,21 +84,24 @@ def test_one_actor_outlives_all_failures_and_shares_the_data(tmp_path: Path) -> 
 class DyingTrial(TrainingTrial):
     """Takes its process down in the third epoch, the first time it gets there."""
 
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
+        super().start(arch, hyperparameters)
+        self.marker = Path(str(hyperparameters["marker"]))
+
     def advance(self) -> Mapping[str, float]:
-        marker = Path(self.hyperparameters["marker"])
-        if self.epoch == 2 and not marker.exists():
-            marker.touch()
+        if self.epoch == 2 and not self.marker.exists():
+            self.marker.touch()
             os._exit(1)
         return super().advance()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dying(Training):
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> DyingTrial:
-        trial = super().trial(space, metrics)
-        return DyingTrial(trial.space, self, metrics, proxy=trial._proxy, source=trial._source)
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[TrainingTrial]:
+        space, reduced, source = self.at_fidelity(space)
+        return TrialRunner(space, self, partial(DyingTrial, reduced=reduced, source=source), metrics)
 
-    def with_hyperparameters(self, hyperparameters: Mapping[str, Any]) -> Training:
+    def with_hyperparameters(self, hyperparameters: Mapping[str, object]) -> Training:
         return super().with_hyperparameters({k: v for k, v in hyperparameters.items() if k != "marker"})
 
 

@@ -12,7 +12,8 @@ from ray import cloudpickle
 from raynas.errors import RaynasError, SpaceError, UnknownNameError
 from raynas.nn.batch_statistics import recalibrate
 from raynas.search_spaces import NASBench201
-from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, ZeroCost
+from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner, ZeroCost
+from raynas.trials.subnet import SubnetTrial
 from raynas.trials.supernet.trained import write_supernet
 from raynas.trials.supernet.trainer import calibration_images
 
@@ -24,21 +25,21 @@ ARCHS = [SPACE.sample(np.random.default_rng(i)) for i in range(3)]
 def supernet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainedSupernet]:
     """Shared weights after a little training."""
     settings = SupernetTraining(data="digits", data_fraction=0.3, epochs=1, valid_share=0.3, lr=0.05)
-    trial = settings.trial(SPACE)
-    trial.begin({"arch": {"method": "SinglePath"}})
-    assert not trial.step()["failed"], trial.traceback
-    yield write_supernet(tmp_path_factory.mktemp("supernet"), settings.fitted(SPACE)[0], settings, trial.state())
+    runner = settings.runner(SPACE)
+    runner.begin({"arch": {"method": "SinglePath"}})
+    assert not runner.step()["failed"], runner.progress.traceback
+    yield write_supernet(tmp_path_factory.mktemp("supernet"), settings.fitted(SPACE)[0], settings, runner.trial.state())
 
 
-def scored(trial: Any, arch: Any) -> dict[str, Any]:
-    trial.raises = True
-    result: dict[str, Any] = trial.run({"arch": dict(arch)})
+def scored(runner: TrialRunner[SubnetTrial], arch: Any) -> dict[str, Any]:
+    runner.raises = True
+    result: dict[str, Any] = runner.run({"arch": dict(arch)})
     return result
 
 
 def test_a_score_is_that_of_the_extracted_network(supernet: TrainedSupernet) -> None:
     settings = Subnet(supernet=supernet, calibration_batches=3, batch_size=50)
-    result = scored(settings.trial(SPACE), ARCHS[0])
+    result = scored(settings.runner(SPACE), ARCHS[0])
     # By hand, on what the supernet's training says about its data.
     _, source = SupernetTraining(data="digits", data_fraction=0.3, valid_share=0.3).fitted(SPACE)
     batches = list(calibration_images(source, SupernetTraining(batch_size=50), 3, torch.device("cpu"))())
@@ -55,7 +56,7 @@ def test_a_score_is_that_of_the_extracted_network(supernet: TrainedSupernet) -> 
 
 def test_zero_cost_proxies_beside_the_score(supernet: TrainedSupernet) -> None:
     settings = Subnet(supernet=supernet, seed=2)
-    result = scored(settings.trial(SPACE, ["accuracy", "snip"]), ARCHS[0])
+    result = scored(settings.runner(SPACE, ["accuracy", "snip"]), ARCHS[0])
     expected = ZeroCost(proxies=["snip"], valid_share=0.3, seed=2).evaluate(SPACE, ARCHS[0])["snip"]
     assert result["snip"] == expected == settings.costs(SPACE)["snip"](ARCHS[0])
     assert 0 <= result["accuracy"] <= 1 and "naswot" not in result
@@ -64,32 +65,39 @@ def test_zero_cost_proxies_beside_the_score(supernet: TrainedSupernet) -> None:
 
 
 def test_scores_do_not_depend_on_what_was_scored_before(supernet: TrainedSupernet) -> None:
-    trial = Subnet(supernet=supernet).trial(SPACE)
-    first = [scored(trial, arch)["loss"] for arch in ARCHS]
-    again = [scored(trial, arch)["loss"] for arch in reversed(ARCHS)]
+    runner = Subnet(supernet=supernet).runner(SPACE)
+    first = [scored(runner, arch)["loss"] for arch in ARCHS]
+    again = [scored(runner, arch)["loss"] for arch in reversed(ARCHS)]
     assert first == again[::-1] and len(set(first)) > 1
 
 
 def test_weights_are_shared_memory_and_stay_as_they_are(supernet: TrainedSupernet) -> None:
-    trial = Subnet(supernet=supernet).trial(SPACE)
-    for array in trial._weights.values():
+    runner = Subnet(supernet=supernet).runner(SPACE)
+    runner.begin({"arch": dict(ARCHS[0])})
+    shared = runner.trial.shared
+    for array in shared.weights.values():
         array.flags.writeable = False  # as in the object store
-    before = {name: array.copy() for name, array in trial._weights.items()}
+    before = {name: array.copy() for name, array in shared.weights.items()}
     for arch in ARCHS:
-        scored(trial, arch)
-    assert all(np.array_equal(before[name], array) for name, array in trial._weights.items())
-    shared = dict(trial.supernet.named_parameters())
-    assert all(t.data_ptr() == trial._weights[n].__array_interface__["data"][0] for n, t in shared.items())
+        scored(runner, arch)
+    assert all(np.array_equal(before[name], array) for name, array in shared.weights.items())
+    parameters = dict(shared.supernet.named_parameters())
+    assert all(t.data_ptr() == shared.weights[n].__array_interface__["data"][0] for n, t in parameters.items())
 
 
 def test_only_arrays_travel(supernet: TrainedSupernet) -> None:
-    trial = Subnet(supernet=supernet).trial(SPACE)
-    scored(trial, ARCHS[0])
+    runner = Subnet(supernet=supernet).runner(SPACE)
+    runner.begin({"arch": dict(ARCHS[0])})
+    runner.step()
+    shared = runner.trial.shared
+    runner.release()
     buffers: list[Any] = []
-    cloudpickle.dumps(trial, protocol=5, buffer_callback=buffers.append)
+    cloudpickle.dumps(runner, protocol=5, buffer_callback=buffers.append)
     out_of_band = sum(buffer.raw().nbytes for buffer in buffers)
-    assert out_of_band >= sum(array.nbytes for array in trial._weights.values())
-    assert not cloudpickle.loads(cloudpickle.dumps(trial))._held
+    assert out_of_band >= sum(array.nbytes for array in shared.weights.values())
+    made_here = {"supernet", "batches", "calibration"}
+    assert made_here <= vars(shared).keys()
+    assert not made_here & vars(cloudpickle.loads(cloudpickle.dumps(shared))).keys()
 
 
 def test_the_weights_name_a_search_not_their_place(supernet: TrainedSupernet, tmp_path: Path) -> None:
@@ -104,19 +112,19 @@ def test_the_weights_name_a_search_not_their_place(supernet: TrainedSupernet, tm
 
 def test_another_space(supernet: TrainedSupernet) -> None:
     with pytest.raises(SpaceError, match="supernet of another space"):
-        Subnet(supernet=supernet).trial(NASBench201(channels=8, cells=1, input_shape=(1, 8, 8)))
+        Subnet(supernet=supernet).runner(NASBench201(channels=8, cells=1, input_shape=(1, 8, 8)))
 
 
 def test_no_supernet(tmp_path: Path) -> None:
     with pytest.raises(RaynasError, match="holds no trained supernet"):
-        Subnet(supernet=str(tmp_path)).trial(SPACE)
+        Subnet(supernet=str(tmp_path)).runner(SPACE)
 
 
 def test_nothing_is_trained_so_there_are_no_hyperparameters(supernet: TrainedSupernet) -> None:
     settings = Subnet(supernet=supernet)
     with pytest.raises(UnknownNameError, match="'lr'"):
         settings.check_hyperparameters(["lr"])
-    assert "lr" in settings.trial(SPACE).run({"arch": dict(ARCHS[0]), "lr": 0.1})["error"]
+    assert "lr" in settings.runner(SPACE).run({"arch": dict(ARCHS[0]), "lr": 0.1})["error"]
 
 
 @pytest.mark.parametrize(

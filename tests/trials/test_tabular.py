@@ -12,8 +12,8 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Goal
 from raynas.errors import DataError, RaynasError, UnknownNameError
+from raynas.metrics import read_goal
 from raynas.search_spaces.nasbench201 import NASBench201, to_arch_str
 from raynas.strategies import Asha, RandomSearch, RegularizedEvolution
 from raynas.testing import ToySpace, run_trials
@@ -140,7 +140,7 @@ def test_a_malformed_table_is_refused(
     file = str(tmp_path / "table.csv")
     table.to_csv(file, index=False)
     with pytest.raises(DataError, match=message):
-        settings(file, **changes).trial(SPACE)
+        settings(file, **changes).runner(SPACE)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_what_breaks_a_constraint_is_not_the_best(path: str) -> None:
 
 def test_a_smaller_objective_falls(path: str) -> None:
     (trajectory,) = drive(RandomSearch(), settings(path), SPACE, 12, objectives="params")
-    assert trajectory.goal == Goal.parse("params")
+    assert trajectory.goal == read_goal("params")
     assert (np.diff(trajectory.best) <= 0).all() and trajectory.best_after(12) == pytest.approx(1000)
 
 
@@ -263,11 +263,11 @@ def test_a_shuffled_table_holds_the_same_numbers(path: str) -> None:
 
 
 def test_a_trial_goes_on_from_a_checkpoint(path: str, tmp_path: Path) -> None:
-    trial = settings(path).trial(SPACE)
-    trial.begin({"arch": dict(ARCHS[5])})
-    trial.step()
-    trial.save(tmp_path / "kept")
-    fresh = settings(path).trial(SPACE)
+    runner = settings(path).runner(SPACE)
+    runner.begin({"arch": dict(ARCHS[5])})
+    runner.step()
+    runner.save(tmp_path / "kept")
+    fresh = settings(path).runner(SPACE)
     fresh.begin({"arch": dict(ARCHS[5])})
     fresh.load(tmp_path / "kept")
     result = fresh.step()

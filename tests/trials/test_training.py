@@ -187,13 +187,13 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_outcome_depends_on_seed_and_architecture_alone() -> None:
-    trial, other = FAST.trial(TinyCnn()), FAST.trial(TinyCnn())
+    runner, other = FAST.runner(TinyCnn()), FAST.runner(TinyCnn())
     config = {"arch": ARCH}
-    first = trial.run(config)
+    first = runner.run(config)
     other.run({"arch": {"depth": 1, "kernel": 5}, "lr": 0.01})
     torch.manual_seed(99)
     assert without_times(other.run(config)) == without_times(first)
-    another_seed = dataclasses.replace(FAST, seed=1).trial(TinyCnn()).run(config)
+    another_seed = dataclasses.replace(FAST, seed=1).runner(TinyCnn()).run(config)
     assert without_times(another_seed) != without_times(first)
 
 
@@ -209,20 +209,21 @@ def test_only_torchs_generator_is_changed() -> None:
 
 def test_lower_fidelity_changes_the_training_and_not_the_costs() -> None:
     space = TinyCnn(channels=16)
-    trial = Training(epochs=1, data_fraction=0.2, resolution=4, scale={"channels": 4}).trial(space)
-    result = trial.run({"arch": ARCH})
+    runner = Training(epochs=1, data_fraction=0.2, resolution=4, scale={"channels": 4}).runner(space)
+    result = runner.run({"arch": ARCH})
     full = Training(epochs=1).evaluate(space, ARCH)
     assert not result["failed"] and (result["params"], result["macs"]) == (full["params"], full["macs"])
-    trial.begin({"arch": ARCH})
-    assert next(trial.trainer.model.parameters()).shape[0] == 4
-    assert next(iter(trial.trainer.batches.examine("valid")))[0].shape[1:] == (1, 4, 4)
+    runner.begin({"arch": ARCH})
+    assert next(runner.trial.trainer.model.parameters()).shape[0] == 4
+    assert next(iter(runner.trial.trainer.batches.examine("valid")))[0].shape[1:] == (1, 4, 4)
 
 
 def test_hyperparameters_are_searched_jointly() -> None:
     space = JointSpace(TinyCnn(), {"lr": tune.loguniform(1e-3, 1e-1), "batch_size": tune.choice([16, 32])})
-    trial = FAST.trial(space)
-    trial.begin({"arch": ARCH, "lr": np.float64(0.01), "batch_size": 16})
-    assert not trial.error and trial.trainer.settings.lr == 0.01 and trial.trainer.settings.batch_size == 16
+    runner = FAST.runner(space)
+    runner.begin({"arch": ARCH, "lr": np.float64(0.01), "batch_size": 16})
+    settings = runner.trial.trainer.settings
+    assert not runner.progress.error and (settings.lr, settings.batch_size) == (0.01, 16)
 
 
 # --- spaces and data -------------------------------------------------------------------------------------------------
@@ -245,8 +246,8 @@ class Fixed(SearchSpace):
 
 
 def test_a_space_is_fitted_to_the_data() -> None:
-    trial = FAST.trial(TinyCnn(input_shape=(3, 32, 32), n_classes=2))
-    assert trial.space == TinyCnn(input_shape=(1, 8, 8), n_classes=10)
+    runner = FAST.runner(TinyCnn(input_shape=(3, 32, 32), n_classes=2))
+    assert runner.space == TinyCnn(input_shape=(1, 8, 8), n_classes=10)
 
 
 def test_a_space_that_fits_already_is_taken_as_it_is() -> None:
@@ -255,18 +256,18 @@ def test_a_space_that_fits_already_is_taken_as_it_is() -> None:
 
 def test_what_cannot_be_fitted_is_refused_before_any_trial() -> None:
     with pytest.raises(SpaceError, match=r"Fixed takes images of shape \(1, 9, 9\), but digits has \(1, 8, 8\)"):
-        FAST.trial(Fixed(size=9))
+        FAST.runner(Fixed(size=9))
     with pytest.raises(SpaceError, match=r"outputs of shape \(2, 7\) for 2 images, but digits has 10 classes"):
-        FAST.trial(Fixed(n_classes=7))
+        FAST.runner(Fixed(n_classes=7))
     with pytest.raises(SpaceError, match=r"no network of Fixed that was tried runs on images of shape \(1, 4, 4\)"):
-        dataclasses.replace(FAST, resolution=4).trial(Fixed())
+        dataclasses.replace(FAST, resolution=4).runner(Fixed())
 
 
 def test_a_size_that_the_space_does_not_have() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown size of TinyCnn 'chanels'; did you mean 'channels'"):
-        Training(scale={"chanels": 4}).trial(TinyCnn())
+        Training(scale={"chanels": 4}).runner(TinyCnn())
     with pytest.raises(UnknownNameError, match=r"unknown size of Fixed 'channels'.*none"):
-        Training(scale={"channels": 4}).trial(Fixed())
+        Training(scale={"channels": 4}).runner(Fixed())
 
 
 def test_loaders_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:

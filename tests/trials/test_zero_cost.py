@@ -25,9 +25,9 @@ DISCONNECTED = from_arch_str("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|no
 
 
 def scored(settings: ZeroCost, metrics: Any = (), arch: Any = ARCH) -> dict[str, Any]:
-    trial = settings.trial(SPACE, metrics)
-    trial.raises = True
-    return trial.run({"arch": dict(arch)})
+    runner = settings.runner(SPACE, metrics)
+    runner.raises = True
+    return runner.run({"arch": dict(arch)})
 
 
 def test_scores_are_those_of_the_network_on_training_images() -> None:
@@ -57,7 +57,7 @@ def test_wanted_metrics_need_not_be_listed() -> None:
     assert not set(ENSEMBLE) - {"synflow"} & result.keys()
     assert set(ENSEMBLE) <= ZeroCost(batch_size=8).evaluate(SPACE, ARCH).keys()
     with pytest.raises(RaynasError, match=r"'accuracy' is wanted.*max:naswot"):
-        ZeroCost().trial(SPACE, ["accuracy"])
+        ZeroCost().runner(SPACE, ["accuracy"])
 
 
 def test_what_cannot_be_scored_is_a_failed_result() -> None:
@@ -108,13 +108,14 @@ def test_in_bulk() -> None:
 
 
 def test_shared_arrays_may_be_read_only() -> None:
-    trial = ZeroCost(proxies=["snip"], batch_size=8).trial(SPACE)
-    expected = trial.run({"arch": dict(ARCH)})["snip"]
+    runner = ZeroCost(proxies=["snip"], batch_size=8).runner(SPACE)
+    expected = runner.run({"arch": dict(ARCH)})["snip"]
     buffers: list[Any] = []
-    payload = cloudpickle.dumps(trial, protocol=5, buffer_callback=buffers.append)
+    payload = cloudpickle.dumps(runner, protocol=5, buffer_callback=buffers.append)
     copied = cloudpickle.loads(payload, buffers=[bytes(buffer.raw()) for buffer in buffers])
-    assert buffers and not copied._batch.images.flags.writeable
     copied.raises = True
+    copied.begin({"arch": dict(ARCH)})
+    assert buffers and not copied.trial.scorer.batch.images.flags.writeable
     assert copied.run({"arch": dict(ARCH)})["snip"] == expected
 
 

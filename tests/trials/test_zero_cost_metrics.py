@@ -11,13 +11,16 @@ from ray import cloudpickle, tune
 from torch import nn
 
 import raynas
-from raynas.core.goal import DIRECTIONS, PROXIES, Goal, Objective
+from raynas.core.goal import Objective
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.metrics import ZERO_COST, untrained_metrics
+from raynas.metrics import METRICS, ZERO_COST, read_goal, untrained_metrics
+from raynas.run.tuner import required
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import RandomSearch
 from raynas.trials import Function, Training, ZeroCost
+from raynas.trials.progress import STANDARD
+from raynas.trials.zero_cost_metrics import PROXIES
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")
@@ -35,17 +38,17 @@ def expected() -> dict[str, float]:
 
 def test_the_table_of_directions_is_that_of_the_proxies() -> None:
     assert {*PROXIES, "params", "macs"} == {*ZERO_COST, "ensemble"}
-    assert Objective("synflow") == Objective("synflow", "max")
-    assert not PROXIES.keys() & DIRECTIONS.keys()
+    assert Objective.parse("synflow", METRICS) == Objective("synflow", "max")
+    assert not PROXIES & set(STANDARD)
 
 
 def test_trials_report_what_zero_cost_reports_whatever_their_fidelity(expected: Mapping[str, float]) -> None:
-    trial = FAST.trial(SPACE, WANTED)
-    trial.raises = True
-    result = trial.run({"arch": dict(ARCH)})
+    runner = FAST.runner(SPACE, WANTED)
+    runner.raises = True
+    result = runner.run({"arch": dict(ARCH)})
     assert {name: result[name] for name in expected} == expected
     assert 0 <= result["accuracy"] <= 1 and result["params"] > 0
-    copied = cloudpickle.loads(cloudpickle.dumps(trial))
+    copied = cloudpickle.loads(cloudpickle.dumps(runner))
     assert copied.run({"arch": dict(ARCH)})["naswot"] == expected["naswot"]
 
 
@@ -60,22 +63,22 @@ def test_what_is_told_before_a_trial_is_what_trials_report(expected: Mapping[str
 
 def test_nothing_is_measured_that_nobody_wants() -> None:
     result = FAST.evaluate(SPACE, ARCH)
-    assert not PROXIES.keys() & result.keys()
-    assert not FAST.trial(SPACE, ["accuracy", "loss", "params"]).untrained
+    assert not PROXIES & result.keys()
+    assert not FAST.runner(SPACE, ["accuracy", "loss", "params"]).untrained
 
 
 def test_a_network_that_cannot_be_scored_fails_before_it_is_trained() -> None:
-    result = FAST.trial(SPACE, ["accuracy", "jacob_cov"]).run({"arch": dict(DISCONNECTED)})
+    result = FAST.runner(SPACE, ["accuracy", "jacob_cov"]).run({"arch": dict(DISCONNECTED)})
     assert result["failed"] == 1 and "do not depend on the input" in result["error"]
     assert result["train_seconds"] == 0
 
 
 def test_a_checkpoint_from_before_a_proxy_was_wanted(expected: Mapping[str, float], tmp_path: Path) -> None:
-    first = FAST.trial(SPACE)
+    first = FAST.runner(SPACE)
     first.begin({"arch": dict(ARCH)})
     first.step()
     first.save(tmp_path)
-    later = FAST.trial(SPACE, WANTED)
+    later = FAST.runner(SPACE, WANTED)
     later.begin({"arch": dict(ARCH), "_checkpoint": str(tmp_path)})
     assert later.step()["naswot"] == expected["naswot"]
 
@@ -85,9 +88,9 @@ def test_a_function_gets_those_that_need_no_images() -> None:
         return 0.5
 
     settings = Function(fn=fn, seed=5)
-    result = settings.trial(SPACE, ["accuracy", "synflow"]).run({"arch": dict(ARCH)})
+    result = settings.runner(SPACE, ["accuracy", "synflow"]).run({"arch": dict(ARCH)})
     assert result["synflow"] == untrained_metrics(SPACE, ["synflow"], seed=5)["synflow"](ARCH)
-    without = settings.trial(SPACE, ["accuracy", "naswot"]).run({"arch": dict(ARCH)})
+    without = settings.runner(SPACE, ["accuracy", "naswot"]).run({"arch": dict(ARCH)})
     assert without["failed"] == 1 and "'naswot' is wanted, but what was reported is accuracy" in without["error"]
 
 
@@ -95,7 +98,7 @@ def test_a_function_may_report_a_metric_of_such_a_name_itself() -> None:
     def fn(model: nn.Module, config: Mapping[str, Any]) -> dict[str, float]:
         return {"accuracy": 0.5, "naswot": 3.0, "zen": 4.0}
 
-    result = Function(fn=fn).trial(SPACE, ["accuracy", "naswot", "zen"]).run({"arch": dict(ARCH)})
+    result = Function(fn=fn).runner(SPACE, ["accuracy", "naswot", "zen"]).run({"arch": dict(ARCH)})
     assert (result["naswot"], result["zen"]) == (3.0, 4.0)
 
 
@@ -112,9 +115,9 @@ def test_unknown_metrics_are_refused_before_anything_runs(tmp_path: Path) -> Non
 
 
 def test_what_every_result_must_hold() -> None:
-    goal = Goal.parse(["accuracy", "synflow"], ["naswot >= 1", "zen >= 1 soft", "size_kb <= 3 soft", "params <= 1"])
-    assert goal.metrics == ["accuracy", "synflow", "naswot", "zen", "size_kb", "params"]
-    assert goal.required == ["accuracy", "synflow", "zen"]
+    goal = read_goal(["accuracy", "synflow"], ["naswot >= 1", "zen >= 1 soft", "size_kb <= 3 soft", "params <= 1"])
+    assert goal.names == ["accuracy", "synflow", "naswot", "zen", "size_kb", "params"]
+    assert required(goal) == ["accuracy", "synflow", "zen"]
 
 
 @pytest.mark.usefixtures("ray_cluster")

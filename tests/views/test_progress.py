@@ -14,11 +14,12 @@ from rich.console import Console
 
 from raynas.core.archive import Archive, Record
 from raynas.core.goal import Goal
+from raynas.metrics import read_goal
 from raynas.views import progress
 from raynas.views.progress import HINT, Progress, ProgressCallback, amount, duration
 
 ACCURACY = Goal.parse("accuracy")
-BOTH = Goal.parse(["accuracy", "latency_ms"])
+BOTH = read_goal(["accuracy", "latency_ms"])
 
 
 def propose(archive: Archive, trial: str, **costs: float) -> None:

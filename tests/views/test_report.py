@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from raynas.core.archive import Archive
-from raynas.core.goal import Goal
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
+from raynas.metrics import read_goal
 from raynas.search_spaces import CNN, MLP
 from raynas.views.report import Comparison, Summary, render, summarise, write
 from raynas.views.report.text import as_text, readable
@@ -46,7 +46,7 @@ def searched(
         archive.append("ended", trial=trial, status=status, fidelity=epochs, metrics=metrics, error=error)
     for _ in range(refused):
         archive.append("refused", config={"arch": next(architectures).to_config()}, metrics={}, reason="too large")
-    return SearchResult(space=MLP(), goal=Goal.parse(objectives, constraints), archive=archive, path=path)
+    return SearchResult(space=MLP(), goal=read_goal(objectives, constraints), archive=archive, path=path)
 
 
 def summary_of(result: SearchResult, random: SearchResult | None = None) -> Summary:

@@ -20,6 +20,7 @@ from raynas.core.archive import Archive
 from raynas.core.decision import Categorical, Decision, Integer, Real
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
+from raynas.metrics import read_goal
 from raynas.views import tensorboard
 from raynas.views.tensorboard import TensorBoardCallback, TensorBoardLog
 
@@ -186,7 +187,7 @@ def test_a_running_trial_shows_before_it_ends(tmp_path: Path) -> None:
 
 def test_the_search_has_the_best_and_the_counts_after_each_evaluation(tmp_path: Path) -> None:
     archive = Archive()
-    goal = Goal.parse(["accuracy", "latency_ms"], "params <= 5")
+    goal = read_goal(["accuracy", "latency_ms"], "params <= 5")
     add(archive, "1", accuracy=0.5, latency_ms=9, params=1)
     archive.append("refused", config={}, metrics={}, reason="params")
     add(archive, "2", "failed")
@@ -253,7 +254,7 @@ def test_no_figure_without_costs(tmp_path: Path) -> None:
 
 def test_the_front_is_what_no_other_beats_in_both() -> None:
     points = [(1.0, 0.5), (1.0, 0.6), (2.0, 0.6), (2.0, 0.7), (3.0, 0.1)]
-    accuracy, cost = Goal.parse(["accuracy", "params"]).objectives
+    accuracy, cost = read_goal(["accuracy", "params"]).objectives
     assert tensorboard._front(points, cost, accuracy) == [(1.0, 0.6), (2.0, 0.7)]
     assert tensorboard._front(points, accuracy, accuracy) == [(2.0, 0.7), (3.0, 0.1)]
 

@@ -95,6 +95,7 @@ class SupernetTrainer(Trainer):
                 precision=self._precision,
                 average_gradients=self._workers.average_gradients,
                 clip_norm=settings.clip_norm,
+                latency_threads=settings.latency_threads,
             )
         )
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ from raynas.metrics.cost import count_params
 from raynas.nn import ModelSpace, Supernet
 from raynas.oneshot import OneShot, SinglePath
 from raynas.seeds import seed_of
+from raynas.trials.checkpoint import State
+from raynas.trials.runner import TrialRunner
 from raynas.trials.scores import checked_scores
 from raynas.trials.supernet.parallel import Parallel
 from raynas.trials.supernet.trainer import SupernetTrainer, told_by
 from raynas.trials.training import Training
-from raynas.trials.trial import ArchitectureTrial, Result
+from raynas.trials.trial import Trial
 from raynas.validate import is_number, require, require_whole
 
 
@@ -74,20 +77,22 @@ class SupernetTraining(Training):
         Raises:
             RaynasError: if data, space and settings do not fit together, or the space has no supernet.
         """
-        _, proxy, source = self.at_fidelity(space)
-        if not isinstance(proxy, ModelSpace):
+        _, reduced, source = self.at_fidelity(space)
+        if not isinstance(reduced, ModelSpace):
             raise SpaceError(f"{space.name} is not read off a model with choices, so its networks cannot share weights")
-        return proxy, source
+        return reduced, source
 
-    def trial(  # type: ignore[override]  # settings of a training, of something else than one architecture
+    def runner(  # type: ignore[override]  # settings of a training, of something else than one architecture
         self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)
-    ) -> "SupernetTrial":
-        """What trains the supernet of ``space`` in this process."""
+    ) -> "TrialRunner[SupernetTrial]":
+        """Return what trains the supernet of ``space`` in this process."""
         inner = space.space if isinstance(space, SupernetSpace) else space
         fitted, source = self.fitted(inner)
         with torch.device("meta"), torch.random.fork_rng(devices=[]):  # better refused here than in the trial
             Supernet(fitted, partial_channels=self.method.partial_channels)
-        return SupernetTrial(SupernetSpace(fitted, self.method), self, metrics, source=source)
+        supernets = SupernetSpace(fitted, self.method)
+        make = partial(SupernetTrial, networks=fitted, source=source)
+        return TrialRunner(supernets, self, make, metrics, measured=(), untrained={"params": supernets.params})
 
     def on_workers(self, space: ModelSpace, source: Source, device: torch.device, **workers: Any) -> SupernetTrainer:
         """A trainer of a fresh supernet; every worker makes the same one."""
@@ -128,40 +133,36 @@ class SupernetSpace(SearchSpace):
         assert isinstance(self.space, ModelSpace)
         return Supernet(self.space, partial_channels=self.method.partial_channels)
 
+    def params(self, arch: Architecture) -> float:
+        """Count the parameters of the supernet, without memory for them."""
+        with torch.device("meta"):
+            return count_params(self.build(arch))
 
-class SupernetTrial(ArchitectureTrial):
+
+class SupernetTrial(Trial[SupernetTraining]):
     """Trains shared weights, one epoch a step.
 
     Args:
         space: the supernet.
         settings: how to train.
-        metrics: what every result must hold.
-        source: the data, at the fidelity that is trained with; only read.
+        networks: the space whose networks share the weights.
+        source: the data, at the fidelity of the training; only read.
     """
 
-    def __init__(
-        self,
-        space: SupernetSpace,
-        settings: SupernetTraining,
-        metrics: Sequence[str] = ("accuracy",),
-        *,
-        source: Source,
-    ) -> None:
-        self._training, self._source = settings, source
-        assert isinstance(space.space, ModelSpace)
-        self._inner = space.space
-        super().__init__(space, settings, metrics)
-
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
-        """Make the supernet and what trains it."""
-        settings = dataclasses.replace(self._training, **hyperparameters)
+    def __init__(self, space: SearchSpace, settings: SupernetTraining, *, networks: ModelSpace, source: Source) -> None:
+        super().__init__(space, settings)
+        self.networks, self.source = networks, source
         self.history: list[dict[str, Any]] = []
+        self.told: Mapping[str, Any] = {"ended_because": ""}
+
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
+        """Make the supernet and its trainer."""
+        settings = dataclasses.replace(self.settings, **dict[str, Any](hyperparameters))
         self.trainer: Alone | Parallel
         if settings.workers > 1:
-            self.trainer = Parallel(settings, self._inner, self._source, self.directory)
+            self.trainer = Parallel(settings, self.networks, self.source, self.directory)
         else:
-            self.trainer = Alone(settings.on_workers(self._inner, self._source, self.device))
-        self.told: Mapping[str, Any] = {"ended_because": ""}
+            self.trainer = Alone(settings.on_workers(self.networks, self.source, self.device))
 
     def advance(self) -> Mapping[str, float]:
         """Train for an epoch, then score the candidates."""
@@ -171,31 +172,28 @@ class SupernetTrial(ArchitectureTrial):
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch is done, or the method stops early."""
+        """True if the last epoch is done, or the method stops early."""
         return super().finished or bool(self.told["ended_because"])
 
-    def state(self) -> Mapping[str, Any]:
-        """Weights, optimizers, what the method has learned, and the history."""
+    def state(self) -> State:
+        """Return weights, optimizers, what the method has learned, and the history."""
         return {"learner": self.trainer.state, "history": self.history, "told": self.told}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take all of it over."""
+    def load_state(self, state: State) -> None:
+        """Restore all of it."""
         self.trainer.load_state(state["learner"])
         self.history, self.told = list(state["history"]), dict(state["told"])
 
-    def release(self) -> None:
-        """Drop the supernet; send workers away."""
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """The architecture that the method has derived, as JSON under "derived"; empty if there is none."""
+        derived = self.history[-1]["derived"] if self.history else None
+        return {"derived": Architecture(derived).to_json() if derived else ""}
+
+    def close(self) -> None:
+        """End the workers."""
         if isinstance(trainer := getattr(self, "trainer", None), Parallel):
             trainer.close()
-        super().release()
-
-    def _measured_costs(self) -> dict[str, float]:
-        with torch.device("meta"):
-            return {"params": count_params(self.space.build(self.arch))}
-
-    def _result(self) -> Result:
-        derived = next((h["derived"] for h in reversed(getattr(self, "history", []))), None)
-        return {**super()._result(), "derived": Architecture(derived).to_json() if derived else ""}
 
 
 class Alone:

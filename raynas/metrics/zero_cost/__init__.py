@@ -59,10 +59,7 @@ class Proxy:
         Raises:
             RaynasError: if the score is not a finite number, or cannot be computed.
         """
-        scores = zero_cost_scores(model, batch, [self.name], loss, seed=seed)
-        if self.name in scores.failures:
-            raise RaynasError(scores.failures[self.name])
-        return scores.values[self.name]
+        return zero_cost_scores(model, batch, [self.name], loss, seed=seed).value_of(self.name)
 
 
 _GRADIENTS, _MAPS = frozenset({Part.WEIGHT_GRADIENTS}), frozenset({Part.MAP_GRADIENTS})
@@ -101,6 +98,16 @@ class Scores:
 
     values: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+
+    def value_of(self, name: str) -> float:
+        """Return one proxy's score.
+
+        Raises:
+            RaynasError: if there is none.
+        """
+        if name in self.failures:
+            raise RaynasError(self.failures[name])
+        return self.values[name]
 
 
 def zero_cost_scores(

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
+from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.metrics.expected_cost import Cost, CostTable, fit_cost_table
 
@@ -24,7 +26,8 @@ class ExpectedCost:
     """A cost that the architecture is to have.
 
     Args:
-        metric: a key of ``UNTRAINED_METRICS``: "macs", "params" or "latency_ms"; or a function of an architecture.
+        metric: a metric that can be measured, or the name of one in ``METRICS``, such as "macs" or "latency_ms"; or a
+            function of an architecture.
         target: what it should be, in the metric's unit.
         weight: how much it matters.
         form: see ``Form``.
@@ -34,7 +37,7 @@ class ExpectedCost:
         ValueError: if target or weight is not a positive number, or the form is unknown.
     """
 
-    metric: str | Cost = "macs"
+    metric: str | Metric | Cost = "macs"
     target: float = 1e6
     weight: float = 1.0
     form: Form = "absolute"
@@ -48,12 +51,18 @@ class ExpectedCost:
 
     @property
     def name(self) -> str:
-        """What the metric is called in reports."""
-        return self.metric if isinstance(self.metric, str) else getattr(self.metric, "__name__", "cost")
+        """The name of the metric in reports."""
+        if isinstance(self.metric, str):
+            return self.metric
+        return self.metric.name if isinstance(self.metric, Metric) else getattr(self.metric, "__name__", "cost")
 
-    def table(self, space: SearchSpace, seed: int) -> CostTable:
-        """What each option of each decision costs."""
-        return fit_cost_table(space, self.metric, n_samples=self.n_samples, seed=seed)
+    def table(
+        self, space: SearchSpace, seed: int, *, device: str | torch.device = "cpu", n_threads: int = 1
+    ) -> CostTable:
+        """Return the cost of each option of each decision, measured on a device with a number of CPU threads."""
+        return fit_cost_table(
+            space, self.metric, n_samples=self.n_samples, seed=seed, device=device, n_threads=n_threads
+        )
 
     def applied(self, loss: Tensor, expected: Tensor) -> Tensor:
         """The loss with the expected cost in it, both scalars."""

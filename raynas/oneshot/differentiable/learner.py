@@ -58,7 +58,9 @@ class DifferentiableLearner(Learner):
         if not self.alphas.values:
             raise RaynasError(f"{self.space.name} has no decision that can be relaxed")
         self.arch_optimizer = self._new_optimizer()
-        self.tables: list[CostTable] = [cost.table(self.space, setup.seed) for cost in method.costs]
+        self.tables: list[CostTable] = [
+            cost.table(self.space, setup.seed, device=device, n_threads=setup.latency_threads) for cost in method.costs
+        ]
         self.history: list[Point] = []
         self.stopped_at: Architecture | None = None
         self.warned = False

@@ -7,7 +7,8 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 

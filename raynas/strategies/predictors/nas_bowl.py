@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.predictors.graph_posterior import Motif, SmoothPredictor, WeisfeilerLehmanPredictor

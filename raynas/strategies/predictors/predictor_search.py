@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Constraint, Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Constraint, Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Record
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.strategies.predictors.predictor_search import Belief, Pool, Predictor, PredictorSearcher, _Record
 from raynas.strategies.predictors.proxy_ranks import ProxyRanks, Scores

@@ -12,7 +12,8 @@ from typing import Any
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.decision import Decision
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError

@@ -16,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.core.goal import Objective
 from raynas.core.pareto import crowding_distance, non_dominated_rank
+from raynas.metrics import METRICS
 from raynas.strategies.base import EarlyStopping
 
 
@@ -46,7 +47,7 @@ class MultiObjectiveAsha(EarlyStopping):
         if not self.objectives:
             raise ValueError("MultiObjectiveAsha needs a second objective; use Asha for one")
         for objective in self.objectives:
-            Objective.parse(objective)
+            Objective.parse(objective, METRICS)
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         """A fresh scheduler.
@@ -54,7 +55,7 @@ class MultiObjectiveAsha(EarlyStopping):
         Raises:
             ValueError: if an objective stands twice.
         """
-        objectives = [objective, *map(Objective.parse, self.objectives)]
+        objectives = [objective, *(Objective.parse(other, METRICS) for other in self.objectives)]
         if len({o.metric for o in objectives}) < len(objectives):
             raise ValueError(
                 f"MultiObjectiveAsha needs different objectives, got {[o.metric for o in objectives]}; "

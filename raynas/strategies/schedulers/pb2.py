@@ -17,6 +17,7 @@ from raynas.core.goal import Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
+from raynas.metrics import METRICS
 from raynas.strategies.schedulers.pbt import Explore, PopulationBasedTraining
 
 
@@ -79,7 +80,7 @@ class PopulationBasedBandits:
         Raises:
             SpaceError: if no hyperparameter is continuous.
         """
-        objective = Objective.parse(objective)
+        objective = Objective.parse(objective, METRICS)
         architectural = {decision.name for decision in space.decisions}
         joint = JointSpace(space, hyperparameters)
         own = [d for d in joint.decisions if d.name not in architectural and isinstance(d, Real)]

@@ -22,6 +22,7 @@ from raynas.core.goal import Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
+from raynas.metrics import METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ class PopulationBasedTraining:
         Raises:
             SpaceError: if a domain cannot be perturbed.
         """
-        objective = Objective.parse(objective)
+        objective = Objective.parse(objective, METRICS)
         return TunePopulationBasedTraining(
             time_attr="training_iteration",
             metric=objective.metric,

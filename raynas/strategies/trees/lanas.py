@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raynas.core.goal import Evaluation, Mode, Objective
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Objective
+from raynas.core.metric import Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
 

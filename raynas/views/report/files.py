@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from raynas.core.goal import Evaluation, Objective
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Objective
 from raynas.errors import RaynasError
 from raynas.views.report.facts import Summary
 from raynas.views.report.text import as_text

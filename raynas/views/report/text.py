@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import DIRECTIONS, Evaluation, Objective
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Objective
+from raynas.metrics import METRICS
 from raynas.views.progress import amount
 from raynas.views.report.facts import COSTS, Summary
 
@@ -66,7 +68,7 @@ def _print_best(summary: Summary, console: Console) -> None:
     rows += [(name, f"{value}") for name, value in best.hyperparameters.items()]
     _grid(rows, console)
     _heading("Its metrics in the search", console)
-    order = [*dict.fromkeys([*(o.partition(":")[2] for o in summary.objectives), *DIRECTIONS, *best.metrics])]
+    order = [*dict.fromkeys([*(o.partition(":")[2] for o in summary.objectives), *METRICS, *best.metrics])]
     _grid([(m, amount(m, best.metrics[m])) for m in order if m in best.metrics], console)
 
 

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.strategies import GeneticAlgorithm, RandomSearch
 from raynas.strategies.evolution.genetic_algorithm import GeneticAlgorithmSearcher
 from raynas.testing import ToySpace, run_trials

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.pareto import hypervolume
+from raynas.metrics import read_goal
 from raynas.strategies import NSGA2, RandomSearch, Strategy
 from raynas.strategies.evolution.nsga2 import NSGA2Searcher
 from raynas.testing import ToySpace, run_trials
@@ -86,7 +88,7 @@ def test_one_objective_is_an_order_by_value() -> None:
     values = [0.3, 0.9, 0.9, 0.1, 0.5]
     order = Goal.parse("accuracy").order([evaluation(accuracy=v) for v in values])
     assert [values[i] for i in order] == sorted(values, reverse=True)
-    lowest = Goal.parse("loss").order([evaluation(loss=v) for v in values])
+    lowest = read_goal("loss").order([evaluation(loss=v) for v in values])
     assert [values[i] for i in lowest] == sorted(values)
 
 

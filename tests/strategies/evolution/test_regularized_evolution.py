@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
+from raynas.metrics import read_goal
 from raynas.strategies import RandomSearch, RegularizedEvolution
 from raynas.strategies.evolution.regularized_evolution import RegularizedEvolutionSearcher
 from raynas.testing import ToySpace, run_trials
@@ -105,7 +107,7 @@ def test_the_tournament_goes_by_the_goal() -> None:
 
 
 def test_with_several_objectives_the_front_wins() -> None:
-    goal = Goal.parse(["accuracy", "params"])
+    goal = read_goal(["accuracy", "params"])
     searcher = made(goal, population_size=3, tournament_size=3)
     members = [observe(searcher, "0000", 0.9, params=9), observe(searcher, "1111", 0.1, params=1)]
     members.append(observe(searcher, "2222", 0.1, params=9))

@@ -4,7 +4,9 @@ import pytest
 from ray.tune.search import Searcher
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
+from raynas.metrics import read_goal
 from raynas.strategies.external import adapter
 from raynas.strategies.external.adapter import AdaptedSearcher
 from raynas.testing import ToySpace
@@ -44,7 +46,7 @@ class Adapted(AdaptedSearcher):
 
 
 def test_scores_are_maximised_with_soft_constraints() -> None:
-    goal = Goal.parse(["min:loss", "accuracy"], "params <= 100 soft")
+    goal = read_goal(["min:loss", "accuracy"], "params <= 100 soft")
     searcher = Adapted(A, goal=goal)
     assert searcher.inner_metrics == ["score_0", "score_1"]
     searcher.suggest("x")

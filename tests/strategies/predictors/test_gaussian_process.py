@@ -12,7 +12,8 @@ from scipy.stats import norm
 
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.strategies import GaussianProcess
 from raynas.strategies.predictors.gaussian_process import GaussianProcessPredictor, Kernel, _loss, _squared_distances

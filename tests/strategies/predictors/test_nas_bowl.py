@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import check_grad
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.search_spaces import NASBench201
 from raynas.strategies import NASBOWL
 from raynas.strategies.predictors import graph_posterior

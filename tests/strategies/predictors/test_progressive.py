@@ -4,7 +4,7 @@ import pytest
 from ray import tune
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.errors import SpaceError
 from raynas.strategies import Progressive
 from raynas.strategies.predictors.progressive import ProgressiveSearcher

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.strategies import PPO, Reinforce
 from raynas.strategies.reinforcement.policy_gradient import PolicyGradientSearcher
 from raynas.strategies.reinforcement.ppo import PPOSearcher, clipped_surrogate

@@ -5,7 +5,7 @@ import pytest
 from ray import tune
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.errors import SpaceError
 from raynas.strategies import QLearning
 from raynas.strategies.reinforcement.q_learning import QLearningSearcher

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation, Goal
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.strategies import PPO, Reinforce
 from raynas.strategies.reinforcement.policy_gradient import Baseline, PolicyGradient, PolicyGradientSearcher
 from raynas.strategies.reinforcement.reinforce import ReinforceSearcher

@@ -28,8 +28,8 @@ from raynas.strategies.schedulers.early_stopping import AsyncHyperbandScheduler
 from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.no_controller import NO_CONTROLLER
-from raynas.trials.trial import CHECKPOINT_KEY
 
 SPACE = ToySpace()
 N_TRIALS, N_EPOCHS = 12, 9
@@ -61,7 +61,7 @@ class Session:
         self.searcher = fresh_searcher()
         if archive:
             self.searcher.restore(str(archive))
-        self.scheduler = rule.scheduler(Objective("accuracy"), N_EPOCHS)
+        self.scheduler = rule.scheduler(Objective("accuracy", "max"), N_EPOCHS)
         self.decisions: Decisions = {}
         self.folder = archive.parent if archive else Path()
         self.unfinished = [self._again(trial_id, n_kept) for trial_id in self.searcher.archive.unfinished()]
@@ -258,12 +258,12 @@ def test_a_line_that_was_lost_costs_its_trial_only(rule: EarlyStopping, tmp_path
 
 
 def test_schedulers_get_the_settings() -> None:
-    asha = Asha(grace_period=2, reduction_factor=4).scheduler(Objective("loss"), 8)
+    asha = Asha(grace_period=2, reduction_factor=4).scheduler(Objective("loss", "min"), 8)
     assert isinstance(asha, ASHAScheduler)
     assert (asha._metric, asha._mode, asha._max_t) == ("loss", "min", 8)
     assert [milestone for milestone, _ in asha._brackets[0]._rungs] == [8, 2]
-    assert isinstance(Asha(grace_period=5).scheduler(Objective("loss"), 3), ASHAScheduler)
-    median = MedianStopping(grace_period=4, min_samples=5).scheduler(Objective("accuracy"), 8)
+    assert isinstance(Asha(grace_period=5).scheduler(Objective("loss", "min"), 3), ASHAScheduler)
+    median = MedianStopping(grace_period=4, min_samples=5).scheduler(Objective("accuracy", "max"), 8)
     assert isinstance(median, MedianStoppingRule)
     assert (median._metric, median._mode, median._grace_period) == ("accuracy", "max", 4)
     assert median._min_samples_required == 5
@@ -272,7 +272,7 @@ def test_schedulers_get_the_settings() -> None:
 def test_hyperband_has_the_brackets_of_the_paper() -> None:
     """Li et al. (JMLR 2018), table 1: R = 81 and eta = 3, n of the brackets s = 4 to 0, from 1 to 81 epochs."""
     assert Hyperband().shares(81) == [81, 34, 15, 8, 5]
-    scheduler = Hyperband().scheduler(Objective("loss"), 81)
+    scheduler = Hyperband().scheduler(Objective("loss", "min"), 81)
     assert isinstance(scheduler, AsyncHyperbandScheduler)
     assert (scheduler._metric, scheduler._mode, scheduler._max_t) == ("loss", "min", 81)
     assert [[rung for rung, _ in bracket._rungs] for bracket in scheduler._brackets] == [
@@ -290,7 +290,7 @@ def test_hyperband_can_do_without_its_late_brackets() -> None:
     shares, costs = Hyperband().shares(27), [3, 7, 15, 27]
     assert sum(s * c for s, c in zip(shares, costs, strict=True)) / (27 * sum(shares)) == pytest.approx(0.27, abs=0.01)
     assert Hyperband(max_brackets=2).shares(81) == [81, 34] and Hyperband(max_brackets=9).shares(9) == [9, 5, 3]
-    scheduler = Hyperband(max_brackets=2).scheduler(Objective("accuracy"), 81)
+    scheduler = Hyperband(max_brackets=2).scheduler(Objective("accuracy", "max"), 81)
     assert isinstance(scheduler, AsyncHyperbandScheduler)
     assert [bracket._rungs[-1][0] for bracket in scheduler._brackets] == [1, 3]
     with pytest.raises(ValueError, match="max_brackets >= 1, got 0"):
@@ -298,7 +298,7 @@ def test_hyperband_can_do_without_its_late_brackets() -> None:
 
 
 def test_hyperband_gives_each_bracket_its_share() -> None:
-    scheduler = Hyperband().scheduler(Objective("accuracy"), 9)
+    scheduler = Hyperband().scheduler(Objective("accuracy", "max"), 9)
     assert isinstance(scheduler, AsyncHyperbandScheduler) and scheduler.shares == [9, 5, 3]
     for i in range(17):
         for _ in range(2):  # Tune adds a trial again that goes on after a restart.
@@ -326,5 +326,5 @@ def test_composes_with_a_strategy() -> None:
     config = strategy.tune_config(SPACE, num_samples=7, max_fidelity=27, max_concurrent=2, costs={}, seed=3)
     assert isinstance(config.scheduler, ASHAScheduler) and isinstance(config.search_alg, ArchitectureSearcher)
     assert (config.num_samples, config.max_concurrent_trials, config.reuse_actors) == (7, 2, True)
-    assert config.scheduler is not strategy.scheduler(Objective("accuracy"), 27), "they hold state"
-    assert RegularizedEvolution().scheduler(Objective("accuracy"), 27) is None
+    assert config.scheduler is not strategy.scheduler(Objective("accuracy", "max"), 27), "they hold state"
+    assert RegularizedEvolution().scheduler(Objective("accuracy", "max"), 27) is None

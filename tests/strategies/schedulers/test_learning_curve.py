@@ -8,6 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raynas.core.goal import Objective
+from raynas.metrics import METRICS
 from raynas.strategies import LearningCurve
 from raynas.strategies.schedulers.learning_curve import CurveModel, LearningCurveScheduler
 
@@ -22,7 +23,7 @@ def curve(rng: np.random.Generator) -> Any:
 
 
 def made(metric: str = "accuracy", **settings: Any) -> LearningCurveScheduler:
-    scheduler = LearningCurve(**settings).scheduler(Objective(metric), N_EPOCHS)
+    scheduler = LearningCurve(**settings).scheduler(Objective.parse(metric, METRICS), N_EPOCHS)
     assert isinstance(scheduler, LearningCurveScheduler)
     return scheduler
 

@@ -10,7 +10,7 @@ from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAsha
 
 
 def made(max_fidelity: int = 9, **settings: Any) -> MultiObjectiveAshaScheduler:
-    scheduler = MultiObjectiveAsha(**settings).scheduler(Objective("accuracy"), max_fidelity)
+    scheduler = MultiObjectiveAsha(**settings).scheduler(Objective("accuracy", "max"), max_fidelity)
     assert isinstance(scheduler, MultiObjectiveAshaScheduler)
     return scheduler
 
@@ -88,4 +88,4 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="'speed' needs a direction"):
         MultiObjectiveAsha(objectives=("speed",))
     with pytest.raises(ValueError, match="different objectives"):
-        MultiObjectiveAsha(objectives=("accuracy",)).scheduler(Objective("accuracy"), 9)
+        MultiObjectiveAsha(objectives=("accuracy",)).scheduler(Objective("accuracy", "max"), 9)

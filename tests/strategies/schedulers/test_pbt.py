@@ -25,9 +25,9 @@ from raynas.metrics.cost import count_params
 from raynas.nn import Choice, ModelSpace, Repeat
 from raynas.strategies import PopulationBasedTraining
 from raynas.testing import ToySpace
-from raynas.trials import Function, Training
+from raynas.trials import Function, Training, TrialRunner
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.training import TrainingTrial
-from raynas.trials.trial import CHECKPOINT_KEY
 
 torch.set_num_threads(1)
 
@@ -168,75 +168,79 @@ pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
 
 
 @pytest.fixture(scope="module")
-def trial() -> TrainingTrial:
-    return SETTINGS.trial(NETS)
+def runner() -> TrialRunner[TrainingTrial]:
+    return SETTINGS.runner(NETS)
 
 
-def trained(trial: TrainingTrial, directory: Path, n_epochs: int) -> dict[str, Any]:
-    trial.begin({"arch": PARENT})
-    result = [trial.step() for _ in range(n_epochs)][-1]
-    trial.save(directory)
+def trained(runner: TrialRunner[TrainingTrial], directory: Path, n_epochs: int) -> dict[str, Any]:
+    runner.begin({"arch": PARENT})
+    result = [runner.step() for _ in range(n_epochs)][-1]
+    runner.save(directory)
     return result
 
 
-def test_a_trial_takes_over_another_architecture(trial: TrainingTrial, tmp_path: Path) -> None:
-    parent = trained(trial, tmp_path, n_epochs=3)
-    trial.begin({"arch": CHILD})
-    own = {name: value for name, value in trial._costs.items() if name in ("params", "macs", "latency_ms")}
-    trial.load(tmp_path)
+def test_a_trial_takes_over_another_architecture(runner: TrialRunner[TrainingTrial], tmp_path: Path) -> None:
+    parent = trained(runner, tmp_path, n_epochs=3)
+    runner.begin({"arch": CHILD})
+    own = {name: value for name, value in runner.progress.costs.items() if name in ("params", "macs", "latency_ms")}
+    runner.load(tmp_path)
     # All that changed is preserving, so the accuracy is the parent's before the child trains at all.
-    assert trial._scores["accuracy"] == pytest.approx(parent["accuracy"], abs=0.01) and parent["accuracy"] > 0.7
-    assert trial.epoch == trial.trainer.epoch == 3
-    result = trial.step()
+    assert (
+        runner.progress.scores["accuracy"] == pytest.approx(parent["accuracy"], abs=0.01) and parent["accuracy"] > 0.7
+    )
+    assert runner.progress.epoch == runner.trial.trainer.epoch == 3
+    result = runner.step()
     assert (result["training_iteration"], result["failed"], result["done"]) == (4, 0, False)
     assert result["accuracy"] > parent["accuracy"] - 0.1
     assert own["params"] > parent["params"] and own.items() <= result.items()  # not the parent's
     assert result["train_seconds"] > parent["train_seconds"]
-    assert [trial.step()["done"] for _ in range(2)] == [False, True]
+    assert [runner.step()["done"] for _ in range(2)] == [False, True]
 
 
 def test_taking_over_is_reproducible_and_independent_of_where_the_trial_stood(
-    trial: TrainingTrial, tmp_path: Path
+    runner: TrialRunner[TrainingTrial], tmp_path: Path
 ) -> None:
-    trained(trial, tmp_path, n_epochs=2)
+    trained(runner, tmp_path, n_epochs=2)
     scores = []
     for n_before in (0, 1):
-        trial.begin({"arch": CHILD})
+        runner.begin({"arch": CHILD})
         for _ in range(n_before):
-            trial.step()
-        trial.load(tmp_path)
-        scores.append(trial.step()["loss"])
+            runner.step()
+        runner.load(tmp_path)
+        scores.append(runner.step()["loss"])
     assert scores[0] == scores[1]
 
 
-def test_a_parent_that_had_finished_leaves_a_score_of_the_childs_own(trial: TrainingTrial, tmp_path: Path) -> None:
-    parent = trained(trial, tmp_path, n_epochs=6)
-    trial.begin({"arch": {**PARENT, "stem": "w12"}})
-    trial.load(tmp_path)
-    result = trial.step()
+def test_a_parent_that_had_finished_leaves_a_score_of_the_childs_own(
+    runner: TrialRunner[TrainingTrial], tmp_path: Path
+) -> None:
+    parent = trained(runner, tmp_path, n_epochs=6)
+    runner.begin({"arch": {**PARENT, "stem": "w12"}})
+    runner.load(tmp_path)
+    result = runner.step()
     assert result["done"] and result["training_iteration"] == 6
     assert result["accuracy"] == pytest.approx(parent["accuracy"], abs=0.01)
 
 
 def test_a_resumed_trial_still_refuses_another_architecture(
-    trial: TrainingTrial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    runner: TrialRunner[TrainingTrial], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trained(trial, tmp_path, n_epochs=2)
-    trial.begin({"arch": CHILD, CHECKPOINT_KEY: str(tmp_path)})
-    assert trial.epoch == 0 and "is of another architecture" in caplog.text
+    trained(runner, tmp_path, n_epochs=2)
+    runner.begin({"arch": CHILD, CHECKPOINT_KEY: str(tmp_path)})
+    assert runner.progress.epoch == 0 and "is of another architecture" in caplog.text
 
 
 def test_what_cannot_be_taken_over_costs_a_warning(
-    trial: TrainingTrial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    runner: TrialRunner[TrainingTrial], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trained(trial, tmp_path, n_epochs=2)
+    trained(runner, tmp_path, n_epochs=2)
     meta = tmp_path / "meta.json"
     meta.write_text(meta.read_text().replace('"w8"', '"w12"'))  # the weights are not of this architecture
-    trial.begin({"arch": CHILD})
-    expected = trial.step()["loss"]
-    trial.begin({"arch": CHILD})
-    trial.load(tmp_path)
-    assert trial.step()["loss"] == expected
+    runner.begin({"arch": CHILD})
+    expected = runner.step()["loss"]
+    runner.begin({"arch": CHILD})
+    runner.load(tmp_path)
+    assert runner.step()["loss"] == expected
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1 and "starts from the beginning: the weights are not those" in warnings[0]
 
@@ -245,14 +249,14 @@ def test_a_trial_without_weights_starts_from_the_beginning(tmp_path: Path, caplo
     def score(model: nn.Module, config: Mapping[str, Any]) -> dict[str, float]:
         return {"accuracy": 0.5}
 
-    trial = Function(fn=score).trial(NETS)
-    trial.begin({"arch": PARENT})
-    trial.step()
-    trial.save(tmp_path)
-    trial.begin({"arch": CHILD})
-    trial.load(tmp_path)
-    assert trial.epoch == 0 and "starts from the beginning" in caplog.text
-    assert trial.step()["accuracy"] == 0.5
+    runner = Function(fn=score).runner(NETS)
+    runner.begin({"arch": PARENT})
+    runner.step()
+    runner.save(tmp_path)
+    runner.begin({"arch": CHILD})
+    runner.load(tmp_path)
+    assert runner.progress.epoch == 0 and "starts from the beginning" in caplog.text
+    assert runner.step()["accuracy"] == 0.5
 
 
 # --- a real run ------------------------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ def test_a_trial_without_weights_starts_from_the_beginning(tmp_path: Path, caplo
 class WatchedTrial(TrainingTrial):
     """Reports what its first epoch after an exploit started from."""
 
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         super().start(arch, hyperparameters)
         self.seen = {"inherited": -1.0, "same_arch": -1.0}
 
@@ -278,9 +282,9 @@ class WatchedTrial(TrainingTrial):
 
 @dataclass(frozen=True, kw_only=True)
 class Watched(Training):
-    def trial(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> WatchedTrial:
-        trial = super().trial(space, metrics)
-        return WatchedTrial(trial.space, self, metrics, proxy=trial._proxy, source=trial._source)
+    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[TrainingTrial]:
+        space, reduced, source = self.at_fidelity(space)
+        return TrialRunner(space, self, partial(WatchedTrial, reduced=reduced, source=source), metrics)
 
 
 class Recorder(tune.Callback):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.strategies import LaNAS, RandomSearch
 from raynas.strategies.trees.lanas import LaNASSearcher, Part, learned_tree, ranks
 from raynas.testing import ToySpace, run_trials

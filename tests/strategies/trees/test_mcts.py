@@ -6,7 +6,7 @@ import pytest
 from ray import tune
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Evaluation
+from raynas.core.evaluation import Evaluation
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.strategies import MCTS
 from raynas.strategies.trees.mcts import MCTSSearcher, Node

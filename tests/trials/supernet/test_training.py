@@ -20,9 +20,9 @@ from raynas.oneshot import Learner, OneShot, Setup, SinglePath
 from raynas.oneshot.single_path import SinglePathLearner
 from raynas.search_spaces import MLP, NASBench201
 from raynas.trials import SupernetTraining, TrainedSupernet
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS, supernet_on, write_supernet
 from raynas.trials.supernet.trainer import SupernetTrainer, Workers, halves
-from raynas.trials.trial import CHECKPOINT_KEY
 from tests.trials.spaces import TinyCnn
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
@@ -68,29 +68,29 @@ def settings(**changes: Any) -> SupernetTraining:
 
 
 def trained(given: SupernetTraining, n_epochs: int | None = None, checkpoint: Path | None = None) -> Any:
-    """A trial after so many epochs."""
-    trial = given.trial(SPACE)
-    trial.raises = True
-    trial.begin(
+    """What runs a trial, after so many epochs."""
+    runner = given.runner(SPACE)
+    runner.raises = True
+    runner.begin(
         {"arch": {"method": type(given.method).__name__}, **({CHECKPOINT_KEY: checkpoint} if checkpoint else {})}
     )
     for _ in range(n_epochs or given.epochs):
-        if trial.step()["done"]:
+        if runner.step()["done"]:
             break
-    return trial
+    return runner
 
 
 # --- training --------------------------------------------------------------------------------------------------------
 
 
 def test_training_lowers_the_loss_and_reports_the_candidates() -> None:
-    trial = trained(settings(epochs=5, lr=0.1, batch_size=32))
-    losses = [h["train_loss"] for h in trial.history]
+    runner = trained(settings(epochs=5, lr=0.1, batch_size=32))
+    losses = [h["train_loss"] for h in runner.trial.history]
     assert losses[-1] < losses[0] - 0.1
-    result = trial._result()
+    result = runner.step()
     assert result["complete"] == 1 and result["training_iteration"] == 5
     # By hand: the mean over the learner's candidates, each on its own recalibrated copy.
-    trainer: SupernetTrainer = trial.trainer._trainer
+    trainer: SupernetTrainer = runner.trial.trainer._trainer
     accuracies = []
     for arch in trainer.learner.candidates():
         model = trainer.learner.supernet.extract(arch)
@@ -105,28 +105,28 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path: Path) -> Non
     killed = trained(settings(), n_epochs=1)
     killed.save(tmp_path)
     resumed = trained(settings(), checkpoint=tmp_path)
-    assert resumed.history == whole.history
-    weights, again = (t.state()["learner"]["supernet"] for t in (whole, resumed))
+    assert resumed.trial.history == whole.trial.history
+    weights, again = (t.trial.state()["learner"]["supernet"] for t in (whole, resumed))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     torch.load(tmp_path / "state.pt", weights_only=True)  # executes nothing
 
 
 def test_weights_follow_the_seed() -> None:
-    first, second = (trained(settings(seed=seed, epochs=1)).history[0]["train_loss"] for seed in (0, 1))
+    first, second = (trained(settings(seed=seed, epochs=1)).trial.history[0]["train_loss"] for seed in (0, 1))
     assert first != second
-    assert first == trained(settings(epochs=1)).history[0]["train_loss"]
+    assert first == trained(settings(epochs=1)).trial.history[0]["train_loss"]
 
 
 def test_gradients_are_clipped() -> None:
     given = settings(epochs=1, clip_norm=1e-6, weight_decay=0.0, batch_size=128)
-    after = dict(trained(given).trainer._trainer.model.named_parameters())
+    after = dict(trained(given).trial.trainer._trainer.model.named_parameters())
     space, source = given.fitted(SPACE)
     for name, before in given.on_workers(space, source, CPU).model.named_parameters():
         assert torch.allclose(before, after[name], atol=1e-5), name
 
 
 def test_scoring_candidates_leaves_the_shared_weights_alone() -> None:
-    trainer = trained(settings(epochs=1)).trainer._trainer
+    trainer = trained(settings(epochs=1)).trial.trainer._trainer
     before = {name: tensor.clone() for name, tensor in trainer.learner.supernet.state_dict().items()}
     trainer.examine_candidates()
     assert all(torch.equal(before[n], t) for n, t in trainer.learner.supernet.state_dict().items())
@@ -159,13 +159,15 @@ def test_candidates_of_partial_channels_are_scored_as_paths() -> None:
 
 
 def test_held_out_batches_are_the_other_half_of_the_training_images() -> None:
-    trial = trained(settings(method=HeldOut(), epochs=1, batch_size=32))
-    trainer = trial.trainer._trainer
+    runner = trained(settings(method=HeldOut(), epochs=1, batch_size=32))
+    trainer = runner.trial.trainer._trainer
     n_steps = trainer.batches.n_steps
     assert [len(labels) for labels in trainer.learner.labels] == [32] * n_steps
     _, source = settings().fitted(SPACE)
     assert isinstance(source, Data)
-    assert trial.history[0]["n_watched"] == pytest.approx(len(source.train) / 2, abs=10)  # of each class, rounded
+    assert runner.trial.history[0]["n_watched"] == pytest.approx(
+        len(source.train) / 2, abs=10
+    )  # of each class, rounded
     # The validation split stays for scoring.
     assert np.array_equal(trainer.batches.data.valid.images, source.valid.images)
 
@@ -191,21 +193,21 @@ def loaders() -> Sequence[Any]:
 
 def test_loaders_of_the_users_own() -> None:
     given = settings(data="tests.trials.supernet.test_training:loaders", data_fraction=1.0, epochs=1, batch_size=16)
-    trial = given.trial(SPACE)
-    trial.raises = True
-    trial.begin({"arch": {"method": "SinglePath"}})
-    assert trial.step()["training_iteration"] == 1
+    runner = given.runner(SPACE)
+    runner.raises = True
+    runner.begin({"arch": {"method": "SinglePath"}})
+    assert runner.step()["training_iteration"] == 1
 
 
 def test_what_a_method_says_is_told(tmp_path: Path) -> None:
-    trial = trained(settings(method=HeldOut(stops_after=2)))
-    assert [h["epoch"] for h in trial.history] == [1, 2]  # of three
-    result = trial._result()
+    runner = trained(settings(method=HeldOut(stops_after=2)))
+    assert [h["epoch"] for h in runner.trial.history] == [1, 2]  # of three
+    result = runner.step()
     assert result["complete"] == 1
-    assert result["derived"] == Architecture(trial.history[-1]["derived"]).to_json()
-    trial.save(tmp_path)
+    assert result["derived"] == Architecture(runner.trial.history[-1]["derived"]).to_json()
+    runner.save(tmp_path)
     again = trained(settings(method=HeldOut(stops_after=2)), checkpoint=tmp_path)
-    assert len(again.history) == 2  # there was nothing left to do
+    assert len(again.trial.history) == 2  # there was nothing left to do
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------
@@ -238,14 +240,14 @@ def test_two_workers_equal_one() -> None:
     states, histories = [], []
     for workers in (1, 2):
         given = settings(epochs=2, workers=workers, data_fraction=1.0)
-        trial = given.trial(ModelSpace(Plain, input_shape=(1, 8, 8)))
-        trial.raises = True
-        trial.begin({"arch": {"method": "SinglePath"}})
-        while not trial.step()["done"]:
+        runner = given.runner(ModelSpace(Plain, input_shape=(1, 8, 8)))
+        runner.raises = True
+        runner.begin({"arch": {"method": "SinglePath"}})
+        while not runner.step()["done"]:
             pass
-        states.append(trial.state()["learner"]["supernet"])
-        histories.append(trial.history)
-        trial.release()
+        states.append(runner.trial.state()["learner"]["supernet"])
+        histories.append(runner.trial.history)
+        runner.release()
     for name, tensor in states[0].items():
         assert torch.allclose(tensor, states[1][name], atol=1e-5), name
     for one, two in zip(*histories, strict=True):
@@ -255,9 +257,9 @@ def test_two_workers_equal_one() -> None:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_more_workers_than_there_is_room_for() -> None:
-    trial = settings(workers=64, batch_size=64).trial(SPACE)
-    trial.begin({"arch": {"method": "SinglePath"}})
-    assert "64 workers need 64 CPUs, the cluster has 2" in trial.step()["error"]
+    runner = settings(workers=64, batch_size=64).runner(SPACE)
+    runner.begin({"arch": {"method": "SinglePath"}})
+    assert "64 workers need 64 CPUs, the cluster has 2" in runner.step()["error"]
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ def test_wrong_settings(change: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize("space", [TinyCnn(), MLP()])
 def test_a_space_without_a_supernet(space: Any) -> None:
     with pytest.raises(SpaceError, match="not read off a model with choices"):
-        settings().trial(space)
+        settings().runner(space)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ def test_a_space_without_a_supernet(space: Any) -> None:
 
 def written(folder: Path, **changes: Any) -> TrainedSupernet:
     given = settings(epochs=1, **changes)
-    state = trained(given).state()
+    state = trained(given).trial.state()
     folder.mkdir(exist_ok=True)
     return write_supernet(folder, given.fitted(SPACE)[0], given, state)
 

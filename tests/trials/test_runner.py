@@ -6,6 +6,7 @@ import math
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import DIRECTIONS
+from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-from raynas.trials import ArchitectureTrial, Function, Training
-from raynas.trials.checkpoint import Checkpoint, Replacing
+from raynas.trials import Function, Training, Trial, TrialRunner
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
+from raynas.trials.progress import STANDARD, Result
 from raynas.trials.training import TrainingTrial
-from raynas.trials.trial import CHECKPOINT_KEY, Result
 from tests.trials.spaces import TinyCnn, Troubled
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -28,13 +29,13 @@ SETTINGS = Training(epochs=4, data_fraction=0.3)
 
 
 @pytest.fixture(scope="module")
-def trial() -> TrainingTrial:
-    return SETTINGS.trial(TinyCnn())
+def runner() -> TrialRunner[TrainingTrial]:
+    return SETTINGS.runner(TinyCnn())
 
 
 @pytest.fixture(scope="module")
-def troubled() -> TrainingTrial:
-    return Training(epochs=1, data_fraction=0.1).trial(Troubled())
+def troubled() -> TrialRunner[TrainingTrial]:
+    return Training(epochs=1, data_fraction=0.1).runner(Troubled())
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
@@ -49,13 +50,13 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("trouble", FAILURES)
-def test_every_failure_is_a_result_of_one_line(trouble: str, troubled: TrainingTrial) -> None:
+def test_every_failure_is_a_result_of_one_line(trouble: str, troubled: TrialRunner[TrainingTrial]) -> None:
     result = troubled.run({"arch": {"trouble": trouble}})
     assert result["error"].startswith(FAILURES[trouble]) and "\n" not in result["error"]
     assert (result["failed"], result["complete"], result["done"], result["training_iteration"]) == (1, 0, True, 0)
     assert math.isnan(result["accuracy"]) and math.isnan(result["loss"])
-    assert result.keys() >= DIRECTIONS.keys()
-    assert "Traceback" in troubled.traceback
+    assert result.keys() >= set(STANDARD)
+    assert "Traceback" in troubled.progress.traceback
     after = troubled.run({"arch": {"trouble": "none"}})
     assert after["failed"] == 0 and after["error"] == "" and after["accuracy"] > 0
 
@@ -70,8 +71,8 @@ def test_every_failure_is_a_result_of_one_line(trouble: str, troubled: TrainingT
         ({"arch": ARCH, "lr": 1e12}, "epoch 1: loss is nan: the training diverged; a lower learning rate may help"),
     ],
 )
-def test_a_bad_config_is_a_result(config: dict[str, Any], expected: str, trial: TrainingTrial) -> None:
-    result = trial.run(config)
+def test_a_bad_config_is_a_result(config: dict[str, Any], expected: str, runner: TrialRunner[TrainingTrial]) -> None:
+    result = runner.run(config)
     assert result["failed"] == 1 and result["error"].startswith(expected)
 
 
@@ -92,22 +93,22 @@ def test_a_failed_trial_frees_its_memory() -> None:
             kept = error  # its traceback holds this frame, which holds it, and the model
             raise RuntimeError("second") from kept
 
-    trial = Function(fn=fail).trial(TinyCnn())
-    trial.begin(CONFIG)
+    runner = Function(fn=fail).runner(TinyCnn())
+    runner.begin(CONFIG)
     gc.disable()
     try:
-        assert trial.step()["failed"] == 1
+        assert runner.step()["failed"] == 1
         assert models[0]() is None
     finally:
         gc.enable()
 
 
-def test_the_costs_that_were_measured_stay_when_the_training_fails(trial: TrainingTrial) -> None:
-    result = trial.run({"arch": ARCH, "lr": 1e12})
+def test_the_costs_that_were_measured_stay_when_the_training_fails(runner: TrialRunner[TrainingTrial]) -> None:
+    result = runner.run({"arch": ARCH, "lr": 1e12})
     assert result["params"] > 0 and result["macs"] > 0 and result["latency_ms"] > 0
 
 
-def test_a_failed_trial_keeps_saying_so(troubled: TrainingTrial) -> None:
+def test_a_failed_trial_keeps_saying_so(troubled: TrialRunner[TrainingTrial]) -> None:
     troubled.begin({"arch": {"trouble": "build"}})
     first = troubled.step()
     again = troubled.step()
@@ -115,18 +116,20 @@ def test_a_failed_trial_keeps_saying_so(troubled: TrainingTrial) -> None:
 
 
 def test_debugging_lets_exceptions_through() -> None:
-    trial = Training(epochs=1).trial(Troubled())
-    trial.raises = True
+    runner = Training(epochs=1).runner(Troubled())
+    runner.raises = True
     with pytest.raises(RuntimeError, match="boom"):
-        trial.run({"arch": {"trouble": "forward"}})
+        runner.run({"arch": {"trouble": "forward"}})
 
 
-class Scripted(ArchitectureTrial):
+class Scripted(Trial[Training]):
     """Reports what it is told to."""
 
-    script: Sequence[Any] = ({"accuracy": 0.5},)
+    def __init__(self, space: SearchSpace, settings: Training, script: Sequence[Any] = ({"accuracy": 0.5},)) -> None:
+        super().__init__(space, settings)
+        self.script = script
 
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, Any]) -> None:
+    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         self.reports = iter(self.script)
         self.secret = hyperparameters.get("secret")
 
@@ -138,9 +141,7 @@ class Scripted(ArchitectureTrial):
 
 
 def scripted(*reports: Any, metrics: Sequence[str] = ("accuracy",), epochs: int = 3) -> Result:
-    trial = Scripted(TinyCnn(), Training(epochs=epochs), metrics)
-    trial.script = reports
-    return trial.run(CONFIG)
+    return TrialRunner(TinyCnn(), Training(epochs=epochs), partial(Scripted, script=reports), metrics).run(CONFIG)
 
 
 def test_two_methods_make_a_trial() -> None:
@@ -183,37 +184,40 @@ def test_the_users_own_measurements_win() -> None:
 
 
 def test_nothing_passes_from_one_trial_to_the_next() -> None:
-    trial = Scripted(TinyCnn(), Training(epochs=1))
-    trial.begin({**CONFIG, "secret": 1})
-    trial.release()
-    assert "secret" not in vars(trial) and "reports" not in vars(trial)
-    trial.begin({**CONFIG, "secret": 2})
-    assert trial.secret == 2
+    runner = TrialRunner(TinyCnn(), Training(epochs=1), Scripted)
+    runner.begin({**CONFIG, "secret": 1})
+    first = weakref.ref(runner.trial)
+    runner.release()
+    assert first() is None
+    with pytest.raises(RaynasError, match="no trial is running"):
+        runner.trial  # noqa: B018
+    runner.begin({**CONFIG, "secret": 2})
+    assert runner.trial.secret == 2
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
 
 
-def weights(trial: TrainingTrial) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in trial.trainer.model.state_dict().items()}
+def weights(runner: TrialRunner[TrainingTrial]) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in runner.trial.trainer.model.state_dict().items()}
 
 
-def steps(trial: TrainingTrial, n: int) -> Result:
-    return [trial.step() for _ in range(n)][-1]
+def steps(runner: TrialRunner[TrainingTrial], n: int) -> Result:
+    return [runner.step() for _ in range(n)][-1]
 
 
-def saved(trial: TrainingTrial, directory: Path, n_epochs: int = 2) -> Result:
-    trial.begin(CONFIG)
-    result = steps(trial, n_epochs)
-    trial.save(directory)
+def saved(runner: TrialRunner[TrainingTrial], directory: Path, n_epochs: int = 2) -> Result:
+    runner.begin(CONFIG)
+    result = steps(runner, n_epochs)
+    runner.save(directory)
     return result
 
 
-def test_going_on_from_another_runs_checkpoint_is_exact(trial: TrainingTrial, tmp_path: Path) -> None:
-    trial.begin(CONFIG)
-    whole, expected = steps(trial, 4), weights(trial)
-    before = saved(trial, tmp_path)
-    other = SETTINGS.trial(TinyCnn())
+def test_going_on_from_another_runs_checkpoint_is_exact(runner: TrialRunner[TrainingTrial], tmp_path: Path) -> None:
+    runner.begin(CONFIG)
+    whole, expected = steps(runner, 4), weights(runner)
+    before = saved(runner, tmp_path)
+    other = SETTINGS.runner(TinyCnn())
     other.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
     result = steps(other, 2)
     assert result["done"] and (result["accuracy"], result["loss"]) == (whole["accuracy"], whole["loss"])
@@ -223,21 +227,23 @@ def test_going_on_from_another_runs_checkpoint_is_exact(trial: TrainingTrial, tm
     assert result["latency_ms"] == before["latency_ms"]  # measured once per trial
 
 
-def test_tunes_own_restore_is_exact_too(trial: TrainingTrial, tmp_path: Path) -> None:
-    trial.begin(CONFIG)
-    whole = steps(trial, 4)
-    saved(trial, tmp_path)
-    steps(trial, 1)  # population based training sets a trial back in the middle
-    trial.load(tmp_path)
-    assert trial.epoch == 2
-    result = steps(trial, 2)
+def test_tunes_own_restore_is_exact_too(runner: TrialRunner[TrainingTrial], tmp_path: Path) -> None:
+    runner.begin(CONFIG)
+    whole = steps(runner, 4)
+    saved(runner, tmp_path)
+    steps(runner, 1)  # population based training sets a trial back in the middle
+    runner.load(tmp_path)
+    assert runner.progress.epoch == 2
+    result = steps(runner, 2)
     assert (result["accuracy"], result["loss"]) == (whole["accuracy"], whole["loss"])
 
 
-def test_a_checkpoint_of_the_last_epoch_gives_its_result_again(trial: TrainingTrial, tmp_path: Path) -> None:
-    last = saved(trial, tmp_path, n_epochs=4)
-    trial.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
-    again = trial.step()
+def test_a_checkpoint_of_the_last_epoch_gives_its_result_again(
+    runner: TrialRunner[TrainingTrial], tmp_path: Path
+) -> None:
+    last = saved(runner, tmp_path, n_epochs=4)
+    runner.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
+    again = runner.step()
     assert (again["training_iteration"], again["done"], again["complete"]) == (4, True, 1)
     assert (again["accuracy"], again["train_seconds"]) == (last["accuracy"], last["train_seconds"])
 
@@ -284,41 +290,41 @@ def damage(directory: Path, how: str) -> None:
     ],
 )
 def test_a_bad_checkpoint_costs_one_warning(
-    how: str, trial: TrainingTrial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    how: str, runner: TrialRunner[TrainingTrial], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trial.begin(CONFIG)
-    expected = steps(trial, 1)
-    saved(trial, tmp_path / "checkpoint")
+    runner.begin(CONFIG)
+    expected = steps(runner, 1)
+    saved(runner, tmp_path / "checkpoint")
     damage(tmp_path / "checkpoint", how)
     caplog.clear()
-    trial.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path / "checkpoint")})
-    result = trial.step()
+    runner.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path / "checkpoint")})
+    result = runner.step()
     assert result["failed"] == 0 and result["training_iteration"] == 1
     assert (result["accuracy"], result["loss"]) == (expected["accuracy"], expected["loss"])
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "starts from the beginning" in caplog.text and "\n" not in caplog.records[0].getMessage()
 
 
-def test_a_hostile_checkpoint_executes_nothing(trial: TrainingTrial, tmp_path: Path) -> None:
+def test_a_hostile_checkpoint_executes_nothing(runner: TrialRunner[TrainingTrial], tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple[Any, ...]:
             return (os.mkdir, (str(tmp_path / "executed"),))
 
-    saved(trial, tmp_path)
+    saved(runner, tmp_path)
     torch.save({"epoch": 2, "model": Hostile()}, tmp_path / "state.pt")
-    trial.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
-    assert trial.step()["training_iteration"] == 1 and not (tmp_path / "executed").exists()
+    runner.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
+    assert runner.step()["training_iteration"] == 1 and not (tmp_path / "executed").exists()
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_a_warning(
-    trial: TrainingTrial, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    runner: TrialRunner[TrainingTrial], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trial.begin(CONFIG)
-    trial.step()
+    runner.begin(CONFIG)
+    runner.step()
     (tmp_path / "file").touch()
-    trial.save(tmp_path / "file")
+    runner.save(tmp_path / "file")
     assert "could not be written" in caplog.text
-    assert trial.step()["training_iteration"] == 2
+    assert runner.step()["training_iteration"] == 2
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

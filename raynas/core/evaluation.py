@@ -1,0 +1,58 @@
+"""Evaluation: the outcome of one trial."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Literal
+
+from raynas.core.architecture import Architecture
+
+Status = Literal["finished", "stopped", "failed"]
+
+# What Tune adds to every result; none of it says how good the architecture is.
+_TUNE_KEYS = frozenset(
+    {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
+    | {"timestamp", "timesteps_total", "timesteps_since_restore", "episodes_total", "warmup_time", "pid", "done"}
+    | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed"}
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluated architecture.
+
+    Args:
+        arch: the architecture; inside a searcher that tunes hyperparameters too, the joint point.
+        metrics: finite numbers by result key.
+        fidelity: how much training the metrics had: epochs for training, reports for a function of the user's.
+        status: "finished" on its own, "stopped" early by a scheduler, or "failed".
+        trial: the trial's name.
+        error: the reason for the failure, one line.
+        hyperparameters: what else the trial's config held.
+    """
+
+    arch: Architecture
+    metrics: Mapping[str, float]
+    fidelity: int = 1
+    status: Status = "finished"
+    trial: str = ""
+    error: str = ""
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are scores to learn from."""
+        return self.status != "failed"
+
+
+def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the finite metrics in a flat Tune result, without what Tune adds to it."""
+    return {
+        key: float(value)
+        for key, value in result.items()
+        if key not in _TUNE_KEYS
+        and not key.startswith("config/")
+        and isinstance(value, Real)  # numpy's scalars too
+        and math.isfinite(value)
+    }

@@ -1,0 +1,127 @@
+"""Metric: a named number that an architecture has: its direction, its unit and, if there is one, its measurement."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
+
+Mode = Literal["max", "min"]
+"""Which values of a metric are better."""
+
+Needs = Literal["shapes", "weights", "device", "data"]
+"""The least that a measurement needs of a candidate:
+
+- "shapes": the network on the meta device, without values; in any process.
+- "weights": a freshly initialised network on the CPU; in any process.
+- "device": a freshly initialised network on the device that trials run on; where that device is.
+- "data": a freshly initialised network on the CPU and a batch of training data; where the data can be read.
+"""
+
+NAME = r"[^\s<>=*:\d][^\s<>=*:]*"
+"""The names that metrics may have: "val/loss", "latency_ms@jetson"; nothing that an objective or a constraint reads as
+its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An architecture to be measured.
+
+    Networks and data are made when they are first used, and shared with the other metrics of the architecture, so a
+    measurement must leave them as they were.
+
+    Args:
+        space: the space of the architecture.
+        arch: the architecture, canonical.
+        device: the device to measure on: "meta" for metrics that need shapes alone.
+        n_threads: CPU threads to measure with.
+        seed: of everything random; the weights already follow from it and the architecture.
+        build: gives the network.
+        count: gives the parameters or multiply-adds of the network for one example, by the name "params" or "macs".
+        draw: gives a batch of training data, inputs and targets; None if there is no data.
+    """
+
+    space: SearchSpace
+    arch: Architecture
+    device: torch.device
+    n_threads: int = 1
+    seed: int = 0
+    build: Callable[[], nn.Module]
+    count: Callable[[str], int]
+    draw: Callable[[], tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, in training mode as the space builds it."""
+        return self.build()
+
+    @property
+    def params(self) -> int:
+        """The number of parameters."""
+        return self.count("params")
+
+    @property
+    def macs(self) -> int:
+        """The number of multiply-adds for one example."""
+        return self.count("macs")
+
+    def example(self, batch_size: int = 1) -> Tensor:
+        """An input of the network, on the device of the candidate."""
+        return self.space.example_input(batch_size, self.device)
+
+    @property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of training examples, on the CPU.
+
+        Raises:
+            RaynasError: if there is no data.
+        """
+        if self.draw is None:
+            raise RaynasError("there is no batch of training data here")
+        return self.draw()
+
+
+Measure = Callable[[Candidate], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A named number that an architecture has.
+
+    Args:
+        name: its key in results, objectives and constraints; put the unit in it, as in "energy_mj".
+        mode: which values are better, "max" or "min".
+        unit: shown behind values, such as "ms".
+        title: shown in tables; the name if empty.
+        measure: gives the value for a candidate, before any training; it may raise. None if a trial reports the metric.
+            It travels to other processes: functions of a script or a notebook are pickled by value, those of a module
+            by reference, so the module must be importable there.
+        needs: see ``Needs``.
+
+    Raises:
+        ValueError: if the name, the mode or the needs are none.
+    """
+
+    name: str
+    mode: Mode
+    unit: str = ""
+    title: str = ""
+    measure: Measure | None = None
+    needs: Needs = "shapes"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(NAME, self.name):
+            raise ValueError(
+                f"the name of a metric must not begin with a digit nor hold spaces, <, >, =, * or :, got {self.name!r}"
+            )
+        for field, value, known in (("mode", self.mode, get_args(Mode)), ("needs", self.needs, get_args(Needs))):
+            if value not in known:
+                raise ValueError(f"{field} of metric {self.name!r} must be one of {', '.join(known)}, got {value!r}")
+        if self.measure is not None and not callable(self.measure):
+            raise ValueError(f"measure of metric {self.name!r} must be a function of a candidate, got {self.measure!r}")

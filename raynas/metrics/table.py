@@ -1,0 +1,93 @@
+"""The table of metrics: the only list of their names, directions, units and measurements."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from types import MappingProxyType
+
+from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.metric import Metric
+from raynas.errors import UnknownNameError
+from raynas.metrics.latency import latency_of
+from raynas.metrics.zero_cost import ZERO_COST
+from raynas.metrics.zero_cost.by_name import ProxyMeasure
+
+COUNTED = ("params", "macs")
+"""The metrics that are counted of every network."""
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            Metric(name="accuracy", mode="max"),
+            Metric(name="loss", mode="min"),
+            Metric(name="params", mode="min", measure=attrgetter("params")),
+            Metric(name="macs", mode="min", measure=attrgetter("macs")),
+            Metric(name="latency_ms", mode="min", unit="ms", title="latency", measure=latency_of, needs="device"),
+            Metric(name="train_seconds", mode="min", unit="s", title="training"),
+            Metric(name="peak_memory_mb", mode="min", unit="MB", title="memory"),
+            *(
+                Metric(
+                    name=proxy.name,
+                    mode="max",
+                    measure=ProxyMeasure(proxy.name),
+                    needs="data" if proxy.needs_data else "weights",
+                )
+                for proxy in ZERO_COST.values()
+                if proxy.name not in COUNTED
+            ),
+            Metric(name="ensemble", mode="max"),
+        )
+    }
+)
+"""The metrics that raynas knows, by name. Those without a measurement are reported by trials."""
+
+
+def metrics_named(metrics: Iterable[Metric | str]) -> list[Metric]:
+    """Return metrics by name; those given as they are stay so.
+
+    Raises:
+        UnknownNameError: if a name is not in the table.
+    """
+    return [metric if isinstance(metric, Metric) else _named(metric) for metric in metrics]
+
+
+def _named(name: str) -> Metric:
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]
+
+
+def with_metrics(metrics: Iterable[Metric | str]) -> Mapping[str, Metric]:
+    """Return the table with further metrics; one of a known name replaces it.
+
+    Args:
+        metrics: metrics of the user's, or names in the table, which change nothing.
+
+    Raises:
+        UnknownNameError: if a name is not in the table.
+        ValueError: if two metrics have the same name.
+    """
+    table = dict(METRICS)
+    own: set[str] = set()
+    for metric in metrics_named(metrics):
+        if metric.name in own:
+            raise ValueError(f"metrics must have different names, got {metric.name!r} twice")
+        own.add(metric.name)
+        table[metric.name] = metric
+    return table
+
+
+def read_goal(
+    objectives: str | Objective | Sequence[str | Objective] = "accuracy",
+    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    metrics: Iterable[Metric | str] = (),
+) -> Goal:
+    """Read a goal with the table of metrics and further ones, which are measured and shown in any case.
+
+    Raises:
+        UnknownNameError: if a metric is a name that is not in the table.
+        ValueError: if an objective or a constraint cannot be read, or two metrics have the same name.
+    """
+    metrics = list(metrics)
+    watched = [metric if isinstance(metric, str) else metric.name for metric in metrics]
+    return Goal.parse(objectives, constraints, with_metrics(metrics), watched)

@@ -1,0 +1,96 @@
+"""Progress of the evaluation of one architecture: one object per trial."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raynas.core.architecture import Architecture
+from raynas.metrics import METRICS
+from raynas.trials.checkpoint import Checkpoint, State
+
+Config = Mapping[str, Any]
+"""Config of a Tune trial: the architecture under "arch", hyperparameters beside it."""
+
+Result = dict[str, Any]
+"""Result after an epoch, flat: metrics, and the progress of the trial."""
+
+STANDARD = tuple(
+    name for name, metric in METRICS.items() if metric.needs not in ("weights", "data") and name != "ensemble"
+)
+"""Metrics of every result."""
+
+
+@dataclass
+class Progress:
+    """State of one evaluation, apart from the network.
+
+    Args:
+        arch: the architecture.
+        hyperparameters: the other entries of the config.
+        stage: current step of the evaluation, named in errors.
+        epoch: number of epochs done.
+        done: True after the last epoch.
+        error: reason of the failure in one line; empty if there is none.
+        traceback: traceback of the failure.
+        costs: metrics measured before the start.
+        scores: metrics of the last epoch.
+        notes: text for the result, by key.
+        train_seconds: time spent in ``Trial.advance``, earlier processes included.
+        earlier_peak_mb: peak memory of earlier processes, in MB.
+    """
+
+    arch: Architecture = field(default_factory=lambda: Architecture({}))
+    hyperparameters: Mapping[str, object] = field(default_factory=dict)
+    stage: str = "config"
+    epoch: int = 0
+    done: bool = False
+    error: str = ""
+    traceback: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    train_seconds: float = 0.0
+    earlier_peak_mb: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """True after a failure."""
+        return bool(self.error)
+
+    def result(self, required: Iterable[str], peak_mb: float) -> Result:
+        """Return the result after the last epoch.
+
+        Args:
+            required: metrics to report besides those in ``STANDARD``; NaN where unknown.
+            peak_mb: peak memory of this process, in MB.
+        """
+        return {
+            **dict.fromkeys((*STANDARD, *required), math.nan),
+            **self.costs,
+            "train_seconds": self.train_seconds,
+            "peak_memory_mb": max(peak_mb, self.earlier_peak_mb),
+            **({} if self.failed else {**self.scores, **self.notes}),
+            "training_iteration": self.epoch,
+            "complete": int(self.done and not self.failed),
+            "failed": int(self.failed),
+            "error": self.error,
+            "done": self.done or self.failed,
+        }
+
+    def checkpoint(self, state: State | None, peak_mb: float) -> Checkpoint:
+        """Return the checkpoint of the last epoch.
+
+        Args:
+            state: the state of the trial; None if it cannot be resumed.
+            peak_mb: peak memory of this process, in MB.
+        """
+        return Checkpoint(
+            arch=self.arch,
+            epoch=self.epoch,
+            state=state,
+            train_seconds=self.train_seconds,
+            peak_memory_mb=max(peak_mb, self.earlier_peak_mb),
+            costs=self.costs,
+            scores=self.scores,
+        )

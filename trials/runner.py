@@ -1,0 +1,282 @@
+"""TrialRunner: evaluates one architecture after another in this process, and turns failures into results."""
+
+import gc
+import logging
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError, one_line
+from raynas.metrics.cost import count_macs, count_params
+from raynas.metrics.latency import measure_latency
+from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
+from raynas.seeds import seed_of
+from raynas.threads import limited_threads
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
+from raynas.trials.failures import forget_frames, is_out_of_memory, reason_of
+from raynas.trials.progress import STANDARD, Config, Progress, Result
+from raynas.trials.scores import checked_scores, plain_scalar
+from raynas.trials.trial import SettingsT, Trial
+
+if TYPE_CHECKING:
+    from raynas.trials.settings import ArchitectureSettings
+
+logger = logging.getLogger(__name__)
+
+MEASURED = frozenset(STANDARD) - {"accuracy", "loss"}
+"""Metrics of every result that the trial itself need not report."""
+
+COSTS = frozenset(("params", "macs", "latency_ms"))
+"""Metrics that are measured before a trial starts, on a separate network."""
+
+TrialT = TypeVar("TrialT", bound=Trial[Any], covariant=True)
+
+
+class TrialRunner(Generic[TrialT]):
+    """Runs one trial after another; whatever fails in one becomes a result with ``failed`` 1.
+
+    torch's global generator is the only global state that stays changed.
+
+    Args:
+        space: the space of the architectures.
+        settings: how they are scored.
+        make: makes the ``Trial`` of each architecture from ``space`` and ``settings``; objects that trials share are
+            bound to it, as in ``partial(MyTrial, data=data)``.
+        metrics: names that every result must hold besides those in ``STANDARD``.
+        measured: the costs to measure before each trial, some of ``COSTS``.
+        untrained: other metrics to compute before each trial, by name, such as zero-cost proxies.
+    """
+
+    raises: bool = False
+    """True lets exceptions through, for debugging."""
+
+    directory: str | None = None
+    """Folder of the trial, visible to all nodes; None outside of Tune."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: SettingsT,
+        make: Callable[[SearchSpace, SettingsT], TrialT],
+        metrics: Sequence[str] = ("accuracy",),
+        *,
+        measured: Collection[str] = COSTS,
+        untrained: Mapping[str, Callable[[Architecture], float]] = MappingProxyType({}),
+    ) -> None:
+        self.space = space.architecture_space
+        self.settings: ArchitectureSettings = settings
+        self.required = tuple(metrics)
+        self.measured, self.untrained = frozenset(measured), dict(untrained)
+        self.progress = Progress()
+        self._make: Callable[[], TrialT] = partial(make, self.space, settings)
+        self._trial: TrialT | None = None
+
+    @property
+    def trial(self) -> TrialT:
+        """The current trial.
+
+        Raises:
+            RaynasError: if there is none: before ``begin``, and after a failure or ``release``.
+        """
+        if self._trial is None:
+            raise RaynasError(f"no trial is running: {self.progress.error or 'begin one'}")
+        return self._trial
+
+    # --- a trial -----------------------------------------------------------------------------------------------------
+
+    def run(self, config: Config, on_result: Callable[[Result], None] | None = None) -> Result:
+        """Score the architecture in ``config`` to the end; return the last result."""
+        self.begin(config)
+        while True:
+            result = self.step()
+            if on_result:
+                on_result(result)
+            if result["done"]:
+                self.release()
+                return result
+
+    def begin(self, config: Config) -> None:
+        """Begin the trial that a Tune config describes, in place of the one before."""
+        self.release()
+        self.progress = Progress()
+        self._guarded(partial(self._begin, config))
+
+    def _begin(self, config: Config) -> None:
+        progress = self.progress
+        reset_peak_memory(self.settings.torch_device)
+        progress.arch = self.space.from_config(config)
+        progress.hyperparameters = {k: plain_scalar(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
+        checkpoint = self._read(config[CHECKPOINT_KEY]) if CHECKPOINT_KEY in config else None
+        progress.costs = dict(checkpoint.costs) if checkpoint else {}
+        if not progress.costs or not self.untrained.keys() <= progress.costs.keys():
+            progress.stage = "measuring the network"
+            progress.costs = self._measured_costs()
+        self._start()
+        if checkpoint:
+            self._continue(checkpoint)
+
+    def _start(self) -> None:
+        progress = self.progress
+        progress.stage, progress.epoch, progress.scores = "building the network", 0, {}
+        self.release()
+        trial = self._trial = self._make()
+        trial.directory = self.directory
+        torch.manual_seed(self._seed("weights"))
+        trial.start(progress.arch, progress.hyperparameters)
+
+    def _seed(self, part: object) -> int:
+        return seed_of(self.settings.seed, self.progress.arch.key, part)
+
+    def _measured_costs(self) -> dict[str, float]:
+        """Measure the network as the space gives it, whatever the fidelity that it is trained with."""
+        arch = self.progress.arch
+        untrained = {name: metric(arch) for name, metric in self.untrained.items()}
+        if not self.measured:
+            return untrained
+        torch.manual_seed(self._seed("weights"))
+        model, shape = self.space.build(arch), self.space.input_shape
+        costs: dict[str, float] = {"params": count_params(model)}
+        if "macs" in self.measured:
+            try:
+                costs["macs"] = count_macs(model, shape)
+            except Exception as error:
+                logger.warning("macs of %s cannot be counted: %s", arch.key, one_line(error))
+        if "latency_ms" in self.measured:
+            n_threads, device = self.settings.latency_threads, self.settings.torch_device
+            costs["latency_ms"] = measure_latency(model, shape, n_threads=n_threads, device=device)
+        return {**costs, **untrained}
+
+    def step(self) -> Result:
+        """Advance by one epoch; return the result after it."""
+        if not self.progress.failed and not self.progress.done:
+            self._guarded(self._step)
+        return self.progress.result(self.required, self._peak_memory_mb())
+
+    def _step(self) -> None:
+        progress, trial = self.progress, self.trial
+        progress.stage = f"epoch {progress.epoch + 1}"
+        if progress.epoch and trial.finished:  # a kill came between the last checkpoint and its result
+            progress.done = True
+            return
+        torch.manual_seed(self._seed(progress.epoch))
+        start = time.perf_counter()
+        try:
+            scores = checked_scores(trial.advance())
+        except StopIteration:
+            if not progress.epoch:
+                raise RaynasError("nothing was reported") from None
+            progress.done = True
+            return
+        finally:
+            progress.train_seconds += time.perf_counter() - start
+        known = {*scores, *MEASURED, *progress.costs}
+        if missing := [name for name in self.required if name not in known]:
+            raise RaynasError(f"metric {missing[0]!r} is wanted, but what was reported is {', '.join(scores)}")
+        self._reach(progress.epoch + 1, scores)
+        progress.done = trial.finished
+
+    def _reach(self, epoch: int, scores: Mapping[str, float]) -> None:
+        self.trial.epoch = self.progress.epoch = epoch
+        self.progress.scores, self.progress.notes = scores, self.trial.notes
+
+    def _peak_memory_mb(self) -> float:
+        on_gpu = self.settings.device != "cpu" and torch.cuda.is_available()
+        return peak_memory_mb("cuda" if on_gpu else "cpu")
+
+    def release(self) -> None:
+        """Drop the trial with its network."""
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            try:
+                trial.close()
+            except Exception as error:
+                logger.warning("%s could not be closed: %s", self.progress.arch.key, one_line(error))
+
+    # --- failures ----------------------------------------------------------------------------------------------------
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            with limited_threads(self.settings.n_threads):
+                action()
+        except (Exception, SystemExit) as error:
+            if self.raises:
+                raise
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        progress = self.progress
+        progress.error = f"{progress.stage}: {reason_of(error)}"
+        progress.traceback = "".join(traceback.format_exception(error))
+        logger.warning("%s failed: %s", progress.arch.key if progress.arch else "a trial", progress.error)
+        forget_frames(error)
+        self.release()
+        if is_out_of_memory(error):  # otherwise not: it takes a third of a second
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def save(self, directory: str | Path) -> None:
+        """Write a checkpoint of the trial into ``directory``; a full disk costs a warning, not the trial."""
+        progress = self.progress
+        try:
+            state = None if progress.failed else self.trial.state()
+            progress.checkpoint(state, self._peak_memory_mb()).write(directory)
+        except Exception as error:
+            name = progress.arch.key
+            logger.warning("checkpoint %s of %s could not be written: %s", directory, name, one_line(error))
+
+    def load(self, directory: str | Path) -> None:
+        """Continue from a checkpoint, whatever epoch the trial is at; an unusable one costs a warning.
+
+        It may be of another architecture: population based training passes checkpoints between trials.
+        """
+        if not self.progress.failed:
+            self._guarded(partial(self._load, directory))
+
+    def _load(self, directory: str | Path) -> None:
+        checkpoint = self._read(directory, any_arch=True)
+        if self.progress.epoch:
+            self._start()
+        if checkpoint:
+            self._continue(checkpoint)
+
+    def _read(self, directory: str | Path, *, any_arch: bool = False) -> Checkpoint | None:
+        try:
+            checkpoint = Checkpoint.read(directory)
+            if checkpoint.arch != self.progress.arch and not any_arch:
+                raise RaynasError(f"{directory} is of another architecture, {checkpoint.arch.key}")
+        except RaynasError as error:
+            self._warn_of(error)
+            return None
+        return checkpoint
+
+    def _continue(self, checkpoint: Checkpoint) -> None:
+        progress, trial = self.progress, self.trial
+        try:
+            if checkpoint.state is None:
+                raise RaynasError("the checkpoint holds no state to go on from")
+            if checkpoint.arch == progress.arch:
+                trial.load_state(checkpoint.state)
+                scores, costs = checkpoint.scores, checkpoint.costs
+            else:  # the scores and costs are those of the other architecture
+                scores, costs = checked_scores(trial.take_over(checkpoint.state, checkpoint.arch)), {}
+        except Exception as error:
+            self._warn_of(error)
+            self._start()  # the state may have been loaded in part
+            return
+        self._reach(checkpoint.epoch, scores)
+        progress.train_seconds, progress.earlier_peak_mb = checkpoint.train_seconds, checkpoint.peak_memory_mb
+        progress.costs = {**progress.costs, **costs}
+
+    def _warn_of(self, error: Exception) -> None:
+        logger.warning("%s starts from the beginning: %s", self.progress.arch.key, one_line(error))

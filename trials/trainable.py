@@ -1,0 +1,69 @@
+"""ArchitectureTrainable: the class that Tune makes an actor of."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from raynas.errors import one_line
+from raynas.trials.progress import Result
+from raynas.trials.runner import TrialRunner
+from raynas.trials.trial import Trial
+
+logger = logging.getLogger(__name__)
+
+
+class ArchitectureTrainable(tune.Trainable):
+    """Scores the architecture in the config of each Tune trial; actors can be reused.
+
+    Made by ``settings.trainable(space)``.
+    """
+
+    def setup(self, config: dict[str, Any], runner: TrialRunner[Trial[Any]] | None = None) -> None:
+        """Begin the first trial of an actor."""
+        if runner is None:
+            raise TypeError("ArchitectureTrainable is made by settings.trainable(space), not used as it is")
+        self._runner = runner
+        runner.directory = self._storage.trial_fs_path if self._storage else None
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in the same actor; never refuse, which would make Tune lose the trial."""
+        self._runner.begin(new_config)
+        self._written_traceback = ""
+        return True
+
+    def step(self) -> Result:
+        """Do one epoch; return the result after it."""
+        result = self._runner.step()
+        text = self._runner.progress.traceback
+        if text and text != self._written_traceback:
+            self._written_traceback = text
+            self._write_traceback(text)
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write a checkpoint."""
+        self._runner.save(checkpoint_dir)
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Continue from a checkpoint."""
+        self._runner.load(checkpoint)
+
+    def cleanup(self) -> None:
+        """Drop the network."""
+        self._runner.release()
+
+    def _write_traceback(self, text: str) -> None:
+        """Write error.txt into the trial's folder in the storage: the working folder stays on its node."""
+        try:
+            storage = self._storage
+            if storage is None:
+                Path(self.logdir, "error.txt").write_text(text)
+                return
+            storage.storage_filesystem.create_dir(storage.trial_fs_path)
+            with storage.storage_filesystem.open_output_stream(f"{storage.trial_fs_path}/error.txt") as file:
+                file.write(text.encode())
+        except Exception as error:
+            logger.warning("error.txt could not be written: %s", one_line(error))
