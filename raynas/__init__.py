@@ -1,22 +1,22 @@
 """raynas: neural architecture search as a plugin for Ray Tune."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raynas.checkout import find_parts
-from raynas.core.architecture import Architecture
-from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Constraint, Objective
-from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError
-from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
 
 find_parts()
 
 if TYPE_CHECKING:
+    from raynas.core.architecture import Architecture
+    from raynas.core.evaluation import Evaluation
+    from raynas.core.goal import Constraint, Objective
     from raynas.core.result import SearchResult
+    from raynas.core.space import SearchSpace
     from raynas.drawing import draw
+    from raynas.errors import RaynasError
     from raynas.funnels import FunnelResult, FunnelStage, funnel
+    from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
     from raynas.run.bulk_search import score_many
     from raynas.run.search import search
     from raynas.run.train_supernet import train_supernet
@@ -42,11 +42,22 @@ __all__ = [
     "train_supernet",
 ]
 
-# Only the driver needs these; what they import (Optuna, HyperOpt, pandas, TensorBoard) would cost every actor seconds.
-_OF_THE_DRIVER = {
+# Imported at first use: torch, Ray Tune, pandas and TensorBoard together take seconds, which neither ``--help`` nor an
+# actor that needs only some of them should pay.
+_MODULES = {
+    "Architecture": "raynas.core.architecture",
+    "Choice": "raynas.nn",
+    "Constraint": "raynas.core.goal",
+    "Evaluation": "raynas.core.evaluation",
     "FunnelResult": "raynas.funnels",
     "FunnelStage": "raynas.funnels",
+    "InputChoice": "raynas.nn",
+    "ModelSpace": "raynas.nn",
+    "Objective": "raynas.core.goal",
+    "RaynasError": "raynas.errors",
+    "Repeat": "raynas.nn",
     "SearchResult": "raynas.core.result",
+    "SearchSpace": "raynas.core.space",
     "draw": "raynas.drawing",
     "funnel": "raynas.funnels",
     "score_many": "raynas.run.bulk_search",
@@ -55,7 +66,7 @@ _OF_THE_DRIVER = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _OF_THE_DRIVER:
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
         raise AttributeError(f"module 'raynas' has no attribute {name!r}")
-    return getattr(import_module(_OF_THE_DRIVER[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

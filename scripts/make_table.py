@@ -27,9 +27,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from raynas.cli.flags import TABLES, chosen, demo_fields, expand, given
+from raynas.cli.flags import chosen, demo_fields, expand, given
 from raynas.cli.options import FROM_DATA
 from raynas.cli.parser import OptionParser
+from raynas.cli.tables import SPACES
 from raynas.cli.winner import fitted
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
@@ -87,7 +88,7 @@ def parse(argv: Sequence[str]) -> tuple[SearchSpace, Training, TableOptions]:
         SystemExit: after ``--help``.
     """
     tokens = expand(argv)
-    names = chosen(tokens, {"space": TABLES["space"]})
+    names = chosen(tokens, ["space"])
     parser = OptionParser(
         "make_table.py", "[--config FILE] [OPTIONS]", (__doc__ or "").split("\n\n")[0], __doc__ or "", FROM_DATA
     )
@@ -95,9 +96,10 @@ def parse(argv: Sequence[str]) -> tuple[SearchSpace, Training, TableOptions]:
     parser.add_entry("space", names["space"])
     parser.add_entry("trainable", "train", demo_fields("train", tokens), choose=False)
     options = parser.parse(tokens)
-    training: Training = parser.entry("trainable", {"trainable": "train"}, options)()
-    space, data = fitted(parser.entry("space", names, options), training, given(tokens))
-    return space, replace(training, data=data), parser.made(TableOptions, options)
+    training = Training(**options.fields_of("trainable", "train"))
+    make_space = partial(SPACES[names["space"]], **options.fields_of("space", names["space"]))
+    space, data = fitted(make_space, training, given(tokens))
+    return space, replace(training, data=data), options.make(TableOptions)
 
 
 def functions(space: SearchSpace, limit: int) -> dict[Architecture, list[Architecture]]:

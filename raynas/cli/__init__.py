@@ -1,4 +1,4 @@
-"""The command line: what the scripts do."""
+"""The command line: the two scripts as functions."""
 
 from raynas.cli.commands import retrain_found, run_tune
 

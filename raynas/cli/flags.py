@@ -1,8 +1,8 @@
 """From an argument vector to flags in one spelling, with the names that were chosen from the tables.
 
-A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. A file becomes
-the flags that it stands for, in front of those of the command line: there is one way in, flags win, and nothing is read
-and then ignored.
+A flag is the path of an option in a YAML file: ``--strategy.sampler gp`` is ``strategy: {sampler: gp}``. The options of
+a file become flags in front of those of the command line, so that the same code reads both, flags win, and nothing is
+read and then ignored.
 """
 
 import json
@@ -12,21 +12,8 @@ from typing import Any
 
 import yaml
 
-from raynas.cli.subnets import SubnetSearch
+from raynas.cli.catalogue import KINDS, catalogue
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.oneshot import ONESHOT
-from raynas.search_spaces import SEARCH_SPACES
-from raynas.strategies import EARLY_STOPPING, STRATEGIES
-from raynas.trials import TRIALS
-
-TABLES: Mapping[str, tuple[str, Mapping[str, type | None]]] = {
-    "space": ("search space", SEARCH_SPACES),
-    "strategy": ("strategy", STRATEGIES),
-    "early_stopping": ("early stopping", {**EARLY_STOPPING, "none": None}),
-    "trainable": ("trainable", {**TRIALS, "subnet": SubnetSearch}),
-    "method": ("one-shot method", ONESHOT),
-}
-"""Options whose value is a name: what such a name is called, and the table it is looked up in."""
 
 DEMO: Mapping[str, str] = {
     "space": "cnn",
@@ -35,7 +22,7 @@ DEMO: Mapping[str, str] = {
     "trainable": "train",
     "method": "single_path",
 }
-"""What is chosen where nobody chooses."""
+"""The default choice from each table."""
 
 DEMO_DATA = "digits"
 
@@ -49,7 +36,7 @@ DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
 """Fields of table entries whose default here is not that of the class; those of training for the demo's data alone."""
 
 SHORT: Mapping[str, str] = {
-    **{option: f"{option}.name" for option in TABLES},
+    **{option: f"{option}.name" for option in KINDS},
     "data": "trainable.data",
     "epochs": "trainable.epochs",
 }
@@ -57,7 +44,9 @@ SHORT: Mapping[str, str] = {
 
 
 def expand(argv: Sequence[str]) -> list[str]:
-    """Flags in one spelling, those of ``--config FILE`` in front: ``--data=mnist`` becomes ``--trainable.data=mnist``.
+    """Return flags in one spelling, those of ``--config FILE`` in front.
+
+    ``--data=mnist`` becomes ``--trainable.data=mnist``.
 
     Raises:
         RaynasError: if the file cannot be read.
@@ -75,7 +64,7 @@ def expand(argv: Sequence[str]) -> list[str]:
 
 
 def read_options(path: Path) -> dict[Any, Any]:
-    """The options in a YAML file.
+    """Return the options in a YAML file.
 
     Raises:
         RaynasError: if it cannot be read, or is no mapping.
@@ -92,7 +81,7 @@ def read_options(path: Path) -> dict[Any, Any]:
 
 
 def flags_of(options: Mapping[Any, Any]) -> list[str]:
-    """The flags that options stand for, nested or by path."""
+    """Return the flags that represent options, which are nested or by path."""
     return [_canonical(token) for token in _flags(options)]
 
 
@@ -125,12 +114,12 @@ def _canonical(token: str) -> str:
 
 
 def given(tokens: Sequence[str]) -> frozenset[str]:
-    """The options, by path, that flags in canonical spelling set."""
+    """Return the options, by path, that flags in canonical spelling set."""
     return frozenset(token[2:].partition("=")[0] for token in tokens if token.startswith("--"))
 
 
 def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, Any]:
-    """The fields of a table's entry that have another default here than in its class."""
+    """Return the fields of a table's entry that have another default here than in its class."""
     data = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--trainable.data"]
     if name == "train" and data and data[-1] != DEMO_DATA:
         return {"epochs": DEMO_FIELDS[name]["epochs"]}
@@ -138,25 +127,24 @@ def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, Any]:
 
 
 def value_of(tokens: Sequence[str], i: int) -> str:
-    """The value of the flag at ``i``; "" if there is none."""
+    """Return the value of the flag at ``i``; "" if there is none."""
     _, equals, value = tokens[i].partition("=")
     return value if equals else "".join(tokens[i + 1 : i + 2])
 
 
-def chosen(tokens: Sequence[str], tables: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
-    """The name chosen from each table, by option.
+def chosen(tokens: Sequence[str], options: Sequence[str] = tuple(KINDS)) -> dict[str, str]:
+    """Return the name chosen from the table of each option.
 
     Raises:
         UnknownNameError: if a table does not have it.
     """
-    names = {option: DEMO[option] for option in tables}
+    names = {option: DEMO[option] for option in options}
     for i, token in enumerate(tokens):
         flag = token.partition("=")[0]
         option = flag[2:].removesuffix(".name")
         if option in names and flag.endswith(".name"):
             names[option] = value_of(tokens, i)
     for option, name in names.items():
-        kind, table = tables[option]
-        if name not in table:
-            raise UnknownNameError(kind, name, table)
+        if name not in catalogue()[option]:
+            raise UnknownNameError(KINDS[option], name, catalogue()[option])
     return names

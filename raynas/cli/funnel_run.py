@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ray import tune
 
-from raynas.cli.search_run import Interrupted, SearchRun, shown
+from raynas.cli.search_run import SearchRun
+from raynas.cli.terminal import Interrupted, say, shown
 from raynas.cli.winner import read_architecture
 from raynas.core.result import SearchResult
 from raynas.funnels import FunnelResult, funnel
@@ -23,11 +24,6 @@ class FunnelRun(SearchRun):
 
     _found: FunnelResult | None = field(init=False, default=None)
 
-    @property
-    def title(self) -> str:
-        """Space, data and stages in a line."""
-        return f"{super().title}, a funnel of {len(self.command.stages)} stages"
-
     def search(self) -> SearchResult:
         """Let all stages run, and keep what is best.
 
@@ -35,7 +31,6 @@ class FunnelRun(SearchRun):
             Interrupted: if one was.
             RaynasError: if a stage leaves nothing, or a file cannot be written.
         """
-        self._say(f"{self.title}; everything goes to {shown(self.path)}")
         options, run = self.command.search, self.command.run
         self._found = found = funnel(
             self.space,
@@ -56,7 +51,7 @@ class FunnelRun(SearchRun):
             done = f"{len(at.result.evaluations)} of {n} trials of stage {at.number} of {at.n_stages} are done"
             raise Interrupted(done)
         self._keep(found.last)
-        self._say(f"\n{as_text(found)}")
+        say(f"\n{as_text(found)}", self.console)
         return found.last
 
     def random(self, result: SearchResult) -> SearchResult | None:
@@ -68,7 +63,7 @@ class FunnelRun(SearchRun):
         if not self.command.report.compare_random or best_or_reason(result)[0] is None:
             return None
         n_trials = self._n_affordable
-        self._say(f"\nFor comparison, random search: what all stages cost is {n_trials} trials of the last")
+        say(f"\nFor comparison, random search: what all stages cost is {n_trials} trials of the last", self.console)
         strategy = RandomSearch(early_stopping=self.command.stages[-1].early_stopping)
         return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
 

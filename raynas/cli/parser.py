@@ -1,33 +1,65 @@
-"""A jsonargparse parser made of dataclasses: a field is an option, its docstring the help."""
+"""A jsonargparse parser made of descriptions of settings, which answers a wrong flag with the right ones."""
 
 import re
-import shlex
 import textwrap
 from argparse import Action, ArgumentError
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import partial
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin
 
-import docstring_parser
 import yaml
-from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from raynas.cli.flags import DEMO, SHORT, TABLES, given
+from raynas.cli.catalogue import KINDS, Entry, catalogue
+from raynas.cli.describe import describe
+from raynas.cli.flags import DEMO, SHORT, given
+from raynas.cli.values import default_text, hint_of, metavar, parser_arguments, type_text, typed
 from raynas.errors import RaynasError, UnknownNameError
 
 T = TypeVar("T")
 
 
+class Parsed:
+    """The values of all options.
+
+    Args:
+        values: by path.
+        defaults: by path.
+        keys: the paths.
+        derived: options that follow from the data where they are not given.
+    """
+
+    def __init__(self, values: Namespace, defaults: Namespace, keys: Sequence[str], derived: Sequence[str]) -> None:
+        self._values, self._defaults, self._keys, self._derived = values, defaults, keys, derived
+
+    def make(self, cls: type[T], prefix: str = "") -> T:
+        """Return an instance of a dataclass whose fields were options."""
+        return cls(**{o.name: typed(self._values[prefix + o.name]) for o in describe(cls).options})
+
+    def fields_of(self, option: str, name: str) -> dict[str, Any]:
+        """Return the fields of a table's entry."""
+        return {o.name: typed(self._values[f"{option}.{o.name}"]) for o in catalogue()[option][name].options}
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options, by path, that do not have their default."""
+        return {key: self._values[key] for key in self._keys if self._values.get(key) != self._defaults.get(key)}
+
+    def as_yaml(self, tokens: Sequence[str], without: Sequence[str] = ()) -> str:
+        """Return the options as ``--config`` takes them, without those that followed from the data and ``without``."""
+        kept = self._values.clone()
+        for key in {"config", *self._derived, *without} - given(tokens):
+            kept.pop(key, None)
+        return str(yaml.safe_dump(kept.as_dict(), sort_keys=False))
+
+
 class OptionParser:
-    """A jsonargparse parser for the fields of dataclasses, which answers a wrong flag with the right ones.
+    """A jsonargparse parser of described settings.
 
     Args:
         prog: name of the script.
-        usage: what follows it.
-        description: what it does, in a sentence or two.
-        examples: shown at the end of the help.
+        usage: the rest of the usage line.
+        description: what the script does, in a sentence or two.
+        examples: end of the help.
         derived: options that follow from the data where they are not given.
     """
 
@@ -47,18 +79,10 @@ class OptionParser:
         config = self._parser.add_argument("--config", help="YAML file with options; flags win over it")
         config.shown = "--config FILE"
 
-    def add_fields(
-        self,
-        title: str,
-        cls: type,
-        prefix: str = "",
-        *,
-        description: str | None = None,
-        defaults: Mapping[str, Any] | None = None,
-    ) -> None:
-        """A group of the fields of a dataclass, described by its docstring."""
-        group = self._parser.add_argument_group(title, description or _summary(cls, whole=True))
-        self._add(group, cls, prefix, defaults or {})
+    def add_fields(self, title: str, cls: type, prefix: str = "") -> None:
+        """Add a group of the fields of a dataclass, described by its docstring."""
+        entry = describe(cls)
+        self._add(self._parser.add_argument_group(title, entry.summary), entry, prefix, {})
 
     def add_entry(
         self,
@@ -68,49 +92,47 @@ class OptionParser:
         choose: bool = True,
         usual: str | None = None,
     ) -> None:
-        """A group of the fields of a table's entry, and the option that chooses another entry.
+        """Add a group of the fields of a table's entry, and the option that chooses another entry.
 
         Args:
             option: the table.
             name: the entry.
             defaults: fields whose default is not that of the class.
             choose: whether another entry can be chosen.
-            usual: what is chosen where nobody chooses, if not what the demo has.
+            usual: the default choice, if it is not that of the demo.
         """
-        kind, table = TABLES[option]
-        cls = table[name]
-        told = {n: _summary(c) if c else "train every architecture to the end" for n, c in table.items()}
-        listed = "\n".join(f"  {n:<12} {summary}" for n, summary in told.items())
-        about = f"--{option} NAME takes\n{listed}" if choose else told[name]
+        kind, table = KINDS[option], catalogue()[option]
+        listed = "\n".join(f"  {n:<12} {_in_short(entry.summary)}" for n, entry in table.items())
+        about = f"--{option} NAME takes\n{listed}" if choose else _in_short(table[name].summary)
         group = self._parser.add_argument_group(f"{kind}: {name}" if choose else kind, about)
         self._entries[option] = name
         if choose:
             action = group.add_argument(f"--{option}.name", default=usual or DEMO[option], help="one of these")
             self._shown(action, f"{option}.name", f"--{option} NAME", str)
-        if cls:
-            self._add(group, cls, f"{option}.", defaults or {})
+        self._add(group, table[name], f"{option}.", defaults or {})
 
-    def _add(self, group: Any, cls: type, prefix: str, defaults: Mapping[str, Any]) -> None:
-        hints, help_texts = get_type_hints(cls), _help_texts(cls)
-        for item in _own_fields(cls):
-            key, hint = prefix + item.name, hints[item.name]
-            default = defaults.get(item.name, _default(item))
-            told = "the data's" if key in self._derived else default
+    def _add(self, group: Any, entry: Entry, prefix: str, defaults: Mapping[str, Any]) -> None:
+        for item in entry.options:
+            key, hint = prefix + item.name, hint_of(item.hint)
+            default = typed(defaults.get(item.name, item.default))
+            told = " (required)" if item.required else default_text("the data's" if key in self._derived else default)
+            # A list, because jsonargparse writes into sequences.
+            usual = list(default) if isinstance(default, tuple) else default
             action = group.add_argument(
                 f"--{key}",
-                help=f"{help_texts.get(item.name, '')}{_default_text(told)}",
-                **_arguments(hint),
-                **({"required": True} if default is MISSING else {"default": _plain(default)}),
+                help=f"{item.help}{told}",
+                **parser_arguments(hint),
+                **({"required": True} if item.required else {"default": usual}),
             )
             short = [f"--{name}" for name, path in SHORT.items() if path == key]
-            flags = [*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}{_metavar(hint)}"]
+            flags = [*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}{metavar(hint)}"]
             self._shown(action, key, ", ".join(flags), hint)
 
     def _shown(self, action: Any, key: str, text: str, hint: Any) -> None:
         action.shown = text
         self._hints[key] = hint
 
-    def parse(self, tokens: Sequence[str]) -> Namespace:
+    def parse(self, tokens: Sequence[str]) -> Parsed:
         """Read flags in canonical spelling.
 
         Raises:
@@ -120,9 +142,10 @@ class OptionParser:
         for option in sorted(given(tokens)):
             self._check_known(option)
         try:
-            return self._parser.parse_args(self._with_null(tokens))
+            values = self._parser.parse_args(self._with_null(tokens))
         except ArgumentError as error:
             raise RaynasError(self._reworded(str(error))) from None
+        return Parsed(values, self._parser.get_defaults(), list(self._hints), self._derived)
 
     def _check_known(self, option: str) -> None:
         if option in self._hints or option in ("help", "config"):
@@ -134,16 +157,12 @@ class OptionParser:
         head = option.partition(".")[0]
         if head in self._entries:
             known = [f"--{key}" for key in self._hints if key.startswith(f"{head}.") and key != f"{head}.name"]
-            raise UnknownNameError(f"option of {TABLES[head][0]} {self._entries[head]!r}:", f"--{option}", known)
-        short = [self._short(key) for key in self._hints]
+            raise UnknownNameError(f"option of {KINDS[head]} {self._entries[head]!r}:", f"--{option}", known)
+        short = [_short(key) for key in self._hints]
         raise UnknownNameError("option", f"--{option}", [f"--{key}" for key in short if "." not in key])
 
-    @staticmethod
-    def _short(key: str) -> str:
-        return next((short for short, path in SHORT.items() if path == key), key)
-
     def _with_null(self, tokens: Sequence[str]) -> list[str]:
-        """Let "none" be what jsonargparse calls null, for options that may be None."""
+        """Replace "none" by what jsonargparse calls null, for options that may be None."""
         changed, optional = [], False
         for token in tokens:
             flag, equals, value = token.partition("=")
@@ -154,7 +173,7 @@ class OptionParser:
         return changed
 
     def _reworded(self, message: str) -> str:
-        """A message of jsonargparse in one line, in terms of flags."""
+        """Return a message of jsonargparse in one line, in terms of flags."""
         text = " ".join(message.split())
         key = next(iter(re.findall(r'(?:[Kk]ey "|required: )([\w.]+)', text)), "")
         value = re.search(r"(?:Got|Given) value: (.*)$", text)
@@ -162,31 +181,8 @@ class OptionParser:
             return f"--{key} is missing; see --help"
         if key in self._hints:
             got = f", got {value[1]!r}" if value else ""  # some of its versions do not say
-            return f"--{self._short(key)} takes {_type_text(self._hints[key])}{got}"
+            return f"--{_short(key)} takes {type_text(self._hints[key])}{got}"
         return f"{text.removeprefix('argument ')}; see --help"
-
-    def made(self, cls: type[T], options: Namespace, prefix: str = "", **more: Any) -> T:
-        """An instance of a dataclass whose fields were parsed."""
-        hints = get_type_hints(cls)
-        values = {f.name: _typed(hints[f.name], options[prefix + f.name]) for f in _own_fields(cls)}
-        return cls(**{**values, **more})
-
-    def entry(self, option: str, names: Mapping[str, str], options: Namespace) -> Any:
-        """What makes an instance of the table's entry that was chosen, and takes further fields; None for "none"."""
-        cls = TABLES[option][1][names[option]]
-        return None if cls is None else partial(self.made, cls, options, f"{option}.")
-
-    def changed(self, options: Namespace) -> dict[str, Any]:
-        """The options, by path, that do not have their default."""
-        defaults = self._parser.get_defaults()
-        return {key: options[key] for key in self._hints if options.get(key) != defaults.get(key)}
-
-    def dump(self, options: Namespace, tokens: Sequence[str], without: Sequence[str] = ()) -> str:
-        """The options as YAML, as ``--config`` takes them, but for what followed from the data, and ``without``."""
-        told = options.clone()
-        for key in {"config", *self._derived, *without} - given(tokens):
-            told.pop(key, None)
-        return str(yaml.safe_dump(told.as_dict(), sort_keys=False))
 
 
 class _Help(DefaultHelpFormatter):
@@ -204,108 +200,10 @@ class _Help(DefaultHelpFormatter):
         return textwrap.indent(text, indent)
 
 
-def _own_fields(cls: type) -> list[Field[Any]]:
-    """What can be set from the command line: numbers, texts, and sequences and mappings of these.
-
-    Parts that are settings themselves (a relaxation, stages) are for Python; early stopping and one-shot methods are
-    entries of their own.
-    """
-    if not is_dataclass(cls):
-        raise TypeError(f"{cls.__name__} must be a dataclass")
-    hints = get_type_hints(cls)
-    return [f for f in fields(cls) if f.init and _is_plain(hints[f.name])]
+def _short(key: str) -> str:
+    return next((short for short, path in SHORT.items() if path == key), key)
 
 
-def _is_plain(hint: Any) -> bool:
-    if hint in (int, float, str, bool, type(None), Any, ...) or get_origin(hint) in (Callable, Literal):
-        return True
-    parts = get_args(hint)
-    return (bool(parts) and all(map(_is_plain, parts))) or _is_written(hint)
-
-
-def _is_written(hint: Any) -> bool:
-    """Whether a text stands for settings, as for the stages of a portfolio."""
-    parts = get_args(hint)
-    return get_origin(hint) in (UnionType, Union) and str in parts and not all(map(_is_plain, parts))
-
-
-def _default(item: Field[Any]) -> Any:
-    return item.default_factory() if item.default_factory is not MISSING else item.default
-
-
-def _plain(default: Any) -> Any:
-    """A list, because jsonargparse writes into sequences."""
-    return list(default) if isinstance(default, tuple) else default
-
-
-def _default_text(default: Any) -> str:
-    if default is MISSING:
-        return " (required)"
-    if default is None or default in ((), {}):
-        return ""
-    if isinstance(default, bool):
-        return " (default: yes)" if default else " (default: no)"
-    return f" (default: {shlex.join(map(str, default)) if isinstance(default, tuple) else default})"
-
-
-def _arguments(hint: Any) -> dict[str, Any]:
-    """How jsonargparse takes values of a type."""
-    origin = get_origin(hint)
-    if hint is bool:
-        return {"action": ActionYesNo(no_prefix="no_"), "nargs": "?"}
-    if origin in (tuple, Sequence):
-        return {"type": str if _is_written(get_args(hint)[0]) else get_args(hint)[0], "nargs": "*"}
-    if origin is Mapping:
-        return {"type": dict[str, get_args(hint)[1]]}  # type: ignore[misc]
-    return {"type": str if _is_code(hint) else hint}
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    return tuple(value) if get_origin(hint) in (tuple, Sequence) else value
-
-
-def _is_code(hint: Any) -> bool:
-    return any(get_origin(part) is Callable for part in (hint, *get_args(hint)))
-
-
-def _metavar(hint: Any) -> str:
-    origin = get_origin(hint)
-    if hint is bool:
-        return " yes|no"
-    if origin in (tuple, Sequence):
-        return f" {_metavar(get_args(hint)[0]).strip()} ..."
-    if origin is Mapping:
-        return ".NAME " + _metavar(get_args(hint)[1]).strip()
-    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
-    return f" {({int: 'N', float: 'X'}).get(kinds[0], 'TEXT')}"
-
-
-def _type_text(hint: Any) -> str:
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "none"}
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (tuple, Sequence):
-        return f"values that are each {_type_text(arguments[0])}"
-    if origin is Mapping:
-        return "NAME and value"
-    if arguments:
-        return " or ".join(names.get(part, repr(part)) for part in arguments)
-    return names.get(hint, str(hint))
-
-
-def _summary(cls: type, whole: bool = False) -> str:
-    """The first sentence of a docstring, short enough for a line of a table unless ``whole``."""
-    text = _plain_text(docstring_parser.parse(cls.__doc__ or "").short_description)
-    return text if whole else textwrap.shorten(re.split(r"[.;:] |\.$", text)[0], 62, placeholder=" ...")
-
-
-def _plain_text(docstring: str | None) -> str:
-    """One line for a terminal, in the words of the command line."""
-    return re.sub(r"\bNone\b", "none", " ".join((docstring or "").replace("``", "").split()))
-
-
-def _help_texts(cls: type) -> dict[str, str]:
-    """What the docstrings of a class and its bases say about its fields."""
-    parsed = [docstring_parser.parse(base.__doc__ or "") for base in reversed(cls.__mro__) if base is not object]
-    return {
-        param.arg_name: _plain_text(param.description).rstrip(".") for docstring in parsed for param in docstring.params
-    }
+def _in_short(summary: str) -> str:
+    """Return the begin of a summary that fits a line of a table."""
+    return textwrap.shorten(re.split(r"[.;:] |\.$", summary)[0], 62, placeholder=" ...")

@@ -1,8 +1,6 @@
 """A search from the command line, from its options to its report."""
 
 import dataclasses
-import os
-import re
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
@@ -12,10 +10,12 @@ from pathlib import Path
 import ray
 from ray import tune
 from rich.console import Console
-from rich.text import Text
 
-from raynas.cli.options import SearchCommand, names_code
+from raynas.cli.options import names_code
+from raynas.cli.search_command import SearchCommand
+from raynas.cli.search_name import search_title
 from raynas.cli.subnets import SubnetSearch, plain_training
+from raynas.cli.terminal import Interrupted, say, shown
 from raynas.cli.winner import fitted, folder_for, keep, read_architecture, train
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
@@ -27,10 +27,6 @@ from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
 from raynas.views.report import Summary, best_or_reason, plot_name, summarise
-
-
-class Interrupted(Exception):
-    """A search was interrupted; the message says how far it got."""
 
 
 @dataclass
@@ -59,15 +55,12 @@ class SearchRun:
     @property
     def path(self) -> Path:
         """The folder of this search."""
-        return Path(self.command.run.results).expanduser().resolve() / str(self.command.run.name)
+        return self.command.run.path
 
     @property
     def title(self) -> str:
         """Space, data and strategy in a line."""
-        names = self.command.names
-        data = re.sub(r"^(npz|folder):(.*/)?", "", self.data)
-        stopping = f" + {names['early_stopping']}" if self.command.strategy.early_stopping else ""
-        return f"{names['space']} on {data}, {names['strategy']}{stopping}"
+        return search_title(self.command.names, self.data, len(self.command.stages))
 
     def connect(self) -> None:
         """Connect to the cluster that was asked for.
@@ -91,7 +84,6 @@ class SearchRun:
             Interrupted: if it was.
             RaynasError: if a file cannot be written.
         """
-        self._say(f"{self.title}; everything goes to {shown(self.path)}")
         trained = self._supernet()
         derived = [trained.derived] if trained and trained.derived is not None else []
         result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples, derived)
@@ -120,7 +112,7 @@ class SearchRun:
             self.notes.append("The strategy is random search itself, so there was nothing to compare it with.")
             return None
         n_trials = len(result.archive.events("proposed"))
-        self._say(f"\nFor comparison, random search with as many trials ({n_trials})")
+        say(f"\nFor comparison, random search with as many trials ({n_trials})", self.console)
         strategy = RandomSearch(early_stopping=self.command.strategy.early_stopping)
         return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
 
@@ -130,7 +122,7 @@ class SearchRun:
         if not isinstance(recipe, SubnetSearch):
             return None
         if recipe.supernet is None:
-            self._say(f"First, shared weights: {self.command.names['method']}, {recipe.epochs} epochs")
+            say(f"First, shared weights: {self.command.names['method']}, {recipe.epochs} epochs", self.console)
         folder = self.path / "supernet"
         trained = recipe.trained(self.space, folder, progress=run.progress, tensorboard=run.tensorboard)
         self._scoring = recipe.subnets(trained)
@@ -165,9 +157,6 @@ class SearchRun:
         if result.interrupted:
             raise Interrupted(f"{len(result.evaluations)} of {num_samples} trials {what}are done")
         return result
-
-    def _say(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
 
     # --- the winner --------------------------------------------------------------------------------------------------
 
@@ -244,9 +233,3 @@ def check_reachable(address: str, timeout: float = 5.0) -> None:
         raise RaynasError(
             f"nothing listens at {address!r} ({error}); see the address that 'ray start --head' printed"
         ) from None
-
-
-def shown(path: Path) -> str:
-    """A path for people: relative where it lies below the working folder."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

@@ -1,13 +1,12 @@
 """The stages of ``--funnel``, each a text: ``zero_cost 1000 synflow``, ``train 60 epochs=2``, ``train 8 epochs=30``."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_origin, get_type_hints
 
 import yaml
 
-from raynas.cli.flags import given, value_of
+from raynas.cli.funnel_flags import COUNT
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.funnels import FunnelStage
 from raynas.strategies import EarlyStopping
@@ -15,14 +14,6 @@ from raynas.trials import TRIALS, TrialSettings
 
 SHARED = ("data", "data_dir", "image_size", "valid_share", "seed", "device", "gpus", "n_threads", "latency_threads")
 """What stages of another kind than ``--trainable`` take over from its options, where they have it too."""
-
-USUAL_IN_FUNNEL = {"strategy": "random", "early_stopping": "none"}
-"""What is chosen where nobody chooses."""
-
-NOT_IN_FUNNEL = ("num_samples", "hyperparameters")
-"""Options that say what stages say."""
-
-_COUNT = re.compile(r"^\s*(\S+)\s+(\d+)(?=\s|$)")
 
 
 def parse_stages(
@@ -45,13 +36,8 @@ def parse_stages(
     return stages
 
 
-def without_numbers(texts: Sequence[str]) -> list[str]:
-    """The stages but for how many each has: more of the same extend a funnel."""
-    return [_COUNT.sub(r"\1", text) for text in texts]
-
-
 def _stage(text: str, trainable: TrialSettings, early_stopping: EarlyStopping | None) -> FunnelStage:
-    match = _COUNT.match(text)
+    match = COUNT.match(text)
     if not match:
         raise RaynasError(
             f"cannot read stage {text!r}: write TRAINABLE NUMBER [METRIC ...] [OPTION=VALUE ...], "
@@ -121,28 +107,3 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def asks_for_funnel(tokens: Sequence[str]) -> bool:
-    """Whether there is a stage."""
-    found = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--funnel"]
-    return bool(found) and found[-1] not in ("", "[]") and not found[-1].startswith("--")
-
-
-def chosen_for_funnel(tokens: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
-    """The names chosen from the tables that count in a funnel, with its own usual ones.
-
-    Args:
-        tokens: flags in canonical spelling.
-        names: what was chosen, or is usual in a search of one stage.
-
-    Raises:
-        RaynasError: if an option is given that a funnel has no use for.
-    """
-    if names["trainable"] == "subnet":
-        raise RaynasError("--funnel takes no --trainable subnet: write a stage, 'subnet NUMBER supernet=FOLDER'")
-    for option in NOT_IN_FUNNEL:
-        if any(key.partition(".")[0] == option for key in given(tokens)):
-            raise RaynasError(f"--{option} is not for a funnel, whose stages say what is scored: leave it out")
-    usual = {option: name for option, name in USUAL_IN_FUNNEL.items() if f"{option}.name" not in given(tokens)}
-    return {option: name for option, name in {**names, **usual}.items() if option != "method"}

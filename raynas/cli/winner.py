@@ -25,7 +25,7 @@ MAX_BYTES = 2**20
 
 
 def read_architecture(path: str | Path, space: SearchSpace) -> Architecture:
-    """The architecture of ``space`` in a JSON file.
+    """Return the architecture of ``space`` in a JSON file.
 
     Raises:
         RaynasError: if the file cannot be read, is no JSON object of scalars, or not an architecture of the space.
@@ -60,7 +60,7 @@ def _fields(settings: Any) -> dict[str, Any]:
 def fitted(
     make_space: Callable[..., SearchSpace], trainable: TrialSettings, given: frozenset[str]
 ) -> tuple[SearchSpace, str]:
-    """The space for the data, and the data's name.
+    """Return the space for the data, and the name of the data.
 
     Args:
         make_space: makes the space; takes fields of it.
@@ -84,7 +84,7 @@ def fitted(
 
 
 def folder_for(parent: Path, arch: Architecture, space: SearchSpace, training: Training) -> Path:
-    """Where a network is trained to its end: another folder for another architecture, size or training."""
+    """Return the folder of a training to the end: another one for another architecture, size or training."""
     about = hashlib.sha256(f"{space.fingerprint} {training.description}".encode()).hexdigest()[:6]
     return parent / f"retrained-{arch.key}-{training.epochs}epochs-{about}"
 
@@ -108,7 +108,7 @@ def train(
 
 
 class _Lines:
-    """Tells how far a training is, at most every ``LINE_SECONDS``."""
+    """Prints the progress of a training, at most every ``LINE_SECONDS``."""
 
     def __init__(self, console: Console, epochs: int) -> None:
         self._console, self._epochs, self._due = console, epochs, time.monotonic() + LINE_SECONDS

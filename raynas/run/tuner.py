@@ -19,6 +19,7 @@ from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
 from raynas.run.bulk_search import pool_of, search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
+from raynas.run.cluster import start_ray
 from raynas.run.resume import ArchivedSearch
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
@@ -73,8 +74,7 @@ class Run:
         """
         if self.settings.bulk_size:
             self._check_bulk()
-        if not ray.is_initialized():
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        start_ray()
         room = self.max_concurrent or _room(self.settings.resources)
         if self.settings.bulk_size:
             self._run_in_bulk(room)

@@ -16,8 +16,8 @@ import ray
 from ray import tune
 
 from raynas import SearchResult, search
-from raynas.cli.commands import fitted
-from raynas.cli.options import SearchCommand, parse_search
+from raynas.cli.search_command import SearchCommand, parse_search
+from raynas.cli.winner import fitted
 from raynas.core.evaluation import Evaluation
 from raynas.strategies import RandomSearch, Strategy
 

@@ -31,8 +31,7 @@ from raynas.strategies import (
     Reinforce,
     Strategy,
 )
-from raynas.trials.table import Table
-from raynas.trials.tabular import Tabular
+from raynas.trials.tabular import Table, Tabular
 
 STRATEGIES: Mapping[str, Strategy] = {
     "random": RandomSearch(),

@@ -11,10 +11,13 @@ import pytest
 from ray.tune.search import sample
 
 from raynas.cli import commands, retrain_found, run_tune
-from raynas.cli.flags import DEMO_FIELDS, TABLES
+from raynas.cli.flags import DEMO_FIELDS
 from raynas.cli.hyperparameters import parse_domain
-from raynas.cli.options import RetrainCommand, SearchCommand, names_code, parse_retrain, parse_search
+from raynas.cli.options import names_code
+from raynas.cli.retrain_command import RetrainCommand, parse_retrain
+from raynas.cli.search_command import SearchCommand, parse_search
 from raynas.cli.search_run import check_reachable
+from raynas.cli.tables import TABLES
 from raynas.cli.winner import fitted, folder_for, keep, read_architecture
 from raynas.core.architecture import Architecture, Option
 from raynas.errors import RaynasError, UnknownNameError
@@ -213,7 +216,7 @@ def test_a_missing_file() -> None:
 def test_a_wrong_name_lists_the_known_ones(option: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         search(f"--{option}", "nonsense")
-    assert all(name in str(caught.value) for name in TABLES[option][1])
+    assert all(name in str(caught.value) for name in TABLES[option])
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,7 @@ def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
         search("--help")
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for option, (_, table) in TABLES.items():
+    for option, table in TABLES.items():
         assert option == "method" or all(f"  {name} " in text for name in table)
     for part in ("--strategy.few N", "(default: 300)", "--[no_]compare_random", "examples:", "--data, --tr"):
         assert part in text

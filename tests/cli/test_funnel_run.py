@@ -10,7 +10,7 @@ import pytest
 from raynas import FunnelStage
 from raynas.cli import commands, run_tune, search_run
 from raynas.cli.flags import DEMO_FIELDS
-from raynas.cli.options import SearchCommand, parse_search
+from raynas.cli.search_command import SearchCommand, parse_search
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.funnels import run
 from raynas.strategies import Asha, LocalSearch, RandomSearch

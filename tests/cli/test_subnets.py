@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raynas.cli import commands, run_tune
-from raynas.cli.options import parse_search
+from raynas.cli.search_command import parse_search
 from raynas.cli.subnets import SubnetSearch, plain_training
 from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError, UnknownNameError

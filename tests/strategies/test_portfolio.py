@@ -9,7 +9,7 @@ from ray import cloudpickle, tune
 from torch import nn
 
 import raynas
-from raynas.cli.options import parse_search
+from raynas.cli.search_command import parse_search
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation

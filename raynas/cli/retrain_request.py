@@ -1,0 +1,90 @@
+"""The command line of ``scripts/retrain.py``, read without the classes that it names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raynas.cli.flags import chosen, expand, flags_of, given, read_options
+from raynas.cli.options import FROM_DATA, RETRAIN_SETTINGS, OutputOptions, RetrainOptions, names_code
+from raynas.cli.parser import OptionParser, Parsed
+from raynas.errors import RaynasError
+
+EXAMPLES = """\
+examples:
+  retrain.py results/cnn-digits-auto/best/architecture.json
+  retrain.py my_cell.json --space nasbench201 --space.channels 16 --data cifar10 --epochs 100"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainRequest:
+    """The options of a training to the end, each of its type.
+
+    Args:
+        file: the architecture file.
+        space: the name of the space.
+        options: the values of all options.
+        output: folder of the trained network.
+        given: the options that the user or the settings beside the file gave, by path.
+        settings: the file of settings beside the architecture, if it was used.
+    """
+
+    file: Path
+    space: str
+    options: Parsed
+    output: Path | None
+    given: frozenset[str]
+    settings: Path | None
+
+
+def read_retrain(argv: Sequence[str]) -> RetrainRequest:
+    """Read the command line; settings that the search left beside the file are the defaults.
+
+    Raises:
+        RaynasError: if an option or a name is unknown, or a value cannot be read.
+        ValueError: if a value is out of range.
+        SystemExit: after ``--help``.
+    """
+    file, flags = (Path(argv[0]), argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
+    beside = file.parent / RETRAIN_SETTINGS if file else None
+    settings = beside if beside and beside.is_file() and not any(t.startswith("--config") for t in flags) else None
+    asked = expand(flags)
+    tokens = [*_settings(settings, asked), *asked]
+    space = chosen(tokens, ["space"])["space"]
+    options = _parser(space).parse(tokens)
+    if file is None:
+        raise RaynasError("give the architecture file first: retrain.py ARCHITECTURE.json [OPTIONS]; see --help")
+    data = options.fields_of("trainable", "train")["data"]
+    if settings and names_code(data) and "trainable.data" not in given(asked):
+        raise RaynasError(f"{settings} names code as data; if it is yours and should run, say so: --data {data}")
+    output = options.make(OutputOptions).output
+    return RetrainRequest(
+        file=file,
+        space=space,
+        options=options,
+        output=Path(output) if output else None,
+        given=given(tokens),
+        settings=settings,
+    )
+
+
+def _parser(space: str) -> OptionParser:
+    parser = OptionParser(
+        "retrain.py",
+        "ARCHITECTURE.json [--config FILE] [OPTIONS]",
+        "Train a found architecture from scratch on training and validation images, and test it. Run the same command "
+        f"again to resume. Defaults are the settings in {RETRAIN_SETTINGS} beside the file, if it is there.",
+        EXAMPLES,
+        FROM_DATA,
+    )
+    parser.add_entry("space", space)
+    parser.add_entry("trainable", "train", {"epochs": RetrainOptions().epochs}, choose=False)
+    parser.add_fields("where", OutputOptions)
+    return parser
+
+
+def _settings(path: Path | None, asked: Sequence[str]) -> list[str]:
+    """Return the settings beside an architecture as flags, without those of its space if another was asked for."""
+    options = read_options(path) if path else {}
+    if "space.name" in given(asked) and chosen(asked, ["space"]) != chosen(flags_of(options), ["space"]):
+        options.pop("space", None)
+    return flags_of(options)

@@ -1,0 +1,32 @@
+"""A training to the end from the command line, from the architecture file to the test."""
+
+import dataclasses
+
+from rich.console import Console
+from rich.text import Text
+
+from raynas.cli.retrain_command import retrain_command
+from raynas.cli.retrain_request import RetrainRequest
+from raynas.cli.terminal import say, shown
+from raynas.cli.winner import fitted, folder_for, read_architecture, train
+from raynas.views.progress import amount
+
+
+def run_retraining(request: RetrainRequest, console: Console) -> None:
+    """Train an architecture to the end, test it, and print the metrics.
+
+    Raises:
+        RaynasError: if the file, the data or the space cannot be used, or the training fails.
+    """
+    command = retrain_command(request)
+    space, data = fitted(command.space, command.training, command.given)
+    arch = read_architecture(command.file, space)
+    training = dataclasses.replace(command.training, data=data)
+    folder = command.output or folder_for(command.file.parent, arch, space, training)
+    settings = f", settings from {shown(command.settings)}" if command.settings else ""
+    say(f"Training {arch.key} on {data} for {training.epochs} epochs{settings}", console)
+    metrics = train(space, arch, training, folder, console)
+    for name in ("test_accuracy", "test_loss", "params", "macs", "latency_ms", "train_seconds"):
+        if name in metrics:
+            console.print(Text.assemble((f"{name:<14}", "cyan"), amount(name, metrics[name])))
+    say(f"Weights in {shown(folder / 'weights.safetensors')}", console)

@@ -1,0 +1,36 @@
+"""The steps of a search from the command line, in their order."""
+
+from rich.console import Console
+
+from raynas.cli.funnel_run import FunnelRun
+from raynas.cli.search_command import search_command
+from raynas.cli.search_request import SearchRequest
+from raynas.cli.search_run import SearchRun
+from raynas.run.cluster import RayStart
+from raynas.views.report import Summary, render, write
+
+
+def run_steps(request: SearchRequest, console: Console, start: RayStart | None = None) -> Summary:
+    """Search, compare with random search, train the winner to its end, write the report and print it.
+
+    Args:
+        request: the command line.
+        console: shows progress and report.
+        start: a start of Ray in the background, which the search waits for.
+
+    Raises:
+        Interrupted: if a search was.
+        RaynasError: if the request makes no sense, or a step cannot be done.
+    """
+    command = search_command(request)
+    run = FunnelRun(command, console) if command.stages else SearchRun(command, console)
+    if start:
+        start.wait()
+    run.connect()
+    result = run.search()
+    random = run.random(result)
+    retrained, weights = run.retrain(result)
+    summary = run.summary(result, random, retrained, weights)
+    write(summary, run.path, points={"search": result.full, **({"random": random.full} if random else {})})
+    render(summary, console)
+    return summary

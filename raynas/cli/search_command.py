@@ -1,0 +1,105 @@
+"""A search as ``scripts/run_tune.py`` was asked for it, made of the classes that its options name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from raynas.cli.hyperparameters import parse_hyperparameters
+from raynas.cli.options import ReportOptions, RetrainOptions, RunOptions, SearchOptions
+from raynas.cli.search_request import SearchRequest, read_search
+from raynas.cli.stages import parse_stages
+from raynas.cli.tables import SPACES, TRAINABLES
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
+from raynas.funnels import FunnelStage, check_stages
+from raynas.metrics import read_goal
+from raynas.oneshot import ONESHOT
+from raynas.strategies import EARLY_STOPPING, STRATEGIES, EarlyStopping, Strategy
+from raynas.trials import TrialSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchCommand:
+    """A search with its report.
+
+    Args:
+        names: the name chosen from each table.
+        space: makes the space; takes the fields that follow from the data.
+        strategy: with its early stopping.
+        trainable: scores architectures; in a funnel, in its last stage.
+        search: see ``SearchOptions``; hyperparameters are Tune domains.
+        run: see ``RunOptions``; the name is filled in.
+        report: see ``ReportOptions``.
+        retrain: see ``RetrainOptions``; None where the trainable is none that can retrain.
+        given: the options that the user gave, by path.
+        text: all options as YAML for ``--config``.
+        stages: of a funnel; none for a search in one stage.
+    """
+
+    names: Mapping[str, str]
+    space: Callable[..., SearchSpace]
+    strategy: Strategy
+    trainable: TrialSettings
+    search: SearchOptions
+    run: RunOptions
+    report: ReportOptions
+    retrain: RetrainOptions | None
+    given: frozenset[str]
+    text: str
+    stages: tuple[FunnelStage, ...] = ()
+
+
+def parse_search(argv: Sequence[str]) -> SearchCommand:
+    """Read the command line, and make what it asks for; see ``read_search`` and ``search_command``."""
+    return search_command(read_search(argv))
+
+
+def search_command(request: SearchRequest) -> SearchCommand:
+    """Make the space, strategy and trainable that a request names.
+
+    Raises:
+        RaynasError: if a stage, an objective, a constraint or a hyperparameter cannot be read, or makes no sense.
+        ValueError: if a value is out of range.
+    """
+    names, fields_of, search = request.names, request.options.fields_of, request.search
+    trainable = _trainable(request)
+    early_stopping = _early_stopping(request)
+    stages = parse_stages(search.funnel, trainable, early_stopping)
+    goal = read_goal(search.objectives, search.constraints)
+    if stages:
+        check_stages(stages, goal)
+        trainable = stages[-1].settings
+    else:
+        trainable.check_metrics(goal.names)
+    if "method" in names and search.hyperparameters:
+        raise RaynasError("subnets inherit weights and are not trained: there are no --hyperparameters to search")
+    strategy = STRATEGIES[names["strategy"]](
+        **fields_of("strategy", names["strategy"]), early_stopping=None if stages else early_stopping
+    )
+    return SearchCommand(
+        names=names,
+        space=partial(SPACES[names["space"]], **fields_of("space", names["space"])),
+        strategy=strategy,
+        trainable=trainable,
+        search=replace(search, hyperparameters=parse_hyperparameters(search.hyperparameters, trainable)),
+        run=request.run,
+        report=request.report,
+        retrain=request.retrain,
+        given=request.given,
+        text=request.text,
+        stages=stages,
+    )
+
+
+def _trainable(request: SearchRequest) -> TrialSettings:
+    values = request.options.fields_of("trainable", request.names["trainable"])
+    if method := request.names.get("method"):
+        values["method"] = ONESHOT[method](**request.options.fields_of("method", method))
+    return TRAINABLES[request.names["trainable"]](**values)
+
+
+def _early_stopping(request: SearchRequest) -> EarlyStopping | None:
+    name = request.names["early_stopping"]
+    if name == "none":
+        return None
+    return EARLY_STOPPING[name](**request.options.fields_of("early_stopping", name))

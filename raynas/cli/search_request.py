@@ -1,0 +1,124 @@
+"""The command line of ``scripts/run_tune.py``, read without the classes that it names.
+
+The options depend on the entries that are chosen from the tables, so the names are read first and the parser is made
+for them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from raynas.cli.flags import chosen, demo_fields, expand, given
+from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
+from raynas.cli.options import FROM_DATA, ReportOptions, RetrainOptions, RunOptions, SearchOptions
+from raynas.cli.parser import OptionParser, Parsed
+from raynas.cli.search_name import search_name, search_title
+from raynas.errors import RaynasError
+
+RETRAINED = ("subnet", "train")
+"""Trainables that train on images, so that the winner can be trained to its end."""
+
+EXAMPLES = """\
+examples:
+  run_tune.py                                    small CNNs on scikit-learn's digits, in a few minutes
+  run_tune.py --num_samples 120                  go on with that search
+  run_tune.py --data folder:photos --epochs 27   images of your own, one folder per class
+  run_tune.py --space nasbench201 --space.channels 8 --data cifar10 --num_samples 100
+  run_tune.py --objectives accuracy latency_ms --constraints "params <= 1e5"
+  run_tune.py --strategy optuna --early_stopping median --hyperparameters.lr "loguniform(1e-3, 1e-1)"
+  run_tune.py --space nasbench201 --trainable subnet --method single_path   shared weights first, then their subnets
+  run_tune.py --funnel "zero_cost 300 synflow" "train 20 epochs=2" "train 5"   cheap scores first, then training
+  run_tune.py --config my_search.yaml --seed 1   options from a file; flags win
+  run_tune.py --strategy local --help            the options of another strategy"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """The options of a search, each of its type, and the names of the classes that they are for.
+
+    Args:
+        names: the name chosen from each table.
+        options: the values of all options.
+        search: see ``SearchOptions``; hyperparameters are texts.
+        run: see ``RunOptions``; the name is filled in.
+        report: see ``ReportOptions``.
+        retrain: see ``RetrainOptions``; None where the trainable is none that can retrain.
+        given: the options that the user gave, by path.
+        text: all options as YAML for ``--config``.
+    """
+
+    names: Mapping[str, str]
+    options: Parsed
+    search: SearchOptions
+    run: RunOptions
+    report: ReportOptions
+    retrain: RetrainOptions | None
+    given: frozenset[str]
+    text: str
+
+    @property
+    def title(self) -> str:
+        """Space, data and strategy in a line."""
+        scoring = self.options.fields_of("trainable", self.names["trainable"])
+        return search_title(self.names, str(scoring.get("data") or scoring.get("fn", "")), len(self.search.funnel))
+
+
+def read_search(argv: Sequence[str]) -> SearchRequest:
+    """Read the command line.
+
+    Raises:
+        RaynasError: if an option or a name is unknown, or a value cannot be read.
+        ValueError: if a value is out of range.
+        SystemExit: after ``--help``.
+    """
+    tokens = expand(argv)
+    is_funnel = asks_for_funnel(tokens)
+    names = _chosen(tokens)
+    retrains = names["trainable"] in RETRAINED
+    options = _parser(names, tokens).parse(tokens)
+    run = options.make(RunOptions)
+    return SearchRequest(
+        names=names,
+        options=options,
+        search=options.make(SearchOptions),
+        run=run if run.name is not None else replace(run, name=search_name(names, options.changed)),
+        report=options.make(ReportOptions),
+        retrain=options.make(RetrainOptions, "retrain.") if retrains else None,
+        given=given(tokens),
+        text=options.as_yaml(tokens, NOT_IN_FUNNEL if is_funnel else ()),
+    )
+
+
+def _parser(names: Mapping[str, str], tokens: Sequence[str]) -> OptionParser:
+    retrains = names["trainable"] in RETRAINED
+    parser = OptionParser(
+        "run_tune.py",
+        "[--config FILE] [OPTIONS]",
+        "Search for a neural network architecture with Ray Tune. Run the same command again to resume.",
+        EXAMPLES,
+        FROM_DATA if retrains else (),
+    )
+    parser.add_fields("search", SearchOptions)
+    for option in ("space", "trainable", "method", "strategy", "early_stopping"):
+        if option in names:
+            usual = USUAL_IN_FUNNEL.get(option) if asks_for_funnel(tokens) else None
+            usual = "none" if option == "early_stopping" and "method" in names else usual
+            parser.add_entry(option, names[option], demo_fields(names[option], tokens), usual=usual)
+    parser.add_fields("run", RunOptions)
+    parser.add_fields("after the search", ReportOptions)
+    if retrains:
+        parser.add_fields("retraining", RetrainOptions, "retrain.")
+    return parser
+
+
+def _chosen(tokens: Sequence[str]) -> dict[str, str]:
+    """Return the names that count: methods are for supernets, and early stopping is for training."""
+    names = chosen(tokens)
+    if asks_for_funnel(tokens):
+        return chosen_for_funnel(tokens, names)
+    if names["trainable"] != "subnet":
+        del names["method"]
+    elif "early_stopping.name" not in given(tokens):
+        names["early_stopping"] = "none"
+    elif names["early_stopping"] != "none":
+        raise RaynasError("subnets are scored in one step: there is nothing to stop early, leave out --early_stopping")
+    return names
