@@ -20,8 +20,8 @@ from ray.tune.utils import flatten_dict
 from raynas.core.archive import Archive, Record
 from raynas.core.outcome import as_result
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.run.no_controller import NO_CONTROLLER
 from raynas.trials.checkpoint import CHECKPOINT_KEY
-from raynas.trials.no_controller import NO_CONTROLLER
 
 
 class ArchivedSearch(SearchAlgorithm):

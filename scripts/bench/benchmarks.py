@@ -31,7 +31,8 @@ from raynas.strategies import (
     Reinforce,
     Strategy,
 )
-from raynas.trials.tabular import Table, Tabular
+from raynas.trials.table import Table
+from raynas.trials.tabular import Tabular
 
 STRATEGIES: Mapping[str, Strategy] = {
     "random": RandomSearch(),

@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 
 from raynas.core.pareto import hypervolume, is_non_dominated
 from raynas.core.space import SearchSpace
+from raynas.run.simulate import Trajectory, drive
 from raynas.strategies import Strategy
-from raynas.trials.tabular import Table, Trajectory, drive
+from raynas.trials.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for what lies beside this file
 from scripts.bench.benchmarks import BENCHMARKS, FRONTS, SAMPLED, SCHEDULERS, STRATEGIES

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from raynas.core.pareto import hypervolume
+from raynas.run.simulate import drive
 from raynas.strategies import Asha, GaussianProcess, RandomSearch, RegularizedEvolution
-from raynas.trials.tabular import Table, drive
+from raynas.trials.table import Table
 from scripts.bench.benchmarks import BENCHMARKS, SAMPLED, SCHEDULERS, STRATEGIES
 from scripts.bench.search_quality import fronts, main, read
 from scripts.bench.summaries import markdown, stopping_markdown, stopping_summary, summary, verdict

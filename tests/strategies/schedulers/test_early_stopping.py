@@ -12,6 +12,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from raynas.core.archive import Archive, Record
 from raynas.core.goal import Objective
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.run.no_controller import NO_CONTROLLER
 from raynas.run.resume import replay_scheduler
 from raynas.strategies import (
     EARLY_STOPPING,
@@ -29,7 +30,6 @@ from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
 from raynas.trials.checkpoint import CHECKPOINT_KEY
-from raynas.trials.no_controller import NO_CONTROLLER
 
 SPACE = ToySpace()
 N_TRIALS, N_EPOCHS = 12, 9

@@ -1,8 +1,9 @@
-"""A search in simulated time: searcher and scheduler are asked as Tune asks them, trials are known in advance."""
+"""Searches in simulated time: Tune's searcher and scheduler decide, the results of trials are known in advance."""
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,32 @@ from numpy.typing import NDArray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Goal
+from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.errors import RaynasError
-from raynas.trials.no_controller import NO_CONTROLLER
+from raynas.core.space import SearchSpace
+from raynas.errors import DataError, RaynasError, SpaceError, one_line
+from raynas.run.no_controller import NO_CONTROLLER
+from raynas.strategies import Strategy
+from raynas.trials.progress import Config
+from raynas.trials.table import Table
+from raynas.trials.tabular import Tabular
 
-Result = Mapping[str, Any]
+Report = Mapping[str, Any]
+"""Result of one epoch of a trial."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What a search found, in the order of the ends of its trials.
+    """Evaluations of a search, in the order in which its trials ended.
 
     Args:
-        seed: of the search.
-        goal: what it was for.
-        evaluations: those of the search.
-        seconds: when each ended, in simulated time.
-        trained_seconds: how long all trials that had ended by then had trained, together.
+        seed: seed of the search.
+        goal: objectives and constraints of the search.
+        evaluations: the evaluations.
+        seconds: simulated time at which each ended.
+        trained_seconds: total training time of all trials that had ended by then.
     """
 
     seed: int
@@ -39,9 +47,9 @@ class Trajectory:
 
     @property
     def best(self) -> NDArray[np.float64]:
-        """The best value of the first objective so far, after each evaluation; NaN before the first that complies.
+        """The best value of the first objective after each evaluation; NaN before the first that meets the constraints.
 
-        Trials that were stopped early do not count: what they would have scored is not known.
+        Trials that were stopped early do not count: their final score is unknown.
         """
         sign = self.goal.first.sign
         values = [
@@ -54,11 +62,11 @@ class Trajectory:
         return np.where(np.isfinite(best), sign * best, np.nan)
 
     def best_after(self, n: int) -> float:
-        """The best of the first ``n`` evaluations; of all, if there were fewer."""
+        """Return the best of the first ``n`` evaluations; of all, if there were fewer."""
         return float(self.best[min(n, len(self.evaluations)) - 1]) if self.evaluations else float("nan")
 
     def best_by(self, seconds: float) -> float:
-        """The best that was found by a time."""
+        """Return the best found by a simulated time; NaN if none had ended."""
         n = sum(ended <= seconds for ended in self.seconds)
         return self.best_after(n) if n else float("nan")
 
@@ -67,16 +75,16 @@ class Simulation:
     """Trials that run side by side, each a list of results known in advance.
 
     Args:
-        searcher: proposes.
-        answer: the results of a trial's config, oldest first; ``train_seconds`` in each is the time since its start,
-            one per report where it is missing.
+        searcher: proposes architectures.
+        answer: returns the results of a trial's config, oldest first; ``train_seconds`` in each is the time since its
+            start, one per report where it is missing.
         scheduler: decides after each result but the last; None for no early stopping.
     """
 
     def __init__(
         self,
         searcher: ArchitectureSearcher,
-        answer: Callable[[Mapping[str, Any]], Sequence[Result]],
+        answer: Callable[[Config], Sequence[Report]],
         scheduler: TrialScheduler | None = None,
     ) -> None:
         self.searcher, self.answer, self.scheduler = searcher, answer, scheduler
@@ -85,17 +93,17 @@ class Simulation:
         self.n_started = 0
         self.ended: list[tuple[str, float, float]] = []
         self._events: list[tuple[float, int, str, int]] = []
-        self._results: dict[str, Sequence[Result]] = {}
+        self._results: dict[str, Sequence[Report]] = {}
         self._trials: dict[str, Trial] = {}
         self._began: dict[str, float] = {}
 
     @property
     def n_running(self) -> int:
-        """How many trials have not ended."""
+        """Number of trials that have not ended."""
         return len(self._results)
 
     def start(self) -> bool:
-        """Start another trial, if the searcher proposes one."""
+        """Start another trial; return False if the searcher proposes none."""
         trial = f"{self.n_started + 1:05d}"
         config = self.searcher.suggest(trial)
         if not isinstance(config, dict):
@@ -109,7 +117,7 @@ class Simulation:
         return True
 
     def advance(self) -> None:
-        """Let time pass until the next result."""
+        """Advance the time to the next result."""
         self.now, _, trial, i = heapq.heappop(self._events)
         result = self._results[trial][i]
         is_last = i + 1 == len(self._results[trial])
@@ -123,7 +131,7 @@ class Simulation:
         seconds = float(self._results[trial][i].get("train_seconds", i + 1))
         heapq.heappush(self._events, (self._began[trial] + seconds, self.n_started, trial, i))
 
-    def _stops(self, trial: str, result: Result) -> bool:
+    def _stops(self, trial: str, result: Report) -> bool:
         if not self.scheduler:
             return False
         decision = self.scheduler.on_trial_result(NO_CONTROLLER, self._trials[trial], dict(result))
@@ -131,7 +139,7 @@ class Simulation:
             raise RaynasError(f"{type(self.scheduler).__name__} pauses trials, which is not simulated; use Asha")
         return bool(decision == TrialScheduler.STOP)
 
-    def _end(self, trial: str, result: Result) -> None:
+    def _end(self, trial: str, result: Report) -> None:
         self.trained += self.now - self._began[trial]
         if self.scheduler and result.get("failed"):
             self.scheduler.on_trial_error(NO_CONTROLLER, self._trials[trial])
@@ -144,7 +152,7 @@ class Simulation:
 
 def simulate(
     searcher: ArchitectureSearcher,
-    answer: Callable[[Mapping[str, Any]], Sequence[Result]],
+    answer: Callable[[Config], Sequence[Report]],
     n_trials: int,
     scheduler: TrialScheduler | None = None,
     *,
@@ -154,12 +162,12 @@ def simulate(
     """Run a whole search in simulated time.
 
     Args:
-        searcher: a fresh one.
+        searcher: a new one.
         answer: see ``Simulation``.
-        n_trials: how many trials.
-        scheduler: a fresh one; None for no early stopping.
-        n_workers: how many trials run at a time.
-        seed: what the trajectory is marked with.
+        n_trials: number of trials.
+        scheduler: a new one; None for no early stopping.
+        n_workers: number of trials that run at a time.
+        seed: the seed to note in the trajectory.
     """
     simulation = Simulation(searcher, answer, scheduler)
     while True:
@@ -176,3 +184,53 @@ def simulate(
         seconds=tuple(seconds for _, seconds, _ in simulation.ended),
         trained_seconds=tuple(trained for _, _, trained in simulation.ended),
     )
+
+
+def drive(
+    strategy: Strategy,
+    table: Tabular | Table,
+    space: SearchSpace,
+    n: int,
+    seeds: Iterable[int] = (0,),
+    *,
+    objectives: str | Objective | Sequence[str | Objective] = "accuracy",
+    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    n_workers: int = 1,
+) -> list[Trajectory]:
+    """Run whole searches against a table, without a cluster and in simulated time.
+
+    If the strategy stops trials early, it decides after each report, as in Tune.
+
+    Args:
+        strategy: the strategy.
+        table: the settings of a table, or a table that is loaded already.
+        space: the space to search.
+        n: number of evaluations per search, those that were stopped early included.
+        seeds: one search for each.
+        objectives: see ``Strategy.searcher``.
+        constraints: see ``Strategy.searcher``; params, macs and latency_ms of the table are known before a trial.
+        n_workers: number of trials that run at a time, in simulated time.
+
+    Raises:
+        DataError: if the table cannot be read.
+        RaynasError: if the early stopping is one that pauses trials.
+    """
+    loaded = table.load(space) if isinstance(table, Tabular) else table
+    costs = {name: partial(loaded.value, name) for name in ("params", "macs", "latency_ms") if name in loaded.values}
+    trajectories = []
+    strategy = strategy.for_budget(n)
+    for seed in seeds:
+        searcher = strategy.searcher(space, objectives, constraints, seed=seed, costs=costs)
+        scheduler = strategy.scheduler(searcher.goal.first, len(loaded.fidelities))
+        trajectories.append(simulate(searcher, partial(_answers, loaded), n, scheduler, n_workers=n_workers, seed=seed))
+    return trajectories
+
+
+def _answers(table: Table, config: Config) -> list[dict[str, Any]]:
+    """Return the results of a trial, as ``TabularTrial`` would report them."""
+    try:
+        reports = table.reports(Architecture.from_config(config))
+    except (DataError, SpaceError) as error:
+        return [{"failed": 1, "error": one_line(error), "training_iteration": 0, "train_seconds": 0.0}]
+    last = len(reports)
+    return [{**r, "training_iteration": i, "complete": int(i == last)} for i, r in enumerate(reports, 1)]

@@ -1,0 +1,174 @@
+"""Table: metrics of trained networks at each fidelity, in memory, and how they are read from a file."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raynas.core.architecture import Architecture, Option
+from raynas.core.space import SearchSpace
+from raynas.errors import DataError, one_line
+from raynas.user_code import load_function
+
+if TYPE_CHECKING:
+    from raynas.trials.tabular import Tabular
+
+Columns = NDArray[np.float64]
+"""Shape ``(n_rows, n_fidelities)``; NaN where unknown."""
+
+
+class Table:
+    """Metrics of architectures at each fidelity.
+
+    Args:
+        name: its name in messages.
+        rows: the row of each architecture.
+        values: ``(n_rows, n_fidelities)`` by metric, NaN where unknown.
+        fidelities: the fidelity of each column.
+    """
+
+    def __init__(
+        self, name: str, rows: Mapping[Architecture, int], values: Mapping[str, Columns], fidelities: Sequence[int]
+    ) -> None:
+        self.name, self.rows, self.values, self.fidelities = name, rows, values, tuple(fidelities)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def reports(self, arch: Architecture) -> list[dict[str, float]]:
+        """Return the metrics of an architecture, one report per fidelity.
+
+        Raises:
+            DataError: if the table lacks it, or one of its entries.
+        """
+        row = self._row(arch)
+        reports = []
+        for i, fidelity in enumerate(self.fidelities):
+            report = {name: float(values[row, i]) for name, values in self.values.items()}
+            if empty := [name for name, value in report.items() if not math.isfinite(value)]:
+                raise DataError(f"{self.name} holds no {empty[0]} of {dict(arch)} at fidelity {fidelity}")
+            reports.append(report)
+        return reports
+
+    def value(self, metric: str, arch: Architecture) -> float:
+        """Return a metric at the highest fidelity.
+
+        Raises:
+            DataError: if the table lacks the architecture.
+        """
+        return float(self.values[metric][self._row(arch), -1])
+
+    def shuffled(self, metric: str, seed: int = 0) -> "Table":
+        """Return the table with a metric permuted among the architectures, so that nothing can be learned from it."""
+        order = np.random.default_rng(seed).permutation(len(self.values[metric]))
+        return Table(self.name, self.rows, {**self.values, metric: self.values[metric][order]}, self.fidelities)
+
+    def _row(self, arch: Architecture) -> int:
+        row = self.rows.get(arch)
+        if row is None:
+            raise DataError(f"{self.name} has no row for {dict(arch)}")
+        return row
+
+
+def read_table(settings: "Tabular", space: SearchSpace) -> Table:
+    """Read the file that the settings name.
+
+    Raises:
+        DataError: if it cannot be read, lacks a column, or holds an entry that is no architecture of ``space``.
+    """
+    file = _File(settings.table)
+    columns = partial(file.columns, fidelities=settings.fidelities)
+    values = {key: columns(title) * settings.scale.get(key, 1.0) for key, title in settings.metrics.items()}
+    epochs = np.tile(np.asarray(settings.fidelities, dtype=np.float64), (len(file.frame), 1))
+    if isinstance(settings.seconds, str):
+        per_epoch = "{}" not in settings.seconds and len(settings.fidelities) > 1
+        seconds = columns(settings.seconds) * (epochs if per_epoch else 1.0)
+    else:
+        seconds = epochs * (settings.seconds or 1.0)
+    values |= {"epochs": epochs, "train_seconds": seconds}
+    return Table(file.name, file.rows(settings, space), values, settings.fidelities)
+
+
+class _File:
+    """Content of a CSV or Parquet file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = Path(path).name
+        read = pd.read_parquet if ".parquet" in Path(path).suffixes[-2:] else pd.read_csv
+        try:
+            self.frame: pd.DataFrame = read(path)
+        except FileNotFoundError:
+            raise DataError(f"table {path} does not exist") from None
+        except Exception as error:
+            raise DataError(f"table {path} cannot be read: {one_line(error)}") from None
+
+    def columns(self, title: str, fidelities: Sequence[int]) -> Columns:
+        """Return the column of each fidelity; ``{}`` in the title stands for it."""
+        titles = [title.replace("{}", str(fidelity)) for fidelity in fidelities]
+        self._check(titles)
+        return np.stack([self._numbers(each) for each in titles], axis=1)
+
+    def _check(self, titles: Sequence[str]) -> None:
+        if missing := [title for title in titles if title not in self.frame]:
+            has = ", ".join(map(str, self.frame.columns))
+            raise DataError(f"{self.name} has no column {missing[0]!r}; it has {has}")
+
+    def _numbers(self, title: str) -> NDArray[np.float64]:
+        try:
+            return np.asarray(self.frame[title], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{self.name}: column {title!r} must hold numbers: {one_line(error)}") from None
+
+    def rows(self, settings: "Tabular", space: SearchSpace) -> dict[Architecture, int]:
+        """Return the row of each architecture."""
+        rows: dict[Architecture, int] = {}
+        for row, entry in enumerate(self._entries(settings, space)):
+            try:
+                arch = space.canonical(entry())
+            except Exception as error:
+                raise DataError(f"{self.name}, row {row + 1}: {one_line(error)}") from None
+            if (earlier := rows.setdefault(arch, row)) != row:
+                pair = f"rows {earlier + 1} and {row + 1}"
+                raise DataError(f"{self.name}: {pair} are the same architecture, {dict(arch)}")
+        return rows
+
+    def _entries(self, settings: "Tabular", space: SearchSpace) -> Iterator[Callable[[], Mapping[str, Option]]]:
+        """Yield for each row a function that makes its architecture."""
+        names = [decision.name for decision in space.decisions]
+        self._check(names if settings.arch is None else [settings.arch])
+        if settings.arch is None:
+            spelt = [{_spelling(option): option for option in decision.options} for decision in space.decisions]
+            for values in self.frame[names].itertuples(index=False, name=None):
+                yield partial(_from_columns, names, spelt, values)
+            return
+        read = load_function(settings.read_arch) if settings.read_arch else Architecture.from_json
+        for entry in self.frame[settings.arch]:
+            yield partial(read, entry)
+
+
+def _from_columns(
+    names: Sequence[str], spelt: Sequence[Mapping[str, Option]], values: Sequence[Option]
+) -> dict[str, Option]:
+    """Return the architecture of one column per decision; CSV does not keep types."""
+    given = [(n, s, v) for n, s, v in zip(names, spelt, values, strict=True) if not pd.isna(v)]
+    return {n: s.get(_spelling(v), v) for n, s, v in given}
+
+
+def _spelling(value: object) -> str:
+    """Return the same text for 3, 3.0 and "3"."""
+    try:
+        return repr(float(value)) if not isinstance(value, bool | np.bool_) else str(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(value)
