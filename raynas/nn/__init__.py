@@ -12,9 +12,10 @@ from raynas.nn.elastic_layers import (
 )
 from raynas.nn.input_choice import InputChoice
 from raynas.nn.model_space import ModelSpace
+from raynas.nn.morphism.deepening import deepen
 from raynas.nn.morphism.inheritance import Inheritance, inherit
 from raynas.nn.morphism.lineage import inherit_architecture, inherit_between
-from raynas.nn.morphism.net2net import deepen, widen
+from raynas.nn.morphism.widening import widen
 from raynas.nn.repeat import Repeat
 from raynas.nn.selection import Mixture, Selection
 from raynas.nn.supernet import Supernet

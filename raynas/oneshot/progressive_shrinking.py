@@ -19,7 +19,9 @@ from torch.nn import functional
 from raynas.core.architecture import Architecture, Option
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.elastic_layers import ElasticResize
-from raynas.nn.morphism.channel_order import ChannelGroup, channel_groups, sort_channels
+from raynas.nn.morphism.channel_groups import ChannelGroup
+from raynas.nn.morphism.channel_order import sort_channels
+from raynas.nn.morphism.elastic_channels import channel_groups
 from raynas.nn.repeat import Repeat
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup

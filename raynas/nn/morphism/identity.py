@@ -1,8 +1,8 @@
-"""What leaves a network's function as it is: layers that pass their input through, and how to tell."""
+"""Layers that pass their input through, and a check that two networks compute the same function."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
@@ -11,14 +11,20 @@ from raynas.errors import RaynasError, one_line
 from raynas.nn.modes import evaluating
 
 TOLERANCE = 1e-4
-"""How far results may be off, as a share of the largest one (at least 1), before a change counts as not preserving."""
+"""Maximum difference of outputs, relative to the largest one (at least 1), of a function-preserving change."""
 
 
-def check_same_function(before: nn.Module, after: nn.Module, input_example: Tensor, what: str) -> None:
-    """Make sure that two networks give the same in eval mode.
+def check_same_function(before: nn.Module, after: nn.Module, input_example: Tensor, change: str) -> None:
+    """Check that two networks have the same output in eval mode.
+
+    Args:
+        before: the network before the change.
+        after: the network after it.
+        input_example: a batch for both.
+        change: its name, for errors.
 
     Raises:
-        RaynasError: if they do not; names ``what`` was done.
+        RaynasError: if the outputs differ, or ``after`` cannot run.
     """
     with evaluating(before):
         expected = list(_tensors_in(before(input_example)))
@@ -27,16 +33,16 @@ def check_same_function(before: nn.Module, after: nn.Module, input_example: Tens
             found = list(_tensors_in(after(input_example)))
         except Exception as error:
             raise RaynasError(
-                f"{what} breaks the network, which may hold sizes in its code: {one_line(error)}"
+                f"{change} breaks the network, which may hold sizes in its code: {one_line(error)}"
             ) from error
     for first, second in zip(expected, found, strict=True):
         limit = TOLERANCE * max(1.0, float(first.abs().max()))
         if first.shape != second.shape or not float((first - second).abs().max()) <= limit:
-            raise RaynasError(f"{what} changes what the network computes: something in it is not in its trace")
+            raise RaynasError(f"{change} changes what the network computes: something in it is not in its trace")
 
 
-def _tensors_in(results: Any) -> Iterator[Tensor]:
-    """All tensors in what a network gave."""
+def _tensors_in(results: object) -> Iterator[Tensor]:
+    """Yield all tensors in the output of a network."""
     if isinstance(results, Tensor):
         yield results
     elif isinstance(results, Mapping):
@@ -47,7 +53,7 @@ def _tensors_in(results: Any) -> Iterator[Tensor]:
 
 
 def identity_weight_(weight: Tensor, groups: int = 1) -> None:
-    """Fill the weight of a convolution or linear layer so that it passes its input through, as far as it can."""
+    """Fill the weight of a convolution or linear layer with the identity, as far as its shape allows."""
     with torch.no_grad():
         if weight.dim() == 2:
             nn.init.eye_(weight)
@@ -55,9 +61,17 @@ def identity_weight_(weight: Tensor, groups: int = 1) -> None:
             nn.init.dirac_(weight, groups)
 
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
 def identity_norm_(norm: nn.Module, seen: Tensor) -> None:
-    """Set a batch norm so that it passes ``seen`` through, in both modes; shape ``(batch, channels, ...)``."""
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
+    """Set a batch norm so that it passes a batch through unchanged, in both modes.
+
+    Args:
+        norm: the batch norm.
+        seen: the batch, shape ``(batch, channels, ...)``.
+    """
+    assert isinstance(norm, BATCH_NORMS)
     dims = [dim for dim in range(seen.dim()) if dim != 1]
     variance, mean = torch.var_mean(seen, dims, correction=int(seen.numel() > seen.shape[1]))
     with torch.no_grad():
@@ -68,12 +82,18 @@ def identity_norm_(norm: nn.Module, seen: Tensor) -> None:
         norm.bias.copy_(mean)
 
 
+def add_noise_(tensor: Tensor, scale: float, rng: np.random.Generator) -> None:
+    """Add normal noise of standard deviation ``scale``, in place."""
+    with torch.no_grad():
+        tensor += torch.from_numpy(rng.normal(0.0, scale, tuple(tensor.shape))).to(tensor)
+
+
 def is_relu(module: nn.Module) -> bool:
-    """Whether a module is one of the activations that do nothing to their own results."""
+    """Whether a module is one of the idempotent activations, which leave their own outputs unchanged."""
     return isinstance(module, nn.ReLU | nn.ReLU6)
 
 
-_RELU_FUNCTIONS: Mapping[Any, type[nn.Module]] = {
+_RELU_FUNCTIONS: Mapping[object, type[nn.Module]] = {
     torch.relu: nn.ReLU,
     functional.relu: nn.ReLU,
     functional.relu6: nn.ReLU6,
@@ -83,7 +103,7 @@ _RELU_FUNCTIONS: Mapping[Any, type[nn.Module]] = {
 
 
 def relu_of(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
-    """A new ReLU or ReLU6 that does what ``node`` does; None if it does something else."""
+    """Return a new ReLU or ReLU6 that computes the same as ``node``; None if ``node`` is another operation."""
     if node.op == "call_module":
         module = modules[str(node.target)]
         return type(module)() if is_relu(module) else None

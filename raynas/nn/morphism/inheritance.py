@@ -1,4 +1,4 @@
-"""Tensors of one network copied into another one, as far as they fit."""
+"""Copies of the tensors of one network in another one, as far as they fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Weights = nn.Module | Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Inheritance:
-    """What a network took over from another one, by the names of its tensors.
+    """Report on the tensors that a network inherited from another one, by their names.
 
     Args:
-        whole: of the same shape and copied, those of a widened layer after widening.
-        partly: of other sizes, and copied where these overlap.
-        fresh: left as they were.
-        share: how much of all numbers in the network was copied, in [0, 1].
-        widened: layers whose copied weights were widened first, so that the function stays the same.
+        whole: tensors of the same shape, which were copied; those of a widened layer after widening.
+        partly: tensors of other sizes, of which the overlap was copied.
+        fresh: tensors left unchanged.
+        share: copied share of all numbers in the network, in [0, 1].
+        widened: layers whose weights were widened before they were copied, so that the function stays the same.
         passing: new blocks that were set to pass their input through.
-        notes: what could not be preserved, and why.
+        notes: changes of the function, with their reasons.
     """
 
     whole: tuple[str, ...] = ()
@@ -45,13 +45,13 @@ class Inheritance:
 
 
 def inherit(target: nn.Module, source: Weights) -> Inheritance:
-    """Copy into ``target`` every tensor of ``source`` that has its name and shape, and parts of those that nearly do.
+    """Copy the tensors of ``source`` into those of the same name in ``target``.
 
-    Where only sizes differ, the overlap is copied: the first channels, the centre of a convolution's kernel. The rest
+    If only sizes differ, the overlap is copied: the first channels, the centre of a convolution's kernel. The rest
     keeps its values. Nothing is shared with ``source`` afterwards.
 
     Args:
-        target: the network to copy into; parameters and buffers, on whatever device.
+        target: the network to copy into; parameters and buffers, on any device.
         source: a network or a state_dict.
 
     Raises:
@@ -66,15 +66,13 @@ def inherit(target: nn.Module, source: Weights) -> Inheritance:
         if is_lazy(tensor):
             raise RaynasError(f"tensor {name!r} is lazy and has no size yet: call the network once before it inherits")
         other = given.get(name)
-        n_numbers = _copy_overlap(tensor, other, _is_kernel(target, name)) if _comparable(tensor, other) else 0
+        n_numbers = 0
+        if other is not None and not is_lazy(other) and other.dim() == tensor.dim():
+            n_numbers = _copy_overlap(tensor, other, _is_kernel(target, name))
         n_copied, n_all = n_copied + n_numbers, n_all + tensor.numel()
         same = other is not None and other.shape == tensor.shape
         (whole if same else partly if n_numbers else fresh).append(name)
     return Inheritance(tuple(whole), tuple(partly), tuple(fresh), n_copied / n_all if n_all else 1.0)
-
-
-def _comparable(tensor: Tensor, other: Tensor | None) -> bool:
-    return other is not None and not is_lazy(other) and other.dim() == tensor.dim()
 
 
 def _is_kernel(model: nn.Module, name: str) -> bool:
@@ -82,9 +80,8 @@ def _is_kernel(model: nn.Module, name: str) -> bool:
     return attribute == "weight" and isinstance(model.get_submodule(module), nn.modules.conv._ConvNd)
 
 
-def _copy_overlap(tensor: Tensor, other: Tensor | None, is_kernel: bool) -> int:
-    """Copy what overlaps; gives how many numbers that were."""
-    assert other is not None
+def _copy_overlap(tensor: Tensor, other: Tensor, is_kernel: bool) -> int:
+    """Copy the overlap and return its number of elements."""
     sizes = [min(pair) for pair in zip(tensor.shape, other.shape, strict=True)]
 
     def part(of: Tensor) -> tuple[slice, ...]:

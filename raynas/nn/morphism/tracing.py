@@ -1,4 +1,4 @@
-"""Traces of networks by ``torch.fx``, with the shape of every tensor in them."""
+"""Traces of networks by ``torch.fx``, and the shapes of the tensors in them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from raynas.nn.modes import evaluating
 
 
 def traced(model: nn.Module) -> fx.GraphModule:
-    """The trace of a network in eval mode; its modules are those of the network.
+    """Trace a network in eval mode; the modules of the trace are those of the network.
 
     Raises:
         RaynasError: if it cannot be traced.
@@ -27,14 +27,14 @@ def traced(model: nn.Module) -> fx.GraphModule:
 
 
 class _Shapes(fx.Interpreter):
-    """Runs a trace and notes the shape of every tensor in it."""
+    """Runs a trace and records the shapes of its tensors."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.shapes: dict[fx.Node, torch.Size] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        """Run a node."""
+        """Run a node and record the shape of its output."""
         result = super().run_node(n)
         if isinstance(result, Tensor) and n.op != "output":
             self.shapes[n] = result.shape
@@ -42,7 +42,7 @@ class _Shapes(fx.Interpreter):
 
 
 def shapes_in(trace: fx.GraphModule, input_example: Tensor) -> Mapping[fx.Node, torch.Size]:
-    """The shape of every tensor in a trace.
+    """Run a trace and return the shape of every tensor in it.
 
     Raises:
         RaynasError: if the forward pass fails.
@@ -56,12 +56,12 @@ def shapes_in(trace: fx.GraphModule, input_example: Tensor) -> Mapping[fx.Node, 
     return interpreter.shapes
 
 
-def argument_of(node: fx.Node, position: int, name: str) -> Any:
-    """An argument of a traced call, wherever it stands; None if it is not there."""
+def argument_of(node: fx.Node, position: int, name: str) -> object:
+    """Return an argument of a traced call, given by position or by name; None if it is absent."""
     return node.args[position] if len(node.args) > position else node.kwargs.get(name)
 
 
 def function_name(node: fx.Node) -> str:
-    """What a traced function or method is called, without the underscores that say that it works in place."""
+    """Return the name of a traced function or method, without the underscores of in-place variants."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     return name.strip("_") if node.op != "output" else "output"
