@@ -9,7 +9,7 @@ from raynas.cli.retrain_command import retrain_command
 from raynas.cli.retrain_request import RetrainRequest
 from raynas.cli.terminal import say, shown
 from raynas.cli.winner import fitted, folder_for, read_architecture, train
-from raynas.views.progress import amount
+from raynas.views.amounts import amount
 
 
 def run_retraining(request: RetrainRequest, console: Console) -> None:

@@ -15,7 +15,7 @@ from raynas.errors import RaynasError
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import FunnelStage
 from raynas.strategies import Strategy
-from raynas.views.progress import amount, duration
+from raynas.views.amounts import amount, duration
 
 TEXT, JSON, PLOT = "funnel.txt", "funnel.json", "funnel.png"
 

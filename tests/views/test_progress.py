@@ -15,8 +15,10 @@ from rich.console import Console
 from raynas.core.archive import Archive, Record
 from raynas.core.goal import Goal
 from raynas.metrics import read_goal
-from raynas.views import progress
-from raynas.views.progress import HINT, Progress, ProgressCallback, amount, duration
+from raynas.views.progress import ProgressCallback, display
+from raynas.views.progress.display import HINT
+from raynas.views.progress.state import SearchState
+from raynas.views.progress.table import progress_table
 
 ACCURACY = Goal.parse("accuracy")
 BOTH = read_goal(["accuracy", "latency_ms"])
@@ -35,9 +37,9 @@ def add(archive: Archive, trial: str, **ended: Any) -> None:
     end(archive, trial, **ended)
 
 
-def text_of(shown: Progress, goal: Goal = ACCURACY, width: int = 80) -> str:
+def text_of(shown: SearchState, goal: Goal = ACCURACY, width: int = 80) -> str:
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(shown.table("cells", goal))
+    console.print(progress_table(shown, "cells", goal, HINT))
     return console.export_text()
 
 
@@ -66,7 +68,7 @@ def crowded(goal: Goal = ACCURACY) -> Archive:
 @pytest.mark.parametrize("width", [80, 60])
 def test_the_table_fits_a_terminal_of_24_lines(goal: Goal, width: int) -> None:
     archive = crowded()
-    lines = text_of(Progress(archive, 1000), goal, width).splitlines()
+    lines = text_of(SearchState(archive, 1000), goal, width).splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) < 24
 
@@ -74,7 +76,7 @@ def test_the_table_fits_a_terminal_of_24_lines(goal: Goal, width: int) -> None:
 def test_the_table_says_how_the_search_stands() -> None:
     archive = Archive()
     seconds = [0.0]
-    shown = Progress(archive, 10, clock=lambda: seconds[0])
+    shown = SearchState(archive, 10, clock=lambda: seconds[0])
     add(archive, "1", accuracy=0.91, params=1234567.0, latency_ms=3.414)
     add(archive, "2", status="stopped", accuracy=0.99)
     add(archive, "3", status="failed", error="RuntimeError: no\n memory")
@@ -101,7 +103,7 @@ def test_time_left_goes_by_this_session_alone() -> None:
     for i in range(5):
         add(archive, str(i), accuracy=0.5)
     seconds = [100.0]
-    shown = Progress(archive, 10, clock=lambda: seconds[0])
+    shown = SearchState(archive, 10, clock=lambda: seconds[0])
     assert "left" not in text_of(shown)
     assert "5 ended in earlier sessions" in text_of(shown)
     add(archive, "5", accuracy=0.5)
@@ -112,7 +114,7 @@ def test_time_left_goes_by_this_session_alone() -> None:
 
 def test_at_the_end_there_is_nothing_left_to_wait_for() -> None:
     archive = Archive()
-    shown = Progress(archive, 1)
+    shown = SearchState(archive, 1)
     add(archive, "1", accuracy=0.5)
     shown.update(archive)
     assert "left" not in text_of(shown)
@@ -121,7 +123,7 @@ def test_at_the_end_there_is_nothing_left_to_wait_for() -> None:
 
 def test_the_best_is_trained_to_its_end_and_meets_the_constraints() -> None:
     archive = Archive()
-    shown = Progress(archive, 10)
+    shown = SearchState(archive, 10)
     add(archive, "1", status="stopped", accuracy=0.9, params=1.0)
     add(archive, "2", accuracy=0.8, params=9.0)
     shown.update(archive)
@@ -136,7 +138,7 @@ def test_the_best_is_trained_to_its_end_and_meets_the_constraints() -> None:
 
 def test_several_objectives_show_the_ends_of_the_front() -> None:
     archive = Archive()
-    shown = Progress(archive, 10)
+    shown = SearchState(archive, 10)
     for trial, accuracy, latency in (("1", 0.9, 30.0), ("2", 0.8, 20.0), ("3", 0.7, 10.0), ("4", 0.6, 15.0)):
         add(archive, trial, accuracy=accuracy, latency_ms=latency)
         shown.update(archive)
@@ -157,7 +159,7 @@ def test_each_record_is_read_once() -> None:
                 yield record
 
     archive = Counted()
-    shown = Progress(archive, 100)
+    shown = SearchState(archive, 100)
     for i in range(50):
         add(archive, str(i), accuracy=0.5)
         shown.update(archive)
@@ -192,7 +194,7 @@ def test_a_terminal_gets_a_table_in_place_and_is_given_back(monkeypatch: pytest.
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(progress, "TABLE_SECONDS", 0.0)
+    monkeypatch.setattr(display, "TABLE_SECONDS", 0.0)
     handler = logging.StreamHandler(terminal)
     log = logging.getLogger("test_progress")
     log.addHandler(handler)
@@ -234,28 +236,3 @@ def test_a_copy_in_another_process_shows_nothing(capsys: pytest.CaptureFixture[s
     copy.on_step_end(0, [])
     copy.on_experiment_end([])
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "text"),
-    [
-        ("params", 1234567, "1.23 M"),
-        ("params", 999_999, "1 M"),
-        ("params", 950, "950"),
-        ("macs", 1.86e8, "186 M"),
-        ("accuracy", 0.931249, "0.9312"),
-        ("latency_ms", 3.4149, "3.41 ms"),
-        ("latency_ms", 12345.6, "12346 ms"),
-        ("peak_memory_mb", 512.3, "512 MB"),
-        ("loss", -2345.0, "-2.35 k"),
-    ],
-)
-def test_amounts_are_short(metric: str, value: float, text: str) -> None:
-    assert amount(metric, value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 m 00 s"), (3725, "1 h 02 m"), (100_000, "1 d 03 h")]
-)
-def test_durations_are_short(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

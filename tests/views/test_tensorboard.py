@@ -21,8 +21,7 @@ from raynas.core.decision import Categorical, Decision, Integer, Real
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.metrics import read_goal
-from raynas.views import tensorboard
-from raynas.views.tensorboard import TensorBoardCallback, TensorBoardLog
+from raynas.views.tensorboard import TensorBoardCallback, TensorBoardLog, event_file
 
 ACCURACY = Goal.parse("accuracy")
 
@@ -73,7 +72,7 @@ def add(archive: Archive, trial: str, status: str = "finished", **metrics: float
 def write(path: Path, archive: Archive, goal: Goal = ACCURACY, n_before: int = 0) -> None:
     log = TensorBoardLog(path, SPACE, n_before=n_before)
     log.update(archive, goal)
-    log.close()
+    log.close(archive, goal)
 
 
 def read(run: Path) -> EventAccumulator:
@@ -222,7 +221,7 @@ def test_a_constraint_resolved_along_the_way_is_applied_to_what_came_before(tmp_
     log.update(archive, relative)
     add(archive, "2", accuracy=0.7, params=4)
     log.update(archive, relative.against({"params": 10}))
-    log.close()
+    log.close(archive, relative.against({"params": 10}))
     assert scalars(tmp_path / "search", "search/best_accuracy") == [(1, 0.9), (2, 0.7)]
 
 
@@ -237,8 +236,8 @@ def test_the_pareto_front_is_drawn_now_and_then_and_at_the_end(tmp_path: Path) -
     log.update(archive, ACCURACY)
     add(archive, "5", "stopped", accuracy=0.5, params=0.0)
     log.update(archive, ACCURACY)
-    log.close()
-    log.close()
+    log.close(archive, ACCURACY)
+    log.close(archive, ACCURACY)
     images = read(tmp_path / "search").Images("search/pareto_front")
     assert [image.step for image in images] == [5, 6]
     assert images[0].encoded_image_string.startswith(b"\x89PNG")
@@ -250,13 +249,6 @@ def test_no_figure_without_costs(tmp_path: Path) -> None:
     add(archive, "1", accuracy=0.5)
     write(tmp_path, archive)
     assert read(tmp_path / "search").Tags()["images"] == []
-
-
-def test_the_front_is_what_no_other_beats_in_both() -> None:
-    points = [(1.0, 0.5), (1.0, 0.6), (2.0, 0.6), (2.0, 0.7), (3.0, 0.1)]
-    accuracy, cost = read_goal(["accuracy", "params"]).objectives
-    assert tensorboard._front(points, cost, accuracy) == [(1.0, 0.6), (2.0, 0.7)]
-    assert tensorboard._front(points, accuracy, accuracy) == [(2.0, 0.7), (3.0, 0.1)]
 
 
 def test_resuming_leaves_what_was_written_and_adds_what_is_missing(tmp_path: Path) -> None:
@@ -326,9 +318,9 @@ def test_on_a_full_disk_no_torn_record_stays(tmp_path: Path, monkeypatch: pytest
         def write(self, content: bytes) -> int:
             return int(self.file.write(content[: len(content) // 2]))
 
-    file = tensorboard.EventFile(tmp_path)
+    file = event_file.EventFile(tmp_path)
     file.flush()
-    file.add(tensorboard._scalars({"a": 1.0}), 1)
+    file.add(event_file.scalars({"a": 1.0}), 1)
     really_open = Path.open
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", lambda path, *args, **kwargs: Full(really_open(path, *args, **kwargs)))

@@ -9,6 +9,7 @@ from typing import Any
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Objective
 from raynas.errors import RaynasError
+from raynas.views.pareto import draw_front
 from raynas.views.report.facts import Summary
 from raynas.views.report.text import as_text
 
@@ -97,7 +98,7 @@ def plot_front(
         x, y = _coordinates(evaluations, cost, objective)
         axes.scatter(x, y, marker=marker, alpha=0.45, label=f"{label} ({len(x)} fully trained)")
     x, y = _coordinates(sorted(front, key=lambda e: e.metrics[cost]), cost, objective)
-    axes.plot(x, y, "k.-", drawstyle="steps-post", label="Pareto front")
+    draw_front(axes, list(zip(x, y, strict=True)), "min")
     if min(x) > 0:
         axes.set_xscale("log")
     axes.set_xlabel(cost)

@@ -12,7 +12,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Objective
 from raynas.metrics import METRICS
-from raynas.views.progress import amount
+from raynas.views.amounts import amount
 from raynas.views.report.facts import COSTS, Summary
 
 MAX_ROWS = 8

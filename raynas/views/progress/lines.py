@@ -1,0 +1,43 @@
+"""Progress as lines in a log."""
+
+from raynas.core.goal import Goal
+from raynas.views.amounts import amount, describe, known_metrics
+from raynas.views.progress.state import SearchState, goal_line, time_line
+
+
+class ProgressLines:
+    """Words the state of a search, and tells each failure once.
+
+    Args:
+        state: of the search.
+    """
+
+    def __init__(self, state: SearchState) -> None:
+        self._state = state
+        self._n_failures_told = state.counts["failed"]
+
+    def header(self, name: str, goal: Goal, hint: str) -> str:
+        """Return the aim of the search in a sentence."""
+        before = f", {self._state.n_before} done in earlier sessions" if self._state.n_before else ""
+        return f"Searching {goal_line(name, goal)}; {self._state.num_samples} trials{before}. {hint}"
+
+    def lines(self, goal: Goal) -> list[str]:
+        """Return a line for each of the last failures that are new, and one for the state."""
+        state = self._state
+        n_new = state.counts["failed"] - self._n_failures_told
+        self._n_failures_told = state.counts["failed"]
+        failures = [f"failed {failure}" for failure in list(state.failures)[-n_new:] if n_new]
+        best = state.best(goal)
+        found = f"best {describe(best[0], goal, [goal.first.metric], costs=())}" if best else self._so_far(goal)
+        ends = "".join(f", {state.counts[s]} {s}" for s in ("stopped", "failed") if state.counts[s])
+        return [*failures, f"{time_line(state)}{ends}; {found}"]
+
+    def _so_far(self, goal: Goal) -> str:
+        """Return the last report of the trial that is furthest, for as long as none has finished."""
+        trials = self._state.running.items()
+        trial, running = max(trials, key=lambda item: item[1].fidelity, default=("", None))
+        if running is None or not running.fidelity:
+            return "no result yet"
+        metric, known = goal.first.metric, known_metrics(goal)
+        value = f", {metric} {amount(metric, running.metrics[metric], known)}" if metric in running.metrics else ""
+        return f"{trial} at epoch {running.fidelity}{value}"

@@ -1,0 +1,83 @@
+"""Progress as a table of at most 21 lines, for a terminal of 24."""
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from raynas.core.goal import Goal
+from raynas.views.amounts import COSTS, amount, describe, duration, known_metrics, title_of
+from raynas.views.progress.state import SearchState, goal_line, time_line
+
+MAX_RUNNING = 6
+"""Number of running trials that are listed."""
+
+
+def progress_table(state: SearchState, name: str, goal: Goal, hint: str) -> RenderableType:
+    """Return the state of a search as a table.
+
+    Args:
+        state: of the search.
+        name: of the search space.
+        goal: of the search.
+        hint: the last line, until the search has ended.
+    """
+    facts = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    facts.add_column(style="cyan", no_wrap=True, width=9)
+    facts.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    facts.add_row("search", Text(goal_line(name, goal)))
+    facts.add_row("trials", _bar(state))
+    failures = [("failed", failure) for failure in list(state.failures)[-2:]]
+    for label, text in [*_count_lines(state), *_best_lines(state, goal), *failures]:
+        facts.add_row(label, Text(text))
+    has_ended = state.n_ended >= state.num_samples
+    return Group(facts, *_running_table(state, goal), Text("" if has_ended else hint, style="dim"))
+
+
+def _bar(state: SearchState) -> Table:
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(ProgressBar(state.num_samples, state.n_ended, width=24), time_line(state))
+    return bar
+
+
+def _count_lines(state: SearchState) -> list[tuple[str, str]]:
+    counts = state.counts
+    ends = ", ".join(f"{counts[status]} {status}" for status in ("finished", "stopped", "failed"))
+    lines = [("", f"{ends}, {len(state.running)} running")]
+    if state.n_before:
+        lines.append(("", f"{state.n_before} ended in earlier sessions"))
+    if counts["refused"] or counts["duplicate"]:
+        text = f"{counts['refused']} broke a constraint, {counts['duplicate']} were known already"
+        lines.append(("skipped", text))
+    return lines
+
+
+def _best_lines(state: SearchState, goal: Goal) -> list[tuple[str, str]]:
+    best = state.best(goal)
+    metrics = [o.metric for o in goal.objectives]
+    if not best:
+        return [("best", "nothing yet that was trained to its end and meets the constraints")]
+    if len(metrics) == 1:
+        return [("best", describe(best[0], goal, metrics))]
+    ends = [max(best, key=lambda e, i=i: goal.scores(e)[i]) for i in range(len(metrics))[:3]]  # type: ignore[misc]
+    return [
+        ("front", f"{len(best)} architecture{'s' if len(best) > 1 else ''}; the best in each objective:"),
+        *(("", describe(end, goal, [metric, *metrics])) for metric, end in zip(metrics, ends, strict=False)),
+    ]
+
+
+def _running_table(state: SearchState, goal: Goal) -> list[RenderableType]:
+    if not state.running:
+        return []
+    metrics = [o.metric for o in goal.objectives]
+    metrics = list(dict.fromkeys([*metrics, *goal.watched, *COSTS]))[: max(4, len(metrics) + len(goal.watched))]
+    table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column("running", no_wrap=True, min_width=9)
+    known = known_metrics(goal)
+    for title in ("epoch", *(title_of(m, known) for m in metrics), "for"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for trial, running in list(state.running.items())[:MAX_RUNNING]:
+        values = [amount(m, running.metrics[m], known) if m in running.metrics else "" for m in metrics]
+        table.add_row(Text(trial), str(running.fidelity), *values, duration(state.clock() - running.since))
+    more = len(state.running) - MAX_RUNNING
+    return [Text(), table, *([Text(f"and {more} more")] if more > 0 else [])]

@@ -1,0 +1,48 @@
+"""The best evaluation for each objective, as it is after every trial."""
+
+import math
+from collections.abc import Sequence
+
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
+
+
+class BestOfEach:
+    """The best of the fully trained evaluations that meet the constraints, for each objective.
+
+    Args:
+        goal: of the search.
+        evaluations: the first to take into account.
+    """
+
+    def __init__(self, goal: Goal, evaluations: Sequence[Evaluation] = ()) -> None:
+        self.goal = goal
+        self.evaluations: dict[str, Evaluation] = {}
+        self._scores: dict[str, float] = {}
+        for evaluation in evaluations:
+            self.add(evaluation)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The value of each objective in its best evaluation."""
+        return {metric: e.metrics[metric] for metric, e in self.evaluations.items()}
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Take an evaluation into account."""
+        if evaluation.status != "finished" or self.goal.violation(evaluation) > 0:
+            return
+        for objective, score in zip(self.goal.objectives, self.goal.scores(evaluation), strict=True):
+            if score > self._scores.get(objective.metric, -math.inf):
+                self._scores[objective.metric] = score
+                self.evaluations[objective.metric] = evaluation
+
+    def table(self) -> str:
+        """Return the best evaluations side by side, in Markdown."""
+        columns = [
+            {"trial": e.trial, **{n: f"{v:.6g}" for n, v in e.metrics.items()}, **e.arch, **e.hyperparameters}
+            for e in self.evaluations.values()
+        ]
+        names = dict.fromkeys(name for column in columns for name in column)
+        lines = [["", *(f"best {metric}" for metric in self.evaluations)], ["---"] * (len(columns) + 1)]
+        lines += [[name, *(str(column.get(name, "")).replace("|", r"\|") for column in columns)] for name in names]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
