@@ -1,4 +1,4 @@
-"""A chain of convolutional layers, each with an operation and settings of its own.
+"""A chain of convolutional layers, each with its own operation and settings.
 
 After Baker et al., "Designing Neural Network Architectures using Reinforcement Learning" (ICLR 2017,
 arXiv:1611.02167), with the blocks of later networks: depthwise separable (MobileNet), inverted bottleneck
@@ -21,10 +21,10 @@ from raynas.errors import SpaceError
 ModuleFactory = Callable[[], nn.Module]
 
 ACTIVATIONS: Mapping[str, ModuleFactory] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
-"""What can follow a convolution."""
+"""Activations after a convolution."""
 
 EXPANSION = 4
-"""How much wider the middle of an inverted bottleneck is than its input."""
+"""Ratio of the hidden width of an inverted bottleneck to its input width."""
 
 
 class Residual(nn.Module):
@@ -41,13 +41,13 @@ class Residual(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The body's output plus the shortcut's."""
+        """Add the output of the shortcut to that of the body."""
         out: torch.Tensor = self.body(x) + self.shortcut(x)
         return out
 
 
 def conv_bn(n_in: int, n_out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the image's size, but for the stride, and its batch norm."""
+    """Return a convolution with padding of half its kernel, and its batch norm."""
     conv = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(n_out)]
 
@@ -58,7 +58,7 @@ def conv(n_in: int, n_out: int, kernel: int, stride: int, activation: ModuleFact
 
 
 def separable(n_in: int, n_out: int, kernel: int, stride: int, activation: ModuleFactory) -> nn.Module:
-    """A convolution of each channel for itself, then one across channels (Howard et al. 2017, MobileNet)."""
+    """Return a depthwise convolution and a pointwise one (Howard et al. 2017, MobileNet)."""
     depthwise = conv_bn(n_in, n_in, kernel, stride, groups=n_in)
     return nn.Sequential(*depthwise, activation(), *conv_bn(n_in, n_out, 1), activation())
 
@@ -73,7 +73,7 @@ def mbconv(n_in: int, n_out: int, kernel: int, stride: int, activation: ModuleFa
 
 
 def residual(n_in: int, n_out: int, kernel: int, stride: int, activation: ModuleFactory) -> nn.Module:
-    """Basic block (He et al. 2016, ResNet), its shortcut a 1x1 convolution where the shape changes."""
+    """Return a basic block (He et al. 2016, ResNet), with a 1x1 convolution as shortcut where the shape changes."""
     body = nn.Sequential(*conv_bn(n_in, n_out, kernel, stride), activation(), *conv_bn(n_out, n_out, kernel))
     same = stride == 1 and n_in == n_out
     shortcut = nn.Identity() if same else nn.Sequential(*conv_bn(n_in, n_out, 1, stride))
@@ -164,7 +164,7 @@ class CNN(SearchSpace):
             yield Categorical(f"layers.{i}.stride", (1, 2), active_if=exists)
 
     def _may_stride(self, i: int) -> bool:
-        """Whether a multiple of max_layers / n_strides falls on layer i: so they are spread evenly."""
+        """Return True if a multiple of max_layers / n_strides falls on layer i, which spreads strides evenly."""
         return (i + 1) * self.n_strides // self.max_layers > i * self.n_strides // self.max_layers
 
     def build(self, arch: Mapping[str, Option]) -> nn.Module:

@@ -5,7 +5,6 @@ sizes of the final training, parameters are those of the authors' program. Two d
 which only serves training, and an image side that is odd is halved upwards, where the original fails.
 """
 
-import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -65,11 +64,11 @@ OPERATIONS: Mapping[str, Callable[[int, int, bool], nn.Module]] = {
     "dil_conv_3x3": partial(_dilated, 3),
     "dil_conv_5x5": partial(_dilated, 5),
 }
-"""What an edge can be, by the paper's names; each is made from channels, stride and whether batch norms are affine."""
+"""Operations of an edge by the paper's names; each is a factory of (channels, stride, affine batch norms)."""
 
 
 def operations(channels: int, stride: int, affine: bool) -> dict[str, ModuleFactory]:
-    """The candidates of an edge."""
+    """Return the candidates of an edge."""
     return {name: partial(make, channels, stride, affine) for name, make in OPERATIONS.items()}
 
 
@@ -181,7 +180,7 @@ class DARTS(ModelSpace):
         cells: number of all cells; those after one and after two thirds halve the image and double the width.
         n_nodes: nodes of a cell.
         affine: whether batch norms of cells have weights; without, as in the search, each pooling is followed by one.
-        macro: whether each cell has decisions of its own, then named ``cell_0.0.inputs`` and so on.
+        macro: give each cell its own decisions, then named ``cell_0.0.inputs`` and so on.
 
     Raises:
         SpaceError: if a size is below 1, or there are fewer than 3 cells, which is one normal cell and two reductions.
@@ -210,7 +209,7 @@ class DARTS(ModelSpace):
         return _decisions(replace(self, input_shape=(1, 8, 8), n_classes=1, channels=1, cells=cells, affine=True))
 
     def factory(self) -> nn.Module:
-        """The network with a choice of inputs at every node and of operations on every edge."""
+        """Return the network with a choice of inputs at every node and of operations on every edge."""
         wide = 3 * self.channels
         stem = nn.Sequential(nn.Conv2d(self.input_shape[0], wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide))
         cells = list(self._cells())
@@ -277,88 +276,3 @@ def cell_states(n_nodes: int, operations: Mapping[int, str] | None = None) -> li
     inputs = [State("0", "cell k−2", "input"), State("1", "cell k−1", "input")]
     nodes = [State(str(i + 2), str(i), operation=(operations or {}).get(i, "")) for i in range(n_nodes)]
     return [*inputs, *nodes, State("out", "cell k", "output")]
-
-
-def from_genotype(text: str) -> Architecture:
-    """Read a cell pair in the paper's notation, ``Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=…, …)``.
-
-    The edges of a node may stand in any order; ``normal_concat`` and ``reduce_concat`` may be left out.
-
-    Raises:
-        SpaceError: if ``text`` is not of that form, an operation is unknown, a node does not take two different states
-            before it, or not exactly the nodes are joined.
-    """
-    fields = _genotype_fields(text)
-    if len(fields["normal"]) != len(fields["reduce"]):
-        raise SpaceError(f"normal and reduction cell must have equally many edges, got {text!r}")
-    options: dict[str, Option] = {}
-    for cell in ("normal", "reduce"):
-        edges = fields[cell]
-        if list(fields.get(f"{cell}_concat", range(2, 2 + len(edges) // 2))) != list(range(2, 2 + len(edges) // 2)):
-            raise SpaceError(f"{cell}_concat must name each node, got {fields[f'{cell}_concat']!r}")
-        for node in range(len(edges) // 2):
-            options |= _node_options(f"{cell}.{node}", edges[2 * node : 2 * node + 2], 2 + node)
-    return Architecture(options)
-
-
-def _genotype_fields(text: str) -> dict[str, Sequence[object]]:
-    """The arguments of ``Genotype(...)``; only literals are read, and ``range(...)``."""
-
-    def value(node: ast.expr) -> Sequence[object]:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-            return range(*map(ast.literal_eval, node.args))
-        return list(ast.literal_eval(node))
-
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
-            raise ValueError("not a call with named arguments")
-        fields = {keyword.arg or "": value(keyword.value) for keyword in call.keywords}
-        if not {"normal", "reduce"} <= set(fields) <= {"normal", "reduce", "normal_concat", "reduce_concat"}:
-            raise ValueError(f"it has {', '.join(fields)}")
-        if any(len(fields[cell]) % 2 or not fields[cell] for cell in ("normal", "reduce")):
-            raise ValueError("a node has two edges")
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise SpaceError(
-            f"cannot read {text!r}: write Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), "
-            f"reduce=[...], reduce_concat=range(2, 6)), two edges for each node: {error}"
-        ) from None
-    return fields
-
-
-def _node_options(name: str, edges: Sequence[object], n_states: int) -> dict[str, Option]:
-    operation_of: dict[int, str] = {}
-    for edge in edges:
-        match edge:
-            case (str(operation), int(state)) if operation in OPERATIONS and 0 <= state < n_states:
-                operation_of[state] = operation
-            case _:
-                raise SpaceError(
-                    f"an edge of node {name} must be (operation, state), the operation one of {', '.join(OPERATIONS)}, "
-                    f"the state from 0 to {n_states - 1}; got {edge!r}"
-                )
-    if len(operation_of) != 2:
-        raise SpaceError(f"node {name} must take two different states, got {list(edges)!r}")
-    states = sorted(operation_of)
-    inputs = {f"{name}.inputs": "+".join(map(str, states))}
-    return {**inputs, **{f"{name}.op_{state}": operation_of[state] for state in states}}
-
-
-def to_genotype(arch: Mapping[str, Option]) -> str:
-    """Write ``arch``, of one normal and one reduction cell, in the paper's notation.
-
-    Raises:
-        SpaceError: if ``arch`` is not an architecture of such a space.
-    """
-    n_nodes = sum(name.startswith("normal.") and name.endswith(".inputs") for name in arch)
-    space = DARTS(n_nodes=max(n_nodes, 1))
-    options = space.canonical(arch)
-    cells = []
-    for cell in ("normal", "reduce"):
-        edges = [
-            (options[f"{cell}.{node}.op_{state}"], int(state))
-            for node in range(n_nodes)
-            for state in str(options[f"{cell}.{node}.inputs"]).split("+")
-        ]
-        cells.append(f"{cell}={edges}, {cell}_concat={list(range(2, 2 + n_nodes))}")
-    return f"Genotype({', '.join(cells)})"

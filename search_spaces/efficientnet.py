@@ -24,11 +24,11 @@ from raynas.nn.elastic import make_divisible
 from raynas.nn.layers import Resize, SqueezeExcite
 
 Family = Literal["grid", "published"]
-"""What is decided: alpha, beta and gamma, or which of B0 to B7 it is."""
+"""Kinds of decision: alpha, beta and gamma, or one of B0 to B7."""
 
 
 class Scaling(NamedTuple):
-    """How much deeper, wider and finer than B0 a network is; 1 means as B0."""
+    """Factors of depth, width and resolution relative to B0."""
 
     depth: float
     width: float
@@ -93,8 +93,8 @@ class MBConv(nn.Module):
     """An inverted residual block with squeeze-excite.
 
     Args:
-        n_in: channels that come in.
-        n_out: channels that go out.
+        n_in: channels of the input.
+        n_out: channels of the output.
         kernel: side of the depthwise convolution.
         stride: of it.
         expansion: how many times as wide as the input the inside is; nothing expands if 1.
@@ -105,7 +105,7 @@ class MBConv(nn.Module):
         super().__init__()
         inside = n_in * expansion
         expand = _conv(n_in, inside, 1) if expansion > 1 else ()
-        # Hidden width relative to what comes in, not to the inside as in MobileNetV3.
+        # Hidden width relative to the input width, not to the expanded one as in MobileNetV3.
         attention = SqueezeExcite(inside, max(1, n_in // 4), nn.Sigmoid, nn.SiLU)
         depthwise = _conv(inside, inside, kernel, stride=stride, groups=inside)
         self.body = nn.Sequential(*expand, *depthwise, attention, *_conv(inside, n_out, 1)[:-1])
@@ -124,12 +124,12 @@ def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 
 
 
 def round_filters(channels: int, width: float, divisor: int = 8) -> int:
-    """The width of a layer with ``channels`` in B0: a multiple of ``divisor``, never a tenth less than asked for."""
+    """Scale the width of a layer of B0: to a multiple of ``divisor``, at least 90 % of the exact product."""
     return make_divisible(channels * width, divisor)
 
 
 def round_repeats(blocks: int, depth: float) -> int:
-    """The blocks of a stage with ``blocks`` in B0, rounded up."""
+    """Scale the number of blocks of a stage of B0, rounded up."""
     # 1.1 * 10 is 11.000000000000002, which is not meant to be 12.
     return math.ceil(round(blocks * depth, 9))
 
@@ -226,7 +226,7 @@ class EfficientNet(SearchSpace):
         return self.network(self.scaling(options))
 
     def scaling(self, arch: Mapping[str, Option]) -> Scaling:
-        """How a member is scaled, at the space's ``phi``."""
+        """Return the scaling of a member at the space's ``phi``."""
         return PUBLISHED[str(arch["variant"])] if "variant" in arch else compound(arch, self.phi)
 
     def network(self, scaling: Scaling) -> nn.Module:
@@ -255,7 +255,7 @@ class EfficientNet(SearchSpace):
 
 
 def alpha_name(beta: float, gamma: float) -> str:
-    """The decision about alpha where ``beta`` and ``gamma`` are chosen."""
+    """Return the decision about alpha under ``beta`` and ``gamma``."""
     return f"alpha_{beta}_{gamma}"
 
 
@@ -273,7 +273,7 @@ def coefficients(arch: Mapping[str, Option]) -> tuple[float, float, float]:
 
 
 def from_coefficients(alpha: float, beta: float, gamma: float) -> Architecture:
-    """The member of the family "grid" with these numbers, e.g. the published 1.2, 1.1 and 1.15."""
+    """Return the member of the family "grid" with these numbers, e.g. the published 1.2, 1.1 and 1.15."""
     return Architecture({"beta": beta, "gamma": gamma, alpha_name(float(beta), float(gamma)): alpha})
 
 

@@ -61,16 +61,16 @@ PRIMITIVES: Mapping[str, Callable[[int], nn.Module]] = {
     "max_pool_3x3": lambda channels: nn.MaxPool2d(3, stride=1, padding=1),
     "avg_pool_3x3": lambda channels: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
 }
-"""What an edge of a motif can be besides "none"; each is made from the number of channels."""
+"""Operations of a motif's edge besides "none"; each is a factory of the number of channels."""
 
 
 def edges(n_nodes: int) -> list[tuple[int, int]]:
-    """The edges of a graph from lower to higher nodes, counted from 1."""
+    """Return the edges of a graph from lower to higher nodes, counted from 1."""
     return [(source, target) for target in range(2, n_nodes + 1) for source in range(1, target)]
 
 
 def edge_name(graph: str, source: int, target: int) -> str:
-    """The decision of an edge, e.g. of the graph "cell" or "motif_1"."""
+    """Return the name of an edge's decision, e.g. in the graph "cell" or "motif_1"."""
     return f"{graph}_edge_{source}_{target}"
 
 
@@ -155,7 +155,7 @@ class Hierarchical(ModelSpace):
     @cached_property
     def decisions(self) -> Sequence[Decision]:
         """The edges of the cell, then those of each motif."""
-        # Not read off the model: a motif stands on many edges, and matters if one of them holds it, whichever.
+        # Not read off the model: a motif is on many edges, and matters if one of them holds it, whichever.
         return (*self._cell_edges(), *self._motif_edges())
 
     @property
@@ -175,18 +175,18 @@ class Hierarchical(ModelSpace):
 
     @cached_property
     def size(self) -> int:
-        """How many canonical architectures there are, exactly."""
+        """Exact number of canonical architectures."""
         # By how many motifs the cell uses: which ones, the cells that use each of them, and their edges.
         motif = (len(PRIMITIVES) + 1) ** len(edges(self.motif_nodes))
         return sum(comb(self.n_motifs, k) * self._cells_with(k) * motif**k for k in range(self.n_motifs + 1))
 
     def _cells_with(self, k: int) -> int:
-        """How many cells use each of k given motifs and no other, by inclusion and exclusion."""
+        """Return the number of cells that use each of k given motifs and no other, by inclusion and exclusion."""
         n_edges = len(edges(self.cell_nodes))
         return sum((-1) ** i * comb(k, i) * (k - i + 1) ** n_edges for i in range(k + 1))
 
     def factory(self) -> nn.Module:
-        """The network with a choice on every edge of every cell, and on every edge of every motif there."""
+        """Return the network with a choice on every edge of every cell, and on every edge of every motif in it."""
         stem = nn.Conv2d(self.input_shape[0], self.channels, 3, padding=1, bias=False)
         layers: list[nn.Module] = [stem, *_bn_relu(self.channels)]
         width, n_cells = self.channels, N_STAGES * self.cells

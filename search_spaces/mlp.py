@@ -22,10 +22,10 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
 }
-"""What can follow a linear layer."""
+"""Activations after a linear layer."""
 
 NORMALISATIONS: Mapping[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-"""What can stand between a linear layer and its activation, besides "none"."""
+"""Normalisations between a linear layer and its activation, besides "none"."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ LARGE_EXPANSIONS = ((4, 3), (3, 3, 3), (6, 2.5, 2.3, 2.3), (6, 6), (6, 6, 6))
 
 
 class InvertedResidual(nn.Module):
-    """A block whose inside is wide; what comes in is added to what goes out if ``residual``.
+    """Inverted bottleneck; the input is added to the output if ``residual``.
 
     Args:
         body: maps the image to one of the same shape if ``residual``.
@@ -142,7 +142,7 @@ class MobileNetV3(ModelSpace):
         return tuple(sorted({max(1, round(side * sevenths / 7)) for sevenths in (4, 5, 6, 7)}))
 
     def factory(self) -> nn.Module:
-        """The network with its sizes open."""
+        """Return the network with elastic sizes."""
         stages = {f"stage_{i}": self._stage(i) for i in range(N_STAGES)}
         resize = ElasticResize(self.input_shape[0], Size(self.sides, "resolution"))
         stem = self._conv(self.input_shape[0], self._width(self.channels[0]), 3, stride=2, activation=nn.Hardswish)
@@ -165,13 +165,13 @@ class MobileNetV3(ModelSpace):
         stride: int = 1,
         activation: Callable[[], nn.Module] | None = None,
     ) -> Sequence[nn.Module]:
-        """A convolution, of each channel for itself if ``n_out`` is None, its batch norm and activation."""
+        """Return a convolution (depthwise if ``n_out`` is None), its batch norm and its activation."""
         conv = ElasticConv2d(n_in, n_out, kernel, stride=stride, group_width=1 if n_out is None else None)
         norm = ElasticBatchNorm2d(conv.most_out, eps=0.001, momentum=0.01)
         return (conv, norm) if activation is None else (conv, norm, activation())
 
     def _first_block(self) -> Sequence[nn.Module]:
-        """The block before the stages, which does not expand."""
+        """Return the block before the stages, which has no expansion."""
         depthwise = self._conv(self._most(self.channels[0]), None, 3, activation=nn.ReLU)
         return (*depthwise, *self._conv(self._most(self.channels[0]), self._width(self.channels[0])))
 
@@ -196,7 +196,7 @@ class MobileNetV3(ModelSpace):
         return InvertedResidual(body, residual=same)
 
     def expansion_options(self, stage: int, index: int) -> tuple[float, ...]:
-        """The options of the expansion of a block, in order."""
+        """Return the options for the expansion of a block, in ascending order."""
         extra = self.extra_expansions if stage == FINE_STAGE and index else ()
         return tuple(sorted((*self.expansions, *extra)))
 

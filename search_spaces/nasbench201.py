@@ -58,7 +58,7 @@ OPERATIONS: Mapping[str, Callable[[int, bool], nn.Module]] = {
     "nor_conv_3x3": partial(_conv, 3),
     "avg_pool_3x3": _average_pool,
 }
-"""What an edge can be, by the benchmark's names; each is made from the number of channels, and
+"""Operations of an edge by the benchmark's names; each is a factory of the number of channels, and
 whether batch norms have weights."""
 
 
@@ -139,7 +139,7 @@ class NASBench201(ModelSpace):
             )
 
     def factory(self) -> nn.Module:
-        """The network with a choice on every edge of every cell."""
+        """Return the network with a choice on every edge of every cell."""
         stem = nn.Conv2d(self.input_shape[0], self.channels, 3, padding=1, bias=False)
         layers: list[nn.Module] = [stem, nn.BatchNorm2d(self.channels)]
         for stage in range(self.stages):
@@ -159,7 +159,7 @@ class NASBench201(ModelSpace):
         return (CellGraph(states, edges),)
 
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
-        """The encoding, each sequence of operations from the input of the cell to its output, and their summary."""
+        """Return the encoding, the counts of operation paths from input to output of the cell, and their summary."""
         operations = _operations(arch)
         return {
             **super().features(arch),
@@ -168,15 +168,16 @@ class NASBench201(ModelSpace):
         }
 
     def function_key(self, arch: Architecture) -> Hashable:
-        """What the cell computes, up to a constant per channel: the 15,625 cells are 4,930 functions.
+        """Return a key of the function that the cell computes, up to a constant per channel.
 
-        These are fewer than the paper's 6,466, which do not join cells that differ in an edge of zeros alone.
+        The 15,625 cells are 4,930 functions, fewer than the paper's 6,466, which does not merge cells that differ only
+        in an edge of zeros.
         """
         return cell_function(_operations(arch))
 
 
 def edge_name(source: int, target: int) -> str:
-    """The decision of the edge between two nodes."""
+    """Return the name of the decision about the edge between two nodes."""
     return f"edge_{source}_{target}"
 
 

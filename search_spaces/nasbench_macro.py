@@ -26,7 +26,7 @@ N_LAYERS = sum(STAGES)
 
 
 def identity(n_in: int, n_out: int, stride: int) -> nn.Module:
-    """The input itself, or a 1x1 convolution and batch norm where the shape changes."""
+    """Return an identity, or a 1x1 convolution and batch norm where the shape changes."""
     if n_in == n_out and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
@@ -65,7 +65,7 @@ OPERATIONS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
     "mb3_k3": partial(InvertedResidual, 3, 3),
     "mb6_k5": partial(InvertedResidual, 6, 5),
 }
-"""What a layer can be, in the order of the benchmark's digits; made from widths in and out and the stride."""
+"""Candidates of a layer in the order of the benchmark's digits; factories of (n_in, n_out, stride)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class NASBenchMacro(ModelSpace):
             raise SpaceError(f"input_shape must be (channels, height, width) and every size at least 1, got {self}")
 
     def factory(self) -> nn.Module:
-        """The network with a choice in every layer."""
+        """Return the network with a choice in every layer."""
         width, layers = self.channels, list[nn.Module]()
         for n_layers in STAGES:
             for is_later in range(n_layers):

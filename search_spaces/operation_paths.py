@@ -1,4 +1,4 @@
-"""What a cell computes, told by the sequences of operations from its input to its output.
+"""Features of a cell: the sequences of operations from its input to its output.
 
 Paths are the encoding of White, Neiswanger and Savani, "BANANAS" (AAAI 2021, arXiv:1910.11858), section 4; here they
 are counted, which tells a sum of two equal paths from one.
@@ -19,7 +19,7 @@ Path = tuple[str, ...]
 
 
 def operation_paths(operations: Mapping[Edge, str], *, none: str = "none") -> Counter[Path]:
-    """How often each sequence of operations leads from the lowest node to the highest; ``none`` leads nowhere.
+    """Count each sequence of operations from the lowest node to the highest; ``none`` ends a path.
 
     Args:
         operations: of each edge; an edge that is missing carries nothing.
@@ -44,7 +44,7 @@ def all_paths(options: Sequence[str], max_length: int) -> Iterator[Path]:
 
 
 def path_counts(operations: Mapping[Edge, str], columns: Mapping[Path, int]) -> NDArray[np.float64]:
-    """The counts of ``operation_paths`` as a vector, ``(n_columns,)``; a path without a column is left out."""
+    """Return the counts of ``operation_paths`` as a vector ``(n_columns,)``; paths without a column are dropped."""
     counts = np.zeros(len(columns))
     for path, count in operation_paths(operations).items():
         if path in columns:
@@ -55,10 +55,10 @@ def path_counts(operations: Mapping[Edge, str], columns: Mapping[Path, int]) -> 
 def path_shape(
     operations: Mapping[Edge, str], options: Sequence[str], *, skip: str = "skip_connect"
 ) -> NDArray[np.float64]:
-    """How deep and how wide a cell is, as logarithms of 1 + a count, ``(3 + 2 * n_options,)``.
+    """Return depth and width of a cell as logarithms of 1 + a count, ``(3 + 2 * n_options,)``.
 
     The counts: paths, operations of the longest path and of the shortest, then the most of each operation on one path
-    and, over all paths, its sum. A skip is no operation. Few numbers that extrapolate, where each path of its own says
+    and, over all paths, its sum. A skip is no operation. Few numbers that extrapolate, where a single path says
     little before it was seen.
 
     Args:

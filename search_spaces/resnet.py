@@ -2,8 +2,8 @@
 
 ResNet-18, ResNet-34, ResNet-50 and ResNeXt-50 (32x4d) are members, with the stride of a bottleneck in its 3x3
 convolution. Elastic depth, widths and expansion ratios are those of the once-for-all ResNet-50 (Cai et al., "Once-for-
-All", arXiv:1908.09791). Deviations: the inside of a stage's first block follows the width that comes in, not the one
-that goes out; the stem is one convolution; weights start as PyTorch's do.
+All", arXiv:1908.09791). Deviations: the hidden width of a stage's first block follows its input width, not its
+output width; the stem is one convolution; weights start as PyTorch's do.
 """
 
 from collections import OrderedDict
@@ -31,7 +31,7 @@ Stem = Literal["imagenet", "cifar"]
 
 N_STAGES = 4
 WIDENING = {"basic": 1, "bottleneck": 4}
-"""How much wider than the stem the first stage is; each further one is twice as wide."""
+"""Ratio of the first stage's width to that of the stem; each further stage is twice as wide."""
 
 
 class Residual(nn.Module):
@@ -118,14 +118,14 @@ class ResNet(ModelSpace):
         return self.expansions or ((0.4, 0.5, 0.7) if self.group_width else (0.2, 0.25, 0.35))
 
     def factory(self) -> nn.Module:
-        """The network with its sizes open."""
+        """Return the network with elastic sizes."""
         stages = {f"stage_{i}": self._stage(i) for i in range(N_STAGES)}
         wide = self._most(self._channels(N_STAGES - 1))
         head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), ElasticLinear(wide, self.n_classes))
         return nn.Sequential(OrderedDict({"stem": self._stem(), **stages, "head": head}))
 
     def _channels(self, stage: int) -> int:
-        """The width of a stage at multiplier 1; of the stem for stage -1."""
+        """Return the width of a stage at multiplier 1; that of the stem for stage -1."""
         return self.channels if stage < 0 else self.channels * WIDENING[self.block] * 2**stage
 
     def _most(self, channels: int) -> int:
@@ -191,7 +191,7 @@ def _inside(wider: int, divisor: int, expansion: float, n_in: int) -> int:
 
 
 def regular(space: ResNet, depths: Sequence[int]) -> Architecture:
-    """The member of full widths and the published expansion, a quarter or with groups a half.
+    """Return the member with full widths and the published bottleneck: 1/4 of the width, 1/2 with groups.
 
     Args:
         space: has these options, as by default.
@@ -219,7 +219,7 @@ PUBLISHED: Mapping[str, tuple[Callable[[], ResNet], tuple[int, ...]]] = {
 
 
 def published(name: str) -> tuple[ResNet, Architecture]:
-    """A published network: the space that it is in, and its architecture.
+    """Return the space that contains a published network, and its architecture.
 
     Args:
         name: one of ``PUBLISHED``.

@@ -93,7 +93,7 @@ OPERATIONS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
     "shuffle_7x7": partial(_block, partial(_shuffle_body, 7), 7),
     "xception": partial(_block, _xception_body, 3),
 }
-"""What a layer can be, in the order of the authors' numbers 0 to 3; made from widths in, inside and out."""
+"""Candidates of a layer in the order of the authors' numbers 0 to 3; factories of (n_in, n_hidden, n_out)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class ShuffleNet(ModelSpace):
             raise SpaceError(f"dropout must be in [0, 1), got {self.dropout}")
 
     def factory(self) -> nn.Module:
-        """The network with a choice in every layer."""
+        """Return the network with a choice in every layer."""
         stem = nn.Conv2d(self.input_shape[0], self.stem_channels, 3, stride=2, padding=1, bias=False)
         head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(self.dropout))
         return nn.Sequential(

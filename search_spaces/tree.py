@@ -49,11 +49,11 @@ OPERATIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "max_pool_3x3": lambda channels: nn.MaxPool2d(3, stride=1, padding=1),
     "avg_pool_3x3": lambda channels: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
 }
-"""What a branch below the root can be; each is made from the number of channels."""
+"""Operations of a branch below the root; each is a factory of the number of channels."""
 
 
 class Merge(NamedTuple):
-    """How a node hands out its input and merges what comes back."""
+    """Schemes by which a node splits its input and merges the outputs of its branches."""
 
     n_branches: int
     is_concat: bool = False
@@ -65,7 +65,7 @@ MERGES: Mapping[str, Merge] = {
     "add_3": Merge(3),
     "concat_2": Merge(2, is_concat=True),
 }
-"""What a node with branches can be."""
+"""Kinds of a node with branches."""
 
 
 def shares(channels: int, n_branches: int) -> list[int]:
@@ -100,16 +100,16 @@ class Branches(nn.Module):
 
 
 Path = tuple[int, ...]
-"""Which branch to take at each node from the root on; the root's is empty."""
+"""Index of the branch taken at each node from the root on; the path of the root is empty."""
 
 
 def name_of(kind: str, path: Path) -> str:
-    """The decision of the "node" at the end of a path, or of the "edge" that leads there."""
+    """Return the name of the decision about the "node" at the end of a path, or the "edge" to it."""
     return "_".join((kind, *map(str, path))) if path else "root"
 
 
 def _node(path: Path, depth: int, channels: int) -> Choice:
-    """What hangs on the end of a branch: nothing, or branches of its own, each keeping its number of channels."""
+    """Return the subtree at the end of a branch: an identity, or further branches that keep the number of channels."""
     options: dict[str, ModuleFactory] = {"leaf": nn.Identity}
     for name, merge in MERGES.items():
         widths = shares(channels, merge.n_branches) if merge.is_concat else [channels] * merge.n_branches
@@ -125,7 +125,7 @@ def _branch(path: Path, depth: int, channels: int) -> nn.Module:
 
 
 def _root(depth: int, n_in: int, n_out: int, groups: int) -> Choice:
-    """The cell; its branches change the number of channels."""
+    """Return the cell; its first branches change the number of channels."""
     options: dict[str, ModuleFactory] = {}
     for name, merge in MERGES.items():
         widths = shares(n_out, merge.n_branches) if merge.is_concat else [n_out] * merge.n_branches
@@ -204,7 +204,7 @@ class Tree(ModelSpace):
     @cached_property
     def decisions(self) -> Sequence[Decision]:
         """The root, then each branch with what hangs on it."""
-        # Not read off the model: there a branch stands in several options of the node before it, which itself stands
+        # Not read off the model: there a branch is in several options of the node before it, which itself stands
         # in several of the one before that. What matters is that the node before it has that many branches.
         root = Categorical(name_of("node", ()), tuple(MERGES))
         return (root, *self._below((), root))
@@ -222,7 +222,7 @@ class Tree(ModelSpace):
                 yield from self._below(end, child)
 
     def factory(self) -> nn.Module:
-        """The network with a choice at every node and branch of every cell."""
+        """Return the network with a choice at every node and branch of every cell."""
         width = 2 * self.growth
         layers: list[nn.Module] = [nn.Conv2d(self.input_shape[0], width, 3, padding=1, bias=False)]
         for stage in range(N_STAGES):

@@ -1,4 +1,4 @@
-"""How shared weights are trained: one file per method or family of methods."""
+"""Methods that train shared weights: one file per method or family of methods."""
 
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
 from raynas.oneshot.differentiable import PRESETS, Differentiable

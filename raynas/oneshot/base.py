@@ -1,4 +1,4 @@
-"""What every way of training shared weights has in common."""
+"""Base classes of all methods that train shared weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ def _nothing(parameters: Iterable[nn.Parameter]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a method is given to work with.
+    """Inputs of a method.
 
     Args:
         supernet: whose weights are trained, on its device.
@@ -59,7 +59,7 @@ class OneShot(ABC):
     """A way of training shared weights: the settings of a published method, checked when they are made."""
 
     uses_valid: ClassVar[bool] = False
-    """Whether each step takes a batch of held-out images too, as methods do that learn the architecture."""
+    """True if each step also takes a batch of held-out data, as methods do that learn the architecture."""
 
     @property
     def partial_channels(self) -> int:
@@ -68,7 +68,7 @@ class OneShot(ABC):
 
     @abstractmethod
     def start(self, setup: Setup) -> "Learner":
-        """What carries the method out, at its beginning.
+        """Return the learner that carries the method out, in its initial state.
 
         Raises:
             RaynasError: if the space is not one for this method.
@@ -79,7 +79,7 @@ class Learner(ABC):
     """A method at work on a supernet, epoch by epoch: ``begin_epoch``, a ``step`` for each batch, ``end_epoch``.
 
     All that is random in an epoch is drawn from ``self.rng`` and torch's global generator, which ``begin_epoch`` seeds
-    from the setup's seed and the epoch. So a training that goes on from ``state_dict``, taken between epochs, equals
+    from the setup's seed and the epoch. So a training resumed from ``state_dict``, taken between epochs, equals
     one that was never interrupted.
 
     Args:
@@ -87,7 +87,7 @@ class Learner(ABC):
     """
 
     ended_because: str = ""
-    """Why the training should stop before its last epoch; empty while it should not."""
+    """Reason to stop before the last epoch; empty if there is none."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -125,7 +125,7 @@ class Learner(ABC):
 
     @abstractmethod
     def update(self, train: Batch, valid: Batch | None) -> Tensor:
-        """What ``step`` does besides counting; gives the training loss."""
+        """Carry out a step and return the training loss; ``step`` counts."""
 
     def end_epoch(self, valid: Callable[[], Iterable[Batch]]) -> Mapping[str, float]:
         """Close the epoch.
@@ -142,12 +142,12 @@ class Learner(ABC):
         return metrics
 
     def watch(self, valid: Callable[[], Iterable[Batch]]) -> Mapping[str, float]:
-        """What ``end_epoch`` reports, by default nothing."""
+        """Return what ``end_epoch`` reports, by default nothing."""
         return {}
 
     @abstractmethod
     def candidates(self) -> Sequence[Architecture]:
-        """The subnets whose mean accuracy says how far the training is: what was derived, or samples.
+        """Return the subnets whose mean accuracy measures progress: the derived one, or samples.
 
         Does not depend on what was asked before.
         """
@@ -158,7 +158,7 @@ class Learner(ABC):
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on, between epochs: tensors in plain containers, nothing copied."""
+        """State to resume from, between epochs: tensors in plain containers, nothing copied."""
         return {
             "epoch": self.epoch,
             "supernet": dict(self.supernet.state_dict()),
@@ -166,7 +166,7 @@ class Learner(ABC):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict``.
+        """Resume from ``state_dict``.
 
         Raises:
             Exception: if the state is another supernet's, optimizer's or method's.
@@ -178,11 +178,11 @@ class Learner(ABC):
     # --- what updates are made of --------------------------------------------------------------------------------
 
     def weights(self) -> Iterator[nn.Parameter]:
-        """The shared weights."""
+        """Return the shared weights."""
         return self.supernet.parameters()
 
     def logits(self, images: Tensor, selection: Selection, supernet: Supernet | None = None) -> Tensor:
-        """What a supernet says, ``(batch, n_classes)``, computed in the setup's precision and given in full.
+        """Return logits ``(batch, n_classes)`` of a supernet in float32, computed in the precision of the setup.
 
         Args:
             images: shape ``(batch, *input_shape)``.
@@ -209,11 +209,11 @@ class Learner(ABC):
         return loss.detach()
 
     def supervised(self, labels: Tensor) -> Callable[[Tensor], Tensor]:
-        """The loss of logits against ``labels``."""
+        """Return the loss of logits against ``labels``."""
         return lambda logits: self.setup.loss(logits, labels)
 
     def averaged(self, value: Tensor) -> Tensor:
-        """The mean of a number over the workers of data-parallel training.
+        """Average a number over the workers of data-parallel training.
 
         Args:
             value: a scalar on the supernet's device.

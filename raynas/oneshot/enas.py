@@ -120,7 +120,7 @@ class EnasLearner(Learner):
         return sum(rewards) / len(rewards), sum(entropies) / len(entropies)
 
     def _advantage(self, reward: float) -> float:
-        """How much better than usual a reward is; makes it part of what is usual."""
+        """Return the advantage of a reward over the moving baseline, and update the baseline."""
         baseline = reward if self.baseline is None else self.baseline
         decay = self.settings.baseline_decay
         self.baseline = decay * baseline + (1 - decay) * reward
@@ -140,7 +140,7 @@ class EnasLearner(Learner):
         return max(different, key=lambda arch: self._accuracy(arch, batch))
 
     def candidates(self) -> Sequence[Architecture]:
-        """What was derived; before the end of the first epoch, samples."""
+        """Return the derived architecture; before the end of the first epoch, samples."""
         return self.sampled(N_CANDIDATES) if self._derived is None else [self._derived]
 
     @property
@@ -165,7 +165,7 @@ class EnasLearner(Learner):
 
 
 def _again_and_again(batches: Callable[[], Iterable[Batch]]) -> Iterator[Batch]:
-    """The batches, from the beginning each time they end.
+    """Repeat the batches without end.
 
     Raises:
         ValueError: if there are none.

@@ -12,7 +12,7 @@ from raynas.nn.supernet import Supernet
 
 
 def largest(supernet: Supernet) -> Architecture:
-    """The largest network of the supernet's space.
+    """Return the largest network of the supernet's space.
 
     It has the largest number of every ``Size`` and the greatest depth of every ``Repeat``. Of every other choice it has
     the option with the most multiply-adds, of equal ones that with the most parameters, of equal ones the first; they
@@ -26,7 +26,7 @@ def largest(supernet: Supernet) -> Architecture:
 
 
 def smallest(supernet: Supernet) -> Architecture:
-    """The smallest network of the supernet's space: as ``largest``, with the least of everything."""
+    """Return the smallest network of the supernet's space: as ``largest``, with the least of everything."""
     return _Extreme(supernet, min).architecture()
 
 

@@ -34,16 +34,16 @@ from raynas.seeds import seed_of
 class ProgressiveShrinking(OneShot):
     """Trains the largest network, then lets kernels, depths and widths become elastic, in this order.
 
-    Each phase adds smaller options to those before. Depths and widths come in two steps: half of the smaller options,
-    rounded up, then the rest. From the second phase on subnets learn from the labels and from a frozen copy of the
-    largest network as the first phase left it, which sees the same images at the same resolution. Before each step of
-    the widths, channels are sorted by importance, see ``channel_groups`` for those that can be.
+    Each phase adds smaller options to those before. Depths and widths are added in two steps: half of the smaller
+    options, rounded up, then the rest. From the second phase on subnets learn from the labels and from a frozen
+    copy of the largest network as the first phase left it, which sees the same images at the same resolution.
+    Before each step of the widths, channels are sorted by importance, see ``channel_groups`` for those that can be.
 
     A decision belongs to a phase by what it is: the kernel of an elastic layer, the depth of a ``Repeat``, any other
     number of an elastic layer as a width. Resolutions and other choices are drawn from the start. Phases without
     decisions are left out.
 
-    The learning rate comes from outside; the paper starts it anew for each phase, and ``ProgressiveLearner.phases``
+    The learning rate comes from outside; the paper restarts it for each phase, and ``ProgressiveLearner.phases``
     lists them, ``first_steps`` says where they begin.
 
     Args:
@@ -119,7 +119,7 @@ class ProgressiveLearner(Learner):
         return [0, *(max(1, round(end * n_steps)) for end in ends[:-1])]  # There is something to learn from the first.
 
     def phase_at(self, step: int) -> int:
-        """The number of the phase that a step belongs to."""
+        """Return the number of the phase that contains a step."""
         return bisect_right(self.first_steps, max(step, 0)) - 1
 
     @property
@@ -154,7 +154,7 @@ class ProgressiveLearner(Learner):
         return copy.deepcopy(self.supernet, {id(space): space}).requires_grad_(False)
 
     def _loss_of(self, images: Tensor, labels: Tensor, resolution: Mapping[str, Option]) -> Callable[[Tensor], Tensor]:
-        """The loss of a subnet's logits, against the labels and the predictions of the largest network."""
+        """Return the loss of a subnet's logits against the labels and the predictions of the largest network."""
         hard, teacher = self.supervised(labels), self.teacher
         if teacher is None:
             return hard
@@ -165,7 +165,7 @@ class ProgressiveLearner(Learner):
     def _subnet(
         self, phase: Phase, rng: np.random.Generator, given: Mapping[str, Option] | None = None
     ) -> Architecture:
-        """A random subnet of a phase."""
+        """Draw a subnet of a phase."""
         options: dict[str, Option] = {}
         for decision in self.supernet.space.decisions:
             if decision.is_active(options):
@@ -197,7 +197,7 @@ class ProgressiveLearner(Learner):
 
 
 def phases(supernet: Supernet, settings: ProgressiveShrinking) -> list[Phase]:
-    """The phases of a training, without those that would add no option."""
+    """Return the phases of a training, without those that would add no option."""
     numbers, kind_of = ranked_numbers(supernet), kinds(supernet)
     options: dict[str, Sequence[Option]] = {d.name: d.options for d in supernet.space.decisions}
     options |= {name: ranked[-1:] for name, ranked in numbers.items() if kind_of[name] != "side"}
@@ -218,7 +218,7 @@ _STEPS = (0.5, 1.0)
 
 
 def _largest(ranked: Sequence[Option], part: float) -> Sequence[Option]:
-    """The largest option and a part of the smaller ones, rounded up, still from least to most."""
+    """Return the largest option and a part of the smaller ones, rounded up, in ascending order."""
     return ranked[-1 - ceil(part * (len(ranked) - 1)) :]
 
 

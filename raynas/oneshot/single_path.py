@@ -9,7 +9,7 @@ from raynas.core.architecture import Architecture
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
 
 N_CANDIDATES = 5
-"""How many random subnets say how far the training is."""
+"""Number of random subnets whose accuracy measures progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class SinglePathLearner(Learner):
         return loss
 
     def drawn(self) -> Architecture:
-        """The next subnet."""
+        """Draw the next subnet."""
         return self.supernet.space.sample(self.rng)
 
     def candidates(self) -> Sequence[Architecture]:

@@ -7,7 +7,7 @@ from raynas.core.joint_space import JointSpace
 from raynas.core.operation_graph import OperationGraph
 from raynas.errors import RaynasError, SpaceError
 from raynas.search_spaces import DARTS, SEARCH_SPACES, NASBench201, NASNet
-from raynas.search_spaces.darts import from_genotype
+from raynas.search_spaces.darts_genotype import from_genotype
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.search_spaces.nasnet import NASNET_A
 from raynas.testing import ToySpace

@@ -14,7 +14,8 @@ from raynas.drawing import draw, picture_of
 from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
-from raynas.search_spaces.darts import DARTS, OPERATIONS, from_genotype, to_genotype
+from raynas.search_spaces.darts import DARTS, OPERATIONS
+from raynas.search_spaces.darts_genotype import from_genotype, to_genotype
 from raynas.testing import SpaceContract
 
 SMALL = DARTS(input_shape=(1, 8, 8), channels=4, cells=3, n_nodes=2)

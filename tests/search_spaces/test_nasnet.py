@@ -14,7 +14,8 @@ from raynas.errors import SpaceError
 from raynas.metrics import count_macs, count_params
 from raynas.nn import Mixture, Supernet
 from raynas.nn.operations import HalvingConv
-from raynas.search_spaces.nasnet import NASNET_A, OPERATIONS, NASNet
+from raynas.search_spaces.nasnet import NASNET_A, NASNet
+from raynas.search_spaces.nasnet_cell import OPERATIONS
 
 
 def cost_of(operation: str, c: int, stride: int) -> tuple[int, int]:

@@ -89,7 +89,7 @@ ZERO_COST: Mapping[str, Proxy] = {
 
 @dataclass(frozen=True)
 class Scores:
-    """What several proxies say of one network.
+    """Scores of one network by several proxies.
 
     Args:
         values: finite scores by name.

@@ -13,7 +13,7 @@ from raynas.metrics.zero_cost import Batch, Scores, zero_cost_scores
 from raynas.seeds import seed_of
 
 N_RANDOM = 16
-"""How many inputs proxies get that need no data, where there is none."""
+"""Batch size of the random input for proxies that need no data."""
 
 
 def fresh_network(space: SearchSpace, arch: Architecture, seed: int) -> nn.Module:

@@ -14,7 +14,7 @@ _PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), torch.dty
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A deep copy, whose parameters have no gradients and are in the order that convolutions are fastest in."""
+    """Return a deep copy whose parameters have no gradients and are in the memory format fastest for convolutions."""
     with no_garbage_collection():
         clone: nn.Module = _copied(model, {})
     for parameter in clone.parameters():
@@ -25,7 +25,7 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """A copy of ``x`` in the order that convolutions are fastest in, with the strides of that order.
+    """Return a copy of ``x`` in the memory format fastest for convolutions, with the strides of that format.
 
     Images of one channel are in that order with other strides too, by which kernels round differently.
     """
@@ -38,7 +38,7 @@ def _strides(x: Tensor) -> tuple[int, ...]:
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    """What ``copy.deepcopy(value, memo)`` gives."""
+    """Return what ``copy.deepcopy(value, memo)`` returns."""
     kind = type(value)
     if kind in _PLAIN:
         return value
@@ -76,7 +76,7 @@ _REDUCTION = {name: getattr(nn.Module, name, None) for name in ("__reduce_ex__",
 
 
 def _is_usual(kind: type) -> bool:
-    """Whether a class of modules is copied attribute by attribute.
+    """Return True if a class of modules is copied attribute by attribute.
 
     What PyTorch's own classes do in ``__setstate__`` is for files of earlier versions.
     """

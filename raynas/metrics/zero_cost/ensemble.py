@@ -11,7 +11,7 @@ ENSEMBLE = ("synflow", "naswot", "jacob_cov")
 
 
 def rank_ensemble(scores: Mapping[str, Sequence[float | None]]) -> NDArray[np.float64]:
-    """The mean over proxies of each network's rank among all, from 0 (worst) to 1 (best), ``(n_networks,)``.
+    """Return each network's rank among all, from 0 (worst) to 1 (best), averaged over proxies, ``(n_networks,)``.
 
     Equal scores share the mean of their ranks. A network that a proxy could not score (None or NaN) is ranked behind
     all that it could.
@@ -49,7 +49,7 @@ class RankEnsemble:
                 raise ValueError(f"{name} gave no finite score for any of {len(column)} reference networks")
 
     def __call__(self, scores: Mapping[str, float]) -> float:
-        """The mean over proxies of the share of reference networks that score lower, from 0 to 1.
+        """Return the share of reference networks that score lower, from 0 to 1, averaged over proxies.
 
         Between two reference networks it grows in proportion; beyond the best and the worst it grows and shrinks
         further, by less than one rank.
@@ -71,7 +71,7 @@ def _place(column: NDArray[np.float64], score: float) -> float:
 
 
 def _n_below(column: NDArray[np.float64], scores: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """How many of a sorted column are below each score, those that are equal by half."""
+    """Count the values of a sorted column below each score; equal ones count half."""
     return np.asarray(np.searchsorted(column, scores, "left") + np.searchsorted(column, scores, "right")) / 2
 
 

@@ -15,12 +15,12 @@ from raynas.metrics.zero_cost.passes import View, gradients, norms_of, outputs_o
 
 
 def synflow(view: View) -> float:
-    """The sum of ``w * dR/dw``, with R the sum of the outputs for an input of ones and each weight w made positive."""
+    """Sum ``w * dR/dw``, with R the sum of the outputs for an input of ones and each weight w made positive."""
     return _score(view, lambda g: g)
 
 
 def logsynflow(view: View) -> float:
-    """The sum of ``w * log(1 + dR/dw)``: Cavagnero et al., "FreeREA", WACV 2023, arXiv:2207.05135, section 3.1."""
+    """Sum ``w * log(1 + dR/dw)``: Cavagnero et al., "FreeREA", WACV 2023, arXiv:2207.05135, section 3.1."""
     return _score(view, torch.log1p)
 
 
@@ -30,7 +30,7 @@ def _score(view: View, scaled: Callable[[Tensor], Tensor]) -> float:
 
 
 def _flow(view: View) -> tuple[list[Tensor], list[Tensor]]:
-    """The positive weights and R's gradient for each, in float64: deep networks go beyond the range of float32."""
+    """Return the positive weights and the gradient of R, in float64: deep networks exceed the range of float32."""
     with view.seeded():
         model = view.fresh_copy().double()
         for norm in norms_of(model):

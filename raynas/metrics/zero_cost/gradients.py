@@ -16,18 +16,18 @@ from raynas.metrics.zero_cost.twice import quick_twice
 
 
 def grad_norm(view: View) -> float:
-    """The sum over layers of the Euclidean norm of the gradient (Abdelfattah et al., 2021)."""
+    """Sum the Euclidean norms of the layers' gradients (Abdelfattah et al., 2021)."""
     return sum(float(g.norm()) for g in view.seen.weight_gradients)
 
 
 def snip(view: View) -> float:
-    """The sum of ``|w * dL/dw|``: Lee et al., "SNIP", ICLR 2019, arXiv:1810.02340, equation 5, not normalised."""
+    """Sum ``|w * dL/dw|``: Lee et al., "SNIP", ICLR 2019, arXiv:1810.02340, equation 5, not normalised."""
     seen = view.seen
     return sum(float((w * g).abs().sum()) for w, g in zip(seen.weights, seen.weight_gradients, strict=True))
 
 
 def grasp(view: View) -> float:
-    """The sum of -w * (Hg): Wang et al., "GraSP", ICLR 2020, arXiv:2002.07376, equation 8, at temperature 1.
+    """Sum -w * (Hg): Wang et al., "GraSP", ICLR 2020, arXiv:2002.07376, equation 8, at temperature 1.
 
     H is the Hessian and g the gradient of the loss. The paper divides outputs by 200 first and draws more batches.
     Only the weights' part of H counts.
@@ -46,7 +46,7 @@ def grasp(view: View) -> float:
 
 
 def fisher(view: View) -> float:
-    """The sum over channels c of ``1/(2N) * sum_n (sum_ij A_nijc * dL/dA_nijc)^2``.
+    """Sum over channels c ``1/(2N) * sum_n (sum_ij A_nijc * dL/dA_nijc)^2``.
 
     Turner et al., "BlockSwap", ICLR 2020, arXiv:1906.04113, equation 2. A is what each layer with weights puts out, as
     in Abdelfattah et al.; Turner et al. take what each block puts out.
@@ -56,7 +56,7 @@ def fisher(view: View) -> float:
 
 
 def _fisher_of_layer(maps: Tensor, gradient: Tensor) -> float:
-    """``maps`` of shape ``(batch, channels, ...)`` or, of a linear layer, ``(batch, ..., features)``."""
+    """Score one layer; ``maps`` is ``(batch, channels, ...)`` or, of a linear layer, ``(batch, ..., features)``."""
     per_channel = maps * gradient
     if per_channel.ndim > 3:
         per_channel = per_channel.flatten(2).sum(2)
@@ -66,7 +66,7 @@ def _fisher_of_layer(maps: Tensor, gradient: Tensor) -> float:
 
 
 def zico(view: View) -> float:
-    """The sum over layers of ``log(sum(E|g| / std(g)))``: Li et al., "ZiCo", ICLR 2023, arXiv:2301.11300.
+    """Sum over layers ``log(sum(E|g| / std(g)))``: Li et al., "ZiCo", ICLR 2023, arXiv:2301.11300.
 
     Mean and standard deviation of a weight's gradient g are over the two halves of the batch (the paper's two batches).
     Weights whose gradient does not vary are left out, and layers that have no others, as in the authors' code.
@@ -95,5 +95,5 @@ def _signal_to_noise(a: Tensor, b: Tensor) -> float:
 
 
 def l2_norm(view: View) -> float:
-    """The sum over layers of the Euclidean norm of the weights (Abdelfattah et al., 2021)."""
+    """Sum the Euclidean norms of the layers' weights (Abdelfattah et al., 2021)."""
     return sum(float(p.detach().norm()) for p in view.model.parameters() if p.ndim > 1)

@@ -7,7 +7,7 @@ from raynas.errors import RaynasError
 from raynas.metrics.zero_cost.passes import View
 
 EPSILON = 1e-5
-"""What is added where a logarithm could be of zero."""
+"""Added to the argument of a logarithm that could be zero."""
 
 MANY_CLASSES = 100
 """Above this number of classes, EPE-NAS compares classes instead of adding them up."""
@@ -24,7 +24,7 @@ def jacob_cov(view: View) -> float:
 
 
 def epe_nas(view: View) -> float:
-    """How images of one class correlate, added up over classes.
+    """Correlation of the gradients of images within a class, summed over classes.
 
     Lopes et al., "EPE-NAS: Efficient Performance Estimation Without Training for NAS", ICANN 2021, arXiv:2102.08099:
     for each class ``e = sum(log(|c| + k))`` over the correlations c of its images, k = 1e-5; the score is the sum of
@@ -44,7 +44,7 @@ def _of_class(rows: Tensor) -> Tensor:
 
 
 def _rows(view: View) -> Tensor:
-    """The gradient for each image, ``(batch, numbers of an image)``.
+    """Return the gradient for each image, ``(batch, n_values)``.
 
     Raises:
         RaynasError: if one is constant, so that it correlates with nothing.

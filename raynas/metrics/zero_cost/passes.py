@@ -1,4 +1,4 @@
-"""What zero-cost proxies look at: a network's reaction to one batch, computed once for all proxies that are asked.
+"""View of a network for zero-cost proxies: its reaction to one batch, computed once for all of them.
 
 Everything runs on a copy of the network, in train mode, in channels-last order: batch norms use the batch's own
 statistics, as at the first step of training. All randomness (dropout, random inputs) comes from one seed.
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 class Part(Enum):
-    """What can be seen of a network in one forward pass of a batch."""
+    """Quantities that one forward pass of a batch can record."""
 
     WEIGHT_GRADIENTS = auto()
     MAP_GRADIENTS = auto()
@@ -65,7 +65,7 @@ class View:
     parts: frozenset[Part] = frozenset(Part)
 
     def fresh_copy(self) -> nn.Module:
-        """A copy of the model to do anything with: in train mode, all parameters trainable, nothing in place."""
+        """Return a copy of the model that may be changed: in train mode, all parameters trainable, nothing in place."""
         model = copied(self.model).train()
         for parameter in model.parameters():
             parameter.requires_grad_(parameter.is_floating_point() and parameter.ndim > 1)
@@ -76,7 +76,7 @@ class View:
 
     @contextmanager
     def seeded(self) -> Iterator[None]:
-        """A block in which random numbers follow from the seed, and gradients can be taken whatever the caller did."""
+        """Seed random numbers and enable gradients within a block, whatever the caller's state."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(self.seed)
@@ -84,7 +84,7 @@ class View:
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next((p.device for p in self.model.parameters()), self.batch.images.device)
 
     @cached_property
@@ -102,7 +102,7 @@ class View:
         return {}
 
     def shared(self, name: str, compute: Callable[[], T]) -> T:
-        """What ``compute()`` gives, computed once for all proxies that ask for it by this name."""
+        """Return ``compute()``, computed once for all proxies that request it by this name."""
         if name not in self._shared:
             self._shared[name] = compute()
         found: T = self._shared[name]
@@ -115,13 +115,13 @@ class View:
             return _look(self)
 
     def loss_gradients(self, model: nn.Module, images: Tensor, labels: Tensor) -> list[Tensor]:
-        """The loss's gradient for each of the weights of ``model``."""
+        """Return the gradient of the loss for each weight of ``model``."""
         return gradients(self.loss(outputs_of(model, images), labels), weights_of(model))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one forward pass has shown; parts that nobody asked for are empty.
+    """Record of one forward pass; quantities that were not requested are empty.
 
     Args:
         n_outputs: width of the output.
@@ -206,7 +206,7 @@ class Codes(TorchDispatchMode):
     def _compare(self, x: Tensor) -> None:
         is_on = (x > 0).to(torch.float32)
         if is_on.ndim == 4:
-            is_on = is_on.permute(0, 2, 3, 1)  # as it lies in memory; the order of units does not matter
+            is_on = is_on.permute(0, 2, 3, 1)  # in memory order; the order of units does not matter
         is_on = is_on.reshape(len(x), -1)
         counts = is_on.sum(1, dtype=torch.float64)
         # Both on, plus both off: n - on_i - on_j + both on. Counts below 2**24 are exact in float32.
@@ -218,18 +218,18 @@ class Codes(TorchDispatchMode):
 
 
 def weights_of(model: nn.Module) -> list[Tensor]:
-    """The parameters that connect: those with two or more dimensions; biases and norms' parameters are not."""
+    """Return the weights with two or more dimensions; biases and the parameters of norms have fewer."""
     return [p for p in model.parameters() if p.ndim > 1 and p.requires_grad]
 
 
 def norms_of(model: nn.Module) -> list[nn.Module]:
-    """The modules that normalise."""
+    """Return the normalisation layers."""
     kinds = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
     return [module for module in model.modules() if isinstance(module, kinds)]
 
 
 def gradients(y: Tensor, targets: list[Tensor], *, retain_graph: bool = False) -> list[Tensor]:
-    """The gradient of a scalar for each target; zeros for those it does not depend on (dead edges)."""
+    """Return the gradient of a scalar for each target; zeros for those it does not depend on (dead edges)."""
     if not y.requires_grad:
         return [torch.zeros_like(target) for target in targets]
     found = torch.autograd.grad(y, targets, retain_graph=retain_graph, allow_unused=True)
@@ -237,7 +237,7 @@ def gradients(y: Tensor, targets: list[Tensor], *, retain_graph: bool = False) -
 
 
 def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
-    """What the network puts out.
+    """Return the output of the network.
 
     Raises:
         RaynasError: if that is not a tensor.

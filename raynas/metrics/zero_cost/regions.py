@@ -13,7 +13,7 @@ from raynas.metrics.zero_cost.passes import View, norms_of, outputs_of, weights_
 
 
 def naswot(view: View) -> float:
-    """The log-determinant of how often activations of two images are both on or both off.
+    """Return the log-determinant of the matrix that counts activations with equal codes for each pair of images.
 
     Mellor et al., "Neural Architecture Search without Training", ICML 2021, arXiv:2006.04647, equation 2. A unit is on
     where the input of its activation function is positive, also for functions other than ReLU (SiLU, hard swish,
@@ -84,7 +84,7 @@ _GLOBAL_POOLING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPoo
 
 
 def _features(model: nn.Module, x: Tensor) -> Tensor:
-    """What goes into the last global pooling, or else into the last linear layer, or else comes out."""
+    """Return the input of the last global pooling, or else of the last linear layer, or else the output."""
     taken: dict[type, Tensor] = {}
 
     def take(module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -99,6 +99,6 @@ def _features(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def _is_global(module: nn.Module) -> bool:
-    """Whether a module is linear, or pools all of an image into one pixel."""
+    """Return True if a module is linear, or pools an image into one pixel."""
     size = getattr(module, "output_size", 1)
     return all(n == 1 for n in (size if isinstance(size, tuple) else (size,)))

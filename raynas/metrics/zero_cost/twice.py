@@ -35,7 +35,7 @@ def _convolved(module: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def convolve(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
-    """The convolution of ``x`` of shape ``(batch, channels, height, width)``, without a bias."""
+    """Convolve ``x`` of shape ``(batch, channels, height, width)``, without a bias."""
     y: Tensor = _Convolution.apply(x, weight, settings)
     return y
 
@@ -45,7 +45,7 @@ def _forward(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
 
 
 def _backward(y: Tensor, x: Tensor, weight: Tensor, settings: Settings, wanted: tuple[bool, bool]) -> Any:
-    """The gradients for ``x`` and ``weight`` where y is that of the output; None for those that are not wanted."""
+    """Return the gradients for ``x`` and ``weight``, given that of the output; None where not requested."""
     stride, padding, dilation, groups = settings
     mask = [*wanted, False]
     found = torch.ops.aten.convolution_backward(
@@ -98,7 +98,7 @@ class _Gradients(Function):
 
 
 def normalise(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """What the batch norm puts out for ``x`` in train mode."""
+    """Return the output of the batch norm for ``x`` in train mode."""
     ones, zeros = x.new_ones(x.shape[1]), x.new_zeros(x.shape[1])
     weight = ones if module.weight is None else module.weight
     bias = zeros if module.bias is None else module.bias
@@ -107,7 +107,7 @@ def normalise(module: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def _norm_gradient(y: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, eps: float) -> Any:
-    """The gradients for x, weight and bias where y is that of the output."""
+    """Return the gradients for x, weight and bias, given that of the output."""
     return torch.ops.aten.native_batch_norm_backward(
         y, x, weight, None, None, mean, scale, True, eps, [True, True, True]
     )

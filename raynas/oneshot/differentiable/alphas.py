@@ -21,7 +21,7 @@ from raynas.oneshot.differentiable.skips import skip_parts
 from raynas.seeds import seed_of
 
 Kind = Literal["operations", "sizes", "inputs", "drawn_inputs", "all_inputs", "drawn"]
-"""What is done about a decision: the ways of a Choice are relaxed, and so are depths and sizes; inputs are weighted by
+"""Treatment of a decision: the options of a Choice are relaxed, and so are depths and sizes; inputs are weighted by
 a softmax, or drawn where they are concatenated, or all taken with weight 1; what cannot be mixed is drawn uniformly."""
 
 
@@ -45,18 +45,18 @@ class Place:
 
     @property
     def n_ways(self) -> int:
-        """How many ways an architecture can take."""
+        """Number of options."""
         return len(self.choice.alternatives)
 
     @property
     def n_weights(self) -> int:
-        """How many numbers are learned: the ways, and "no operation" where a Choice has it."""
+        """Number of learned parameters: one per option, and one for "no operation" where a Choice has it."""
         has_null = isinstance(self.choice, Choice) and self.choice.null
         return 0 if self.kind in ("all_inputs", "drawn") else self.n_ways + has_null
 
 
 def read_places(supernet: Supernet, *, edge_normalisation: bool) -> dict[str, Place]:
-    """What is done about each decision of a supernet.
+    """Return the treatment of each decision of a supernet.
 
     Args:
         supernet: holds the decisions.
@@ -113,18 +113,18 @@ class Alphas:
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Draw all parameters anew."""
+        """Draw all parameters again."""
         generator = torch.Generator().manual_seed(seed_of(seed, "alphas"))
         with torch.no_grad():
             for value in self.values.values():
                 value.copy_(self.scale * torch.randn(len(value), generator=generator))
 
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters, in the order of the decisions."""
+        """Return the parameters, in the order of the decisions."""
         return list(self.values.values())
 
     def operations(self) -> dict[str, Tensor]:
-        """The parameters of the operations that are still in the race, by decision."""
+        """Return the parameters of the operations that are still candidates, by decision."""
         return {
             name: value[list(self.kept[name])]
             for name, value in self.values.items()
@@ -139,7 +139,7 @@ class Alphas:
     # --- weights -------------------------------------------------------------------------------------------------
 
     def weigh(self, by: Callable[[Tensor], Mixture], relaxation: Relaxation) -> dict[str, Mixture]:
-        """The weights of all relaxed decisions, over their ways and, last, "no operation".
+        """Return the weights of all relaxed decisions, over their options and, last, "no operation".
 
         Args:
             by: gives the weights for parameters, as a method of the relaxation does.
@@ -161,7 +161,7 @@ class Alphas:
     def selection(
         self, weights: Mapping[str, Mixture], *, detached: bool = False, auxiliary_skip: float = 0.0
     ) -> dict[str, Any]:
-        """What the supernet computes with these weights.
+        """Return the selection that a supernet computes with these weights.
 
         Args:
             weights: those of relaxed decisions, from ``weigh``.
@@ -188,7 +188,7 @@ class Alphas:
         return Mixture(weights, active=tuple(active))
 
     def _drawn(self, place: Place, detached: bool) -> "Option | Mixture":
-        """What is selected for inputs and for what cannot be mixed."""
+        """Return the selection of inputs and of decisions that cannot be mixed."""
         if place.kind == "drawn":
             return place.choice.alternatives[int(torch.randint(place.n_ways, ()))]
         if place.kind == "all_inputs":
@@ -209,14 +209,14 @@ class Alphas:
         return next((value.device for value in self.values.values()), None)
 
     def strengths(self, relaxation: Relaxation) -> dict[str, Tensor]:
-        """The weights without what is random about them: over ways and "no operation", inputs by a softmax."""
+        """Return the weights without noise: over options and "no operation"; inputs by a softmax."""
         weights = {name: m.weights for name, m in self.weigh(lambda a: Mixture(relaxation.mean(a)), relaxation).items()}
         for name, value in self.values.items():
             weights.setdefault(name, value.softmax(0))
         return weights
 
     def option_probabilities(self, relaxation: Relaxation) -> dict[str, Tensor]:
-        """How likely each option of each decision is, shape ``(n_options,)``; sums to 1.
+        """Return the probability of each option of each decision, shape ``(n_options,)``; sums to 1.
 
         "No operation" is left out, as no architecture can choose it; the inputs of a combination count as independent.
         """
@@ -243,7 +243,7 @@ class Alphas:
                 self.kept[name] = tuple(sorted(best))
 
     def entropy(self, relaxation: Relaxation) -> float:
-        """The mean entropy of the weights, in [0, 1]: 1 if all ways have the same weight, 0 if one has all."""
+        """Return the mean entropy of the weights, in [0, 1]: 1 if all options have equal weight, 0 if one has all."""
         shares = []
         for name, weights in self.strengths(relaxation).items():
             p = weights[list(self.kept[name])].detach().clamp(1e-12, 1.0)
@@ -261,7 +261,7 @@ class Alphas:
         return {"values": {n: v.detach() for n, v in self.values.items()}, "kept": dict(self.kept)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict``.
+        """Resume from ``state_dict``.
 
         Raises:
             KeyError: if the state is that of other decisions.

@@ -12,7 +12,7 @@ from raynas.core.space import SearchSpace
 from raynas.metrics.expected_cost import Cost, CostTable, fit_cost_table
 
 Form = Literal["absolute", "linear", "log", "power"]
-"""How an expected cost E and a target T enter the loss L, with a weight w:
+"""Formulas by which an expected cost E and a target T enter the loss L, with a weight w:
 
 - "absolute": ``L + w * |E/T - 1|``, which is least at the target (Bender et al., "TuNAS", CVPR 2020, arXiv:2008.06120);
 - "linear": ``L + w * E/T``, the less the better (Cai et al., "ProxylessNAS", ICLR 2019, arXiv:1812.00332, equation 5);
@@ -65,7 +65,7 @@ class ExpectedCost:
         )
 
     def applied(self, loss: Tensor, expected: Tensor) -> Tensor:
-        """The loss with the expected cost in it, both scalars."""
+        """Return the loss with the expected cost in it, both scalars."""
         ratio = expected / self.target
         if self.form == "power":
             return loss * ratio**self.weight

@@ -21,7 +21,7 @@ def dominant_eigenvalue(
     tolerance: float = 0.01,
     seed: int = 0,
 ) -> float:
-    """The eigenvalue of largest magnitude.
+    """Return the eigenvalue of largest magnitude.
 
     Args:
         loss: computes the loss with the parameters as they are; deterministic.

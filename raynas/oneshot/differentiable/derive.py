@@ -25,7 +25,7 @@ def derive(
     max_skips: int | None = None,
     exempt: Iterable[str] = (),
 ) -> Architecture:
-    """The canonical architecture that weights come down to.
+    """Derive the canonical architecture from weights.
 
     Args:
         alphas: says what the decisions are.
@@ -60,7 +60,7 @@ def _option(place: Place, strengths: Strengths) -> Option:
 def _surplus_skip(
     alphas: Alphas, strengths: Strengths, arch: Architecture, max_skips: int, exempt: tuple[str, ...]
 ) -> str | None:
-    """The weakest skip connection of a cell that has too many; None if none has."""
+    """Return the weakest skip connection of a cell that has too many; None if none has."""
     counts = count_skips(arch, alphas.skips, exempt)
     names = [n for n, skips in alphas.skips.items() if n in arch and arch[n] in skips]
     weight = {n: max(strengths[n][i] for i in alphas.places[n].skips) for n in names}

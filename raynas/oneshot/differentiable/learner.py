@@ -274,7 +274,7 @@ class DifferentiableLearner(Learner):
             return {f"expected_{cost.name}": float(table.expected(probabilities)) for cost, table in costs}
 
     def _mean_selection(self) -> dict[str, Any]:
-        """The mixture without what is random about it; its weights have a gradient."""
+        """Return the mixture without noise; its weights have a gradient."""
         relaxation = self.method.relaxation
         weights = self.alphas.weigh(lambda a: Mixture(relaxation.mean(a)), relaxation)
         selection = self._selection(weights)
@@ -368,11 +368,11 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 def _with_active(mixture: Mixture, active: Tensor) -> Mixture:
-    """A mixture with other weights for its active ways."""
+    """Return a mixture with other weights for its active options."""
     indices = torch.tensor(list(mixture.indices), device=active.device)
     return Mixture(torch.zeros_like(mixture.weights).index_copy(0, indices, active), mixture.active)
 
 
 def _chosen(arch: Architecture, name: str) -> tuple[int, ...]:
-    """The inputs that an architecture takes, by index; the first if the decision is not active."""
+    """Return the inputs that an architecture takes, by index; the first if the decision is not active."""
     return tuple(map(int, str(arch.get(name, 0)).split("+")))

@@ -20,15 +20,15 @@ from raynas.oneshot.differentiable.watch import Watch
 class Differentiable(OneShot):
     """Learns the weights of all ways of a decision by gradient, in turn with the shared weights.
 
-    The published methods are its subclasses, which only set these fields. Everything is told in shares of the training,
-    so that a short search is the long one in small.
+    The published methods are its subclasses, which only set these fields. Durations are shares of the training, so that
+    a short search is a scaled-down long one.
 
     Args:
         relaxation: how architecture parameters become weights.
         second_order: whether the gradient looks one training step ahead; needs SGD, and costs some three times as much.
         partial_channels: k, of which 1/k of the channels goes through operations; needs a space whose choices can be
             narrow.
-        edge_normalisation: whether inputs have weights of their own, by a softmax over those of a node.
+        edge_normalisation: give inputs their own weights, by a softmax over those of a node.
         warmup: the share of each stage in which architecture parameters rest.
         arch_lr: learning rate of Adam for the architecture parameters.
         arch_betas: its betas.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from raynas.errors import RaynasError
 
 DISTANCE = 0.01
-"""How far the weights are moved for the difference, as a norm; the paper's value."""
+"""Norm of the step of the finite difference; the paper's value."""
 
 Loss = Callable[[], Tensor]
 """Computes a loss with the parameters as they are; the same randomness at each call."""
@@ -48,7 +48,7 @@ class Unrolled:
         self.groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
 
     def gradients(self) -> tuple[list[Tensor], Tensor]:
-        """The gradient for each architecture parameter, and the validation loss after the step."""
+        """Return the gradient for each architecture parameter, and the validation loss after the step."""
         steps = self._steps(gradients_of(self.train(), self.weights))
         with moved(self.weights, steps, -1.0):
             loss = self.valid()
@@ -61,7 +61,7 @@ class Unrolled:
         return [d - i for d, i in zip(direct, implicit, strict=True)], loss.detach()
 
     def _steps(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """What the optimizer would take off each weight."""
+        """Return the step that the optimizer would subtract from each weight."""
         steps = []
         with torch.no_grad():
             for weight, gradient in zip(self.weights, gradients, strict=True):
@@ -74,7 +74,7 @@ class Unrolled:
         return steps
 
     def _share(self, weight: nn.Parameter) -> float:
-        """The factor that a gradient has in the step of its weight."""
+        """Return the factor of a gradient in the step of its weight."""
         group = self.groups[id(weight)]
         first = self.optimizer.state.get(weight, {}).get("momentum_buffer") is None
         in_buffer = 1.0 if first else 1.0 - group["dampening"]
@@ -82,7 +82,7 @@ class Unrolled:
         return float(group["lr"] * share)
 
     def _hessian_product(self, vector: Sequence[Tensor]) -> list[Tensor]:
-        """The mixed second derivative of the training loss, times a direction of the weights."""
+        """Return the mixed second derivative of the training loss, times a direction of the weights."""
         norm = float(torch.stack([v.norm() for v in vector]).norm())
         if norm == 0:
             return [torch.zeros_like(alpha) for alpha in self.alphas]

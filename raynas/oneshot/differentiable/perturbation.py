@@ -17,7 +17,7 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbation(ABC):
-    """How weights are moved before a step of the shared weights.
+    """Perturbation of the architecture weights before a step of the shared weights.
 
     Args:
         first: the largest change of a weight at the beginning.
@@ -35,7 +35,7 @@ class Perturbation(ABC):
             raise ValueError(f"perturbations must be 0 <= first <= last <= 1, got {self.first} and {self.last}")
 
     def __call__(self, weights: Weights, loss: Callable[[Weights], Tensor], progress: float) -> dict[str, Tensor]:
-        """The moved weights.
+        """Return the perturbed weights.
 
         Args:
             weights: they have no gradient.
@@ -46,7 +46,7 @@ class Perturbation(ABC):
 
     @abstractmethod
     def moved(self, weights: Weights, loss: Callable[[Weights], Tensor], radius: float) -> dict[str, Tensor]:
-        """The weights, each changed by at most ``radius``, and then made to sum to 1 again."""
+        """Change each weight by at most ``radius``, then normalise their sum to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class RandomPerturbation(Perturbation):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialPerturbation(Perturbation):
-    """What raises the training loss most, by projected gradient ascent from a random start (SDARTS-ADV).
+    """Perturbation that raises the training loss most, by projected gradient ascent from a random start (SDARTS-ADV).
 
     Args:
         n_steps: of the ascent, each a forward and a backward pass.

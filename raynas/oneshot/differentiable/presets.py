@@ -57,7 +57,7 @@ class Proxyless(Differentiable):
     """ProxylessNAS by gradient: binary gates, two paths (Cai et al., ICLR 2019, arXiv:1812.00332).
 
     Adam has no momentum and no decay, so that what was not drawn stays. The authors train the architecture in every
-    fifth step only, on a split of its own; here in every step. The watch looks at all paths at once, which takes the
+    fifth step only, on a separate split; here in every step. The watch looks at all paths at once, which takes the
     memory that the method saves: ``eigenvalue_every`` is 0.
     """
 
@@ -93,7 +93,7 @@ class PDarts(Differentiable):
 
     The numbers are those for CIFAR-10: 5, 11 and 17 cells with 8, 5 and 3 operations, dropout behind skip connections,
     at most two of which a normal cell has in the end. Needs a space with a field ``cells``, whose decisions do not
-    depend on it. Deviation: the learning rate of the weights follows one schedule, where the authors begin it anew at
+    depend on it. Deviation: the learning rate of the weights follows one schedule, where the authors restart it at
     each stage.
     """
 

@@ -28,12 +28,12 @@ class Regulariser(ABC):
             raise ValueError(f"the weight of a regulariser must not be negative, got {self.weight}")
 
     def __call__(self, alphas: Sequence[Tensor]) -> Tensor:
-        """The penalty, a scalar; ``alphas`` are vectors, one for each Choice, at least one."""
+        """Return the penalty, a scalar; ``alphas`` are vectors, one for each Choice, at least one."""
         return self.weight * self.penalty(alphas)
 
     @abstractmethod
     def penalty(self, alphas: Sequence[Tensor]) -> Tensor:
-        """The penalty at weight 1."""
+        """Return the penalty at weight 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

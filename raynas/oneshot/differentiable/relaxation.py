@@ -19,7 +19,7 @@ class Relaxation(ABC):
     """
 
     normalised: ClassVar[bool] = True
-    """Whether the weights sum to 1, so that ways compete."""
+    """True if the weights sum to 1, so that options compete."""
 
     @abstractmethod
     def weigh(self, alpha: Tensor, progress: float) -> Mixture:
@@ -39,7 +39,7 @@ class Relaxation(ABC):
         return alpha.softmax(0)
 
     def settled(self, before: Tensor, after: Tensor, mixture: Mixture) -> Tensor:
-        """What a step of the architecture really sets the parameters to.
+        """Return the values that a step of the architecture sets the parameters to.
 
         Args:
             before: the parameters before the step.
@@ -59,7 +59,7 @@ class Softmax(Relaxation):
 
 @dataclass(frozen=True, kw_only=True)
 class Sigmoid(Relaxation):
-    """All ways, each with a weight of its own in (0, 1) (Chu et al., "Fair DARTS", ECCV 2020, arXiv:1911.12126)."""
+    """All options, each with its own weight in (0, 1) (Chu et al., "Fair DARTS", ECCV 2020, arXiv:1911.12126)."""
 
     normalised: ClassVar[bool] = False
 
@@ -71,7 +71,7 @@ class Sigmoid(Relaxation):
 
 
 def gumbel(like: Tensor) -> Tensor:
-    """Standard Gumbel noise of the shape of ``like``."""
+    """Draw standard Gumbel noise of the shape of ``like``."""
     return -torch.empty_like(like).exponential_().log()
 
 
@@ -166,7 +166,7 @@ class Dirichlet(Relaxation):
 
 
 def concentration(alpha: Tensor) -> Tensor:
-    """The parameters of the Dirichlet distribution, ``elu(alpha) + 1``, which is 1 where alpha is 0."""
+    """Return the parameters of the Dirichlet distribution, ``elu(alpha) + 1``, which is 1 where alpha is 0."""
     return functional.elu(alpha) + 1
 
 

@@ -1,4 +1,4 @@
-"""Which candidates are skip connections: found from what they are, not from what they are called."""
+"""Skip connections among the candidates, recognised by their modules, not by their names."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from raynas.nn.operations import HalvingConv
 from raynas.nn.supernet import Supernet
 
 _BESIDE = (nn.ReLU, nn.modules.batchnorm._BatchNorm, nn.Dropout)
-"""What may stand beside a skip connection without making it an operation."""
+"""Modules that a skip connection may contain besides identities."""
 
 
 def is_skip(module: nn.Module) -> bool:
-    """Whether a candidate passes its input on as it is.
+    """Return True if a candidate passes its input through unchanged.
 
-    That is ``nn.Identity``; where the image is halved, the factorised reduction that stands for it; a chain of these
+    That is ``nn.Identity``; where the image is halved, the factorised reduction that replaces it; a chain of these
     with nothing but ReLU and batch norm; and any module that has an attribute ``is_skip`` that is true.
     """
     if isinstance(module, nn.Identity | HalvingConv) or getattr(module, "is_skip", False) is True:
@@ -31,7 +31,7 @@ def is_skip(module: nn.Module) -> bool:
 
 
 def skip_parts(supernet: Supernet) -> Iterator[tuple[str, str, nn.Module]]:
-    """The skip connections among the candidates: name of the decision, option, module."""
+    """Return the skip connections among the candidates: name of the decision, option, module."""
     for place in supernet.expanded_choices:
         if isinstance(place.choice, Choice):
             for option in place.choice.factories:
@@ -40,14 +40,14 @@ def skip_parts(supernet: Supernet) -> Iterator[tuple[str, str, nn.Module]]:
 
 
 def group_of(name: str) -> str:
-    """The cell that a decision belongs to: what stands before the first dot of its name, "" if there is none."""
+    """Return the cell of a decision: its name up to the first dot, "" if there is none."""
     return name.partition(".")[0] if "." in name else ""
 
 
 def count_skips(
     arch: Mapping[str, Option], skips: Mapping[str, frozenset[Option]], exempt: Iterable[str] = ()
 ) -> dict[str, int]:
-    """How many skip connections an architecture has in each cell.
+    """Count the skip connections of an architecture in each cell.
 
     Args:
         arch: canonical, so that only what is used counts.
@@ -63,7 +63,7 @@ def count_skips(
 
 
 def skip_share(arch: Mapping[str, Option], skips: Mapping[str, frozenset[Option]]) -> float:
-    """The share of skip connections among the decisions of an architecture that could be one, in [0, 1]."""
+    """Return the share of skip connections among the decisions of an architecture that could be one, in [0, 1]."""
     chosen = [option in skips[name] for name, option in arch.items() if name in skips]
     return sum(chosen) / len(chosen) if chosen else 0.0
 

@@ -26,7 +26,7 @@ class Stage:
         keep: how many operations of each decision it begins with, "no operation" counted; None for all.
         space: fields of the space to replace, e.g. ``{"cells": 11}``.
         partial_channels: k, of which 1/k of the channels goes through operations; None for what the method has.
-        fresh: whether weights and architecture parameters begin anew.
+        fresh: start weights and architecture parameters from scratch.
         skip_dropout: rate of the dropout behind skip connections at its beginning, in [0, 1).
 
     Raises:
@@ -49,7 +49,7 @@ class Stage:
             raise ValueError(f"skip_dropout must be in [0, 1), got {self.skip_dropout}")
 
     def dropout_at(self, progress: float, warmup: float) -> float:
-        """The rate of the dropout behind skip connections: it falls linearly in the warm-up, then exponentially.
+        """Return the rate of dropout after skip connections: it falls linearly in the warm-up, then exponentially.
 
         As in the authors' program: by exp(-0.2) each epoch, of which a stage has 25.
 
@@ -62,7 +62,7 @@ class Stage:
 
 
 def stage_starts(stages: Sequence[Stage], n_epochs: int) -> list[int]:
-    """The first epoch of each stage, and the end.
+    """Return the first epoch of each stage, and the end.
 
     Raises:
         RaynasError: if there are fewer epochs than stages.
@@ -78,7 +78,7 @@ def stage_starts(stages: Sequence[Stage], n_epochs: int) -> list[int]:
 
 
 def staged_space(space: ModelSpace, stage: Stage) -> ModelSpace:
-    """The space at the size of a stage.
+    """Return the space at the size of a stage.
 
     Raises:
         RaynasError: if it has no such fields, or other decisions then.

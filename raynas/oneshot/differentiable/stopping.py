@@ -11,7 +11,7 @@ from raynas.oneshot.differentiable.skips import count_skips
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """What the watch saw at the end of an epoch.
+    """Observations of the watch at the end of an epoch.
 
     Args:
         epoch: counted from 0.
@@ -29,7 +29,7 @@ class Point:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> "Point":
-        """The point of ``to_dict``."""
+        """Return the point that ``to_dict`` wrote."""
         return cls(epoch=state["epoch"], derived=Architecture(state["derived"]), metrics=dict(state["metrics"]))
 
 
@@ -60,7 +60,7 @@ class StopRule(ABC):
     def __call__(
         self, history: Sequence[Point], progress: float, skips: Mapping[str, frozenset[Option]]
     ) -> Stop | None:
-        """Whether to stop.
+        """Return True if the search should stop.
 
         Args:
             history: an entry for each epoch, at least one.
@@ -71,7 +71,7 @@ class StopRule(ABC):
 
     @abstractmethod
     def check(self, history: Sequence[Point], skips: Mapping[str, frozenset[Option]]) -> Stop | None:
-        """The same without regard to the progress."""
+        """Decide as ``should_stop`` does, without regard to the progress."""
 
 
 @dataclass(frozen=True, kw_only=True)

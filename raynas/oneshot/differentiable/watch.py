@@ -18,7 +18,7 @@ from raynas.oneshot.differentiable.stopping import Point
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What is measured, and when to warn.
+    """Measurements after each epoch, and the thresholds of their warnings.
 
     Args:
         gap_batches: held-out batches that the discretisation gap is measured on; 0 for none.
@@ -48,7 +48,7 @@ class Watch:
             raise ValueError(f"need warn_skips in [0, 1], warn_ratio > 1 and start in [0, 1), got {self}")
 
     def looks_at_curvature(self, epoch: int) -> bool:
-        """Whether the dominant eigenvalue is measured after an epoch, counted from 0."""
+        """Return True if the dominant eigenvalue is measured after an epoch, counted from 0."""
         return self.eigenvalue_every > 0 and epoch % self.eigenvalue_every == 0
 
     def warning(self, history: Sequence[Point], progress: float) -> str:
@@ -72,7 +72,7 @@ class Watch:
 
 @torch.no_grad()
 def accuracies(supernet: Supernet, selections: Mapping[str, Selection], batches: Sequence[Batch]) -> dict[str, float]:
-    """The accuracy of each selection on the same images, in [0, 1], with the statistics of each batch."""
+    """Return the accuracy of each selection on the same images, in [0, 1], with the statistics of each batch."""
     right = dict.fromkeys(selections, 0)
     n = 0
     with batch_statistics(supernet):
