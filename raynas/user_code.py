@@ -1,4 +1,4 @@
-"""Code of the user's that is named as ``module:function``."""
+"""Functions of the user's, named as ``module:function``."""
 
 import importlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from raynas.errors import RaynasError, one_line
 
 
 def split_reference(reference: str) -> tuple[str, str]:
-    """The module and the function of ``"package.module:function"``.
+    """Split ``"package.module:function"`` into module and function.
 
     Raises:
         ValueError: if it is not of that form.
@@ -20,7 +20,7 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 
 def load_function(reference: str) -> Callable[..., Any]:
-    """Import what ``"package.module:function"`` names.
+    """Import the function that ``"package.module:function"`` names.
 
     Raises:
         RaynasError: if the module cannot be imported, or has no such function.

@@ -1,15 +1,14 @@
 """Checks of settings: the rule first, then the value."""
 
 import math
-from typing import Any
 
 
-def is_number(value: Any) -> bool:
-    """Whether ``value`` is a finite number, and not a bool."""
+def is_number(value: object) -> bool:
+    """Return True for a finite number that is not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def require(ok: bool, rule: str, value: Any) -> None:
+def require(ok: bool, rule: str, value: object) -> None:
     """Check a setting.
 
     Raises:
@@ -19,7 +18,7 @@ def require(ok: bool, rule: str, value: Any) -> None:
         raise ValueError(f"{rule}, got {value!r}")
 
 
-def require_whole(name: str, value: Any, least: int) -> None:
+def require_whole(name: str, value: object, least: int) -> None:
     """Check that a setting is a whole number of at least ``least``.
 
     Raises:

@@ -34,7 +34,7 @@ from raynas.cli.tables import SPACES
 from raynas.cli.winner import fitted
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.images import Data
+from raynas.data.images import ImageData
 from raynas.errors import RaynasError
 from raynas.metrics import untrained_metrics
 from raynas.trials import Training, TrialRunner
@@ -129,9 +129,9 @@ def prepare(space: SearchSpace, training: Training) -> None:
     global _runner
     torch.set_num_threads(training.n_threads)
     space, reduced, source = training.at_fidelity(space)
-    if isinstance(source, Data):  # trials do not see the test images; a table tells what they say of the end
-        test = training.load_source().reduced(training.data_fraction, training.resolution).test  # type: ignore[union-attr]
-        source = replace(source, test=test)
+    whole = training.load_source().reduced(training.data_fraction, training.resolution)
+    if isinstance(source, ImageData) and isinstance(whole, ImageData):
+        source = replace(source, test=whole.test)  # trials do not see the test images; a table reports on them
 
     def runner(seed: int) -> TrialRunner[TrainingTrial]:
         make = partial(TrainingTrial, reduced=reduced, source=source)

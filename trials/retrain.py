@@ -12,7 +12,6 @@ from torch import nn
 from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import check_network, fit_space
-from raynas.data.images import Data
 from raynas.errors import RaynasError, one_line
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
@@ -69,10 +68,8 @@ def retrain(
     settings = settings.at_full_fidelity.with_hyperparameters(hyperparameters or {})
     source = settings.load_source()
     space = fit_space(space, source)
-    check_network(space, source.input_shape, source)
-    if isinstance(source, Data):
-        source = source.for_final_training()
-    make = partial(FinalTraining, reduced=space, source=source, everything=True)
+    check_network(space, source)
+    make = partial(FinalTraining, reduced=space, source=source.for_final_training())
     runner = TrialRunner(space, settings, make, ())
     try:
         return _retrain(runner, space.canonical(dict(arch)), settings, Path(directory), on_epoch)

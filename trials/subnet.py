@@ -13,9 +13,9 @@ from torch import Tensor
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.batches import Batches, Source
+from raynas.data.batches import Batches
 from raynas.data.fit_space import fit_space
-from raynas.data.images import Data
+from raynas.data.sources import Source
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
@@ -94,8 +94,7 @@ class Subnet(DataSettings):
         source = training.load_source()
         space = fit_space(space, source)
         batch = partial(first_batch, training, source, BATCH_SIZE, self.seed)
-        if isinstance(source, Data):
-            source = source.without_test().reduced(training.data_fraction, training.resolution)
+        source = source.without_test().reduced(training.data_fraction, training.resolution)
         shared = SharedSupernet(self, trained, training, source)
         untrained = wanted_proxies(space, metrics, self.seed, batch)
         return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, untrained=untrained)

@@ -13,9 +13,9 @@ import torch
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.augment import AUGMENTATIONS
-from raynas.data.batches import ArrayBatches, Batches, LoaderBatches, Source, load_source
+from raynas.data.batches import Batches
 from raynas.data.fit_space import check_network, fit_space, resized_to, scaled
-from raynas.data.images import Data
+from raynas.data.sources import Source, load_source
 from raynas.errors import UnknownNameError
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
@@ -188,14 +188,9 @@ class Training(DataSettings):
         """
         source = self.load_source()
         space = fit_space(space, source)
-        shape = source.input_shape
-        if isinstance(source, Data):
-            source = source.without_test().reduced(self.data_fraction, self.resolution)
-            shape = source.input_shape
-        elif self.resolution is not None:
-            shape = (*shape[:1], self.resolution, self.resolution)
-        reduced = scaled(resized_to(space, shape), self.scale)
-        check_network(reduced, shape, source)
+        source = source.without_test().reduced(self.data_fraction, self.resolution)
+        reduced = scaled(resized_to(space, source.input_shape), self.scale)
+        check_network(reduced, source)
         return space, reduced, source
 
     def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[TrainingTrial]":
@@ -211,24 +206,9 @@ class Training(DataSettings):
         """These."""
         return self
 
-    def batches(self, source: Source, device: torch.device, *, everything: bool = False) -> Batches:
-        """The batches of a source, as these settings want them.
-
-        Args:
-            source: arrays at the fidelity wanted, or loaders.
-            device: where batches go.
-            everything: whether loaders give the validation split for training too.
-        """
-        if isinstance(source, Data):
-            return ArrayBatches(data=source, batch_size=self.batch_size, augment=self.augment, device=device)
-        return LoaderBatches(
-            loaders=source,
-            batch_size=self.batch_size,
-            fraction=self.data_fraction,
-            resolution=self.resolution,
-            device=device,
-            everything=everything,
-        )
+    def batches(self, source: Source, device: torch.device) -> Batches:
+        """Return the batches of a source, which has the fidelity of the training already."""
+        return source.batches(batch_size=self.batch_size, augment=self.augment, device=device)
 
 
 _RANGES = (
@@ -248,20 +228,11 @@ class TrainingTrial(Trial[Training]):
         settings: how to train.
         reduced: gives the network that is trained: the same space at the size of a lower fidelity.
         source: the data, at the fidelity of the training; arrays are shared with other processes and only read.
-        everything: True trains on the validation split of a user's loaders too.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: Training,
-        *,
-        reduced: SearchSpace,
-        source: Source,
-        everything: bool = False,
-    ) -> None:
+    def __init__(self, space: SearchSpace, settings: Training, *, reduced: SearchSpace, source: Source) -> None:
         super().__init__(space, settings)
-        self.reduced, self.source, self.everything = reduced, source, everything
+        self.reduced, self.source = reduced, source
 
     def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Build the network and its optimizer."""
@@ -269,7 +240,7 @@ class TrainingTrial(Trial[Training]):
         self.arch = arch
         self.trainer = Trainer(
             self.reduced.build(arch),
-            settings.batches(self.source, self.device, everything=self.everything),
+            settings.batches(self.source, self.device),
             settings,
             seed=seed_of(settings.seed, arch.key),
             device=self.device,

@@ -9,8 +9,8 @@ from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.batches import Source
 from raynas.data.fit_space import check_network, fit_space
+from raynas.data.sources import Source
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
@@ -117,7 +117,7 @@ class ZeroCost(ArchitectureSettings):
         names = self._names(metrics)
         source = self._training().load_source()
         inner = fit_space(inner, source)
-        check_network(inner, source.input_shape, source)
+        check_network(inner, source)
         batch = self.batch_of(source)
         reference = self._reference(inner, batch) if ENSEMBLE_KEY in names else None
         return ProxyScorer(self, inner, names, batch, reference)

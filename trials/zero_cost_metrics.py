@@ -11,9 +11,8 @@ import torch
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.batches import Source
 from raynas.data.fit_space import fields_of, fit_space
-from raynas.data.images import Data
+from raynas.data.sources import Source
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, ZERO_COST, Batch, untrained_metrics
 from raynas.trials.settings import ArchitectureSettings
@@ -42,12 +41,10 @@ def first_batch(training: "Training", source: Source, batch_size: int, seed: int
     Raises:
         RaynasError: if it holds fewer than two images.
     """
-    if isinstance(source, Data):
-        source = source.without_test()
     plain = replace(training.at_full_fidelity, augment="none", batch_size=batch_size)
     with torch.random.fork_rng(devices=[]):  # for samplers of the user's loaders
         torch.manual_seed(seed)
-        images, labels = next(iter(plain.batches(source, torch.device("cpu")).train(seed)))
+        images, labels = next(iter(plain.batches(source.without_test(), torch.device("cpu")).train(seed)))
     if len(images) < 2:
         raise RaynasError(f"{source.name} gives a first batch of {len(images)} image; proxies need at least 2")
     return Batch(images, labels)

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches at once, on the images as they are stored."""
+"""Augmentation of whole batches of images at once, as they are stored."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,11 +8,11 @@ from torch import Tensor
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """Takes images of shape ``(batch, height, width, channels)``, the value per channel to fill gaps with (the mean, which
-becomes zero), and the generator of all randomness; gives images of the same shape and type."""
+becomes zero), and the generator of all randomness; returns images of the same shape and type."""
 
 
 def keep(images: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
-    """The images as they are."""
+    """Return the images as they are."""
     return images
 
 

@@ -1,4 +1,4 @@
-"""Making a search space and a data set fit together."""
+"""Fitting a search space to a data set: input shape, classes, and a network tried on them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ import torch
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.batches import Source
+from raynas.data.sources import Source
 from raynas.errors import SpaceError, UnknownNameError, one_line
 
 
 def fit_space(space: SearchSpace, source: Source) -> SearchSpace:
-    """The space with the data's input shape and classes, where they are fields of it.
+    """Return the space with the data's input shape and classes, where they are fields of it.
 
     Raises:
         SpaceError: if the networks take another shape than the data has, and it cannot be changed.
@@ -30,14 +30,14 @@ def fit_space(space: SearchSpace, source: Source) -> SearchSpace:
 
 
 def resized_to(space: SearchSpace, input_shape: Sequence[int]) -> SearchSpace:
-    """The space for images of another shape, where ``input_shape`` is a field of it; else as it is."""
+    """Return the space for inputs of another shape, where ``input_shape`` is a field of it; else as it is."""
     if "input_shape" not in fields_of(space) or tuple(space.input_shape) == tuple(input_shape):
         return space
     return dataclasses.replace(space, input_shape=tuple(input_shape))  # type: ignore[type-var]
 
 
 def scaled(space: SearchSpace, scale: Mapping[str, int]) -> SearchSpace:
-    """The same space with networks of another size.
+    """Return the space with networks of another size.
 
     Raises:
         UnknownNameError: if a name in ``scale`` is not a field of the space.
@@ -49,12 +49,12 @@ def scaled(space: SearchSpace, scale: Mapping[str, int]) -> SearchSpace:
 
 
 def fields_of(space: SearchSpace) -> list[str]:
-    """What ``dataclasses.replace`` can change about a space; nothing if it is no dataclass."""
+    """Return the fields of a space that ``dataclasses.replace`` can change; none if it is no dataclass."""
     return [f.name for f in dataclasses.fields(space) if f.init] if dataclasses.is_dataclass(space) else []
 
 
-def check_network(space: SearchSpace, input_shape: Sequence[int], source: Source, n_tries: int = 3) -> None:
-    """Run a random member on images of the data's shape, before any trial does.
+def check_network(space: SearchSpace, source: Source, n_tries: int = 3) -> None:
+    """Run a random member on inputs of the data's shape, before any trial does.
 
     Raises:
         SpaceError: if none of a few can be run, or one gives anything but a logit per class.
@@ -63,7 +63,7 @@ def check_network(space: SearchSpace, input_shape: Sequence[int], source: Source
     for _ in range(n_tries):
         arch = space.sample(rng)
         try:
-            shape = _output_shape(space, arch, input_shape)
+            shape = _output_shape(space, arch, source.input_shape)
         except (Exception, SystemExit) as caught:
             error = caught
             continue
@@ -73,8 +73,9 @@ def check_network(space: SearchSpace, input_shape: Sequence[int], source: Source
                 f"{source.n_classes} classes: make the space with n_classes={source.n_classes}"
             )
         return
+    shape = tuple(source.input_shape)
     raise SpaceError(
-        f"no network of {space.name} that was tried runs on images of shape {tuple(input_shape)}: {one_line(error)}"
+        f"no network of {space.name} that was tried runs on images of shape {shape}: {one_line(error)}"
     ) from error
 
 

@@ -24,8 +24,10 @@ from typing import Any
 
 import torch
 
-from raynas.data.batches import ArrayBatches, load_source
-from raynas.data.images import Data
+from raynas.data.batches import Batches
+from raynas.data.image_batches import ImageBatches
+from raynas.data.image_sets import load_images
+from raynas.data.images import ImageData
 from raynas.nn import Supernet
 from raynas.oneshot.base import Batch, Setup
 from raynas.oneshot.differentiable import PRESETS, Differentiable, DifferentiableLearner, DrNas, PDarts, Stage
@@ -82,12 +84,12 @@ def method_of(name: str, args: argparse.Namespace) -> Differentiable:
     return method
 
 
-def endless(batches: ArrayBatches, seed: int) -> Iterator[Batch]:
+def endless(batches: Batches, seed: int) -> Iterator[Batch]:
     """Held-out batches, epoch after epoch."""
     return (batch for epoch in count() for batch in batches.train(seed_of(seed, "held out", epoch)))
 
 
-def searched(name: str, seed: int, data: Data, args: argparse.Namespace) -> DifferentiableLearner:
+def searched(name: str, seed: int, data: ImageData, args: argparse.Namespace) -> DifferentiableLearner:
     """A whole search."""
     torch.manual_seed(seed)
     space = NASBench201(input_shape=data.input_shape, channels=args.channels, cells=args.cells, affine=False)
@@ -97,7 +99,7 @@ def searched(name: str, seed: int, data: Data, args: argparse.Namespace) -> Diff
     optimizer = torch.optim.SGD(
         supernet.parameters(), lr=args.lr, momentum=0.9, weight_decay=args.weight_decay, nesterov=True
     )
-    train = ArrayBatches(data=data, batch_size=args.batch_size, augment=args.augment, device=device)
+    train = ImageBatches(data=data, batch_size=args.batch_size, augment=args.augment, device=device)
     held_out = replace(train, data=replace(data, train=data.valid).reduced(args.data_fraction, None))
     train = replace(train, data=data.reduced(args.data_fraction, None))
     setup = Setup(
@@ -119,7 +121,7 @@ def searched(name: str, seed: int, data: Data, args: argparse.Namespace) -> Diff
     return learner
 
 
-def run(name: str, seed: int, data: Data, table: Mapping[str, Mapping[str, str]], args: argparse.Namespace) -> Any:
+def run(name: str, seed: int, data: ImageData, table: Mapping[str, Mapping[str, str]], args: argparse.Namespace) -> Any:
     """One search and what is to be said about it."""
     seen = WarningsSeen()
     logging.getLogger("raynas").addHandler(seen)
@@ -193,9 +195,8 @@ def main() -> None:
             print(f"skipped: {needed} is missing")
             return
     torch.set_num_threads(1)
-    source = load_source(f"npz:{args.data}", data_dir=".", image_size=32, valid_share=0.5)
-    assert isinstance(source, Data)
-    data, table = source.without_test().reduced(1.0, args.resolution), table_of(args.table)
+    images = load_images(f"npz:{args.data}", valid_share=0.5)
+    data, table = images.without_test().reduced(1.0, args.resolution), table_of(args.table)
     args.results.mkdir(parents=True, exist_ok=True)
     runs = []
     for name in args.methods:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from raynas.data.batches import Batches
-from raynas.data.images import Data
 from raynas.nn import Supernet, recalibrate
 from raynas.oneshot import ONESHOT, Learner, Setup
 from raynas.search_spaces import NASBench201
@@ -117,7 +116,6 @@ def main() -> None:
         epochs = max(args.passes // PATHS[method], 1)
         settings = Training(data=args.data, epochs=epochs, batch_size=64, lr=args.lr)
         source = settings.load_source()
-        assert isinstance(source, Data)
         batches = settings.batches(source.without_test(), torch.device("cpu"))
         for seed in args.seeds:
             name = f"{method}-c{args.channels}-n{args.cells}-p{args.passes}-lr{args.lr}-s{seed}"

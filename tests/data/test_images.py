@@ -1,354 +1,47 @@
-"""Data sets by name: what is loaded, how it is split, and one clear line for everything that can be wrong."""
+"""Images in memory: what a search, a lower fidelity and the final training get of them."""
 
-import importlib
-import struct
-import sys
-from pathlib import Path
-from typing import Any
+import dataclasses
 
 import numpy as np
-import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
-from raynas.data.images import Data, Split, channel_statistics, load_data, resized, stratified_split
-from raynas.errors import DataError, UnknownNameError
-
-Arrays = dict[str, NDArray[Any]]
-
-
-def some_images(n: int = 40, n_classes: int = 4, size: int = 6, seed: int = 0) -> Arrays:
-    rng = np.random.default_rng(seed)
-    return {
-        "x_train": rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8),
-        "y_train": np.arange(n) % n_classes,
-    }
-
-
-def save(path: Path, arrays: Arrays) -> str:
-    np.savez(path / "data.npz", **arrays)  # type: ignore[arg-type]
-    return f"npz:{path / 'data.npz'}"
-
-
-def as_pairs(split: Split) -> set[bytes]:
-    return {image.tobytes() for image in split.images}
-
-
-def splits_of(data: Data) -> list[Split]:
-    assert data.test is not None
-    return [data.train, data.valid, data.test]
-
-
-# --- digits ----------------------------------------------------------------------------------------------------------
-
-
-def test_digits_need_nothing() -> None:
-    data = load_data("digits")
-    assert data.input_shape == (1, 8, 8) and data.n_classes == 10
-    assert [len(split) for split in splits_of(data)] == [1151, 287, 359]
-    assert data.train.images.dtype == np.uint8 and data.train.labels.dtype == np.int64
-
-
-def test_splits_share_nothing_and_are_always_the_same() -> None:
-    first, again = splits_of(load_data("digits")), splits_of(load_data("digits"))
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one.images, other.images)
-    train, valid, test = map(as_pairs, first)
-    assert not train & test and not train & valid and not valid & test
-
-
-def test_every_class_is_in_every_split_in_proportion() -> None:
-    for split in splits_of(load_data("digits")):
-        shares = np.bincount(split.labels) / len(split)
-        assert shares.min() > 0.08 and shares.max() < 0.12
+from raynas.data.image_sets import load_images
 
 
 def test_trials_get_no_test_split() -> None:
-    assert load_data("digits").without_test().test is None
+    assert load_images("digits").without_test().test is None
 
 
 def test_the_final_training_gets_the_validation_split_too() -> None:
-    data = load_data("digits")
+    data = load_images("digits")
     final = data.for_final_training()
     assert len(final.train) == len(data.train) + len(data.valid)
     assert data.test is not None and final.test is data.test
 
 
 def test_without_a_test_split_the_validation_split_is_tested_on_and_not_trained_on() -> None:
-    data = load_data("digits").without_test()
+    data = load_images("digits").without_test()
     final = data.for_final_training()
     assert final.test is data.valid and final.train is data.train
 
 
-# --- npz -------------------------------------------------------------------------------------------------------------
-
-
-def test_npz_keeps_the_splits_it_has(tmp_path: Path) -> None:
-    arrays = some_images()
-    arrays |= {"x_valid": arrays["x_train"][:8], "y_valid": arrays["y_train"][:8]}
-    arrays |= {"x_test": arrays["x_train"][8:20], "y_test": arrays["y_train"][8:20]}
-    data = load_data(save(tmp_path, arrays))
-    assert [len(split) for split in splits_of(data)] == [40, 8, 12]
-    np.testing.assert_array_equal(data.train.images, arrays["x_train"])
-    assert data.input_shape == (3, 6, 6) and data.n_classes == 4 and data.augment == "crop_flip"
-
-
-def test_npz_holds_out_what_is_missing(tmp_path: Path) -> None:
-    data = load_data(save(tmp_path, some_images(100)), valid_share=0.5)
-    assert [len(split) for split in splits_of(data)] == [40, 40, 20]
-
-
-def test_grey_images_get_a_channel_and_no_mirroring(tmp_path: Path) -> None:
-    arrays = some_images()
-    data = load_data(save(tmp_path, {**arrays, "x_train": arrays["x_train"][..., 0]}))
-    assert data.input_shape == (1, 6, 6) and data.augment == "shift"
-
-
-def test_float_images_are_kept_as_float32(tmp_path: Path) -> None:
-    arrays = some_images()
-    data = load_data(save(tmp_path, {**arrays, "x_train": arrays["x_train"] / 255.0}))
-    assert data.train.images.dtype == np.float32
-
-
-def test_whole_numbers_up_to_255_become_bytes(tmp_path: Path) -> None:
-    arrays = some_images()
-    data = load_data(save(tmp_path, {**arrays, "x_train": arrays["x_train"].astype(np.int64)}))
-    assert data.train.images.dtype == np.uint8
-
-
-def test_the_path_may_be_relative_to_where_the_driver_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save(tmp_path, some_images())
-    monkeypatch.chdir(tmp_path)
-    assert load_data("npz:data.npz").name == f"npz:{tmp_path / 'data.npz'}"
-
-
-def changed(**arrays: Any) -> Arrays:
-    return {**some_images(), **{name: np.asarray(value) for name, value in arrays.items()}}
-
-
-x, y = some_images()["x_train"], some_images()["y_train"]
-
-BAD = {
-    "empty": (changed(x_train=x[:0], y_train=y[:0]), "x_train is empty"),
-    "flat": (changed(x_train=x.reshape(40, -1)), r"x_train must have shape \(n, height, width"),
-    "channels first": (changed(x_train=x.transpose(0, 3, 1, 2)), "channels first; transpose"),
-    "text": (changed(x_train=x.astype(str)), "x_train must be uint8"),
-    "too large": (changed(x_train=x.astype(int) + 300), "x_train must be uint8"),
-    "NaN": (changed(x_train=np.full(x.shape, np.nan)), "x_train holds values that are NaN"),
-    "too few labels": (changed(y_train=y[:-1]), r"y_train must hold one label per image, shape \(40,\), got \(39,\)"),
-    "one-hot": (changed(y_train=np.eye(4)[y]), "y_train must hold one label per image"),
-    "fractions": (changed(y_train=y + 0.5), "y_train must hold whole numbers"),
-    "negative": (changed(y_train=y - 1), "y_train holds label -1"),
-    "from one": (changed(y_train=y + 1), "no training image has label 0"),
-    "one class": (changed(y_train=y * 0), "at least 2"),
-    "gap": (changed(y_train=y * 2), "no training image has label 1"),
-    "huge": (changed(y_train=y * 10**15), "no training image has label 1,"),
-    "beyond the names": (changed(classes=["a", "b", "c"]), "holds label 3, but there are 3 classes"),
-    "unknown class": (changed(x_test=x, y_test=y + 1), "test holds label 4, but there are 4 classes"),
-    "test alone": (changed(x_test=x), "needs both x_test and y_test"),
-    "other size": (changed(x_test=x[:, :4], y_test=y), "test images are uint8 of 4x6x3, those of train uint8 of 6x6x3"),
-    "other type": (changed(x_test=x / 255, y_test=y), "make them alike"),
-    "lone": (changed(x_train=x[:2], y_train=[0, 1]), "2 training images are too few to hold out"),
-    "objects": (changed(x_train=np.array([None] * 40)), "never loaded"),
-    "no arrays": ({"images": x}, "needs both x_train and y_train; it holds images"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_arrays_get_one_clear_line(name: str, tmp_path: Path) -> None:
-    arrays, expected = BAD[name]
-    with pytest.raises(DataError, match=expected) as caught:
-        load_data(save(tmp_path, arrays))
-    assert "\n" not in str(caught.value) and "data.npz" in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"no numpy file", b"\x80\x04N."])
-def test_a_bad_file_gets_one_clear_line(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "data.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"data\.npz cannot be read"):
-        load_data(f"npz:{tmp_path / 'data.npz'}")
-
-
-def test_a_damaged_array_gets_one_clear_line(tmp_path: Path) -> None:
-    name = save(tmp_path, some_images())
-    path = Path(name[4:])
-    content = bytearray(path.read_bytes())
-    content[len(content) // 4] ^= 0xFF
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read"):
-        load_data(name)
-
-
-def test_a_missing_file_and_a_single_array(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.npz does not exist"):
-        load_data(f"npz:{tmp_path / 'none.npz'}")
-    np.save(tmp_path / "single.npy", np.zeros(3))
-    with pytest.raises(DataError, match="holds a single array"):
-        load_data(f"npz:{tmp_path / 'single.npy'}")
-
-
-def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
-    class Hostile:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (Path.touch, (tmp_path / "executed",))
-
-    with pytest.raises(DataError):
-        load_data(save(tmp_path, changed(x_train=np.array([Hostile()] * 40))))
-    assert not (tmp_path / "executed").exists()
-
-
-# --- folders ---------------------------------------------------------------------------------------------------------
-
-
-def paint(path: Path, n: int, colour: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> None:
-    path.mkdir(parents=True)
-    for i in range(n):
-        Image.new("RGB", size, colour).save(path / f"{i}.png")
-
-
-def test_a_folder_per_class(tmp_path: Path) -> None:
-    paint(tmp_path / "red", 10, (255, 0, 0))
-    paint(tmp_path / "blue", 10, (0, 0, 255), size=(20, 30))
-    (tmp_path / "notes.txt").write_text("not a class")
-    data = load_data(f"folder:{tmp_path}", image_size=8)
-    assert data.input_shape == (3, 8, 8) and data.n_classes == 2
-    for split in splits_of(data):
-        np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.where(split.labels == 1, 255, 0))
-
-
-def test_a_folder_with_its_own_splits(tmp_path: Path) -> None:
-    for part, n in (("train", 5), ("val", 3), ("test", 2)):
-        paint(tmp_path / part / "a", n, (9, 9, 9))
-        paint(tmp_path / part / "b", n, (200, 9, 9))
-    data = load_data(f"folder:{tmp_path}", image_size=8)
-    assert [len(split) for split in splits_of(data)] == [10, 6, 4]
-
-
-def test_bad_folders_get_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
-        load_data(f"folder:{tmp_path / 'none'}")
-    paint(tmp_path / "red", 3, (255, 0, 0))
-    with pytest.raises(DataError, match="at least 2; it has 1"):
-        load_data(f"folder:{tmp_path}")
-    (tmp_path / "blue").mkdir()
-    with pytest.raises(DataError, match="blue holds no images"):
-        load_data(f"folder:{tmp_path}")
-    (tmp_path / "blue" / "broken.png").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match=r"broken\.png cannot be read"):
-        load_data(f"folder:{tmp_path}")
-
-
-def test_a_class_that_only_the_test_split_has(tmp_path: Path) -> None:
-    for name in ("train/a", "train/b", "test/a", "test/c"):
-        paint(tmp_path / name, 2, (1, 2, 3))
-    with pytest.raises(DataError, match="has class 'c', which train lacks"):
-        load_data(f"folder:{tmp_path}", image_size=8)
-
-
-# --- torchvision -----------------------------------------------------------------------------------------------------
-
-
-def write_idx(path: Path, values: NDArray[np.uint8]) -> None:
-    """The format of MNIST: a magic number that tells type and dimensions, the sizes, then the bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = struct.pack(f">{values.ndim + 1}I", 0x800 + values.ndim, *values.shape)
-    path.write_bytes(header + values.tobytes())
-
-
-def write_mnist(directory: Path) -> None:
-    rng = np.random.default_rng(0)
-    for part, n in (("train", 60), ("t10k", 20)):
-        write_idx(directory / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))
-        write_idx(directory / f"{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
-
-
-def torchvision_works() -> bool:
-    """A torchvision that does not pair with torch raises RuntimeError when it is imported."""
-    try:
-        importlib.import_module("torchvision.datasets")
-    except (ImportError, RuntimeError):
-        return False
-    return True
-
-
-needs_torchvision = pytest.mark.skipif(not torchvision_works(), reason="no torchvision that pairs with torch")
-
-
-@needs_torchvision
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
-def test_mnist_from_its_own_files(name: str, folder: str, tmp_path: Path) -> None:
-    write_mnist(tmp_path / folder / "raw")
-    data = load_data(name, directory=tmp_path)
-    assert [len(split) for split in splits_of(data)] == [50, 10, 20]
-    assert data.input_shape == (1, 28, 28) and data.n_classes == 10 and data.train.images.dtype == np.uint8
-
-
-@needs_torchvision
-def test_truncated_files_get_one_clear_line(tmp_path: Path) -> None:
-    write_mnist(tmp_path / "MNIST" / "raw")
-    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"'mnist' in .* is damaged") as caught:
-        load_data("mnist", directory=tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-@needs_torchvision
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100"])
-def test_without_a_network_the_user_learns_where_to_put_the_files(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import urllib.request
-    from urllib.error import URLError
-
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(DataError, match=f"cannot download data '{name}'.* put .* into {tmp_path}") as caught:
-        load_data(name, directory=tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_without_torchvision_the_user_learns_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(DataError, match="'mnist' needs torchvision: install the one that pairs"):
-        load_data("mnist", directory=tmp_path)
-
-
-def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"'cifar'.* did you mean 'cifar10'.*digits.*folder:PATH"):
-        load_data("cifar")
-
-
-# --- arithmetic ------------------------------------------------------------------------------------------------------
-
-
-def test_a_stratified_split_takes_its_share_of_each_class() -> None:
-    labels = np.array([0] * 50 + [1] * 10 + [2] * 2 + [3])
-    kept, held_out = stratified_split(labels, 0.2)
-    assert np.bincount(labels[held_out], minlength=4).tolist() == [10, 2, 1, 0]
-    assert sorted([*kept, *held_out]) == list(range(63))
-
-
-def test_statistics_are_those_of_each_channel() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (30, 5, 4, 3), dtype=np.uint8)
-    images[..., 2] = 7
-    mean, std = channel_statistics(images, chunk=7)
-    np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)))
-    np.testing.assert_allclose(std, [*images.std(axis=(0, 1, 2))[:2], 1.0])
-
-
-def test_shrinking_takes_means_over_areas() -> None:
-    images = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1) * 10
-    expected = images.reshape(2, 2, 2, 2).mean(axis=(1, 3)).round()
-    np.testing.assert_array_equal(resized(images, 2)[0, ..., 0], expected)
-    assert resized(images, 8).shape == (1, 8, 8, 1)
-
-
 def test_lower_fidelity_keeps_the_validation_split_whole() -> None:
-    data = load_data("digits")
+    data = load_images("digits")
     low = data.reduced(0.1, resolution=4)
     assert len(low.valid) == len(data.valid) and low.input_shape == (1, 4, 4)
     assert np.abs(np.bincount(low.train.labels) - np.bincount(data.train.labels) * 0.1).max() < 1
     assert data.reduced() is data
+
+
+def test_halves_share_nothing() -> None:
+    data = load_images("digits")
+    numbered = np.arange(len(data.train), dtype=np.float32).reshape(-1, 1, 1, 1)
+    data = dataclasses.replace(data, train=dataclasses.replace(data.train, images=numbered))
+    first, second = (set(half.train.images.ravel()) for half in data.halves())
+    assert not first & second and len(first | second) == len(data.train)
+    assert abs(len(first) - len(second)) <= data.n_classes
+
+
+def test_the_second_half_is_validated_on_itself() -> None:
+    data = load_images("digits")
+    first, second = data.halves()
+    assert second.valid is second.train and first.valid is data.valid

@@ -66,3 +66,19 @@ class TroubledNetwork(nn.Module):
             torch.empty(10**15)  # a petabyte or four
         logits: Tensor = self.linear(x.flatten(1))
         return logits
+
+
+class Fixed(SearchSpace):
+    """A space that cannot be made for other data."""
+
+    def __init__(self, n_classes: int = 10, size: int = 8) -> None:
+        self.input_shape = (1, size, size)
+        self.n_classes = n_classes
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return (Categorical("bias", choices=(True, False)),)
+
+    def build(self, arch: Architecture) -> nn.Module:
+        n_inputs = self.input_shape[1] * self.input_shape[2]
+        return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, self.n_classes, bias=bool(arch["bias"])))

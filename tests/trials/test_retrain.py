@@ -12,6 +12,9 @@ from safetensors.torch import load_file
 from torch.utils.data import TensorDataset
 
 from raynas.core.architecture import Architecture
+from raynas.data import loaders
+from raynas.data.image_batches import ImageBatches
+from raynas.data.loaders import Loaders
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.trials import Training, retrain
 from tests.trials.spaces import TinyCnn, Troubled
@@ -75,16 +78,14 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_it_trains_at_full_fidelity_on_all_but_the_test_split(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raynas.data import batches
-
     sizes: list[int] = []
-    original = batches.ArrayBatches.train
+    original = ImageBatches.train
 
-    def train(self: batches.ArrayBatches, seed: int) -> Any:
+    def train(self: ImageBatches, seed: int) -> Any:
         sizes.append(len(self.data.train))
         return original(self, seed)
 
-    monkeypatch.setattr(batches.ArrayBatches, "train", train)
+    monkeypatch.setattr(ImageBatches, "train", train)
     low = Training(epochs=1, data_fraction=0.1, resolution=4, scale={"channels": 1})
     metrics = retrain(TinyCnn(channels=4), ARCH, low, tmp_path, hyperparameters={"batch_size": 128})
     weights = load_file(tmp_path / "weights.safetensors")
@@ -92,24 +93,22 @@ def test_it_trains_at_full_fidelity_on_all_but_the_test_split(monkeypatch: pytes
 
 
 def test_loaders_of_the_users_own_give_both_splits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raynas.data import loaders
-
     def part(n: int) -> TensorDataset:
         images = torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(n))
         return TensorDataset(images, (images.mean(dim=(1, 2, 3)) > 0).long())
 
     seen: list[str] = []
-    original = loaders.batches
+    original = Loaders.read
 
-    def batches(name: str, split: str, batch_size: int) -> Any:
+    def read(self: Loaders, split: str, batch_size: int) -> Any:
         seen.append(split)
-        return original(name, split, batch_size)
+        return original(self, split, batch_size)
 
     loaders._parts.cache_clear()
     module = ModuleType("my_data")
     module.make = lambda: (part(32), part(16), part(24))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "my_data", module)
-    monkeypatch.setattr(loaders, "batches", batches)
+    monkeypatch.setattr(Loaders, "read", read)
     settings = Training(data="my_data:make", epochs=1, batch_size=16)
     metrics = retrain(TinyCnn(n_classes=2), ARCH, settings, tmp_path)
     assert seen[1:] == ["train", "valid", "test"] and 0 <= metrics["test_accuracy"] <= 1

@@ -13,7 +13,7 @@ from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, Tun
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.data.images import Data
+from raynas.data.images import ImageData
 from raynas.trials import Training, TrialRunner
 from raynas.trials.training import TrainingTrial
 from tests.trials.spaces import TinyCnn, Troubled
@@ -47,7 +47,7 @@ class LookingTrial(TrainingTrial):
 
     def advance(self) -> Mapping[str, float]:
         scores = super().advance()
-        assert isinstance(self.source, Data)
+        assert isinstance(self.source, ImageData)
         images = self.source.train.images
         seen = {"shared": not images.flags.owndata and not images.flags.writeable}
         return {**scores, **seen, "sees_test": self.source.test is not None}

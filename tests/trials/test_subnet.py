@@ -9,6 +9,7 @@ import pytest
 import torch
 from ray import cloudpickle
 
+from raynas.data.images import ImageData
 from raynas.errors import RaynasError, SpaceError, UnknownNameError
 from raynas.nn.batch_statistics import recalibrate
 from raynas.search_spaces import NASBench201
@@ -46,10 +47,11 @@ def test_a_score_is_that_of_the_extracted_network(supernet: TrainedSupernet) -> 
     network = supernet.supernet().extract(ARCHS[0])
     recalibrate(network, batches)
     assert [len(batch) for batch in batches] == [50, 50, 50]
-    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (source.mean, source.std))  # type: ignore[union-attr]
-    images = (torch.tensor(source.valid.images).permute(0, 3, 1, 2).float() - mean) / std  # type: ignore[union-attr]
+    assert isinstance(source, ImageData)
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (source.mean, source.std))
+    images = (torch.tensor(source.valid.images).permute(0, 3, 1, 2).float() - mean) / std
     with torch.no_grad():
-        correct = network.eval()(images).argmax(1).numpy() == source.valid.labels  # type: ignore[union-attr]
+        correct = network.eval()(images).argmax(1).numpy() == source.valid.labels
     assert result["accuracy"] == pytest.approx(correct.mean(), abs=1.5 / len(correct))  # sums differ in their order
     assert result["complete"] == 1 and result["params"] > 0 and result["latency_ms"] > 0
 

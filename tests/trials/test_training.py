@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -16,16 +16,14 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from raynas.core.architecture import Architecture
-from raynas.core.decision import Categorical, Decision
 from raynas.core.joint_space import JointSpace
-from raynas.core.space import SearchSpace
-from raynas.data.batches import ArrayBatches
-from raynas.data.images import load_data
-from raynas.data.loaders import Batch
+from raynas.data.batches import Batch
+from raynas.data.image_batches import ImageBatches
+from raynas.data.image_sets import load_images
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.trials import Training
 from raynas.trials.trainer import Trainer
-from tests.trials.spaces import TinyCnn
+from tests.trials.spaces import Fixed, TinyCnn
 
 ARCH = {"depth": 2, "kernel": 3}
 FAST = Training(epochs=2, data_fraction=0.3)
@@ -102,8 +100,8 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
 
 def trainer(settings: Training, seed: int = 0) -> Trainer:
     device = torch.device("cpu")
-    data = load_data("digits").reduced(settings.data_fraction)
-    batches = ArrayBatches(data=data, batch_size=settings.batch_size, augment="shift", device=device)
+    data = load_images("digits").reduced(settings.data_fraction)
+    batches = ImageBatches(data=data, batch_size=settings.batch_size, augment="shift", device=device)
     torch.manual_seed(seed)
     model = TinyCnn().build(Architecture(ARCH))
     return Trainer(model, batches, settings, seed=seed, device=device, n_classes=10)
@@ -130,7 +128,7 @@ def test_going_on_from_a_checkpoint_is_exact(optimizer: str, tmp_path: Path) -> 
 
 
 def test_every_epoch_has_its_own_order_and_the_next_seed_has_others() -> None:
-    class Recording(ArrayBatches):
+    class Recording(ImageBatches):
         def train(self, seed: int) -> Iterator[Batch]:
             seeds.append(seed)
             return super().train(seed)
@@ -138,7 +136,7 @@ def test_every_epoch_has_its_own_order_and_the_next_seed_has_others() -> None:
     seeds: list[int] = []
     for seed in (0, 1):
         run = trainer(FAST, seed)
-        assert isinstance(run.batches, ArrayBatches)
+        assert isinstance(run.batches, ImageBatches)
         run.batches = Recording(**vars(run.batches))
         run.train_epoch()
         run.train_epoch()
@@ -227,22 +225,6 @@ def test_hyperparameters_are_searched_jointly() -> None:
 
 
 # --- spaces and data -------------------------------------------------------------------------------------------------
-
-
-class Fixed(SearchSpace):
-    """A space that cannot be made for other data."""
-
-    def __init__(self, n_classes: int = 10, size: int = 8) -> None:
-        self.input_shape = (1, size, size)
-        self.n_classes = n_classes
-
-    @property
-    def decisions(self) -> Sequence[Decision]:
-        return (Categorical("bias", choices=(True, False)),)
-
-    def build(self, arch: Architecture) -> nn.Module:
-        n_inputs = self.input_shape[1] * self.input_shape[2]
-        return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, self.n_classes, bias=bool(arch["bias"])))
 
 
 def test_a_space_is_fitted_to_the_data() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ray import cloudpickle
 
-from raynas.data.images import load_data
+from raynas.data.image_sets import load_images
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import untrained_metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, RankEnsemble, zero_cost_scores
@@ -33,12 +33,12 @@ def scored(settings: ZeroCost, metrics: Any = (), arch: Any = ARCH) -> dict[str,
 def test_scores_are_those_of_the_network_on_training_images() -> None:
     settings = ZeroCost(proxies=["naswot", "snip"], batch_size=16, seed=3)
     result = scored(settings)
-    batch = settings.batch_of(load_data("digits"))
+    batch = settings.batch_of(load_images("digits"))
     expected = zero_cost_scores(fresh_network(SPACE, ARCH, 3), batch, ["naswot", "snip"], seed=3)
     assert {name: result[name] for name in ("naswot", "snip")} == expected.values
     assert result["complete"] == 1 and result["params"] > 0 and "fisher" not in result
     # The images are some of the training split, normalised, with their labels.
-    data = load_data("digits")
+    data = load_images("digits")
     images = batch.images * torch.tensor(data.std).view(1, -1, 1, 1) + torch.tensor(data.mean).view(1, -1, 1, 1)
     for image, label in zip(images.permute(0, 2, 3, 1).numpy(), batch.labels, strict=True):
         same = np.abs(data.train.images - image).max((1, 2, 3)) < 1e-3
@@ -68,7 +68,7 @@ def test_what_cannot_be_scored_is_a_failed_result() -> None:
 
 def test_the_ensemble_ranks_among_reference_architectures() -> None:
     settings = ZeroCost(proxies=["ensemble"], ensemble=["snip", "l2_norm"], n_reference=4, batch_size=8, seed=1)
-    batch = settings.batch_of(load_data("digits"))
+    batch = settings.batch_of(load_images("digits"))
     rng = np.random.default_rng(1)
     reference = [
         zero_cost_scores(fresh_network(SPACE, SPACE.sample(rng), 1), batch, ["snip", "l2_norm"], seed=1).values

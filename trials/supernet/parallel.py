@@ -12,7 +12,7 @@ import torch
 from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
-from raynas.data.batches import Source
+from raynas.data.sources import Source
 from raynas.errors import RaynasError, one_line
 from raynas.nn import ModelSpace
 from raynas.threads import limited_threads

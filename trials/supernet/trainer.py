@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
-from raynas.data.batches import Batches, Source
+from raynas.data.batches import Batch, Batches
 from raynas.data.fit_space import fields_of
-from raynas.data.images import Data, stratified_split
-from raynas.data.loaders import Batch
+from raynas.data.sources import Source
 from raynas.errors import DataError
 from raynas.nn.batch_statistics import recalibrate
 from raynas.nn.supernet import Supernet
@@ -75,7 +74,7 @@ class SupernetTrainer(Trainer):
         self._held_out: Batches | None = None
         self._calibration = calibration_images(source, settings, settings.calibration_batches, device)
         if method.uses_valid:
-            source, held_out = halves(source, type(method).__name__)
+            source, held_out = source.halves()
             self._held_out = settings.batches(held_out, device)
         seed, batches = seed_of(settings.seed, "supernet"), settings.batches(source, device)
         super().__init__(supernet, batches, settings, seed=seed, device=device, n_classes=source.n_classes)
@@ -191,24 +190,6 @@ def _endless(batches: Batches, seed: int) -> Iterator[Batch]:
     """Held-out batches, shuffled anew whenever they run out."""
     for n in count():
         yield from batches.train(seed_of(seed, n))
-
-
-def halves(source: Source, method: str) -> tuple[Data, Data]:
-    """The training images in two halves, one for the weights and one for the architecture (Liu et al., 2019).
-
-    The split follows from the labels alone. In the second, the held-out half stands for validation too: what a method
-    watches must not be what subnets are compared by in the end.
-
-    Raises:
-        DataError: if the source is loaders of the user's.
-    """
-    if not isinstance(source, Data):
-        raise DataError(
-            f"{method} learns the architecture on half of the training images, and the loaders of {source.name} cannot "
-            "be halved: give the images as npz:PATH or folder:PATH"
-        )
-    first, second = (source.train.take(half) for half in stratified_split(source.train.labels, 0.5))
-    return dataclasses.replace(source, train=first), dataclasses.replace(source, train=second, valid=second)
 
 
 def calibration_images(

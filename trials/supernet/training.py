@@ -12,7 +12,7 @@ from torch import nn
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
 from raynas.core.space import SearchSpace
-from raynas.data.batches import Source
+from raynas.data.sources import Source
 from raynas.errors import SpaceError
 from raynas.metrics.cost import count_params
 from raynas.nn import ModelSpace, Supernet

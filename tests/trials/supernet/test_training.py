@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.data.images import Data, load_data
+from raynas.data.images import ImageData
 from raynas.errors import DataError, RaynasError, SpaceError
 from raynas.nn import Choice, ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
@@ -22,7 +22,7 @@ from raynas.search_spaces import MLP, NASBench201
 from raynas.trials import SupernetTraining, TrainedSupernet
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS, supernet_on, write_supernet
-from raynas.trials.supernet.trainer import SupernetTrainer, Workers, halves
+from raynas.trials.supernet.trainer import SupernetTrainer, Workers
 from tests.trials.spaces import TinyCnn
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
@@ -164,21 +164,11 @@ def test_held_out_batches_are_the_other_half_of_the_training_images() -> None:
     n_steps = trainer.batches.n_steps
     assert [len(labels) for labels in trainer.learner.labels] == [32] * n_steps
     _, source = settings().fitted(SPACE)
-    assert isinstance(source, Data)
-    assert runner.trial.history[0]["n_watched"] == pytest.approx(
-        len(source.train) / 2, abs=10
-    )  # of each class, rounded
+    assert isinstance(source, ImageData)
+    n_watched = runner.trial.history[0]["n_watched"]
+    assert n_watched == pytest.approx(len(source.train) / 2, abs=10)  # of each class, rounded
     # The validation split stays for scoring.
     assert np.array_equal(trainer.batches.data.valid.images, source.valid.images)
-
-
-def test_halves_share_nothing() -> None:
-    data = load_data("digits")
-    numbered = np.arange(len(data.train), dtype=np.float32).reshape(-1, 1, 1, 1)
-    data = dataclasses.replace(data, train=dataclasses.replace(data.train, images=numbered))
-    first, second = (set(half.train.images.ravel()) for half in halves(data, "x"))
-    assert not first & second and len(first | second) == len(data.train)
-    assert abs(len(first) - len(second)) <= data.n_classes
 
 
 def test_loaders_cannot_be_halved() -> None:

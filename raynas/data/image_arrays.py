@@ -1,0 +1,101 @@
+"""Images as arrays of shape ``(n, height, width, channels)``, uint8 or float32: checks and arithmetic."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from raynas.errors import DataError
+
+Images = NDArray[Any]
+"""Shape ``(n, height, width, channels)``, uint8 or float32; may be read-only."""
+
+Labels = NDArray[np.int64]
+"""From 0 to n_classes - 1, shape ``(n,)``."""
+
+
+def checked_images(images: NDArray[Any], where: str) -> Images:
+    """Return images as raynas keeps them.
+
+    Raises:
+        DataError: if shape or values cannot be those of images; ``where`` names them.
+    """
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4:
+        raise DataError(f"{where} must have shape (n, height, width[, channels]), got {images.shape}")
+    if 0 in images.shape:
+        raise DataError(f"{where} is empty: shape {images.shape}")
+    if images.shape[1] in (1, 3) and images.shape[3] > 4:
+        raise DataError(f"{where} has shape {images.shape}, channels first; transpose to (n, height, width, channels)")
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind in "iu" and images.min() >= 0 and images.max() <= 255:
+        return images.astype(np.uint8)
+    if images.dtype.kind != "f":
+        raise DataError(f"{where} must be uint8 (0 to 255) or float, got {images.dtype}")
+    if not np.isfinite(images).all():
+        raise DataError(f"{where} holds values that are NaN or infinite")
+    return images.astype(np.float32, copy=False)
+
+
+def checked_labels(labels: NDArray[Any], n_images: int, where: str) -> Labels:
+    """Return labels as raynas keeps them: ``(n,)``, int64, not negative.
+
+    Raises:
+        DataError: if they are not integers, negative, or not one per image; ``where`` names them.
+    """
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) != n_images:
+        raise DataError(f"{where} must hold one label per image, shape ({n_images},), got {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{where} must hold whole numbers from 0, got {labels.dtype}; convert with .astype('int64')")
+    if labels.min() < 0:
+        raise DataError(f"{where} holds label {labels.min()}; number the classes from 0")
+    return labels.astype(np.int64)
+
+
+def check_every_class(labels: Labels, n_classes: int, name: str) -> None:
+    """Check that the training labels hold every class, at least two.
+
+    Raises:
+        DataError: if they do not; ``name`` is that of the data.
+    """
+    present = np.unique(labels)
+    if len(present) < 2 or n_classes < 2:
+        raise DataError(f"{name}: the training labels hold {len(present)} class; there must be at least 2")
+    if len(present) < n_classes:
+        missing = next(i for i in range(n_classes) if i >= len(present) or present[i] != i)
+        raise DataError(
+            f"{name}: no training image has label {missing}, although labels go up to {n_classes - 1}; number the "
+            "classes from 0 without gaps"
+        )
+
+
+def channel_statistics(images: Images, chunk: int = 4096) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of each channel; that of a constant channel counts as 1."""
+    total = np.zeros(images.shape[-1])
+    squares = np.zeros(images.shape[-1])
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk].reshape(-1, images.shape[-1]).astype(np.float64)
+        total += part.sum(axis=0)
+        squares += np.square(part).sum(axis=0)
+    n = images[..., 0].size
+    mean = total / n
+    std = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    return tuple(mean.tolist()), tuple(np.where(std > 1e-6 * (1 + np.abs(mean)), std, 1.0).tolist())
+
+
+def resized(images: Images, resolution: int, chunk: int = 1024) -> Images:
+    """Resize images to ``resolution`` pixels on each side: means over areas to shrink, bilinear to grow."""
+    shrinks = resolution <= min(images.shape[1:3])
+    mode: dict[str, Any] = {"mode": "area"} if shrinks else {"mode": "bilinear", "align_corners": False}
+    out = np.empty((len(images), resolution, resolution, images.shape[-1]), images.dtype)
+    for start in range(0, len(images), chunk):
+        part = torch.from_numpy(images[start : start + chunk].astype(np.float32)).permute(0, 3, 1, 2)
+        small = functional.interpolate(part, size=(resolution, resolution), **mode).permute(0, 2, 3, 1).numpy()
+        out[start : start + chunk] = small.round() if out.dtype == np.uint8 else small
+    return out

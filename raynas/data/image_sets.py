@@ -1,0 +1,115 @@
+"""Image data sets by name: read, checked, and split."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from raynas.data.image_arrays import Images, channel_statistics, check_every_class, checked_images, checked_labels
+from raynas.data.image_readers import Arrays, read_digits, read_folder, read_npz, read_torchvision
+from raynas.data.images import ImageData, ImageSplit
+from raynas.data.splitting import stratified_split
+from raynas.errors import DataError, UnknownNameError
+
+TEST_SHARE = 0.2
+"""Share of the images held out for the test if a source has no test split."""
+
+_MNIST_FILES = (
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (unpacked) "
+    "below {}/raw"
+)
+_CIFAR_FILES = "the unpacked {} from https://www.cs.toronto.edu/~kriz/cifar.html"
+
+DATA_SETS: Mapping[str, tuple[Callable[[Path], Arrays], str]] = {
+    # A pixel is an eighth of these images: shifting them costs 1 to 3 points of accuracy.
+    "digits": (lambda directory: read_digits(), "none"),
+    "mnist": (partial(read_torchvision, "mnist", "MNIST", _MNIST_FILES.format("MNIST")), "shift"),
+    "fashion_mnist": (
+        partial(read_torchvision, "fashion_mnist", "FashionMNIST", _MNIST_FILES.format("FashionMNIST")),
+        "shift",
+    ),
+    "cifar10": (
+        partial(read_torchvision, "cifar10", "CIFAR10", _CIFAR_FILES.format("cifar-10-batches-py")),
+        "crop_flip",
+    ),
+    "cifar100": (
+        partial(read_torchvision, "cifar100", "CIFAR100", _CIFAR_FILES.format("cifar-100-python")),
+        "crop_flip",
+    ),
+}
+"""Data sets by name: their reader, which downloads into a folder if need be, and the augmentation that suits them."""
+
+OTHER_SOURCES = ("npz:PATH", "folder:PATH", "module:function")
+
+
+def load_images(
+    name: str, *, directory: str | Path = "~/.cache/raynas", image_size: int = 64, valid_share: float = 0.2
+) -> ImageData:
+    """Load a data set into memory, check it, and hold out the splits that it lacks.
+
+    Args:
+        name: a key of ``DATA_SETS``, ``npz:PATH`` or ``folder:PATH``.
+        directory: folder of downloads.
+        image_size: height and width that the images of a folder are resized to, in pixels.
+        valid_share: share of the training images to hold out for validation if the source has no validation split.
+
+    Raises:
+        DataError: if the data is missing, empty or malformed.
+        UnknownNameError: if there is no data set of that name.
+    """
+    kind, colon, path_name = name.partition(":")
+    path = Path(path_name).expanduser().resolve()
+    augment, n_named = "", None
+    if kind == "npz" and colon:
+        arrays, n_named = read_npz(path)
+        name = f"npz:{path}"
+    elif kind == "folder" and colon:
+        arrays, name = read_folder(path, image_size), f"folder:{path}"
+    elif name in DATA_SETS:
+        read, augment = DATA_SETS[name]
+        arrays = read(Path(directory).expanduser().resolve())
+    else:
+        raise UnknownNameError("data set", name, [*DATA_SETS, *OTHER_SOURCES])
+    splits, n_classes = _checked(arrays, name, n_named)
+    # Grey images are digits and letters, more often than not: a mirrored one is another.
+    augment = augment or ("shift" if splits["train"].images.shape[-1] == 1 else "crop_flip")
+    return _with_held_out(splits, name, n_classes, augment, valid_share)
+
+
+def _checked(arrays: Arrays, name: str, n_named: int | None) -> tuple[dict[str, ImageSplit], int]:
+    """Return the splits as raynas keeps them, and the number of classes."""
+    splits = {}
+    for part, (images, labels) in arrays.items():
+        where = f"{name}: x_{part}" if name.startswith("npz:") else f"{name}: {part} images"
+        kept = checked_images(images, where)
+        splits[part] = ImageSplit(kept, checked_labels(labels, len(kept), where.replace("x_", "y_", 1)))
+    train = splits["train"]
+    n_classes = n_named or int(train.labels.max()) + 1
+    for part, split in splits.items():
+        if split.images.shape[1:] != train.images.shape[1:] or split.images.dtype != train.images.dtype:
+            raise DataError(
+                f"{name}: {part} images are {_kind(split.images)}, those of train {_kind(train.images)}; "
+                "make them alike"
+            )
+        if (highest := split.labels.max()) >= n_classes:
+            classes = f"{n_classes} classes (0 to {n_classes - 1})"
+            raise DataError(f"{name}: {part} holds label {highest}, but there are {classes}")
+    check_every_class(train.labels, n_classes, name)
+    return splits, n_classes
+
+
+def _kind(images: Images) -> str:
+    return f"{images.dtype} of {'x'.join(map(str, images.shape[1:]))}"
+
+
+def _with_held_out(
+    splits: dict[str, ImageSplit], name: str, n_classes: int, augment: str, valid_share: float
+) -> ImageData:
+    for part, share in (("test", TEST_SHARE), ("valid", valid_share)):
+        if part not in splits:
+            train = splits["train"]
+            kept, held_out = stratified_split(train.labels, share)
+            if not len(held_out):
+                raise DataError(f"{name}: {len(train)} training images are too few to hold out a {part} split")
+            splits |= {"train": train.take(kept), part: train.take(held_out)}
+    mean, std = channel_statistics(splits["train"].images)
+    return ImageData(name=name, **splits, n_classes=n_classes, mean=mean, std=std, augment=augment)
