@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raynas.errors import RaynasError
     from raynas.funnels import FunnelResult, FunnelStage, funnel
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
-    from raynas.run.bulk_search import score_many
+    from raynas.run.score_many import score_many
     from raynas.run.search import search
     from raynas.run.train_supernet import train_supernet
 
@@ -60,7 +60,7 @@ _MODULES = {
     "SearchSpace": "raynas.core.space",
     "draw": "raynas.drawing",
     "funnel": "raynas.funnels",
-    "score_many": "raynas.run.bulk_search",
+    "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",
     "train_supernet": "raynas.run.train_supernet",
 }

@@ -25,7 +25,8 @@ from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
 from raynas.metrics import read_goal
-from raynas.run.search import results_path, search
+from raynas.run.results_folder import results_path
+from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 
 

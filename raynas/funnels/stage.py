@@ -14,7 +14,7 @@ from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import METRICS
-from raynas.run.search import as_settings
+from raynas.run.trainables import as_settings
 from raynas.strategies import EarlyStopping, Strategy
 from raynas.trials import TRIALS, Training, TrialSettings, ZeroCost
 from raynas.trials.zero_cost import ENSEMBLE_KEY

@@ -22,7 +22,7 @@ from torch import nn
 
 from raynas import Architecture, SearchSpace, search
 from raynas.core.decision import Categorical, Decision
-from raynas.run.tuner import FAST_SETTINGS
+from raynas.run.environment import FAST_SETTINGS
 from raynas.strategies import RandomSearch
 
 

@@ -22,7 +22,7 @@ from ray import tune
 
 from raynas import Architecture, score_many
 from raynas.metrics import count_macs, count_params, untrained_metrics
-from raynas.run.tuner import FAST_SETTINGS
+from raynas.run.environment import FAST_SETTINGS
 from raynas.search_spaces import NASBench201
 
 SPACE = NASBench201()

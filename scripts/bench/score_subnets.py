@@ -19,7 +19,7 @@ import numpy as np
 import ray
 import torch
 
-from raynas.run.bulk_search import Pool
+from raynas.run.actor_pool import ActorPool
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner
 from raynas.trials.subnet import SubnetTrial
@@ -116,7 +116,7 @@ def main() -> None:
     configs = [{"arch": dict(arch)} for arch in archs]
 
     began = time.perf_counter()
-    with Pool(Timed(runner, args.every), {"cpu": 1}, workers=2) as pool:
+    with ActorPool(Timed(runner, args.every), {"cpu": 1}, workers=2) as pool:
         results = list(pool.results(configs))
     wall = time.perf_counter() - began
     n_failed = sum(result["failed"] for result in results)

@@ -15,25 +15,11 @@ from ray import tune
 from torch import nn
 
 import raynas
-from raynas import Architecture, SearchSpace
+from raynas import Architecture
 from raynas.core.archive import Archive
-from raynas.core.decision import Categorical, Decision
 from raynas.errors import ArchiveError, InfeasibleError, RaynasError
 from raynas.strategies import Asha, LocalSearch, RandomSearch, RegularizedEvolution
-
-
-class Widths(SearchSpace):
-    """Three linear layers of different widths: 125 networks that take no time."""
-
-    input_shape = (4,)
-
-    @property
-    def decisions(self) -> list[Decision]:
-        return [Categorical(f"width_{i}", (1, 2, 4, 8, 16)) for i in range(3)]
-
-    def build(self, arch: Architecture) -> nn.Module:
-        a, b, c = (int(arch[f"width_{i}"]) for i in range(3))
-        return nn.Sequential(nn.Linear(4, a), nn.Linear(a, b), nn.Linear(b, c))
+from tests.run.widths import Widths
 
 
 def score(model: nn.Module, config: Mapping[str, Any]) -> float:

@@ -17,7 +17,7 @@ from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError
-from raynas.run.search import _first_budget
+from raynas.run.session import first_budget
 from raynas.strategies import (
     Asha,
     GaussianProcess,
@@ -261,13 +261,13 @@ def test_from_the_command_line(tmp_path: Path) -> None:
 
 def test_shares_are_of_the_number_that_a_search_began_with() -> None:
     archive = Archive()
-    assert _first_budget(archive, 40) == 40
+    assert first_budget(archive, 40) == 40
     archive.append("session", num_samples=10)  # never got to a trial
     archive.append("session", num_samples=20)
-    assert _first_budget(archive, 40) == 40
+    assert first_budget(archive, 40) == 40
     archive.append("proposed", trial="00001")
     archive.append("session", num_samples=30)
-    assert _first_budget(archive, 40) == 20
+    assert first_budget(archive, 40) == 20
 
 
 def test_an_extension_is_exact_and_belongs_to_the_last() -> None:

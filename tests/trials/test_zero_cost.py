@@ -13,7 +13,7 @@ from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import untrained_metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
-from raynas.run.bulk_search import score_many
+from raynas.run.score_many import score_many
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import RandomSearch

@@ -1,0 +1,266 @@
+"""ActorPool: a few long-lived actors that score many architectures, where a Tune trial each would cost too much."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from types import TracebackType
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import RayError
+
+from raynas.core.outcome import Result
+from raynas.errors import one_line
+from raynas.run.cluster import start_ray
+from raynas.run.resources import room_for
+
+Config = Mapping[str, Any]
+"""A Tune config: an architecture under "arch", hyperparameters beside it."""
+
+CALL_SECONDS = 0.2
+"""Target duration of a call: cheap configs are sent many at a time, so that calls cost next to nothing."""
+
+MAX_PER_CALL = 500
+IN_FLIGHT = 2
+"""Number of calls queued per actor, so that it never waits for the driver."""
+
+
+class Scorer(Protocol):
+    """Scores the architecture in a config; a ``TrialRunner`` is one."""
+
+    def run(self, config: Config) -> Result:
+        """Return the result that a trial of that config would end with; raises nothing."""
+
+
+def failed_result(reason: str) -> Result:
+    """Return the result of a trial that failed before it scored anything."""
+    return {"training_iteration": 0, "complete": 0, "failed": 1, "error": reason}
+
+
+class ActorPool:
+    """A few actors that score configs; a context that ends them.
+
+    An actor that dies is replaced. The configs of the call during which it died are scored again one by one; a config
+    that kills an actor twice has failed.
+
+    Args:
+        scorer: is put into the object store once, from where every actor reads it.
+        resources: the need of each actor, by Tune's names ("cpu", "gpu") or the name of a custom resource.
+        workers: number of actors; None for as many as the cluster has room for, 0 to score in this process.
+        stays_here: asked before each config until it says no; while it says yes, this process scores.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        resources: Mapping[str, float],
+        workers: int | None = None,
+        stays_here: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._scorer, self._resources, self._n_workers, self._stays_here = scorer, resources, workers, stays_here
+        self._workers: list[_Worker] = []
+        self._per_call = 1
+        if not self._is_here:
+            self._start()
+
+    @property
+    def _is_here(self) -> bool:
+        return not self._workers and (self._n_workers == 0 or self._stays_here())
+
+    def _start(self) -> None:
+        start_ray()
+        custom = {name: n for name, n in self._resources.items() if name not in ("cpu", "gpu")}
+        self._actor_class = ray.remote(_Actor).options(
+            num_cpus=self._resources.get("cpu", 0), num_gpus=self._resources.get("gpu", 0), resources=custom
+        )
+        self._shared = [ray.put(self._scorer)]
+        self._workers = [self._new_worker() for _ in range(self._n_workers or room_for(self._resources))]
+
+    def _new_worker(self) -> "_Worker":
+        return _Worker(self._actor_class.remote(), self._shared)
+
+    def __enter__(self) -> "ActorPool":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        for worker in self._workers:
+            ray.kill(worker.actor)
+        self._workers = []
+
+    def results(self, configs: Iterable[Config]) -> Iterator[Result]:
+        """Yield the result of each config, in their order, as soon as it and all before it are known."""
+        waiting = iter(configs)
+        while self._is_here:
+            config = next(waiting, None)
+            if config is None:
+                return
+            yield self._scorer.run(config)
+        if not self._workers:
+            self._start()
+        yield from self._results_of_actors(_CallQueue(waiting))
+
+    def _results_of_actors(self, queue: "_CallQueue") -> Iterator[Result]:
+        done = _InOrder()
+        while True:
+            self._send(queue)
+            pending = [ref for worker in self._workers for ref in worker.calls]
+            if not pending:
+                return
+            ended = ray.wait(pending, num_returns=1)[0][0]
+            worker = next(worker for worker in self._workers if ended in worker.calls)
+            try:
+                self._take(worker, ended, done)
+            except RayError:
+                self._workers[self._workers.index(worker)] = self._new_worker()
+                self._recover(worker, queue, done)
+            yield from done.ready()
+
+    def _send(self, queue: "_CallQueue") -> None:
+        """Give calls to the actors, the least busy first, until all are busy or nothing is left."""
+        while True:
+            worker = min(self._workers, key=lambda worker: worker.load)
+            if worker.load >= (1 if queue.needs_idle_actor else IN_FLIGHT):
+                return
+            call = queue.next(self._per_call)
+            if call is None:
+                return
+            worker.send(call)
+
+    def _take(self, worker: "_Worker", ref: Any, done: "_InOrder") -> None:
+        """Take the results of a call; the next calls are as large as their duration suggests.
+
+        Raises:
+            RayError: if the actor died before it could answer; the call stays with its worker.
+        """
+        results, seconds = ray.get(ref)
+        self._per_call = int(min(max(CALL_SECONDS / max(seconds / len(results), 1e-9), 1), MAX_PER_CALL))
+        done.add(worker.calls.pop(ref).first, results)
+
+    def _recover(self, dead: "_Worker", queue: "_CallQueue", done: "_InOrder") -> None:
+        """Take the results that a dead actor did give, and queue the others again.
+
+        An actor does its calls in order. So the first that is lost was running when it died, or had just ended without
+        a chance to answer; the others are innocent, however often it happens to them.
+        """
+        lost = []
+        for ref in list(dead.calls):
+            try:
+                self._take(dead, ref, done)
+            except RayError as error:
+                lost.append((dead.calls[ref], error))
+        (culprit, cause), *innocent = lost
+        if culprit.is_suspect:
+            done.add(culprit.first, [failed_result(f"the actor died twice: {one_line(cause)}")])
+        else:
+            queue.repeat(culprit.split())
+        queue.repeat(call for call, _ in innocent)
+
+
+class _Actor:
+    """Keeps a scorer in a process of its own."""
+
+    def __init__(self) -> None:
+        self._scorer: Scorer | None = None
+
+    def run(self, shared: list[Any], configs: Sequence[Config]) -> tuple[list[Result], float]:
+        """Score configs and return the results, and the seconds that they took.
+
+        Args:
+            shared: the reference to the scorer, fetched once.
+            configs: what to score.
+        """
+        if self._scorer is None:
+            self._scorer = ray.get(shared[0])
+        scorer: Scorer = self._scorer
+        start = time.perf_counter()
+        return [scorer.run(config) for config in configs], time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Consecutive configs that an actor scores in one call.
+
+    Args:
+        first: number of the first config.
+        configs: at least one.
+        is_suspect: whether an actor died at its only config, or at one beside it; it gets an actor to itself then.
+    """
+
+    first: int
+    configs: Sequence[Config]
+    is_suspect: bool = False
+
+    def split(self) -> "list[_Call]":
+        """Make a call of each config; each is suspect."""
+        return [_Call(self.first + i, [config], is_suspect=True) for i, config in enumerate(self.configs)]
+
+
+@dataclass(eq=False)
+class _Worker:
+    """An actor, and the calls that it has not answered, oldest first.
+
+    Args:
+        actor: Ray's handle.
+        shared: the reference to the scorer.
+    """
+
+    actor: Any
+    shared: list[Any]
+    calls: dict[Any, _Call] = field(default_factory=dict)
+
+    @property
+    def load(self) -> int:
+        """The calls in flight, of at most ``IN_FLIGHT``; a suspect one counts as all of them."""
+        return sum(IN_FLIGHT if call.is_suspect else 1 for call in self.calls.values())
+
+    def send(self, call: _Call) -> None:
+        self.calls[self.actor.run.remote(self.shared, call.configs)] = call
+
+
+class _CallQueue:
+    """The calls to make: those that were lost first, then new ones.
+
+    Args:
+        configs: taken as they are needed.
+    """
+
+    def __init__(self, configs: Iterator[Config]) -> None:
+        self._configs = configs
+        self._n_taken = 0
+        self._lost: deque[_Call] = deque()
+
+    @property
+    def needs_idle_actor(self) -> bool:
+        """Whether the next call may kill its actor."""
+        return bool(self._lost) and self._lost[0].is_suspect
+
+    def next(self, n: int) -> _Call | None:
+        """Take the next call, of ``n`` configs if it is a new one; None if nothing is left."""
+        if self._lost:
+            return self._lost.popleft()
+        configs = list(islice(self._configs, n))
+        self._n_taken += len(configs)
+        return _Call(self._n_taken - len(configs), configs) if configs else None
+
+    def repeat(self, calls: Iterable[_Call]) -> None:
+        """Put calls behind the lost ones."""
+        self._lost.extend(calls)
+
+
+class _InOrder:
+    """Results by the number of their config, given out in that order."""
+
+    def __init__(self) -> None:
+        self._results: dict[int, Result] = {}
+        self._n_given = 0
+
+    def add(self, first: int, results: Sequence[Result]) -> None:
+        self._results.update(enumerate(results, first))
+
+    def ready(self) -> Iterator[Result]:
+        """Yield the results before which none is missing."""
+        while self._n_given in self._results:
+            yield self._results.pop(self._n_given)
+            self._n_given += 1

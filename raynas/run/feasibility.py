@@ -1,0 +1,42 @@
+"""check_feasible(): a search that no architecture can satisfy ends before it begins."""
+
+import numpy as np
+
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import InfeasibleError
+
+PROBES = 200
+"""Number of random architectures that are tried before a search is refused as infeasible."""
+
+
+def check_feasible(searcher: ArchitectureSearcher, seed: int) -> None:
+    """Check that random architectures can meet the constraints that need no training.
+
+    Args:
+        searcher: knows space, goal and costs.
+        seed: of the random architectures.
+
+    Raises:
+        InfeasibleError: if none of ``PROBES`` does; names the constraint and the closest value seen.
+    """
+    limits = [c for c in searcher.goal.hard if not c.relative and c.metric in searcher.costs]
+    if not limits:
+        return
+    rng = np.random.default_rng(seed)
+    seen = []
+    for _ in range(PROBES):
+        arch = searcher.space.architecture(searcher.space.sample(rng))
+        metrics = {c.metric: float(searcher.costs[c.metric](arch)) for c in limits}
+        if not any(c.violation(metrics) for c in limits):
+            return
+        seen.append(metrics)
+    for constraint in limits:
+        values = sorted((m[constraint.metric] for m in seen), reverse=constraint.op == ">=")
+        if constraint.violation({constraint.metric: values[0]}):
+            raise InfeasibleError(
+                f"none of {PROBES} random architectures meets {constraint}; the closest has "
+                f"{constraint.metric} = {values[0]:g}: loosen it or choose a smaller space"
+            )
+    raise InfeasibleError(
+        f"none of {PROBES} random architectures meets all of {', '.join(map(str, limits))} at once: loosen one of them"
+    )

@@ -1,0 +1,41 @@
+"""The folder of a search: its path and its archive."""
+
+import re
+import shutil
+from pathlib import Path
+
+from ray import tune
+
+from raynas.core.archive import Archive
+from raynas.errors import ArchiveError
+
+MIN_FREE_BYTES = 100 * 2**20
+"""Less free space than this in a results folder is refused before anything is computed."""
+
+
+def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:
+    """Return the folder that a run config names.
+
+    Raises:
+        ArchiveError: if it is not in a file system.
+    """
+    given = run_config or tune.RunConfig()
+    storage = str(given.storage_path)
+    if re.match(r"\w+://", storage):
+        raise ArchiveError(
+            f"the archive needs a folder that every node can see, got {storage!r}: give a path on a shared file system"
+        )
+    return Path(storage).expanduser().resolve() / (given.name or default_name)
+
+
+def open_archive(path: Path) -> Archive:
+    """Open the archive in a folder, or begin one.
+
+    Raises:
+        ArchiveError: if it cannot be written, is held by another search, or the disk is almost full.
+    """
+    archive = Archive(path / "archive.jsonl")
+    free = shutil.disk_usage(path).free
+    if free < MIN_FREE_BYTES:
+        raise ArchiveError(f"{path} has {free / 2**20:.0f} MiB left on its disk; free some or choose another folder")
+    return archive

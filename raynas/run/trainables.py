@@ -1,0 +1,47 @@
+"""as_settings(): settings of trials from any of the ways in which a user can say how to score."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from raynas.core.space import SearchSpace
+from raynas.trials.function import Function
+from raynas.trials.settings import TrialSettings
+
+Trainable = TrialSettings | type[tune.Trainable] | Callable[..., Any]
+"""Settings such as ``Training(data="digits")``, a class that reads ``config["arch"]``, or ``fn(model, config)``."""
+
+
+def as_settings(trainable: Trainable) -> TrialSettings:
+    """Turn a trainable into settings.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if isinstance(trainable, TrialSettings):
+        return trainable
+    if inspect.isclass(trainable) and issubclass(trainable, tune.Trainable):
+        return ClassSettings(trainable)
+    if callable(trainable):
+        return Function(fn=trainable)
+    raise TypeError(
+        "trainable must be settings such as Training(...), a function fn(model, config) or a tune.Trainable class, "
+        f"got {trainable!r}"
+    )
+
+
+@dataclass(frozen=True)
+class ClassSettings(TrialSettings):
+    """A Trainable class of the user's, unchanged; the number of its reports is unknown."""
+
+    cls: type[tune.Trainable]
+
+    def trainable(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> type[tune.Trainable]:
+        return self.cls
+
+    @property
+    def max_fidelity(self) -> int:
+        return 100
