@@ -12,10 +12,11 @@ from ray.tune.search import sample
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
-from raynas.core.decision import Categorical, Decision, Integer, Real
+from raynas.core.decision import Decision
 from raynas.core.features import encode
 from raynas.core.operation_graph import OperationGraph
 from raynas.core.space import SearchSpace
+from raynas.core.tune_domains import decision_of
 from raynas.errors import SpaceError
 
 
@@ -39,7 +40,7 @@ class JointSpace(SearchSpace):
         self.input_shape = space.input_shape
         self.hyperparameters = dict(hyperparameters)
         self._constants = {n: d for n, d in hyperparameters.items() if not isinstance(d, sample.Domain | dict)}
-        self._own = [_decision(n, d) for n, d in hyperparameters.items() if n not in self._constants]
+        self._own = [decision_of(n, d) for n, d in hyperparameters.items() if n not in self._constants]
         self._names = {decision.name for decision in self._own}
         for name, value in self._constants.items():
             _check_constant(name, value)
@@ -96,21 +97,6 @@ class JointSpace(SearchSpace):
     def from_config(self, config: Mapping[str, Any]) -> Architecture:
         own = {name: config[name] for name in self._names if name in config}
         return self.canonical({**Architecture.from_config(config), **Architecture.from_config({"arch": own})})
-
-
-def _decision(name: str, domain: Any) -> Decision:
-    """The decision that a Tune domain stands for."""
-    sampler = domain.get_sampler() if isinstance(domain, sample.Domain) else None
-    if isinstance(domain, sample.Categorical) and all(isinstance(o, str | int | float) for o in domain.categories):
-        return Categorical(name, tuple(domain.categories))
-    if isinstance(domain, sample.Integer) and isinstance(sampler, sample.Uniform):
-        return Integer(name, domain.lower, domain.upper - 1)
-    if isinstance(domain, sample.Float) and isinstance(sampler, sample.Uniform | sample.LogUniform):
-        return Real(name, domain.lower, domain.upper, log=isinstance(sampler, sample.LogUniform))
-    raise SpaceError(
-        f"hyperparameter {name!r} cannot be searched by raynas as {domain!r}: "
-        "use tune.choice of strings and numbers, tune.randint, tune.uniform or tune.loguniform"
-    )
 
 
 def _check_constant(name: str, value: Any) -> None:
