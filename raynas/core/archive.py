@@ -135,6 +135,16 @@ class Archive:
         ended = {record["trial"] for record in self.events("ended")}
         return {trial: record for trial, record in proposed.items() if trial not in ended}
 
+    @property
+    def last_number(self) -> int:
+        """The largest number that names a trial; 0 if there is none.
+
+        The next trial gets the next one. The number of trials would not do: a line of the archive can have been lost,
+        and no name may denote two trials.
+        """
+        names = {record.get("trial", "") for record in self._records}
+        return max((int(name) for name in names if name.isdecimal()), default=0)
+
     def dump(self, path: str | Path) -> None:
         """Write a copy of all records, as lines of JSON."""
         Path(path).write_text("".join(json.dumps(record) + "\n" for record in self._records))

@@ -7,7 +7,6 @@ from ray import tune
 from raynas.core.archive import Archive
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.run.actor_pool import ActorPool, Config
-from raynas.run.resume import last_number
 
 
 def search_in_bulk(
@@ -52,7 +51,7 @@ def _next_batch(searcher: ArchitectureSearcher, num_samples: int, bulk_size: int
     if batch and _is_begun(archive, batch):
         return batch
     n_left = num_samples - len(archive.events("proposed"))
-    first = last_number(archive) + 1
+    first = archive.last_number + 1
     for number in range(first, first + min(bulk_size - len(batch), n_left)):
         trial = f"{number:05d}"
         config = searcher.suggest(trial)

@@ -8,8 +8,8 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.run.last_checkpoint import last_checkpoint
 from raynas.run.results_folder import results_path
-from raynas.run.resume import last_checkpoint
 from raynas.run.search import search
 from raynas.strategies import RandomSearch
 from raynas.trials.checkpoint import Checkpoint

@@ -7,13 +7,13 @@ from ray import tune
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.run.resume import ArchivedSearch, last_checkpoint
+from raynas.run.resume import ArchivedSearch
 from raynas.strategies import GridSearch
 from raynas.testing import ToySpace, run_trials
-from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
+from raynas.trials.checkpoint import CHECKPOINT_KEY
+from tests.run.checkpoints import checkpoint
 
 SPACE = ToySpace(n_layers=2, n_options=3)
 
@@ -124,10 +124,6 @@ def interrupted(path: Path, *epochs: int) -> Archive:
     return Archive.load(path)
 
 
-def checkpoint(folder: Path, epoch: int) -> None:
-    Checkpoint(Architecture({"layers.0": 0}), epoch).write(folder)
-
-
 def test_unfinished_trials_go_on_first(experiment: Experiment, tmp_path: Path) -> None:
     archive = interrupted(tmp_path / "archive", 3, 2, 0)
     for index, epoch in enumerate((1, 2, 4)):
@@ -183,41 +179,3 @@ def test_no_name_stands_for_two_trials(experiment: Experiment, tmp_path: Path, l
     assert len(proposed) == len(set(proposed)) == 9
     archs = [json.dumps(record["config"]) for record in archive.events("proposed")]
     assert len(archs) == len(set(archs))
-
-
-# --- last_checkpoint --------------------------------------------------------------------------------------------------
-
-
-def test_the_newest_checkpoint_that_is_not_ahead(tmp_path: Path) -> None:
-    # Numbers start again when a trial goes on: the epoch counts, not the name.
-    for name, epoch in (("checkpoint_000000", 7), ("checkpoint_000001", 5), ("checkpoint_000002", 6)):
-        checkpoint(tmp_path / name, epoch)
-    found = [last_checkpoint(tmp_path, max_epoch) for max_epoch in (9, 7, 6, 5, 4, 0)]
-    assert found[4:] == [None, None]
-    assert [(path.name[-1], epoch) for path, epoch in filter(None, found)] == [("0", 7), ("0", 7), ("2", 6), ("1", 5)]
-
-
-@pytest.mark.parametrize(
-    "meta", ["", "{", "[]", "3", "null", "{}", '{"epoch": null}', '{"epoch": "x"}', '{"epoch": 1e999}']
-)
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, meta: str) -> None:
-    checkpoint(tmp_path / "checkpoint_000000", 1)
-    checkpoint(tmp_path / "checkpoint_000001", 2)
-    (tmp_path / "checkpoint_000001" / "meta.json").write_text(meta)
-    assert last_checkpoint(tmp_path, 5) == (tmp_path / "checkpoint_000000", 1)
-
-
-def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "checkpoint_000000", 1)
-    (tmp_path / "checkpoint_000001").mkdir()
-    (tmp_path / "checkpoint_000001" / "state.pt").write_bytes(b"half")
-    (tmp_path / "checkpoint_000002").write_bytes(b"no folder")
-    (tmp_path / "checkpoint_000003" / "meta.json").mkdir(parents=True)
-    (tmp_path / "checkpoint_000004" / "meta.json").parent.mkdir()
-    (tmp_path / "checkpoint_000004" / "meta.json").write_bytes(b"\xff\xfe")
-    assert last_checkpoint(tmp_path, 5) == (tmp_path / "checkpoint_000000", 1)
-
-
-def test_no_checkpoint_in_no_folder(tmp_path: Path) -> None:
-    assert last_checkpoint(tmp_path / "missing", 5) is None
-    assert last_checkpoint(tmp_path, 5) is None

@@ -13,7 +13,7 @@ from raynas.core.archive import Archive, Record
 from raynas.core.goal import Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.run.no_controller import NO_CONTROLLER
-from raynas.run.resume import replay_scheduler
+from raynas.run.scheduler_replay import replay_scheduler
 from raynas.strategies import (
     EARLY_STOPPING,
     Asha,
