@@ -1,0 +1,50 @@
+"""ToySpace: a search space for tests of strategies, with a known best architecture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from raynas.core.architecture import Architecture, Option
+from raynas.core.decision import Categorical, Decision, Integer
+from raynas.core.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class ToySpace(SearchSpace):
+    """A space for tests of strategies: accuracy is a sum over the decisions, and the last decision is conditional.
+
+    Args:
+        n_layers: how many decisions matter always.
+        n_options: how many options each of them has.
+    """
+
+    n_layers: int = 5
+    n_options: int = 4
+    input_shape = (1,)
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        best = self.n_options - 1
+        layers = [Integer(f"layers.{i}", 0, best) for i in range(self.n_layers)]
+        return [*layers, Categorical("head", ("linear", "cosine"), active_if={"layers.0": (best,)})]
+
+    def build(self, arch: Architecture) -> nn.Module:
+        return nn.Identity()
+
+    def accuracy(self, arch: Mapping[str, Option]) -> float:
+        """In [0, 1]; 1 for the largest option everywhere and the head "cosine"."""
+        return (self._sum(arch) + (arch.get("head") == "cosine")) / (self.n_layers * (self.n_options - 1) + 1)
+
+    def params(self, arch: Mapping[str, Option]) -> float:
+        """At least 1000, and the more the better the accuracy."""
+        return 1000.0 * (1 + self._sum(arch))
+
+    def result(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What a trial of ``config`` would report to Tune after one epoch."""
+        arch = config["arch"]
+        return {"accuracy": self.accuracy(arch), "params": self.params(arch), "training_iteration": 1}
+
+    def _sum(self, arch: Mapping[str, Option]) -> int:
+        return sum(int(option) for name, option in arch.items() if name != "head")
