@@ -8,7 +8,7 @@ from typing import Any
 from raynas.errors import SpaceError
 
 Option = str | int | float | bool
-"""What a decision can be set to: a scalar, because Tune's searchers break on anything else."""
+"""A value of a decision: a scalar, because Tune's searchers break on anything else."""
 
 
 class Architecture(Mapping[str, Option]):
@@ -65,7 +65,7 @@ class Architecture(Mapping[str, Option]):
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:10]
 
     def to_config(self) -> dict[str, Option]:
-        """The plain dict that a Tune config holds under ``"arch"``."""
+        """Return the plain dict that a Tune config holds under ``"arch"``."""
         return dict(self._options)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Archive: what happened in a search, event by event, in one append-only file.
+"""Archive: the events of a search, in one append-only file.
 
 The archive is the truth: a searcher and a scheduler are rebuilt by replaying it, so resume, extension, warm start and
 report are all readings of the same lines. Each line is one JSON object with an ``event``:
@@ -77,9 +77,9 @@ class Archive:
 
         Raises:
             ArchiveError: if it cannot be written (a full disk); what was written before stays readable. From then on
-                nothing is written any more: what follows a gap could not be lived through again.
+                nothing is written any more: events after a gap could not be replayed.
         """
-        if self.failure:  # what came after a gap could not be replayed
+        if self.failure:
             raise self.failure
         record = {"event": event, **fields}
         if self._file:
@@ -119,7 +119,7 @@ class Archive:
         return len(self._records)
 
     def events(self, event: str) -> list[Record]:
-        """All records of one kind, oldest first."""
+        """Return all records of one kind, oldest first."""
         return [record for record in self._records if record["event"] == event]
 
     @property
@@ -130,7 +130,7 @@ class Archive:
         return [evaluation_of(record, configs[record["trial"]]) for record in ended if record["trial"] in configs]
 
     def unfinished(self) -> dict[str, Record]:
-        """The proposals of trials that have not ended, by trial."""
+        """Return the proposals of trials that have not ended, by trial."""
         proposed = {record["trial"]: record for record in self.events("proposed")}
         ended = {record["trial"] for record in self.events("ended")}
         return {trial: record for trial, record in proposed.items() if trial not in ended}
@@ -166,7 +166,7 @@ class Archive:
 
 
 def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
-    """The evaluation that an ``ended`` record and its trial's config tell of."""
+    """Return the evaluation of an ``ended`` record and its trial's config."""
     return Evaluation(
         arch=Architecture(config["arch"]),
         metrics=ended["metrics"],
@@ -191,7 +191,7 @@ def _parse(content: bytes, path: Path) -> list[Record]:
 
 
 def _undo(file: FileIO, end: int) -> None:
-    """Take a half-written line back, as far as a full disk allows it."""
+    """Remove a half-written line, as far as a full disk allows it."""
     with contextlib.suppress(OSError):
         file.truncate(end)
 

@@ -13,7 +13,7 @@ from raynas.core.architecture import Option
 from raynas.errors import SpaceError
 
 Condition = Mapping[str, Sequence[Option]]
-"""When a decision is active: every named decision is active and holds one of the listed options."""
+"""The condition under which a decision is active: all named ones are active and hold one of the listed options."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Decision(ABC):
     active_if: Condition = field(default_factory=dict, kw_only=True, hash=False)
 
     def is_active(self, options: Mapping[str, Option]) -> bool:
-        """Whether the decision matters, given the active decisions before it."""
+        """Return whether the decision matters, given the active decisions before it."""
         return all(name in options and options[name] in allowed for name, allowed in self.active_if.items())
 
     @property
@@ -47,7 +47,7 @@ class Decision(ABC):
         return self.others(current)[int(rng.integers(len(self.options) - 1))]
 
     def others(self, current: Option) -> Sequence[Option]:
-        """The options one step of a local search can move to."""
+        """Return the options that one step of a local search can move to."""
         return [option for option in self.options if option != current]
 
     @property
@@ -56,22 +56,22 @@ class Decision(ABC):
         return self.options[0]
 
     def contains(self, option: Option) -> bool:
-        """Whether ``option`` is legal here."""
+        """Return whether the decision can hold ``option``."""
         return option in self.options
 
     @property
     def n_features(self) -> int:
-        """Length of this decision's part of an encoding."""
+        """The length of this decision's part of an encoding."""
         return len(self.options)
 
     def encode(self, option: Option) -> NDArray[np.float64]:
-        """One-hot, shape ``(n_features,)``."""
+        """Encode one-hot, shape ``(n_features,)``; a continuous option as its position in the range."""
         one_hot = np.zeros(self.n_features)
         one_hot[self.options.index(option)] = 1.0
         return one_hot
 
     def label(self, option: Option) -> str:
-        """The option as one of finitely many labels; a continuous one is rounded to a tenth of its range."""
+        """Return one of finitely many labels; a continuous option is rounded to a tenth of its range."""
         return f"{self.name}={option}"
 
 
@@ -114,7 +114,7 @@ class Real(Decision):
     high: float = 1.0
     log: bool = False
     STEP: ClassVar[float] = 0.1
-    """How far a mutation moves: standard deviation, as a share of the range."""
+    """The standard deviation of a mutation, as a share of the range."""
 
     def __post_init__(self) -> None:
         if not self.low < self.high or (self.log and self.low <= 0):

@@ -1,4 +1,4 @@
-"""What a predictor sees of an architecture when it knows nothing but its decisions."""
+"""DecisionFeatures: inputs of a predictor that knows nothing but the decisions of an architecture."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class DecisionFeatures:
 
     - ``decisions``: the encoding, in which any two options are equally far apart.
     - ``counts``: for decisions with the same options, such as the operations of the layers of a chain, the logarithm of
-      1 + how many are active, and of how many hold each option. What was learned at one place holds at another.
+      1 + the number of active ones, and of those that hold each option. One layer tells about others.
     - ``sizes``: for decisions about numbers where their order matters, the rank of the number among the options in
       [0, 1], and its mean over those with the same options; 0 where none is active.
 
@@ -37,7 +37,7 @@ class DecisionFeatures:
         self._sized = {options: names for options, names in alike.items() if len(options) > 2 and _ordered(options)}
 
     def __call__(self, arch: Mapping[str, Option]) -> dict[str, Array]:
-        """The groups of one architecture."""
+        """Return the groups of one architecture."""
         groups = {"decisions": encode(self._decisions, arch)}
         if self._shared:
             groups["counts"] = np.log1p([n for each in self._shared.items() for n in _counts(*each, arch)])
@@ -47,7 +47,7 @@ class DecisionFeatures:
 
 
 def encode(decisions: Sequence[Decision], arch: Mapping[str, Option]) -> Array:
-    """One-hot encoding; an inactive decision is zeros, a continuous one is scaled to [0, 1]."""
+    """Encode one-hot; an inactive decision is zeros, a continuous one is scaled to [0, 1]."""
     return np.concatenate([d.encode(arch[d.name]) if d.name in arch else np.zeros(d.n_features) for d in decisions])
 
 

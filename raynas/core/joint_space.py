@@ -30,7 +30,7 @@ class JointSpace(SearchSpace):
         hyperparameters: Tune domains and constants by name, one level deep.
 
     Raises:
-        SpaceError: if a name is also a decision's, or a domain is none that can be mutated and encoded.
+        SpaceError: if a name is also a decision's, or a domain cannot be mutated and encoded.
     """
 
     def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, Any]) -> None:
@@ -69,15 +69,15 @@ class JointSpace(SearchSpace):
         return Architecture({name: option for name, option in point.items() if name not in self._names})
 
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
-        """What the space inside tells of the architecture, and a group of the hyperparameters."""
+        """Return the features of the architecture, and a group of the hyperparameters."""
         return {**self.space.features(self.architecture(arch)), "hyperparameters": encode(self._own, arch)}
 
     def function_key(self, arch: Architecture) -> Hashable:
-        """Architectures of the same function, trained in the same way."""
+        """Return a key that architectures of the same function share, if they are trained alike."""
         return self.space.function_key(self.architecture(arch)), tuple(arch[decision.name] for decision in self._own)
 
     def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
-        """The architecture's graph, and a node on its own for each hyperparameter."""
+        """Return the architecture's graph, and an isolated node for each hyperparameter."""
         point = self.canonical(arch)
         inside = self.space.operation_graph(self.architecture(point))
         own = [decision.label(point[decision.name]) for decision in self._own]
@@ -87,7 +87,7 @@ class JointSpace(SearchSpace):
         return self.space.build(self.architecture(arch))
 
     def param_space(self) -> dict[str, Any]:
-        """The architecture's domains under "arch", the hyperparameters beside it."""
+        """Return the architecture's domains under "arch", the hyperparameters beside it."""
         return {"arch": self.space.param_space(), **self.hyperparameters}
 
     def to_config(self, arch: Architecture) -> dict[str, Any]:

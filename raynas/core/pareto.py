@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def non_dominated_rank(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray[np.int64]:
-    """Rank 0 is the Pareto front, rank 1 the front once that is removed, and so on.
+    """Rank points: 0 on the Pareto front, 1 on the front once that is removed, and so on.
 
     Args:
         scores: ``(n, m)``, larger is better in each of the m columns.
@@ -28,13 +28,13 @@ def non_dominated_rank(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray
 
 
 def is_non_dominated(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray[np.bool_]:
-    """Which points are on the Pareto front: rank 0, without ranking the rest.
+    """Find the points on the Pareto front: those of rank 0, without ranking the rest.
 
     Args:
         scores: ``(n, m)``, larger is better in each of the m columns.
 
     Returns:
-        ``(n,)``.
+        ``(n,)``, True on the front.
     """
     unique, inverse = _sorted_costs(scores)
     on_front = np.zeros(len(unique), dtype=np.bool_)
@@ -43,13 +43,13 @@ def is_non_dominated(scores: Sequence[Sequence[float]] | ArrayLike) -> NDArray[n
 
 
 def _sorted_costs(scores: Sequence[Sequence[float]] | ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The different points, smaller is better, so sorted that none is dominated by a later one; and who is which."""
+    """Return the different points as costs, sorted so that none is dominated by a later one, and the index of each."""
     unique, inverse = np.unique(-_matrix(scores), axis=0, return_inverse=True)
     return unique, inverse.reshape(-1)
 
 
 def _front(costs: NDArray[np.float64], candidates: NDArray[np.int64]) -> list[int]:
-    """Those of the candidates, in order, that no other candidate dominates."""
+    """Return those of the candidates, in order, that no other candidate dominates."""
     front: list[int] = []
     for i in candidates:
         if not (costs[front] <= costs[i]).all(axis=1).any():
@@ -60,7 +60,7 @@ def _front(costs: NDArray[np.float64], candidates: NDArray[np.int64]) -> list[in
 def crowding_distance(
     scores: Sequence[Sequence[float]] | ArrayLike, ranks: Sequence[int] | NDArray[np.int64] | None = None
 ) -> NDArray[np.float64]:
-    """How far apart a point's neighbours are within its front; infinite at the ends of a front.
+    """Compute the distance between a point's neighbours within its front; infinite at the ends of a front.
 
     Args:
         scores: ``(n, m)``.
@@ -85,7 +85,7 @@ def crowding_distance(
 
 
 def hypervolume(scores: Sequence[Sequence[float]] | ArrayLike, reference: Sequence[float] | ArrayLike) -> float:
-    """Volume that the points dominate above ``reference``, exact, by slicing along the last objective.
+    """Compute the volume that the points dominate above ``reference``, exactly, by slicing along the last objective.
 
     Args:
         scores: ``(n, m)``, larger is better.

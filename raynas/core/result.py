@@ -1,4 +1,4 @@
-"""SearchResult: what a search found, read from its archive."""
+"""SearchResult: the findings of a search, read from its archive."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ class SearchResult:
     """The evaluations of a search and how it ranks them.
 
     Args:
-        space: what was searched.
-        goal: what was searched for, relative constraints resolved.
-        archive: everything that happened.
+        space: the space that was searched.
+        goal: objectives and constraints, relative ones resolved.
+        archive: every event of the search.
         path: the folder that holds the archive, the logs and the checkpoints.
-        ended_because: why the search ended before its number of trials; "" if it did not.
-        interrupted: whether it was interrupted; the same call goes on.
+        ended_because: the reason why the search ended before its number of trials; "" if it did not.
+        interrupted: whether it was interrupted; the same call continues it.
     """
 
     space: SearchSpace
@@ -45,10 +45,10 @@ class SearchResult:
         return [e for e in self.evaluations if e.status == "finished"]
 
     def best(self) -> Evaluation:
-        """The best fully trained evaluation that meets the constraints.
+        """Return the best fully trained evaluation that meets the constraints.
 
         Raises:
-            RaynasError: if there is none; says what became of the trials.
+            RaynasError: if there is none; counts the ends of the trials, and gives the last error.
         """
         best = self.goal.best(self.full)
         if best is None:
@@ -56,7 +56,7 @@ class SearchResult:
         return best
 
     def pareto_front(self, objectives: "tuple[str, ...] | None" = None) -> list[Evaluation]:
-        """The fully trained evaluations that meet the constraints and that no other beats in every objective.
+        """Return the fully trained evaluations that meet the constraints and that no other beats in every objective.
 
         Args:
             objectives: other objectives than the search's own, e.g. ``("accuracy", "latency_ms")``.
@@ -68,7 +68,7 @@ class SearchResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials finished, were stopped early or failed, and how many proposals cost none."""
+        """The number of trials that finished, were stopped early or failed, and of proposals that cost none."""
         statuses = Counter(str(e.status) for e in self.evaluations)
         events = Counter(record["event"] for record in self.archive)
         return {
@@ -77,13 +77,13 @@ class SearchResult:
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a trial: its name, status, fidelity, metrics, hyperparameters and decisions (``arch/...``)."""
+        """Return a row per trial: its name, status, fidelity, metrics, hyperparameters and decisions (``arch/...``)."""
         frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
         return frame
 
     @property
     def why_none(self) -> str:
-        """What became of the trials, where none of them is a result."""
+        """The ends of the trials in one line, where none of them is a result."""
         counts = ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
         errors = [e.error for e in self.evaluations if e.error]
         broken = [str(c) for c in self.goal.hard if any(c.violation(e.metrics) for e in self.full)]

@@ -1,4 +1,4 @@
-"""Rank correlation with an interval: whether a cheap score told anything about the next.
+"""Rank correlation with an interval: a measure of what a cheap score says about the next.
 
 Spearman, "The Proof and Measurement of Association between Two Things" (1904); the interval is the percentile bootstrap
 of Efron (1979).
@@ -33,7 +33,7 @@ class RankCorrelation:
 
     @property
     def verdict(self) -> str:
-        """What it says of the earlier score, in a few words."""
+        """The judgement on the earlier score, in a few words."""
         if self.rho is None:
             return "cannot be told"
         if self.low is None or self.high is None:

@@ -29,7 +29,7 @@ CAUTION = (
 
 
 def before(number: int, stages: Sequence[FunnelStage], goal: Goal, n_candidates: int, strategy: Strategy) -> str:
-    """What a stage is going to do, in a line."""
+    """Announce a stage in one line."""
     stage = stages[number - 1]
     who = f"{stage.n} by {type(strategy).__name__}" if number == 1 else f"{n_candidates} architectures"
     fewer = f" (up to {stage.n} were asked for)" if number > 1 and n_candidates < stage.n else ""
@@ -39,7 +39,7 @@ def before(number: int, stages: Sequence[FunnelStage], goal: Goal, n_candidates:
 
 
 def after(at: StageResult) -> str:
-    """What a stage came to, in a line."""
+    """Summarize a finished stage in one line, or two with the rank correlation."""
     counts = ", ".join(f"{n} {what}" for what, n in at.counts.items() if n) or "nothing ended"
     spent = [f"{at.epochs} epochs"] if at.epochs else []
     spent += [duration(at.seconds)] if at.seconds else []
@@ -60,7 +60,7 @@ def after(at: StageResult) -> str:
 
 
 def table(found: FunnelResult) -> Table:
-    """A line for each stage."""
+    """Make a table with a line for each stage."""
     drawn = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
     for i, title in enumerate(("stage", "in", "finished", "on", "epochs", "time", "ranked by", "best", "rank corr.")):
         drawn.add_column(title, justify="left" if i in (0, 6) else "right", no_wrap=True)
@@ -87,7 +87,7 @@ def _row(at: StageResult) -> list[str]:
 
 
 def notes(found: FunnelResult) -> list[str]:
-    """What the table does not say: how sure the rank correlations are."""
+    """Return the rank correlations with their intervals, which the table has no room for."""
     told = [
         f"Stage {at.number - 1}'s score against stage {at.number}'s: {at.correlation}, {at.correlation.verdict}."
         for at in found.stages
@@ -97,7 +97,7 @@ def notes(found: FunnelResult) -> list[str]:
 
 
 def as_text(found: FunnelResult, width: int = 100) -> str:
-    """The table and the notes."""
+    """Render the table and the notes as text."""
     file = io.StringIO()
     console = Console(file=file, width=width)
     console.print(table(found))
@@ -107,7 +107,7 @@ def as_text(found: FunnelResult, width: int = 100) -> str:
 
 
 def as_json(found: FunnelResult) -> dict[str, Any]:
-    """The same as what JSON can hold."""
+    """Return the same facts in a form that JSON can hold."""
     return {"interrupted": found.interrupted, "stages": [_stage(at) for at in found.stages]}
 
 
@@ -133,7 +133,7 @@ def _stage(at: StageResult) -> dict[str, Any]:
 
 
 def write(found: FunnelResult) -> None:
-    """Write what is known so far as text and JSON.
+    """Write the summary so far as text and JSON.
 
     Raises:
         RaynasError: if a file cannot be written.
@@ -160,7 +160,7 @@ def draw(found: FunnelResult) -> None:
 
 
 def plot(pairs: Sequence[tuple[StageResult, StageResult]], path: Path) -> None:
-    """Draw what came through: its score in a stage against that in the next, what goes on from there filled.
+    """Draw the survivors of each stage: their score in it against that in the next, survivors of both filled.
 
     Args:
         pairs: a stage and the next.

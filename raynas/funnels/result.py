@@ -1,4 +1,4 @@
-"""What a funnel found, stage by stage."""
+"""The findings of a funnel, stage by stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +18,16 @@ from raynas.views.report import best_or_reason
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What became of a stage.
+    """The findings of a stage.
 
     Args:
         number: from 1.
-        n_stages: how many the funnel has.
+        n_stages: the number of stages of the funnel.
         stage: its settings.
-        n_candidates: architectures that came in, as far as they were proposed.
+        n_candidates: number of architectures that were given to the stage, or that its strategy proposed.
         result: its search.
-        survivors: what goes on to the next stage, best first; of the last stage, what meets the constraints.
+        survivors: evaluations whose architectures enter the next stage, best first; in the last stage, all that comply
+            with the constraints.
         correlation: of the score of the stage before with this one's, on what both have scored; None for the first.
     """
 
@@ -40,15 +41,15 @@ class StageResult:
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """The name of the stage in tables."""
         return f"{self.number} {self.stage.kind}"
 
     @property
     def is_last(self) -> bool:
-        """Whether no stage follows."""
+        """True if no stage follows."""
         return self.number == self.n_stages
 
-    # An archive is read again each time that it is asked, which counts where thousands were scored.
+    # Reading an archive takes time where thousands were scored, so it is read once.
 
     @cached_property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -57,7 +58,7 @@ class StageResult:
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
-        """How its trials ended, and which proposals cost none; see ``SearchResult.counts``."""
+        """The ends of its trials, and the proposals that cost none; see ``SearchResult.counts``."""
         return self.result.counts
 
     @cached_property
@@ -85,12 +86,12 @@ class StageResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelResult:
-    """What a funnel found.
+    """The findings of a funnel.
 
     Args:
         stages: the stages as far as the funnel has come; the last of these may be interrupted.
         path: the folder that holds a folder per stage, and the summary.
-        interrupted: whether the funnel was interrupted; the same call goes on.
+        interrupted: whether the funnel was interrupted; the same call continues it.
     """
 
     stages: tuple[StageResult, ...]
@@ -102,7 +103,7 @@ class FunnelResult:
         """The last stage's search.
 
         Raises:
-            RaynasError: if the funnel has not come so far.
+            RaynasError: if the funnel has not reached it.
         """
         at = self.stages[-1]
         if not at.is_last:
@@ -110,23 +111,23 @@ class FunnelResult:
         return at.result
 
     def best(self) -> Evaluation:
-        """The best of the last stage.
+        """Return the best of the last stage.
 
         Raises:
-            RaynasError: if there is none, or the funnel has not come so far.
+            RaynasError: if there is none, or the funnel has not reached it.
         """
         return self.last.best()
 
     def pareto_front(self) -> list[Evaluation]:
-        """What no other of the last stage beats in every objective.
+        """Return the evaluations of the last stage that no other beats in every objective.
 
         Raises:
-            RaynasError: if the funnel has not come so far.
+            RaynasError: if the funnel has not reached it.
         """
         return self.last.pareto_front()
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a trial of all stages, with the stage's number; see ``SearchResult.to_frame``."""
+        """Return one row per trial of all stages, with the stage's number; see ``SearchResult.to_frame``."""
         frames = [at.result.to_frame().assign(stage=at.number) for at in self.stages]
         whole: pd.DataFrame = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
         return whole

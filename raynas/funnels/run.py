@@ -44,12 +44,12 @@ def funnel(
     tensorboard: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> FunnelResult:
-    """Score many architectures cheaply, the best of them better, and so on; run again with the same name, it goes on.
+    """Score many architectures cheaply, the best of them better, and so on; a run with the same name continues it.
 
-    Each stage is a search of its own in a folder such as ``results/NAME/2-train``, with its archive and its TensorBoard
-    logs. What failed, was stopped early or breaks a hard constraint does not go on; of architectures that compute the
-    same function, the best does. Larger numbers extend a funnel: what a stage has scored before stays in the running.
-    A stage that trains longer than the one before begins anew, because schedules depend on how long they are.
+    Each stage is a search with its own folder, such as ``results/NAME/2-train``, archive and TensorBoard logs. The best
+    evaluations enter the next stage, except those that failed, were stopped early or break a hard constraint; of
+    architectures that compute the same function, one does. Larger numbers extend a funnel: evaluations of an earlier
+    run stay candidates. A stage trains from scratch, because learning rate schedules depend on their length.
 
     ::
 
@@ -64,26 +64,26 @@ def funnel(
         print(found.best())
 
     Args:
-        space: what to search.
+        space: the space to search.
         stages: at least two, each with at most as many architectures as the one before.
         strategy: proposes the first stage's; default ``RandomSearch()``.
-        objectives: what the funnel is for; a stage may be ranked by others.
-        constraints: limits. On what needs no training they hold in every stage, on other metrics in the last.
+        objectives: the goal of the funnel; a stage may be ranked by others.
+        constraints: limits. Those on metrics that need no training hold in every stage, the others in the last.
         seed: of the strategy.
-        baseline: the architecture that relative constraints refer to; it goes through every stage, also where it is
-            not among the best.
-        max_concurrent: how many trials, or actors that score in bulk, at a time.
-        progress: whether to show what happens, a line before and after each stage and a live table between.
+        baseline: the architecture that relative constraints refer to; it enters every stage, also if it is not
+            among the best.
+        max_concurrent: number of trials, or of actors that score in bulk, at a time.
+        progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
-        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder.
 
     Returns:
-        What was found so far, also after an interrupt.
+        The findings so far, also after an interrupt.
 
     Raises:
         ArchiveError: if the folder cannot be written, or a stage's folder holds a search of something else.
         InfeasibleError: if no architecture meets the constraints that need no training.
-        RaynasError: if a stage leaves nothing for the next; says what became of its trials.
+        RaynasError: if a stage leaves nothing for the next; counts the ends of its trials.
         ValueError: if an argument cannot be read.
     """
     goals = check_stages(stages, read_goal(objectives, constraints))
@@ -109,7 +109,7 @@ def funnel(
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """A funnel whose arguments were read."""
+    """The arguments of a funnel, read and checked."""
 
     space: SearchSpace
     stages: tuple[FunnelStage, ...]
@@ -145,7 +145,7 @@ class _Plan:
         return self.path / f"{number}-{self.stages[number - 1].kind}"
 
     def _search(self, number: int, points: Sequence[Architecture]) -> SearchResult:
-        """A stage as a search: the first by the strategy, the others of what is left."""
+        """Run a stage as a search: the first by the strategy, the others of the survivors."""
         stage, goal = self.stages[number - 1], self.goals[number - 1]
         folder = self._folder(number)
         listed = [point for point in points if point != self.baseline]
@@ -166,7 +166,7 @@ class _Plan:
         )
 
     def _n_in_the_end(self, folder: Path, listed: Sequence[Architecture]) -> int:
-        """How many trials a stage has then: those of an earlier run, whose number was another, are among them."""
+        """Count the trials of a stage, those of an earlier run with another number among them."""
         file = folder / "archive.jsonl"
         proposed = Archive.load(file).events("proposed") if file.exists() else []
         known = {self.space.from_config(record["config"]) for record in proposed}

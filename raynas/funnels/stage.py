@@ -1,4 +1,4 @@
-"""FunnelStage: a line of a funnel: how architectures are scored, how many, and by what they are ranked."""
+"""FunnelStage: one step of a funnel: a way of scoring, a number of architectures, an order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ class FunnelStage:
     """Score the best ``n`` of the stage before; in the first stage, ``n`` that a strategy proposes.
 
     Args:
-        trainable: how: settings such as ``ZeroCost()`` or ``Training(epochs=2)``, a function ``fn(model, config)``, or
-            a ``tune.Trainable``.
-        n: how many architectures.
-        objectives: what they are ranked by here; default those of the funnel, and for ``ZeroCost`` its only proxy or
-            the ensemble. A proxy needs no direction: larger is better.
+        trainable: the way of scoring: settings such as ``ZeroCost()`` or ``Training(epochs=2)``, a function
+            ``fn(model, config)``, or a ``tune.Trainable``.
+        n: number of architectures.
+        objectives: the metrics that they are ranked by here; default those of the funnel, and for ``ZeroCost`` its only
+            proxy or the ensemble. A proxy needs no direction: larger is better.
         constraints: further limits, for this stage alone.
-        early_stopping: how to stop trials early, if at all; what was stopped does not go on to the next stage.
+        early_stopping: the rule that stops trials early, if any; a stopped trial is not a candidate for the next stage.
 
     Raises:
         TypeError: if ``trainable`` is no way of scoring.
@@ -54,7 +54,7 @@ class FunnelStage:
 
     @cached_property
     def settings(self) -> TrialSettings:
-        """How architectures are scored."""
+        """The way of scoring."""
         return as_settings(self.trainable)
 
     @property
@@ -71,16 +71,16 @@ class FunnelStage:
 
     @property
     def trains(self) -> bool:
-        """Whether the fidelity of its evaluations counts epochs."""
+        """True if the fidelity of its evaluations counts epochs."""
         return isinstance(self.settings, Training) or self.settings.max_fidelity > 1
 
     def goal(self, of_funnel: Goal, *, is_last: bool) -> Goal:
-        """What this stage ranks by.
+        """Return the goal of this stage.
 
-        What only training tells means something else after less of it, so limits on that are for the last stage.
+        A metric that needs training means something else after less of it, so limits on it hold in the last stage only.
 
         Args:
-            of_funnel: what the funnel is for.
+            of_funnel: the goal of the funnel.
             is_last: whether no stage follows.
         """
         held = [c for c in of_funnel.constraints if is_last or _needs_no_training(c.metric, of_funnel)]
@@ -104,10 +104,10 @@ def _needs_no_training(name: str, goal: Goal) -> bool:
 
 
 def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, ...]:
-    """What each stage of a funnel ranks by; here, because a mistake in the last would show hours later.
+    """Return the goal of each stage of a funnel; a mistake in the last one would otherwise show hours later.
 
     Raises:
-        RaynasError: if a stage cannot give a metric that it is to be ranked by.
+        RaynasError: if a stage does not report a metric of its goal.
         ValueError: if there are fewer than two stages, or one has more architectures than the one before.
     """
     if len(stages) < 2:
@@ -124,14 +124,14 @@ def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, 
 def survivors(
     goal: Goal, evaluations: Sequence[Evaluation], n: int, space: SearchSpace, *, merges: bool
 ) -> list[Evaluation]:
-    """The best that go on, best first; of two equals the earlier.
+    """Return the evaluations whose architectures enter the next stage, best first; of two equals the earlier.
 
     Args:
-        goal: how they are ranked; what breaks a hard constraint stays behind.
-        evaluations: what was scored; what failed or was stopped early stays behind.
-        n: how many at most.
-        space: knows which compute the same function.
-        merges: whether only the best of those goes on.
+        goal: ranks them; an evaluation that breaks a hard constraint is dropped.
+        evaluations: of the stage; those that failed or were stopped early are dropped.
+        n: their largest number.
+        space: knows which architectures compute the same function.
+        merges: whether to keep only the best of those.
     """
     best: dict[Any, Evaluation] = {}
     for e in goal.sort(e for e in evaluations if e.status == "finished" and goal.violation(e) == 0):

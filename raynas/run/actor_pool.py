@@ -159,7 +159,7 @@ class ActorPool:
 
 
 class _Actor:
-    """Keeps a scorer in a process of its own."""
+    """Keeps a scorer in another process."""
 
     def __init__(self) -> None:
         self._scorer: Scorer | None = None
@@ -233,7 +233,7 @@ class _CallQueue:
 
     @property
     def needs_idle_actor(self) -> bool:
-        """Whether the next call may kill its actor."""
+        """True if the next call may kill its actor."""
         return bool(self._lost) and self._lost[0].is_suspect
 
     def next(self, n: int) -> _Call | None:

@@ -20,14 +20,14 @@ def search_in_bulk(
     """Let a searcher search, a batch at a time: nothing of a batch is observed before all of it is proposed.
 
     Batches are observed in the order of proposal, so a search depends neither on the number of actors nor on which is
-    faster. A search that was killed goes on with the batch it was at, and ends like one that was not.
+    faster. A search that was killed continues with the batch it was at, and ends like one that was not.
 
     Args:
         searcher: proposes and records; already replayed.
         pool: scores.
-        num_samples: how many architectures the search has scored in the end, over all sessions.
-        bulk_size: how many are proposed at a time; a strategy that waits for results makes a batch smaller.
-        callbacks: Tune's, which are told that a step has ended after each score, and when all has.
+        num_samples: number of architectures that the search has scored in the end, over all sessions.
+        bulk_size: number of proposals in a batch; a strategy that waits for results makes a batch smaller.
+        callbacks: Tune's; their ``on_step_end`` is called after each score, ``on_experiment_end`` after all.
     """
     iteration = 0
     try:
@@ -45,7 +45,7 @@ def search_in_bulk(
 
 
 def _next_batch(searcher: ArchitectureSearcher, num_samples: int, bulk_size: int) -> dict[str, Config]:
-    """The configs to score next, by trial."""
+    """Return the configs to score next, by trial."""
     archive = searcher.archive
     batch: dict[str, Config] = {trial: record["config"] for trial, record in archive.unfinished().items()}
     if batch and _is_begun(archive, batch):
@@ -62,7 +62,7 @@ def _next_batch(searcher: ArchitectureSearcher, num_samples: int, bulk_size: int
 
 
 def _is_begun(archive: Archive, batch: Mapping[str, Config]) -> bool:
-    """Whether some of a batch was scored already by a session that was killed: then all of it had been proposed."""
+    """Return whether a killed session had scored some of a batch already: then all of it had been proposed."""
     since = 0
     for record in archive:
         since = 0 if record["event"] == "ended" else since + (record["event"] == "proposed")

@@ -18,9 +18,9 @@ class KeepBest(tune.Callback):
     Two, because the newest can be ahead of the archive, or half-written, when the search is killed.
 
     Args:
-        searcher: knows what was evaluated and how to rank it.
+        searcher: knows the evaluations and their order.
         path: the folder that holds a folder per trial.
-        n_best: how many trials keep theirs.
+        n_best: number of trials that keep theirs.
     """
 
     def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int = 3) -> None:
@@ -35,7 +35,7 @@ class KeepBest(tune.Callback):
         _delete_checkpoints(self._path / trial.trial_id, keep=2)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Rank the trial, and delete what does not belong to the best any more."""
+        """Rank the trial, and delete the checkpoints of those that are no longer among the best."""
         evaluation = self._searcher.evaluation_of(trial.trial_id)
         if evaluation is None:
             return
@@ -45,7 +45,7 @@ class KeepBest(tune.Callback):
             _delete_checkpoints(self._path / loser)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A failed trial has nothing worth keeping."""
+        """Delete the checkpoints of a failed trial."""
         _delete_checkpoints(self._path / trial.trial_id)
 
 

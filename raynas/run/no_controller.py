@@ -16,4 +16,4 @@ class _NoController:
 
 
 NO_CONTROLLER: Any = _NoController()
-"""Typed as ``Any`` because it stands in for Tune's ``TuneController``, of which schedulers read only this much."""
+"""Typed as ``Any`` because it replaces Tune's ``TuneController``, of which schedulers read only this much."""

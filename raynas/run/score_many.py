@@ -100,7 +100,7 @@ class UntrainedScorer:
 
     @property
     def is_cheap(self) -> bool:
-        """Whether scoring takes microseconds, or may turn out to after a few more architectures."""
+        """True if scoring takes microseconds, or may turn out to after a few more architectures."""
         return all(name in COUNTED and self._measurer.models.adds_up(name) is not False for name in self._names)
 
     def run(self, config: Config) -> Result:

@@ -37,31 +37,31 @@ def search(
     tensorboard: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> SearchResult:
-    """Search a space with Ray Tune; run again with the same name, it goes on where it was.
+    """Search a space with Ray Tune; a second run with the same name continues the first.
 
-    A finished search is extended by a larger ``num_samples``. Strategy and seed may change between runs: what was
-    evaluated is then a warm start.
+    A finished search is extended by a larger ``num_samples``. Strategy and seed may change between runs: earlier
+    evaluations are then a warm start.
 
     Args:
-        space: what to search.
-        trainable: how an architecture is scored: settings such as ``Training(data="digits")``, a function
+        space: the space to search.
+        trainable: the way of scoring an architecture: settings such as ``Training(data="digits")``, a function
             ``fn(model, config)`` that returns or yields metrics, or a ``tune.Trainable`` that reads ``config["arch"]``.
         strategy: default ``ByBudget()``, a Gaussian process for up to some hundred trials.
         objectives: one or several metrics, e.g. ``"accuracy"``, ``["accuracy", "latency_ms"]``, ``"min:my_metric"``.
         constraints: e.g. ``"latency_ms <= 0.9 * baseline"``; see ``Constraint``.
-        num_samples: how many trials the search has in the end, over all runs.
+        num_samples: number of trials that the search has in the end, over all runs.
         seed: of the strategy; one trial at a time makes the search reproducible.
         hyperparameters: Tune domains searched jointly, e.g. ``{"lr": tune.loguniform(1e-3, 1e-1)}``.
         baseline: the architecture that relative constraints refer to.
         points_to_evaluate: architectures to try first.
-        max_concurrent: how many trials, or actors that score in bulk, at a time; default as many as the cluster has
+        max_concurrent: number of trials, or of actors that score in bulk, at a time; default as many as the cluster has
             room for.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
-        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder.
 
     Returns:
-        What was found so far, also after an interrupt.
+        The findings so far, also after an interrupt.
 
     Raises:
         ArchiveError: if the results folder cannot be written, or holds a search of something else.

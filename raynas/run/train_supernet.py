@@ -1,4 +1,4 @@
-"""train_supernet(): trains shared weights with Ray Tune, as a search whose space has one member."""
+"""train_supernet(): the training of shared weights with Ray Tune, as a search whose space has one member."""
 
 from pathlib import Path
 
@@ -25,22 +25,22 @@ def train_supernet(
     tensorboard: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> TrainedSupernet:
-    """Train the weights that all networks of a space share; run again with the same name, it goes on where it was.
+    """Train the weights that all networks of a space share; a second run with the same name continues the first.
 
     Args:
         space: read off a model with choices.
-        settings: how to train; default ``SupernetTraining()``.
+        settings: of the training; default ``SupernetTraining()``.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
-        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) say where everything lies.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name the folder.
 
     Returns:
-        The weights, how the training went, and the architecture that a differentiable method has found.
+        The weights, the history of the training, and the architecture that a differentiable method has found.
 
     Raises:
         ArchiveError: if the folder cannot be written, or holds something else.
         RaynasError: if data, space and method do not fit together, or the training failed.
-        KeyboardInterrupt: if it was interrupted; the same call goes on.
+        KeyboardInterrupt: if it was interrupted; the same call continues it.
     """
     settings = settings or SupernetTraining()
     path = results_path(run_config, f"{space.name}-{type(settings.method).__name__}-supernet")
@@ -72,7 +72,7 @@ def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
 
 
 def _written(path: Path, space: SearchSpace, settings: SupernetTraining, ended: Evaluation) -> TrainedSupernet:
-    """Make what the last checkpoint holds into files that need no trial to be read."""
+    """Write the state in the last checkpoint as files that need no trial to be read."""
     found = last_checkpoint(path / ended.trial, ended.fidelity)
     if found is None or found[1] < ended.fidelity:
         raise RaynasError(f"{path / ended.trial} holds no checkpoint of the last epoch; remove {path} to start again")

@@ -21,12 +21,12 @@ class DecisionContract:
 
     @pytest.fixture
     def space(self) -> SearchSpace:
-        """The space under test; override it."""
+        """Return the space under test; override it."""
         raise NotImplementedError("give the space to test in a fixture named 'space'")
 
     @pytest.fixture
     def samples(self, space: SearchSpace) -> Sequence[Architecture]:
-        """Random members of the space."""
+        """Draw random members of the space."""
         return sampled(space, seed=0)
 
     def test_samples_are_canonical(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
@@ -97,7 +97,7 @@ class DecisionContract:
     def test_moves_ignore_the_order_of_decisions(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
         """An architecture that was read from a file, its decisions in another order, moves alike."""
         for first, second in pairwise(samples[:10]):
-            assert _moves(space, first, second) == _moves(space, _turned(first), _turned(second))
+            assert _moves(space, first, second) == _moves(space, _reversed(first), _reversed(second))
 
     def test_encoding_tells_architectures_apart(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
         """Each has shape (n_features,), values in [0, 1], and two are equal only for the same architecture."""
@@ -133,16 +133,17 @@ class DecisionContract:
 
 
 def sampled(space: SearchSpace, seed: int) -> list[Architecture]:
+    """Draw ``N_SAMPLES`` members of a space."""
     rng = np.random.default_rng(seed)
     return [space.sample(rng) for _ in range(N_SAMPLES)]
 
 
 def _different(first: Architecture, second: Architecture) -> list[str]:
-    """The decisions active in both that do not hold the same option."""
+    """Return the decisions active in both that do not hold the same option."""
     return [name for name in first.keys() & second.keys() if first[name] != second[name]]
 
 
-def _turned(arch: Architecture) -> Architecture:
+def _reversed(arch: Architecture) -> Architecture:
     return Architecture(dict(reversed(list(arch.items()))))
 
 

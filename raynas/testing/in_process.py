@@ -13,8 +13,8 @@ def run_trials(
 
     Args:
         searcher: proposes; trials that are still running in it are ended first.
-        evaluate: the result of a trial's config.
-        n_trials: how many trials the searcher has seen in the end.
+        evaluate: returns the result of a trial's config.
+        n_trials: number of trials that the searcher has seen in the end.
 
     Returns:
         The configs of all its trials, oldest first.

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -20,9 +20,9 @@ from raynas.testing.toy_space import ToySpace
 
 
 class StrategyContract:
-    """What every strategy must do, whatever its algorithm.
+    """Tests that every strategy must pass, whatever its algorithm.
 
-    Derive from it and give the strategy, and what it cannot do by nature::
+    Derive from it and give the strategy, and the limits of its algorithm::
 
         class TestMyStrategy(StrategyContract):
             @pytest.fixture
@@ -39,20 +39,20 @@ class StrategyContract:
 
     @pytest.fixture
     def strategy(self) -> Strategy:
-        """The strategy under test; override it. Settings that leave its initial phase within ten trials test more."""
+        """Return the strategy under test; override it. Settings with an initial phase below ten trials test more."""
         raise NotImplementedError("give the strategy to test in a fixture named 'strategy'")
 
     @pytest.fixture
     def limits(self) -> Mapping[str, str]:
-        """Why it cannot use a "seed", "beat random", or take "several objectives" or a "continuous" decision."""
+        """Return why it cannot use a "seed", "beat random", take "several objectives" or "continuous" decisions."""
         return {}
 
     def searcher(self, strategy: Strategy, space: ToySpace | None = None, **arguments: Any) -> ArchitectureSearcher:
-        """A fresh searcher with no costs but those given."""
+        """Make a fresh searcher with no costs but those given."""
         return strategy.searcher(space or self.space, **{"costs": {}, **arguments})
 
     def run(self, strategy: Strategy, n_trials: int | None = None, **arguments: Any) -> list[dict[str, Any]]:
-        """The configs of a search from its start."""
+        """Return the configs of a search from its start."""
         return run_trials(self.searcher(strategy, **arguments), self.space.result, n_trials or self.n_trials)
 
     def test_proposes_canonical_members(self, strategy: Strategy) -> None:
@@ -105,7 +105,7 @@ class StrategyContract:
         assert len(run_trials(searcher, self.space.result, n_trials=20)) == 20
 
     def test_survives_nothing_but_failures(self, strategy: Strategy) -> None:
-        """A search in which every trial fails goes on with new architectures."""
+        """A search in which every trial fails continues with new architectures."""
         configs = run_trials(self.searcher(strategy), lambda config: {}, self.n_trials)
         assert len({self.space.from_config(config) for config in configs}) == self.n_trials
 
@@ -160,7 +160,7 @@ class StrategyContract:
         assert len(archs) == len(set(archs)) == n_started >= self.n_trials
 
     def test_takes_over_from_another_search(self, strategy: Strategy) -> None:
-        """What another strategy found is learned from and not tried again."""
+        """Evaluations of another strategy are learned from and not repeated."""
         earlier = self.searcher(RandomSearch(), seed=99)
         known = run_trials(earlier, self.space.result, 8)
         searcher = self.searcher(strategy, archive=earlier.archive)
@@ -183,7 +183,7 @@ class StrategyContract:
             assert [config["arch"] for config in configs[n_before:]][:3] == [worst, points[0], points[1]["arch"]]
 
     def test_keeps_to_the_constraints(self, strategy: Strategy) -> None:
-        """What breaks a hard constraint that needs no training gets no trial; it is on record, with the reason."""
+        """An architecture that breaks a hard constraint on a cost gets no trial; it is recorded with the reason."""
         searcher = self.searcher(strategy, constraints="params <= 5e3", costs={"params": self.space.params})
         configs = run_trials(searcher, self.space.result, self.n_trials)
         assert len(configs) == self.n_trials
@@ -221,11 +221,12 @@ class StrategyContract:
         """The best of 40 trials is better than random search's on a sum of decisions, in the mean over seeds."""
         if reason := limits.get("beat random"):
             pytest.skip(reason)
-        assert self._mean_best(strategy, range(3)) > self._mean_best(RandomSearch(), range(40)) + 0.02
 
-    def _mean_best(self, strategy: Strategy, seeds: Iterable[int]) -> float:
-        runs = (self.run(strategy, n_trials=40, seed=seed) for seed in seeds)
-        return mean(max(self.space.accuracy(config["arch"]) for config in configs) for configs in runs)
+        def mean_best(searched: Strategy, n_seeds: int) -> float:
+            runs = (self.run(searched, n_trials=40, seed=seed) for seed in range(n_seeds))
+            return mean(max(self.space.accuracy(config["arch"]) for config in configs) for configs in runs)
+
+        assert mean_best(strategy, 3) > mean_best(RandomSearch(), 40) + 0.02
 
 
 def _next_three(searcher: ArchitectureSearcher) -> list[Any]:

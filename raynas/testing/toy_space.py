@@ -16,8 +16,8 @@ class ToySpace(SearchSpace):
     """A space for tests of strategies: accuracy is a sum over the decisions, and the last decision is conditional.
 
     Args:
-        n_layers: how many decisions matter always.
-        n_options: how many options each of them has.
+        n_layers: number of decisions that always matter.
+        n_options: number of options of each of them.
     """
 
     n_layers: int = 5
@@ -34,15 +34,15 @@ class ToySpace(SearchSpace):
         return nn.Identity()
 
     def accuracy(self, arch: Mapping[str, Option]) -> float:
-        """In [0, 1]; 1 for the largest option everywhere and the head "cosine"."""
+        """Return a number in [0, 1]; 1 for the largest option everywhere and the head "cosine"."""
         return (self._sum(arch) + (arch.get("head") == "cosine")) / (self.n_layers * (self.n_options - 1) + 1)
 
     def params(self, arch: Mapping[str, Option]) -> float:
-        """At least 1000, and the more the better the accuracy."""
+        """Return at least 1000, and the more the better the accuracy."""
         return 1000.0 * (1 + self._sum(arch))
 
     def result(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What a trial of ``config`` would report to Tune after one epoch."""
+        """Return the report of a trial of ``config`` to Tune after one epoch."""
         arch = config["arch"]
         return {"accuracy": self.accuracy(arch), "params": self.params(arch), "training_iteration": 1}
 
