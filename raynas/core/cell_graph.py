@@ -44,7 +44,7 @@ class CellEdge:
         source: name of the state it reads.
         target: name of the state it enters.
         operation: empty if the feature map is passed on unchanged.
-        is_zero: whether the output is zero for every input, so that the target does not depend on the source.
+        is_zero: True if the output is zero for every input, so that the target does not depend on the source.
     """
 
     source: str

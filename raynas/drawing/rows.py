@@ -18,7 +18,7 @@ class _Spot(NamedTuple):
 
 
 def is_chain(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> bool:
-    """Whether every arrow joins a box with the next one, has no text, and is the only one between the two."""
+    """Return whether every arrow joins a box with the next one, has no text, and is the only one between the two."""
     neighbours = set(pairwise(box.name for box in boxes))
     ends = [(arrow.source, arrow.target) for arrow in arrows]
     return set(ends) <= neighbours and len(set(ends)) == len(ends) and not any(arrow.text for arrow in arrows)

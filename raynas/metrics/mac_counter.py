@@ -1,4 +1,4 @@
-"""Multiply-adds counted while a network runs on the meta device, where nothing is computed."""
+"""Counts of multiply-adds in a forward pass on the meta device, where nothing is computed."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +16,20 @@ from raynas.nn.modes import evaluating
 
 
 class _Outcome(NamedTuple):
-    """What an operation costs and puts out."""
+    """Multiply-adds and outputs of an operation.
+
+    Args:
+        macs: multiply-adds.
+        outputs: shape, stride and type of each tensor; none if the operation changes its first argument instead.
+        is_single: True if the output is a tensor, False if it is a tuple of them.
+    """
 
     macs: int
-    outputs: tuple[tuple[Any, ...], ...]
-    """Shape, stride and type of each tensor; none if the operation changes its first argument instead."""
+    outputs: tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
     is_single: bool
-    """Whether the output is a tensor, not a tuple of them."""
 
-    def repeat(self, args: Sequence[Any]) -> Any:
-        """The output of the same operation on other arguments of the same description."""
+    def repeat(self, args: Sequence[object]) -> object:
+        """Return the output of the same operation for other arguments of the same description."""
         if not self.outputs:
             return args[0]
         tensors = tuple(
@@ -35,19 +39,19 @@ class _Outcome(NamedTuple):
 
 
 MAX_KNOWN = 10_000
-"""How many outcomes are remembered; some ten MB."""
+"""Maximum number of outcomes that are remembered, about ten MB."""
 
-Outcomes = dict[Any, _Outcome]
-"""By operation and description of its arguments."""
+Outcomes = dict[object, _Outcome]
+"""Outcomes by operation and description of its arguments."""
 
 
 def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "MacCounter") -> int:
-    """What a forward pass in eval mode adds to a counter; the model is left as it was.
+    """Count the multiply-adds of a forward pass in eval mode; the model is left as it was.
 
     Args:
-        model: on any device; tensors without values stand in for its own.
+        model: on any device; its tensors are replaced by tensors without values.
         example: makes the input, on the meta device.
-        counter: counts.
+        counter: its count grows by the result.
 
     Raises:
         RaynasError: if the model cannot run without values.
@@ -71,10 +75,10 @@ def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "Mac
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Hold collections back while a network is built.
+    """Suspend garbage collection while a network is built.
 
-    It is some thousand containers without cycles; looking for garbage in them, and in all else that a Ray process
-    holds, would take as long again as building it.
+    A network is some thousand containers without cycles; searching them, and everything else in a Ray process, for
+    garbage would take as long as building it.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -88,8 +92,8 @@ def no_garbage_collection() -> Iterator[None]:
 class MacCounter(TorchDispatchMode):
     """Adds up the multiply-adds of the operations that run under it, on the meta device.
 
-    It counts with the formulas of torch's FlopCounterMode, but remembers outcomes: a network repeats few different
-    operations, and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
+    It uses the formulas of torch's FlopCounterMode, but remembers outcomes: a network repeats few different operations,
+    and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
 
     Args:
         known: outcomes of earlier operations; more are added.
@@ -104,7 +108,7 @@ class MacCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if kwargs.get("device") is not None:  # What the forward pass makes joins the rest on the meta device.
+        if kwargs.get("device") is not None:  # A tensor that the forward pass makes has to be on the meta device too.
             kwargs["device"] = torch.device("meta")
         key = (func, description(args), description(tuple(kwargs.items())))
         known = self._known.get(key)
@@ -121,8 +125,8 @@ class MacCounter(TorchDispatchMode):
         return result
 
 
-def description(value: Any) -> Any:
-    """All that the shape of an operation's output can depend on, to be hashed; of tensors, not what they hold."""
+def description(value: object) -> object:
+    """Return everything that the shape of an operation's output can depend on, hashable; of tensors not the values."""
     if isinstance(value, torch.Tensor):
         return value.shape, value.stride(), value.dtype
     if isinstance(value, (list, tuple)):
@@ -131,7 +135,7 @@ def description(value: Any) -> Any:
 
 
 def _is_pure(func: Any, result: Any) -> bool:
-    """Whether equal descriptions of the arguments give equal descriptions of the result, a new tensor or the first."""
+    """Return whether the description of the result, a new tensor or the first argument, follows from the arguments'."""
     if torch.Tag.pointwise in func.tags:
         return isinstance(result, torch.Tensor)
     if any(end.alias_info is not None for end in (*func._schema.arguments, *func._schema.returns)):
@@ -151,4 +155,4 @@ def _macs_of_operation(func: Any, args: Any, kwargs: Any, result: Any) -> int:
 
 
 _BIAS_AT = {torch.ops.aten.addmm: 0, torch.ops.aten.baddbmm: 0, torch.ops.aten.convolution: 2}
-"""Where the operations that add a bias have it among their arguments."""
+"""Index of the bias among the arguments of the operations that add one."""

@@ -6,7 +6,7 @@ from raynas.core.decision import Condition, Decision
 
 
 def implies(first: Condition, second: Condition) -> bool:
-    """Whether ``second`` holds wherever ``first`` does."""
+    """Return whether ``second`` holds wherever ``first`` does."""
     return all(parent in first and set(first[parent]) <= set(allowed) for parent, allowed in second.items())
 
 

@@ -1,4 +1,4 @@
-"""The controller that proposes architectures in reinforcement learning: an LSTM that decides one thing after another.
+"""The controller that proposes architectures in reinforcement learning: an LSTM that makes one decision after another.
 
 After Zoph and Le, "Neural Architecture Search with Reinforcement Learning" (ICLR 2017, arXiv:1611.01578), with the
 bounded, flattened logits of Pham et al., "ENAS" (ICML 2018, arXiv:1802.03268).
@@ -17,12 +17,12 @@ from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 
 Pick = Callable[[Decision, Tensor], int]
-"""Which option a decision takes, by index, given the log-probabilities of all, shape ``(n_options,)``."""
+"""Picks the index of an option, given a decision and the log-probabilities of its options, shape ``(n_options,)``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """An architecture, and how the controller came to it.
+    """An architecture that the controller proposes.
 
     Args:
         arch: a canonical member of the space.
@@ -38,17 +38,17 @@ class Proposal:
 class Controller(nn.Module):
     """A distribution over the architectures of a space.
 
-    It walks through the decisions in the order of the space and passes over those that are not active, so the
-    probabilities of all canonical architectures sum to one. An LSTM sees the option of the decision before; each
-    decision has its own output layer, and each option its own embedding, as decisions of any space may differ.
+    It makes the decisions in the order of the space and skips inactive ones, so the probabilities of all canonical
+    architectures sum to one. The input of the LSTM is the option of the previous decision; each decision has a separate
+    output layer, and each option a separate embedding, as the decisions of a space may differ.
 
     Args:
-        space: whose decisions it takes; none may be continuous.
+        space: the search space; none of its decisions may be continuous.
         hidden_size: width of the LSTM.
-        tanh_constant: c, by which logits are bounded: ``c * tanh(logits / temperature)``; None for no bound.
-        temperature: what logits are divided by.
-        init_range: weights start uniform in ``[-init_range, init_range]``.
-        seed: of the first weights.
+        tanh_constant: c in the bound of the logits, ``c * tanh(logits / temperature)``; None for no bound.
+        temperature: divisor of the logits.
+        init_range: initial weights are uniform in ``[-init_range, init_range]``.
+        seed: of the initial weights.
 
     Raises:
         SpaceError: if a decision is continuous.
@@ -75,7 +75,7 @@ class Controller(nn.Module):
             raise SpaceError(f"a controller cannot take continuous decisions such as {continuous[0]!r}")
         self.decisions = tuple(space.decisions)
         self.hidden_size, self.tanh_constant, self.temperature = hidden_size, tanh_constant, temperature
-        with torch.random.fork_rng(devices=[]):  # The first values are drawn anew below.
+        with torch.random.fork_rng(devices=[]):  # The weights are initialised below.
             n_options = [len(decision.options) for decision in self.decisions]
             self.cell = nn.LSTMCell(hidden_size, hidden_size)
             self.begin = nn.Parameter(torch.empty(hidden_size))
@@ -87,10 +87,10 @@ class Controller(nn.Module):
                 parameter.uniform_(-init_range, init_range, generator=generator)
 
     def walk(self, pick: Pick) -> Proposal:
-        """Decide one thing after another.
+        """Make all decisions, one after another.
 
         Args:
-            pick: says which option each active decision takes.
+            pick: chooses the option of each active decision.
         """
         options: dict[str, Option] = {}
         log_probs, entropies = [], []
@@ -117,7 +117,7 @@ class Controller(nn.Module):
         return self.walk(lambda decision, log_p: _drawn(log_p.detach()[None], rng)[0])
 
     def evaluate(self, arch: Mapping[str, Option]) -> Proposal:
-        """What the controller thinks now of an architecture, e.g. one that an older state of it proposed.
+        """Return the probability of an architecture, for example of one that an older state of the controller proposed.
 
         Args:
             arch: a member of the space; decisions that are not active are ignored.
@@ -131,25 +131,25 @@ class Controller(nn.Module):
         """Draw n architectures at once, which costs little more than one.
 
         Args:
-            n: how many.
-            rng: what draws.
+            n: number of architectures.
+            rng: the random generator.
 
         Returns:
-            The architectures, and the logarithms of the probabilities of what was decided, ``(n, n_decisions)`` as in
+            The architectures, and the log-probabilities of their options, ``(n, n_decisions)`` as in
             ``evaluate_many``, without a gradient.
         """
         with torch.no_grad():
             return self._in_step(n, lambda decision, rows, log_p: _drawn(log_p, rng))[:2]
 
     def evaluate_many(self, archs: Sequence[Mapping[str, Option]]) -> tuple[Tensor, Tensor]:
-        """What the controller thinks now of several architectures, decision by decision.
+        """Return the probabilities of several architectures, decision by decision.
 
         Args:
             archs: members of the space; decisions that are not active are ignored.
 
         Returns:
-            Logarithms of the probabilities of what was decided, and entropies in nats, both ``(n_archs, n_decisions)``,
-            with zeros where a decision is not active; their sums over decisions are those of ``evaluate``.
+            Log-probabilities of the options, and entropies in nats, both ``(n_archs, n_decisions)``, with zeros for
+            inactive decisions; their sums over decisions are those of ``evaluate``.
 
         Raises:
             SpaceError: if an active decision is missing, or holds no option of its own.
@@ -163,7 +163,7 @@ class Controller(nn.Module):
     def _in_step(
         self, n: int, pick: Callable[[Decision, list[int], Tensor], list[int]]
     ) -> tuple[list[Architecture], Tensor, Tensor]:
-        """Walk n times side by side; ``log_p`` is ``(rows, n_options)`` for the walks in which a decision is active."""
+        """Walk n times in parallel; ``log_p`` is ``(rows, n_options)`` for the walks in which a decision is active."""
         options: list[dict[str, Option]] = [{} for _ in range(n)]
         state = (self.begin.expand(n, -1), *(self.begin.new_zeros(n, self.hidden_size) for _ in "hc"))
         log_probs, entropies = [], []
@@ -193,7 +193,7 @@ class Controller(nn.Module):
 
 
 class _Rows:
-    """Some rows of a batch; all of them cost nothing."""
+    """Some rows of a batch; if it is all rows, nothing is copied."""
 
     def __init__(self, rows: list[int], n: int, device: torch.device) -> None:
         self.index = None if len(rows) == n else torch.tensor(rows, device=device)
@@ -206,7 +206,7 @@ class _Rows:
 
 
 def _drawn(log_p: Tensor, rng: np.random.Generator) -> list[int]:
-    """One option for each row of log-probabilities."""
+    """Draw the index of an option for each row of log-probabilities."""
     cumulative = np.cumsum(log_p.double().exp().cpu().numpy(), axis=1)
     thresholds = rng.random(len(cumulative)) * cumulative[:, -1]
     return [int(i) for i in (cumulative[:, :-1] <= thresholds[:, None]).sum(axis=1)]

@@ -1,4 +1,4 @@
-"""Layers that PyTorch lacks and networks of several spaces have; they need torch only, so that they can be exported."""
+"""Layers of several search spaces that PyTorch lacks; they need torch only, so that they can be exported."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ from torch.nn import functional
 
 
 class SqueezeExcite(nn.Module):
-    """Channels weighted by what a small network makes of their means (Hu et al., CVPR 2018, arXiv:1709.01507).
+    """Channels weighted by a small network of their means (Hu et al., CVPR 2018, arXiv:1709.01507).
 
     Args:
-        channels: how many come in and go out.
+        channels: number of input and output channels.
         hidden: width of the small network.
-        gate: what makes weights of its output, ``nn.Hardsigmoid`` as in MobileNetV3 by default.
-        activation: between its two layers.
+        gate: makes the activation behind the small network; ``nn.Hardsigmoid`` as in MobileNetV3 by default.
+        activation: makes the activation between its two layers.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Resize(nn.Module):
     """Resizes images to a square.
 
     Args:
-        side: height and width to give them, in pixels.
+        side: height and width of the output, in pixels.
     """
 
     def __init__(self, side: int) -> None:

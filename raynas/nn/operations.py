@@ -1,7 +1,7 @@
 """Operations that cell spaces share, each ReLU, convolution, batch norm in this order (Zoph et al., arXiv:1707.07012).
 
-An operation that begins with a ReLU is a ``nn.Sequential`` whose first module is that ReLU. Images with an odd side are
-halved upwards by all of them.
+An operation that begins with a ReLU is a ``nn.Sequential`` whose first module is that ReLU. Half of an odd side of an
+image is rounded up by all of them.
 """
 
 import torch
@@ -9,14 +9,14 @@ from torch import nn
 
 
 def relu_conv_bn(n_in: int, n_out: int, kernel: int, stride: int = 1, *, affine: bool = True) -> nn.Sequential:
-    """ReLU, convolution, batch norm.
+    """Return ReLU, convolution, batch norm.
 
     Args:
-        n_in: channels that come in.
-        n_out: channels that go out.
+        n_in: number of input channels.
+        n_out: number of output channels.
         kernel: side of the kernel, odd.
         stride: 1, or 2 to halve the image.
-        affine: whether the batch norm has weights.
+        affine: True for a batch norm with weights.
     """
     conv = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(n_out, affine=affine))
@@ -25,7 +25,7 @@ def relu_conv_bn(n_in: int, n_out: int, kernel: int, stride: int = 1, *, affine:
 def dilated_separable(
     channels: int, kernel: int, stride: int = 1, *, dilation: int = 2, affine: bool = True
 ) -> nn.Sequential:
-    """A convolution of each channel for itself, then one across channels, with a ReLU before and batch norm after."""
+    """Return ReLU, a depthwise convolution with dilation, a pointwise one, and batch norm."""
     padding = dilation * (kernel // 2)
     depthwise = nn.Conv2d(channels, channels, kernel, stride, padding, dilation=dilation, groups=channels, bias=False)
     pointwise = nn.Conv2d(channels, channels, 1, bias=False)
@@ -33,19 +33,19 @@ def dilated_separable(
 
 
 def separable_twice(channels: int, kernel: int, stride: int = 1, *, affine: bool = True) -> nn.Sequential:
-    """Two separable convolutions one after the other, as the cell spaces have it; the first has the stride."""
+    """Return two separable convolutions in sequence, as in the cell spaces; the first one has the stride."""
     first = dilated_separable(channels, kernel, stride, dilation=1, affine=affine)
     return nn.Sequential(*first, *dilated_separable(channels, kernel, dilation=1, affine=affine))
 
 
 class HalvingConv(nn.Module):
-    """Half the height and width without leaving out pixels: two 1x1 convolutions of stride 2, a pixel apart.
+    """Halves height and width without skipping pixels: two 1x1 convolutions of stride 2, one pixel apart.
 
-    Each gives half of the channels.
+    Each computes half of the output channels.
 
     Args:
-        n_in: channels that come in.
-        n_out: channels that go out, at least 2.
+        n_in: number of input channels.
+        n_out: number of output channels, at least 2.
     """
 
     def __init__(self, n_in: int, n_out: int) -> None:
@@ -60,15 +60,15 @@ class HalvingConv(nn.Module):
 
 
 def factorized_reduce(n_in: int, n_out: int, *, affine: bool = True) -> nn.Sequential:
-    """ReLU, a convolution that halves the image, batch norm."""
+    """Return ReLU, a convolution that halves the image, batch norm."""
     return nn.Sequential(nn.ReLU(), HalvingConv(n_in, n_out), nn.BatchNorm2d(n_out, affine=affine))
 
 
 def average_pool(kernel: int, stride: int = 1) -> nn.Module:
-    """The mean of the pixels under the kernel, without what lies outside the image."""
+    """Return the mean of the pixels under the kernel, without those outside the image."""
     return nn.AvgPool2d(kernel, stride, padding=kernel // 2, count_include_pad=False)
 
 
 def max_pool(kernel: int, stride: int = 1) -> nn.Module:
-    """The maximum of the pixels under the kernel."""
+    """Return the maximum of the pixels under the kernel."""
     return nn.MaxPool2d(kernel, stride, padding=kernel // 2)

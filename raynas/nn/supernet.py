@@ -17,19 +17,19 @@ from raynas.nn.selection import Call, Mixture, Selection, calling
 
 
 class Supernet(nn.Module):
-    """All networks of a ``ModelSpace`` at once: where two of them have a part in common, they share its weights.
+    """All networks of a ``ModelSpace`` at once: networks with a branch in common share its weights.
 
     A forward pass computes a *selection*, which maps each decision to an option (one subnet: single path) or to weights
-    for its ways (a mixture: differentiable search). Nothing of it stays on the modules. In eval mode
+    for its alternatives (a mixture: differentiable search). Modules keep no state of it. In eval mode
     ``supernet(x, arch)`` equals ``supernet.extract(arch)(x)``.
+
+    Layers whose input width depends on a choice have to be elastic (``ElasticConv2d``, ``ElasticBatchNorm2d``, …): a
+    lazy layer has the width of its first input.
 
     Args:
         space: the networks.
-        partial_channels: k, to send only 1/k of the channels through choices with ``narrow`` (PC-DARTS); such a
-            supernet finds architectures, but its subnets are not those of the space.
-
-    Layers whose input width depends on a choice have to be elastic (``ElasticConv2d``, ``ElasticBatchNorm2d``, …): a
-    lazy layer takes one width for good.
+        partial_channels: k, to process only 1/k of the channels in choices with ``narrow`` (PC-DARTS); such a supernet
+            finds architectures, but its subnets are not those of the space.
 
     Raises:
         SpaceError: if the space is not read off a model with choices, no choice can be narrow though k > 1, or lazy
@@ -44,19 +44,19 @@ class Supernet(nn.Module):
         self.partial_channels = partial_channels
         self.net = expand(space.factory(), partial_channels=partial_channels)
         self._known = {decision.name: decision for decision in space.decisions}
-        if partial_channels > 1 and not any(place.k > 1 for place in self.expanded_choices):
+        if partial_channels > 1 and not any(choice.k > 1 for choice in self.expanded_choices):
             raise SpaceError(f"no Choice of {space.name} says how to be narrow: Choice(..., narrow=...)")
         resolve_lazy_layers(self, space, ((arch,) for arch in space.showcase()))
 
     @property
     def expanded_choices(self) -> list[ExpandedChoice]:
-        """The places of choices; those with the same ``name`` are decided together."""
+        """The choices in the supernet; those with the same ``name`` share a decision."""
         return [module for module in self.net.modules() if isinstance(module, ExpandedChoice)]
 
     @property
     def choices(self) -> dict[str, DecisionModule]:
-        """By the name of each decision, the choice that says what its ways are."""
-        found: dict[str, DecisionModule] = {place.name: place.choice for place in self.expanded_choices}
+        """The choice of each decision, which knows its alternatives, by name."""
+        found: dict[str, DecisionModule] = {choice.name: choice.choice for choice in self.expanded_choices}
         for layer in self.net.modules():
             if isinstance(layer, ElasticLayer):
                 found |= {layer.names[argument]: size for argument, size in layer.size_choices.items()}
@@ -67,22 +67,21 @@ class Supernet(nn.Module):
 
         Args:
             x: shape ``(batch, *input_shape)``.
-            selection: an option or weights for every decision that the computed part of the network needs; an
-                ``Architecture`` is one.
+            selection: an option or weights for every active decision, for example an ``Architecture``.
 
         Returns:
-            What the networks of the space return, logits of shape ``(batch, n_classes)`` for images.
+            The output of the networks, for images logits of shape ``(batch, n_classes)``.
 
         Raises:
-            SpaceError: if a decision or an option is unknown, a decision is lacking, or weights are not one for each
-                way.
+            SpaceError: if a decision or an option is unknown, a decision is missing, or the number of weights is not
+                that of the alternatives.
         """
-        self._refuse_unknown(selection)
+        self._check(selection)
         with calling(Call(selection)):
             out: Tensor = self.net(x)
         return out
 
-    def _refuse_unknown(self, selection: Selection) -> None:
+    def _check(self, selection: Selection) -> None:
         if unknown := selection.keys() - self._known.keys():
             raise SpaceError(f"{self.space.name} has no decision {sorted(unknown)[0]!r}")
         for name, selected in selection.items():
@@ -91,12 +90,12 @@ class Supernet(nn.Module):
                 raise SpaceError(f"decision {name!r} must be one of {options}, got {selected!r}")
 
     def extract(self, arch: Mapping[str, Option], *, copy_weights: bool = True) -> nn.Module:
-        """The network of ``arch``, plain PyTorch, with the supernet's weights and batch statistics.
+        """Return the network of ``arch``, plain PyTorch, with the supernet's weights and batch statistics.
 
         Args:
             arch: a member of the space.
-            copy_weights: whether it has weights of its own; otherwise it shares the supernet's tensors, buffers
-                apart, and training it changes them.
+            copy_weights: True to copy the weights; False to share the supernet's tensors except for buffers, so that
+                training the network changes them.
 
         Raises:
             SpaceError: if ``arch`` is not a member, or the supernet is one of partial channels.

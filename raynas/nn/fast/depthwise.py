@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 def suits(conv: nn.Module, x: Tensor) -> bool:
-    """Whether ``depthwise_conv2d`` computes what ``conv(x)`` does, and is of use: a depthwise one on a CPU."""
+    """Return whether ``depthwise_conv2d`` can replace ``conv(x)``: a depthwise convolution on a CPU."""
     return (
         type(conv) is nn.Conv2d
         and x.device.type == "cpu"
@@ -38,7 +38,7 @@ def suits(conv: nn.Module, x: Tensor) -> bool:
 
 
 def is_dense_after_subsampling(conv: nn.Conv2d) -> bool:
-    """Whether the convolution only reads every n-th row and column, so that it is a dense one of these."""
+    """Return whether a convolution reads every n-th row and column only, and is a dense convolution of these."""
     step = conv.stride[0]
     return step > 1 and conv.stride == conv.dilation == (step, step) and not any(int(p) % step for p in conv.padding)
 
@@ -46,7 +46,7 @@ def is_dense_after_subsampling(conv: nn.Conv2d) -> bool:
 def depthwise_conv2d(
     x: Tensor, weight: Tensor, *, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
 ) -> Tensor:
-    """What ``F.conv2d(x, weight, None, stride, padding, dilation, groups=channels)`` gives, in channels-last order.
+    """Compute ``F.conv2d(x, weight, None, stride, padding, dilation, groups=channels)``, in channels-last order.
 
     Args:
         x: ``(batch, channels, height, width)``, on a CPU.
@@ -100,7 +100,7 @@ def _plain_backward(grad: Tensor, x: Tensor | None, weight: Tensor, ctx: Any) ->
 def input_gradient(
     grad: Tensor, weight: Tensor, x_shape: torch.Size, stride: Pair, padding: Pair, dilation: Pair
 ) -> Tensor:
-    """The gradient for the input: a forward pass over ``grad`` with the mirrored kernel."""
+    """Return the gradient for the input: a forward pass over ``grad`` with the mirrored kernel."""
     back = tuple(d * (k - 1) - p for d, k, p in zip(dilation, weight.shape[2:], padding, strict=True))
     if stride != (1, 1) or min(back) < 0:
         grad = _spread(grad, weight, x_shape, stride, padding, dilation)
@@ -110,7 +110,7 @@ def input_gradient(
 
 
 def _spread(grad: Tensor, weight: Tensor, x_shape: torch.Size, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
-    """The gradient that the same convolution without stride would get: zeros where nothing was computed."""
+    """Return the gradient of the same convolution without stride: zeros between the computed values."""
     sides = [
         x + 2 * p - d * (k - 1) for x, p, d, k in zip(x_shape[2:], padding, dilation, weight.shape[2:], strict=True)
     ]
@@ -123,7 +123,7 @@ def _spread(grad: Tensor, weight: Tensor, x_shape: torch.Size, stride: Pair, pad
 def weight_gradient(
     grad: Tensor, x: Tensor, weight_shape: torch.Size, stride: Pair, padding: Pair, dilation: Pair
 ) -> Tensor:
-    """The gradient for the kernel, by dense convolutions at most ``MAX_COLUMNS`` wide where that is possible."""
+    """Return the gradient for the kernel, by dense convolutions at most ``MAX_COLUMNS`` wide if that is possible."""
     kernel = weight_shape[2:]
     step = dilation[0]
     same = all(2 * p == d * (k - 1) and p % d == 0 for p, d, k in zip(padding, dilation, kernel, strict=True))
@@ -143,7 +143,7 @@ def weight_gradient(
 
 
 def _interleaved(x: Tensor, step: int) -> Tensor:
-    """The step * step images that every ``step``-th row and column of an image make, as one batch."""
+    """Return the step * step images that consist of every ``step``-th row and column, as one batch."""
     if x.shape[2] % step or x.shape[3] % step:
         x = F.pad(x, (0, -x.shape[3] % step, 0, -x.shape[2] % step))
     n, channels, height, width = x.shape
@@ -164,7 +164,7 @@ def _aten_weight_gradient(
 
 
 def without_autocast(run: Callable[[], _T]) -> _T:
-    """What ``run`` returns when autocast does not change the types of its operands."""
+    """Call ``run`` with autocast disabled on the CPU, so that operands keep their types."""
     if not torch.is_autocast_enabled("cpu"):
         return run()
     with torch.autocast("cpu", enabled=False):

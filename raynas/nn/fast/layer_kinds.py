@@ -26,7 +26,7 @@ def layers_of(candidate: Candidate) -> Iterator[Candidate]:
 
 
 def is_plain(module: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
-    """Whether an object is a module of exactly this class, without hooks."""
+    """Return whether an object is a module of exactly this class, without hooks."""
     return type(module) is kind and not _has_hooks(cast(nn.Module, module))
 
 
@@ -36,12 +36,12 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def is_image(value: object) -> TypeGuard[Tensor]:
-    """Whether a value is a batch of images; between the layers of a candidate it may be anything."""
+    """Return whether a value is a batch of images; between the layers of a candidate it may be anything."""
     return isinstance(value, Tensor) and value.dim() == 4
 
 
 def may_change_input(layer: Candidate) -> bool:
-    """Whether a layer might change its input in place; known of the layers of PyTorch and of raynas only."""
+    """Return whether a layer might change its input in place; known of the layers of PyTorch and of raynas only."""
     if not isinstance(layer, nn.Module):
         return True
     known = ("torch.nn.", "raynas.nn.")
@@ -49,13 +49,13 @@ def may_change_input(layer: Candidate) -> bool:
 
 
 def is_halving(layer: Candidate, x: Tensor) -> TypeGuard[HalvingConv]:
-    """Whether a layer is the one that reads every other pixel, and the image has even sides."""
+    """Return whether a layer is the one that reads every other pixel, and the image has even sides."""
     even = x.shape[-1] % 2 == 0 and x.shape[-2] % 2 == 0
     return even and is_plain(layer, HalvingConv) and not any(map(_has_hooks, layer.children()))
 
 
 def is_batch_normalisation(layer: Candidate) -> TypeGuard[nn.BatchNorm2d]:
-    """Whether a layer is a batch norm without weights that normalises by the batch."""
+    """Return whether a layer is a batch norm without weights that normalises by the batch."""
     return is_plain(layer, nn.BatchNorm2d) and not layer.affine and (layer.training or layer.running_mean is None)
 
 

@@ -12,12 +12,12 @@ from raynas.nn.fast.depthwise import depthwise_conv2d, without_autocast
 
 
 def subsampled(x: Tensor, step: int, offset: int) -> Tensor:
-    """Every ``step``-th row and column from the one numbered ``offset`` on."""
+    """Return every ``step``-th row and column, beginning with number ``offset``."""
     return cast(Tensor, _Subsample.apply(x, step, offset))
 
 
 class _Subsample(torch.autograd.Function):
-    """Indexing, the gradient of which stays in channels-last order."""
+    """Indexing whose gradient is in channels-last order."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: int, offset: int) -> Tensor:
@@ -32,7 +32,7 @@ class _Subsample(torch.autograd.Function):
 
 
 def average_pool(x: Tensor, pool: nn.AvgPool2d) -> Tensor:
-    """Average pooling of ``x`` as ``pool`` does it, by a depthwise convolution with ones, which is faster by far."""
+    """Compute ``pool(x)`` by a depthwise convolution with ones, which is much faster."""
     if pool.ceil_mode or pool.divisor_override is not None or x.shape[1] < 2:
         return without_autocast(lambda: cast(Tensor, pool(x)))
     (height, width), stride, padding = (as_pair(size) for size in (pool.kernel_size, pool.stride, pool.padding))
@@ -48,8 +48,8 @@ def average_pool(x: Tensor, pool: nn.AvgPool2d) -> Tensor:
 def _counts(
     sides: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], padded: bool
 ) -> Tensor:
-    """One over the number of values that each average is of; shape ``(1, 1, height, width)``."""
-    # Kept for all calls to come: it must not be one of the inference mode, or on a default device of the moment.
+    """Return one over the number of values in each average, shape ``(1, 1, height, width)``."""
+    # Cached for later calls: it must be no inference tensor, and not on the caller's default device.
     with torch.inference_mode(False):
         ones = torch.ones(1, 1, *sides, dtype=torch.float64, device="cpu")
         ones = F.pad(ones, (padding[1],) * 2 + (padding[0],) * 2, value=padded)
@@ -57,17 +57,17 @@ def _counts(
 
 
 def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """A size as PyTorch takes it, for height and width."""
+    """Return a size, which PyTorch takes as one or two numbers, for height and width."""
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def max_pool(x: Tensor, geometry: tuple[Any, ...]) -> Tensor:
-    """Max pooling; the geometry is kernel size, stride, padding, dilation and ceil mode."""
+    """Compute max pooling; the geometry is kernel size, stride, padding, dilation and ceil mode."""
     return cast(Tensor, _MaxPool.apply(x, geometry))
 
 
 class _MaxPool(torch.autograd.Function):
-    """Max pooling that keeps where the maxima are in 2 bytes instead of 8."""
+    """Max pooling that saves the positions of the maxima in 2 bytes instead of 8."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, geometry: tuple[Any, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Convolution padded by half its kernel, sparing a CPU what it would spend on nothing; the mathematics is the same."""
+"""Convolution padded by half its kernel, without superfluous work on a CPU; the mathematics is the same."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ MIN_SIDE = 8
 
 
 def same_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
-    """What ``F.conv2d(x, weight, bias, stride, dilation * (kernel // 2), dilation, groups)`` gives.
+    """Compute ``F.conv2d(x, weight, bias, stride, dilation * (kernel // 2), dilation, groups)``.
 
     Args:
         x: ``(batch, channels, height, width)``.
@@ -29,14 +29,14 @@ def same_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dil
 
 
 def _within_reach(weight: Tensor, side: int, dilation: int) -> Tensor:
-    """Kernels without their rim if that only ever lies on the padding: images of side 2 see 3 of 7 rows."""
+    """Return kernels without the rim that always meets the padding: images of side 2 use 3 of 7 rows."""
     reach = (side - 1) // dilation
     edge = weight.shape[2] // 2 - reach
     return weight[:, :, edge:-edge, edge:-edge].contiguous() if edge > 0 else weight
 
 
 def _gains(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether ``depthwise_conv2d`` is faster: its gradient for wide kernels is, on large images."""
+    """Return whether ``depthwise_conv2d`` is faster: its gradient for wide kernels is, on large images."""
     return (
         groups == x.shape[1] == weight.shape[0] > 1
         and weight.shape[2] > MAX_COLUMNS

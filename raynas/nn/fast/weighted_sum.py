@@ -14,19 +14,19 @@ from torch import Tensor
 
 
 def normalised(y: Tensor, *, eps: float, relu: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm without weights, and ReLU if wanted; also the batch's mean and (biased) variance of each channel."""
+    """Apply batch norm without weights, and ReLU if wanted; return mean and biased variance of each channel too."""
     return cast(tuple[Tensor, Tensor, Tensor], _Normalise.apply(y, eps, relu))
 
 
 def weighted_sum(
     weights: Tensor, values: Sequence[Tensor], eps: Sequence[float | None]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum of ``weights[i] * values[i]``, of which those with an ``eps`` are normalised by their batch first.
+    """Return the sum of ``weights[i] * values[i]``; values with an ``eps`` are normalised by their batch first.
 
     Args:
         weights: one for each value.
         values: all of one shape ``(batch, channels, height, width)``.
-        eps: what is added to the variance of each value; None leaves the value as it is.
+        eps: added to the variance of each value; None for a value that is not normalised.
 
     Returns:
         The sum; mean and biased variance of each value's channels, ``(len(values), channels)``, zero without ``eps``.
@@ -38,7 +38,7 @@ def weighted_sum(
 
 
 class _Normalise(torch.autograd.Function):
-    """Keeps the input; the output too if ReLU follows, where the next convolution keeps it anyway."""
+    """Saves the input, and with ReLU the output, which the next convolution saves anyway."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, eps: float, relu: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,9 +72,9 @@ class _Normalise(torch.autograd.Function):
 
 
 class _WeightedSum(torch.autograd.Function):
-    """The sum of ``weights[i] * values[i]``, of which those with an ``eps`` go through batch norm first.
+    """The sum of ``weights[i] * values[i]``; values with an ``eps`` are normalised first.
 
-    Keeps the values. Also returns the mean and (biased) variance of each value's channels.
+    Saves the values. Also returns the mean and (biased) variance of each value's channels.
     """
 
     @staticmethod
@@ -128,8 +128,8 @@ class _WeightedSum(torch.autograd.Function):
 
 
 def _plain_gradients(ctx: Any, weights: Tensor, values: Sequence[Tensor], grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients by PyTorch's own formulas, which have derivatives themselves."""
-    # Of names of their own: a value may come from the same weights, and these are partial derivatives.
+    """Return the gradients by PyTorch's formulas, which are differentiable."""
+    # Views, as these are partial derivatives: a value may depend on the same weights.
     weights, values = weights.view_as(weights), [value.view_as(value) for value in values]
     normal = [
         v if e is None else F.batch_norm(v, None, None, training=True, eps=e)
@@ -146,10 +146,10 @@ def _plain_gradients(ctx: Any, weights: Tensor, values: Sequence[Tensor], grad: 
 def _norm_gradient(
     factor: Tensor, mean: Tensor, scale: Tensor, total: Tensor, projection: Tensor, y: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of batch norm for its input ``y`` is ``a * grad + b * y + c``; gives a, b, c of each channel.
+    """Return a, b, c of each channel in the gradient of batch norm for its input ``y``, ``a * grad + b * y + c``.
 
     Args:
-        factor: what the normalised values are multiplied with, times ``scale``.
+        factor: weight of the normalised values times ``scale``.
         mean: of ``y``.
         scale: one over the standard deviation of ``y``.
         total: sum of the incoming gradient.
@@ -171,7 +171,7 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def _wide_rows(x: Tensor) -> Tensor:
-    """The rows in the type that sums are made in."""
+    """Return the rows in the type of sums."""
     return _rows(x).to(_accumulator(x))
 
 
@@ -180,13 +180,13 @@ def _accumulator(x: Tensor) -> torch.dtype:
 
 
 def _like(rows: Tensor, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Rows as a tensor of the shape and type of ``x`` (or another type), in channels-last order."""
+    """Return rows as a tensor of the shape and type of ``x`` (or another type), in channels-last order."""
     n, channels, height, width = x.shape
     return rows.view(n, height, width, channels).permute(0, 3, 1, 2).to(dtype or x.dtype)
 
 
 def _column_sum(rows: Tensor, width: int) -> Tensor:
-    """The sum of each channel."""
+    """Return the sum of each channel."""
     return rows.sum(0).view(width, -1).sum(0)
 
 
@@ -195,7 +195,7 @@ def _column_dot(first: Tensor, second: Tensor, width: int) -> Tensor:
 
 
 def _moments(rows: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel: of each column first, then put together."""
+    """Return mean and biased variance of each channel, combined from those of each column."""
     rows = rows.to(_accumulator(rows))
     means, variances = torch.batch_norm_update_stats(rows[:, :, None, None], None, None, 0.0)
     means, variances = means.view(shape[3], -1), variances.view(shape[3], -1)
@@ -203,7 +203,7 @@ def _moments(rows: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
 
 
 def _scaled_sum(terms: Sequence[Tensor], factors: Tensor, constant: Tensor, width: int) -> Tensor:
-    """The sum of ``factors[i] * terms[i]`` and ``constant``; both hold a number for each channel."""
+    """Return the sum of ``factors[i] * terms[i]`` and ``constant``; both hold a number for each channel."""
     rows = torch.cat([factors, constant[None]])[:, None, :].expand(-1, width, -1).flatten(1)
     *scales, offset = rows.unbind()
     out = torch.addcmul(offset, terms[0], scales[0])

@@ -63,7 +63,7 @@ class ChannelFlow:
         return calls[0]
 
     def is_independent(self, name: str) -> bool:
-        """Whether the module ``name`` is called once and shares its weights with no other."""
+        """Return whether the module ``name`` is called once and shares its weights with no other."""
         module = self.modules[name]
         own = {id(parameter) for parameter in module.parameters(recurse=False)}
         others = (p for m in self.model.modules() if m is not module for p in m.parameters(recurse=False))

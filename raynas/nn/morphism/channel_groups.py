@@ -46,7 +46,7 @@ NORM_SLOTS: Slots = (*OUTPUT_SLOTS, ("running_mean", 0), ("running_var", 0))
 
 
 def is_depthwise(module: nn.Module) -> bool:
-    """Whether a module is a convolution with groups; only depthwise ones can be followed."""
+    """Return whether a module is a convolution with groups; only depthwise ones can be followed."""
     return isinstance(module, Conv) and module.groups > 1
 
 

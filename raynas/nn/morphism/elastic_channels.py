@@ -69,7 +69,7 @@ def elastic_layers(supernet: Supernet) -> dict[str, ElasticLayer]:
 
 
 def is_reader(layer: ElasticLayer) -> bool:
-    """Whether a layer mixes its input channels, so that their order does not matter behind it."""
+    """Return whether a layer mixes its input channels, so that their order does not matter behind it."""
     return type(layer) is ElasticLinear or (isinstance(layer, ElasticConv2d) and not layer.group_width)
 
 

@@ -23,7 +23,7 @@ def find_module(model: nn.Module, name: str) -> nn.Module | None:
 
 
 def are_alike(first: nn.Module, second: nn.Module | None) -> bool:
-    """Whether two modules are of the same kind, so that one can use the weights of the other."""
+    """Return whether two modules are of the same kind, so that one can use the weights of the other."""
     if isinstance(first, Conv) and isinstance(second, Conv):
         return type(first) is type(second) and is_depthwise(first) == is_depthwise(second)
     return type(first) is type(second)

@@ -89,7 +89,7 @@ def add_noise_(tensor: Tensor, scale: float, rng: np.random.Generator) -> None:
 
 
 def is_relu(module: nn.Module) -> bool:
-    """Whether a module is one of the idempotent activations, which leave their own outputs unchanged."""
+    """Return whether a module is one of the idempotent activations, which leave their own outputs unchanged."""
     return isinstance(module, nn.ReLU | nn.ReLU6)
 
 
