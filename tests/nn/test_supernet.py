@@ -5,74 +5,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Option
 from raynas.core.decision import Integer
 from raynas.errors import SpaceError
 from raynas.nn import (
     Choice,
-    ElasticBatchNorm2d,
-    ElasticConv2d,
-    ElasticLinear,
-    ElasticResize,
-    ElasticSqueezeExcite,
     InputChoice,
     Mixture,
     ModelSpace,
-    Repeat,
     Size,
     Supernet,
-    ratio,
 )
 from raynas.testing import SpaceContract
-
-
-def conv_bn(kernel: int) -> nn.Module:
-    return nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, kernel, padding=kernel // 2), nn.BatchNorm2d(4))
-
-
-class Bottleneck(nn.Module):
-    def __init__(self, i: int) -> None:
-        super().__init__()
-        hidden = 12
-        self.expand = ElasticConv2d(8, ratio((1.0, 1.5), divisor=4), 1)
-        self.norm = ElasticBatchNorm2d(hidden)
-        self.depthwise = ElasticConv2d(hidden, None, Size((3, 5, 7)), group_width=1, bias=True)
-        self.attention = Choice({"se": lambda: ElasticSqueezeExcite(hidden), "none": nn.Identity})
-        self.project = ElasticConv2d(hidden, Size((4, 8), label="width"), 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x[:, : x.shape[1]]
-        out: Tensor = self.project(self.attention(self.depthwise(torch.relu(self.norm(self.expand(x))))))
-        return out
-
-
-class Everything(nn.Module):
-    """Every kind of choice, nested, shared and elastic."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.resize = ElasticResize(3, Size((6, 8), label="resolution"))
-        self.stem = nn.Conv2d(3, 4, 3, padding=1)
-        self.block = Choice(
-            {
-                "conv": lambda: nn.Sequential(Choice({"k1": lambda: conv_bn(1), "k3": lambda: conv_bn(3)})),
-                "half": nn.Tanh,
-            },
-            null=True,
-        )
-        self.node = InputChoice(
-            3, 2, edge=lambda i: Choice({"skip": nn.Identity, "conv": lambda: conv_bn(3)}, label=f"edge_{i}")
-        )
-        self.widen = nn.Conv2d(4, 8, 1)
-        self.body = Repeat(Bottleneck, 1, 3, label="depth")
-        self.aliases = [self.stem, self.widen]  # References of the user's own must stay right.
-        self.head = ElasticLinear(8, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.aliases[0](self.resize(x))
-        x = self.node(x, self.block(x), -x)
-        out: Tensor = self.head(self.body(self.aliases[1](x)).mean((2, 3)))
-        return out
+from tests.nn.everything import Everything, images
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +34,6 @@ def supernet(space: ModelSpace) -> Supernet:
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     return net.eval()
-
-
-def images(n: int = 3) -> Tensor:
-    return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 def one_hots(supernet: Supernet, arch: Mapping[str, Option]) -> dict[str, Tensor | Mixture]:
@@ -187,20 +128,6 @@ class TestForward:
         with pytest.raises(SpaceError, match="each alternative once"):
             Mixture(torch.ones(2), active=(1, 1))
 
-    def test_named_arguments_reach_the_candidate(self) -> None:
-        supernet = Supernet(ModelSpace(Named, input_shape=(3,)))
-        x = torch.randn(2, 3)
-        for option in ("first", "second"):
-            out = supernet(x, {"op": option})
-            torch.testing.assert_close(out, supernet.extract({"op": option})(x))
-        both = supernet(x, {"op": torch.tensor([0.5, 2.0])})
-        torch.testing.assert_close(both, 0.5 * supernet(x, {"op": "first"}) + 2 * supernet(x, {"op": "second"}))
-
-    def test_only_a_choice_takes_named_arguments(self) -> None:
-        supernet = Supernet(ModelSpace(lambda: Named(Repeat(lambda i: Scaled(), 1, 2)), input_shape=(3,)))
-        with pytest.raises(TypeError, match="'op' takes no named arguments, got scale"):
-            supernet(torch.randn(2, 3), {"op": 1})
-
     def test_concatenated_inputs_have_the_order_of_the_option(self) -> None:
         supernet = Supernet(ModelSpace(Joined, input_shape=(3, 4, 4)))
         x = torch.randn(2, 3, 4, 4)
@@ -233,28 +160,6 @@ class TestForward:
         assert torch.equal(supernet(x, {"op": "b"}), x)
 
 
-class Scaled(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3, 3)
-
-    def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
-        out: Tensor = self.linear(x) * scale
-        return out
-
-
-class Named(nn.Module):
-    """A choice that is called with a named argument."""
-
-    def __init__(self, op: nn.Module | None = None) -> None:
-        super().__init__()
-        self.op = op or Choice({"first": Scaled, "second": lambda: Scaled()})
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.op(x, scale=3.0)
-        return out
-
-
 class Joined(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -263,70 +168,6 @@ class Joined(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.inputs(x, 2 * x, 3 * x)
         return out
-
-
-class TestExtract:
-    def test_a_candidate_keeps_its_own_mode(self, supernet: Supernet) -> None:
-        supernet.train()
-        next(place for place in supernet.expanded_choices if place.name == "block").branch("half").eval()
-        arch = {**next(supernet.space.showcase(1)), "block": "half"}
-        block = supernet.extract(arch).get_submodule("block")
-        assert isinstance(block, nn.Tanh) and not block.training
-
-    def test_weights_are_copies_or_shared_as_asked(self, supernet: Supernet, space: ModelSpace) -> None:
-        arch = next(space.showcase(1))
-        own = {tensor.untyped_storage().data_ptr() for tensor in supernet.state_dict().values()}
-        copied, shared = supernet.extract(arch), supernet.extract(arch, copy_weights=False)
-        assert not own & {p.untyped_storage().data_ptr() for p in copied.parameters()}
-        assert {"stem.weight"} <= {n for n, p in shared.named_parameters() if p.untyped_storage().data_ptr() in own}
-        with torch.no_grad():
-            torch.testing.assert_close(shared(images()), copied(images()))
-
-    def test_holds_no_part_that_was_not_chosen(self, supernet: Supernet) -> None:
-        arch = next(supernet.space.showcase(1))
-        assert {type(m).__module__.partition(".")[0] for m in supernet.extract(arch).modules()} & {"raynas"} <= {
-            "raynas"
-        }
-        assert not any(isinstance(m, Choice | Size) for m in supernet.extract(arch).modules())
-
-    def test_references_between_modules_stay_right(self, supernet: Supernet) -> None:
-        subnet = supernet.extract(next(supernet.space.showcase(1)))
-        assert isinstance(subnet, Everything) and subnet.aliases[0] is subnet.stem
-
-    def test_takes_members_only(self, supernet: Supernet) -> None:
-        with pytest.raises(SpaceError, match="lacks decision"):
-            supernet.extract(Architecture({}))
-
-    def test_keeps_frozen_parameters_frozen(self, supernet: Supernet, space: ModelSpace) -> None:
-        supernet.requires_grad_(False)
-        assert not any(p.requires_grad for p in supernet.extract(next(space.showcase(1))).parameters())
-
-
-class TestPartialChannels:
-    def space(self) -> ModelSpace:
-        def operations(channels: int) -> dict[str, nn.Module]:
-            return {"conv": lambda: nn.Conv2d(channels, channels, 1), "skip": nn.Identity}  # type: ignore[dict-item]
-
-        def model() -> nn.Module:
-            return nn.Sequential(Choice(operations(8), narrow=lambda k: operations(8 // k)))
-
-        return ModelSpace(model, input_shape=(8, 4, 4))
-
-    def test_only_a_share_of_the_channels_is_computed(self) -> None:
-        supernet = Supernet(self.space(), partial_channels=4)
-        assert supernet.expanded_choices[0].branch("conv").weight.shape == (2, 2, 1, 1)
-        x = torch.arange(8.0).view(1, 8, 1, 1).expand(1, 8, 4, 4)
-        out = supernet(x, {"0": torch.tensor([0.0, 10.0])})
-        # Channels 0 and 1 went through; in the output every fourth channel is one of them.
-        assert out[0, :, 0, 0].tolist() == [0, 2, 4, 6, 10, 3, 5, 7]
-
-    def test_its_subnets_are_not_those_of_the_space(self) -> None:
-        with pytest.raises(SpaceError, match="partial channels"):
-            Supernet(self.space(), partial_channels=2).extract({"0": "skip"})
-
-    def test_needs_choices_that_can_be_narrow(self, space: ModelSpace) -> None:
-        with pytest.raises(SpaceError, match="how to be narrow"):
-            Supernet(space, partial_channels=2)
 
 
 def test_decisions_of_elastic_layers(space: ModelSpace) -> None:

@@ -11,7 +11,7 @@ from raynas.errors import RaynasError
 from raynas.nn.morphism.channel_groups import ChannelGroup, Conv, Norm, is_depthwise
 from raynas.nn.morphism.channel_relations import ChannelRelations, Copies, Derived
 from raynas.nn.morphism.channel_rules import ChannelRules
-from raynas.nn.morphism.tracing import shapes_in, traced
+from raynas.nn.morphism.tracing import function_name, shapes_in, traced
 
 
 class ChannelFlow:
@@ -75,12 +75,13 @@ class ChannelFlow:
     def groups(self) -> list[ChannelGroup]:
         """Return the channels that can be removed or put into another order without a change anywhere else.
 
-        Left out are channels of the network's input and output, those that are concatenated or flattened, those that
-        meet an operation without a rule, and those of layers that are called twice or share their weights.
+        Left out are channels of the network's input and output, those that are concatenated, split or flattened, those
+        that meet an operation without a rule, and those of layers that are called twice or share their weights.
         """
         root, shapes = self.relations.root, self.relations.shapes
         bound = {root(node) for node, _ in self.relations.fixed}
         bound |= {root(node) for derived in self.relations.derived for node in (derived.node, *derived.sources)}
+        bound |= {root(node) for node in self._split_tensors()}
         producers, consumers = defaultdict[fx.Node, list[str]](list), defaultdict[fx.Node, list[str]](list)
         for node, name in self._layers():
             (source,) = (tensor for tensor in node.all_input_nodes if tensor in shapes)
@@ -94,6 +95,13 @@ class ChannelFlow:
             for node, names in producers.items()
             if node not in bound
         ]
+
+    def _split_tensors(self) -> Iterator[fx.Node]:
+        """Yield the inputs of operations with several outputs, such as ``chunk`` or ``topk``."""
+        for node in self.nodes:
+            is_tensor = node in self.relations.shapes or node.op == "output"
+            if not is_tensor and function_name(node) not in ("size", "getattr", "dim", "len", "numel"):
+                yield from (source for source in node.all_input_nodes if source in self.relations.axis)
 
     def _layers(self) -> Iterator[tuple[fx.Node, str]]:
         """Yield the calls of layers whose weights depend on the number of channels."""

@@ -1,95 +1,14 @@
 import copy
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from raynas.nn.fast.layer_kinds import Candidate
 from raynas.nn.fast.memo import Memo
 from raynas.nn.fast.mixed_operation import mixed
-from raynas.nn.operations import HalvingConv, factorized_reduce
-
-C = 4
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-
-
-def separable(kernel: int, stride: int = 1, dilation: int = 1, channels: int = C) -> list[nn.Module]:
-    padding = dilation * (kernel // 2)
-    return [
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
-        nn.Conv2d(channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels, affine=False),
-    ]
-
-
-class Odd(nn.Module):
-    """Something that nobody looks into."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(C, C, 1, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.conv(x))
-
-
-def operations(stride: int = 1) -> list[nn.Module]:
-    """Those of DARTS, and some that are almost like them."""
-    skip = nn.Identity() if stride == 1 else nn.Sequential(nn.ReLU(), Odd(stride), nn.BatchNorm2d(C, affine=False))
-    return [
-        nn.Sequential(nn.MaxPool2d(3, stride, padding=1), nn.BatchNorm2d(C, affine=False)),
-        nn.Sequential(
-            nn.AvgPool2d(3, stride, padding=1, count_include_pad=False), nn.BatchNorm2d(C, affine=False, momentum=None)
-        ),
-        nn.AvgPool2d(3, stride, padding=1),
-        skip,
-        nn.Sequential(*separable(3, stride), *separable(3)),
-        nn.Sequential(*separable(5, stride), *separable(5)),
-        nn.Sequential(*separable(3, stride, 2)),
-        nn.Sequential(*separable(5, stride, 2)),
-        nn.Sequential(nn.Sequential(*separable(3, stride)[:2]), nn.BatchNorm2d(C), nn.ReLU(inplace=True)),
-        nn.Sequential(nn.Conv2d(C, C, 1, stride), nn.BatchNorm2d(C, affine=False, track_running_stats=False)),
-        nn.Sequential(nn.Conv2d(C, C, 1, stride), nn.BatchNorm2d(C, affine=False), nn.Tanh()),
-        nn.Sequential(nn.MaxPool2d(2, 1, padding=1), nn.MaxPool2d(2, stride)),
-        Odd(stride),
-    ]
-
-
-def buffers(ops: Sequence[nn.Module]) -> dict[str, Tensor]:
-    return nn.ModuleList(ops).state_dict()
-
-
-def compared(
-    ops: Sequence[nn.Module], x: Tensor, *, edges: int = 1, dtype: torch.dtype = torch.float64
-) -> tuple[Tensor, Tensor]:
-    """Check the fast way against the plain one on ``edges`` edges from one state; gives both outputs."""
-    found = []
-    for fused in (False, True):
-        network = nn.ModuleList(copy.deepcopy(nn.ModuleList(ops)) for _ in range(edges)).to(dtype)
-        torch.manual_seed(1)
-        weights = [torch.randn(len(ops), dtype=dtype).requires_grad_() for _ in range(edges)]
-        state = x.detach().to(dtype).requires_grad_()
-        memo = Memo()
-        out = torch.stack(
-            [
-                mixed(list(cast(nn.ModuleList, e)), w, state, memo, fused=fused)
-                for e, w in zip(network, weights, strict=True)
-            ]
-        ).sum(0)
-        wanted = [state, *weights, *network.parameters()]
-        grad = torch.randn(out.shape, dtype=dtype, generator=torch.Generator().manual_seed(2))
-        found.append((out, torch.autograd.grad(out, wanted, grad), network.state_dict()))
-    (plain, plain_grads, plain_state), (fast, fast_grads, fast_state) = found
-    tolerance = TOLERANCE[dtype]
-    torch.testing.assert_close(fast, plain, atol=tolerance, rtol=tolerance)
-    for ours, theirs in zip(fast_grads, plain_grads, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=10 * tolerance, rtol=10 * tolerance)
-    torch.testing.assert_close(fast_state, plain_state, atol=tolerance, rtol=tolerance)
-    return plain.detach(), fast.detach()
+from tests.nn.fast.operations import C, compared, operations, separable
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -100,38 +19,6 @@ def test_values_gradients_and_statistics_are_those_of_the_plain_sum(
 ) -> None:
     torch.manual_seed(0)
     compared(operations(stride), torch.randn(shape) + 0.5, dtype=dtype)
-
-
-def test_edges_from_one_state_share_what_has_no_parameters() -> None:
-    torch.manual_seed(0)
-    compared(operations(), torch.randn(3, C, 6, 6), edges=3)
-
-
-@pytest.mark.parametrize("momentum", [0.1, None])
-def test_every_edge_updates_its_own_running_statistics(momentum: float | None) -> None:
-    memo, x = Memo(), torch.randn(4, C, 5, 5)
-    edges = [
-        [nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.BatchNorm2d(C, affine=False, momentum=momentum))] for _ in range(2)
-    ]
-    plain = copy.deepcopy(edges)
-    for _ in range(2):
-        for edge, other in zip(edges, plain, strict=True):
-            mixed(edge, torch.ones(1), x, memo)
-            mixed(other, torch.ones(1), x, fused=False)
-    for edge, other in zip(edges, plain, strict=True):
-        torch.testing.assert_close(buffers(edge), buffers(other))
-
-
-def test_eval_mode_uses_running_statistics_and_keeps_them() -> None:
-    torch.manual_seed(0)
-    ops = operations()
-    for _ in range(3):
-        mixed(ops, torch.ones(len(ops)), torch.randn(4, C, 6, 6) + 1)
-    for op in ops:
-        op.eval()
-    before = copy.deepcopy(buffers(ops))
-    compared(ops, torch.randn(3, C, 6, 6))
-    torch.testing.assert_close(buffers(ops), before, rtol=0, atol=0)
 
 
 def test_bfloat16_autocast_is_as_exact_as_the_plain_sum_in_bfloat16() -> None:
@@ -148,82 +35,6 @@ def test_bfloat16_autocast_is_as_exact_as_the_plain_sum_in_bfloat16() -> None:
     exact, plain, fast = gradients
     assert (fast - exact).norm() < 1.5 * (plain - exact).norm() + 1e-3 * exact.norm()
     assert (fast - exact).norm() < 0.02 * exact.norm()
-
-
-class Calls(nn.ReLU):
-    def __init__(self) -> None:
-        super().__init__()
-        self.n = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.n += 1
-        return super().forward(x)
-
-
-def count_relu(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    seen: list[Tensor] = []
-    relu = torch.relu
-
-    def counting(x: Tensor) -> Tensor:
-        seen.append(x)
-        return relu(x)
-
-    monkeypatch.setattr(torch, "relu", counting)
-    return seen
-
-
-def test_one_relu_per_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = count_relu(monkeypatch)
-    memo, x = Memo(), torch.randn(2, C, 6, 6)
-    ops = [nn.Sequential(*separable(3)), nn.Sequential(*separable(5))]
-    mixed(ops, torch.ones(2), x, memo)
-    mixed(ops, torch.ones(2), x, memo)
-    assert len(seen) == 1
-    mixed(ops, torch.ones(2), x + 0, memo)
-    assert len(seen) == 2
-    mixed(ops, torch.ones(2), x)
-    assert len(seen) == 3
-
-
-def test_memo_sees_that_a_tensor_was_changed_in_place() -> None:
-    memo, x = Memo(), torch.randn(2, C, 6, 6)
-    ops = [nn.ReLU(), nn.MaxPool2d(3, 1, 1)]
-    mixed(ops, torch.ones(2), x, memo)
-    x.neg_()
-    torch.testing.assert_close(mixed(ops, torch.ones(2), x, memo), mixed(ops, torch.ones(2), x, fused=False))
-
-
-def test_memo_without_gradients_does_not_serve_a_call_that_needs_them() -> None:
-    memo, x = Memo(), torch.randn(2, C, 6, 6, requires_grad=True)
-    with torch.no_grad():
-        mixed([nn.ReLU()], torch.ones(1), x, memo)
-    assert mixed([nn.ReLU()], torch.ones(1), x, memo).requires_grad
-
-
-def test_memo_drops_the_oldest() -> None:
-    memo, x, computed = Memo(size=2), torch.zeros(1), list[str]()
-
-    def get(key: str) -> None:
-        memo.get(x, key, lambda _: computed.append(key))
-
-    for key in "abacb":
-        get(key)
-    assert computed == ["a", "b", "c"]
-    get("a")
-    memo.clear()
-    get("a")
-    assert computed == ["a", "b", "c", "a", "a"]
-
-
-def test_modules_with_hooks_and_subclasses_are_called_as_they_are() -> None:
-    relu, seen = Calls(), list[nn.Module]()
-    hooked = nn.Sequential(*separable(3))
-    hooked[3].register_forward_hook(lambda module, _, out: seen.append(module))
-    whole = nn.Sequential(*separable(3))
-    whole.register_forward_pre_hook(lambda module, _: seen.append(module))
-    mixed([nn.Sequential(relu, nn.BatchNorm2d(C, affine=False)), hooked, whole], torch.ones(3), torch.randn(2, C, 6, 6))
-    assert relu.n == 1
-    assert seen == [hooked[3], whole]
 
 
 def test_candidates_may_be_functions() -> None:
@@ -316,38 +127,6 @@ def test_refuses_other_than_one_weight_for_each_candidate() -> None:
         mixed([], torch.ones(0), x)
 
 
-def test_batch_norm_of_a_single_value_is_refused_as_pytorch_does() -> None:
-    with pytest.raises(ValueError, match=r"more than (one|1) value per channel"):
-        mixed([nn.Sequential(*separable(3))], torch.ones(1), torch.randn(1, C, 1, 1))
-
-
-def test_the_type_of_the_sum_is_that_of_the_plain_one() -> None:
-    x = torch.randn(2, C, 6, 6)
-    conv = nn.Sequential(*separable(3))
-    for ops in ([conv], [conv, nn.Identity()], [nn.Identity(), conv]):
-        for autocast in (False, True):
-            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                types = [mixed(ops, torch.ones(len(ops)), x, fused=fused).dtype for fused in (False, True)]
-            assert types[0] == types[1]
-
-
-@pytest.mark.parametrize("side", [6, 7])
-def test_halving_convolutions(side: int) -> None:
-    torch.manual_seed(0)
-    ops = [factorized_reduce(C, C, affine=False), nn.Sequential(*separable(3, 2, 2)), HalvingConv(C, C)]
-    compared(ops, torch.randn(3, C, side, side), edges=2)
-
-
-def test_gradients_are_in_channels_last_order() -> None:
-    orders: list[bool] = []
-    state = torch.randn(3, C, 8, 8, requires_grad=True)
-    x = state.contiguous(memory_format=torch.channels_last)
-    x.register_hook(lambda grad: orders.append(grad.is_contiguous(memory_format=torch.channels_last)))
-    ops: list[Candidate] = [*operations(2), factorized_reduce(C, C, affine=False), lambda x: x[:, :, 1::2, 1::2]]
-    mixed(ops, torch.ones(len(ops)), x).sum().backward()
-    assert orders == [True]
-
-
 def test_second_derivatives_of_a_chain_with_shared_weights() -> None:
     # The value of the second sum depends on the weights too, through the first.
     torch.manual_seed(0)
@@ -370,23 +149,6 @@ def test_second_derivatives_of_a_chain_with_shared_weights() -> None:
 
 def conv_bn() -> nn.Module:
     return nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2, affine=False))
-
-
-def test_a_layer_that_works_in_place_spoils_no_shared_result() -> None:
-    class Drop(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.mul_(0.5)
-
-    def pooled(*layers: nn.Module) -> nn.Module:
-        return nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.BatchNorm2d(C, affine=False), *layers)
-
-    candidates = [pooled(), pooled(nn.ReLU(inplace=True)), pooled(Drop()), pooled(nn.Conv2d(C, C, 1)), pooled()]
-    x, weights = torch.randn(2, C, 6, 6, requires_grad=True), torch.rand(5, requires_grad=True)
-    results = []
-    for fused in (False, True):
-        out = mixed(candidates, weights, x, fused=fused)
-        results.append((out, *torch.autograd.grad(out.square().sum(), (x, weights))))
-    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -415,30 +177,6 @@ def test_tensors_of_the_inference_mode() -> None:
     with torch.inference_mode():
         out = mixed(candidates, weights, x * 1)
     torch.testing.assert_close(out, mixed(candidates, weights, x, fused=False), rtol=1e-4, atol=1e-5)
-
-
-def test_average_pooling_is_differentiable_after_the_inference_mode() -> None:
-    pool, weights = nn.AvgPool2d(3, 1, 1, count_include_pad=False), torch.ones(1, dtype=torch.float64)
-    x = torch.randn(2, C, 11, 13, dtype=torch.float64, requires_grad=True)
-    with torch.inference_mode():
-        mixed([pool], weights, x)
-    (grad,) = torch.autograd.grad(mixed([pool], weights, x).sum(), x)
-    torch.testing.assert_close(grad, torch.autograd.grad(pool(x).sum(), x)[0])
-
-
-def test_sizes_may_be_lists_and_layers_may_hand_on_anything() -> None:
-    class Twice(nn.Module):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return x, x
-
-    class Sum(nn.Module):
-        def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
-            return pair[0] + pair[1]
-
-    lists = [nn.MaxPool2d([3, 3], [1, 1], [1, 1]), nn.AvgPool2d([3, 1], [1, 1], [1, 0])]  # type: ignore[arg-type]
-    candidates = [*lists, nn.Sequential(nn.ReLU(), Twice(), Sum())]
-    x, weights = torch.randn(2, C, 6, 6), torch.rand(3)
-    torch.testing.assert_close(mixed(candidates, weights, x), mixed(candidates, weights, x, fused=False))
 
 
 @pytest.mark.parametrize("fused", [False, True])

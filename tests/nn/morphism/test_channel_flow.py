@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raynas.nn.morphism.channel_flow import ChannelFlow
 from raynas.nn.morphism.channel_groups import OUTPUT_SLOTS, ChannelGroup, consumer_slots, reorder
@@ -52,6 +52,26 @@ def test_the_order_of_a_group_does_not_change_the_function(make: type[nn.Module]
             reorder(model.get_submodule(name), slots, order)
     assert any(not torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     torch.testing.assert_close(result(model, example), before, atol=1e-5, rtol=1e-5)
+
+
+class Split(nn.Module):
+    """The channels of one layer are split; the sizes of another one are only looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole, self.last = nn.Conv2d(2, 4, 1), nn.Conv2d(2, 3, 1)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.whole(x).chunk(2, dim=1)
+        y = self.last(first * second)
+        out: Tensor = self.head(y.reshape(y.size(0), y.shape[1], -1).mean(2))
+        return out
+
+
+def test_channels_that_are_split_are_in_no_group() -> None:
+    model, example = trained(Split)
+    assert [group.producers for group in ChannelFlow(model, example).groups()] == [("last",)]
 
 
 def test_layers_with_shared_weights_are_in_no_group() -> None:
