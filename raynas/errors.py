@@ -35,6 +35,17 @@ class UnknownNameError(RaynasError, ValueError):
         super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}.")
 
 
+class UnreportedMetricError(RaynasError, ValueError):
+    """A metric is asked for that no trial reports and that nothing measures."""
+
+    def __init__(self, name: str, reported: Iterable[str]) -> None:
+        """Word the message: ``reported`` names the metrics that there are."""
+        known = sorted(reported)
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"metric {name!r} is wanted, but what was reported is {', '.join(known) or 'nothing'}{hint}")
+
+
 def one_line(error: BaseException) -> str:
     """An exception as one line for tables and logs."""
     if isinstance(error, RaynasError):

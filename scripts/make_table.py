@@ -135,7 +135,9 @@ def prepare(space: SearchSpace, training: Training) -> None:
 
     def runner(seed: int) -> TrialRunner[TrainingTrial]:
         make = partial(TrainingTrial, reduced=reduced, source=source)
-        return TrialRunner(space, replace(training, seed=seed), make, measured=())
+        runner = TrialRunner(space, replace(training, seed=seed), make)
+        runner.counted = ()
+        return runner
 
     _runner = runner
 

@@ -1,16 +1,16 @@
 """Function: scores an architecture by a training function of the user's own."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.metrics import Metrics
 from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import wanted_proxies
 from raynas.user_code import load_function, split_reference
 from raynas.validate import require_whole
 
@@ -50,15 +50,14 @@ class Function(ArchitectureSettings):
         """The most reports of a trial; a guess, 100, where ``epochs`` does not say."""
         return self.epochs or 100
 
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[FunctionTrial]":
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[FunctionTrial]":
         """Return what calls the function in this process.
 
         Raises:
             RaynasError: if the function cannot be imported.
         """
         self.load_function()
-        inner = space.architecture_space
-        return TrialRunner(inner, self, FunctionTrial, metrics, untrained=wanted_proxies(inner, metrics, self.seed))
+        return TrialRunner(space, self, FunctionTrial, metrics)
 
     def load_function(self) -> Callable[..., object]:
         """Return the function, imported where ``fn`` names it.

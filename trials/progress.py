@@ -15,10 +15,8 @@ Config = Mapping[str, Any]
 Result = dict[str, Any]
 """Result after an epoch, flat: metrics, and the progress of the trial."""
 
-STANDARD = tuple(
-    name for name, metric in METRICS.items() if metric.needs not in ("weights", "data") and name != "ensemble"
-)
-"""Metrics of every result."""
+STANDARD = tuple(name for name, metric in METRICS.items() if metric.needs == "shapes")
+"""Metrics of every result: what trials report, and what is counted of every network."""
 
 
 @dataclass
@@ -36,6 +34,8 @@ class Progress:
         costs: metrics measured before the start.
         scores: metrics of the last epoch.
         notes: text for the result, by key.
+        reported: names of the metrics that the trial has reported so far.
+        unreported: name of a metric that was asked for and that the trial does not report.
         train_seconds: time spent in ``Trial.advance``, earlier processes included.
         earlier_peak_mb: peak memory of earlier processes, in MB.
     """
@@ -50,6 +50,8 @@ class Progress:
     costs: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    reported: frozenset[str] = frozenset()
+    unreported: str = ""
     train_seconds: float = 0.0
     earlier_peak_mb: float = 0.0
 
@@ -71,6 +73,7 @@ class Progress:
             "train_seconds": self.train_seconds,
             "peak_memory_mb": max(peak_mb, self.earlier_peak_mb),
             **({} if self.failed else {**self.scores, **self.notes}),
+            **({"unreported": self.unreported} if self.unreported else {}),
             "training_iteration": self.epoch,
             "complete": int(self.done and not self.failed),
             "failed": int(self.failed),

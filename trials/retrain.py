@@ -16,7 +16,7 @@ from raynas.errors import RaynasError, one_line
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
 from raynas.trials.progress import Result
-from raynas.trials.runner import MEASURED, TrialRunner
+from raynas.trials.runner import REPORTED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
 
 KEPT_CHECKPOINTS = 2
@@ -70,7 +70,7 @@ def retrain(
     space = fit_space(space, source)
     check_network(space, source)
     make = partial(FinalTraining, reduced=space, source=source.for_final_training())
-    runner = TrialRunner(space, settings, make, ())
+    runner = TrialRunner(space, settings, make, ("latency_ms",))
     try:
         return _retrain(runner, space.canonical(dict(arch)), settings, Path(directory), on_epoch)
     except OSError as error:
@@ -101,7 +101,7 @@ def _retrain(
         test = runner.trial.trainer.examine("test")
     metrics = {f"test_{name}": value for name, value in test.items()}
     metrics |= {"epochs": runner.progress.epoch, "train_loss": result["train_loss"]}
-    metrics |= {name: result[name] for name in sorted(MEASURED)}
+    metrics |= {name: result[name] for name in sorted({metric.name for metric in runner.measured} | REPORTED)}
     _write_outcome(directory, runner.trial.trainer.model, metrics)
     runner.release()
     return metrics

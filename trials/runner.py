@@ -7,22 +7,21 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
-from raynas.core.architecture import Architecture
+from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError, one_line
-from raynas.metrics.cost import count_macs, count_params
-from raynas.metrics.latency import measure_latency
+from raynas.errors import RaynasError, UnreportedMetricError, one_line
+from raynas.metrics import METRICS, Batch, Measurer, Metrics, metrics_named
 from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
+from raynas.metrics.table import COUNTED
 from raynas.seeds import seed_of
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.failures import forget_frames, is_out_of_memory, reason_of
-from raynas.trials.progress import STANDARD, Config, Progress, Result
+from raynas.trials.progress import Config, Progress, Result
 from raynas.trials.scores import checked_scores, plain_scalar
 from raynas.trials.trial import SettingsT, Trial
 
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MEASURED = frozenset(STANDARD) - {"accuracy", "loss"}
-"""Metrics of every result that the trial itself need not report."""
-
-COSTS = frozenset(("params", "macs", "latency_ms"))
-"""Metrics that are measured before a trial starts, on a separate network."""
+REPORTED = frozenset(("train_seconds", "peak_memory_mb"))
+"""Metrics that the runner reports of every trial."""
 
 TrialT = TypeVar("TrialT", bound=Trial[Any], covariant=True)
 
@@ -50,10 +46,13 @@ class TrialRunner(Generic[TrialT]):
         settings: how they are scored.
         make: makes the ``Trial`` of each architecture from ``space`` and ``settings``; objects that trials share are
             bound to it, as in ``partial(MyTrial, data=data)``.
-        metrics: names that every result must hold besides those in ``STANDARD``.
-        measured: the costs to measure before each trial, some of ``COSTS``.
-        untrained: other metrics to compute before each trial, by name, such as zero-cost proxies.
+        metrics: metrics that every result must hold besides those in ``STANDARD``, or their names. Those that the trial
+            does not report are measured before it starts.
+        batch: draws the training data that metrics are measured with; None if there is none.
     """
+
+    counted: Collection[str] = COUNTED
+    """Names of the metrics to measure besides, where they can be."""
 
     raises: bool = False
     """True lets exceptions through, for debugging."""
@@ -66,18 +65,31 @@ class TrialRunner(Generic[TrialT]):
         space: SearchSpace,
         settings: SettingsT,
         make: Callable[[SearchSpace, SettingsT], TrialT],
-        metrics: Sequence[str] = ("accuracy",),
+        metrics: Metrics = ("accuracy",),
         *,
-        measured: Collection[str] = COSTS,
-        untrained: Mapping[str, Callable[[Architecture], float]] = MappingProxyType({}),
+        batch: Callable[[], Batch] | None = None,
     ) -> None:
         self.space = space.architecture_space
         self.settings: ArchitectureSettings = settings
-        self.required = tuple(metrics)
-        self.measured, self.untrained = frozenset(measured), dict(untrained)
+        self.metrics = tuple(metrics)
+        self.required = tuple(metric if isinstance(metric, str) else metric.name for metric in metrics)
+        self.batch = batch
         self.progress = Progress()
         self._make: Callable[[], TrialT] = partial(make, self.space, settings)
         self._trial: TrialT | None = None
+        self._measurer: Measurer | None = None
+
+    @property
+    def measured(self) -> list[Metric]:
+        """The metrics that are measured before a trial starts."""
+        reported = self.settings.reports or frozenset()
+        known = [METRICS.get(metric) if isinstance(metric, str) else metric for metric in self.metrics]
+        wanted = {metric.name: metric for metric in (*metrics_named(self.counted), *known) if metric}
+        return [
+            metric
+            for name, metric in wanted.items()
+            if metric.measure and metric.needs in self.settings.measures and name not in reported
+        ]
 
     @property
     def trial(self) -> TrialT:
@@ -116,9 +128,9 @@ class TrialRunner(Generic[TrialT]):
         progress.hyperparameters = {k: plain_scalar(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
         checkpoint = self._read(config[CHECKPOINT_KEY]) if CHECKPOINT_KEY in config else None
         progress.costs = dict(checkpoint.costs) if checkpoint else {}
-        if not progress.costs or not self.untrained.keys() <= progress.costs.keys():
+        if missing := [metric for metric in self.measured if metric.name not in progress.costs]:
             progress.stage = "measuring the network"
-            progress.costs = self._measured_costs()
+            progress.costs = {**progress.costs, **self._measure(missing)}
         self._start()
         if checkpoint:
             self._continue(checkpoint)
@@ -135,24 +147,29 @@ class TrialRunner(Generic[TrialT]):
     def _seed(self, part: object) -> int:
         return seed_of(self.settings.seed, self.progress.arch.key, part)
 
-    def _measured_costs(self) -> dict[str, float]:
+    def _measure(self, metrics: Sequence[Metric]) -> dict[str, float]:
         """Measure the network as the space gives it, whatever the fidelity that it is trained with."""
-        arch = self.progress.arch
-        untrained = {name: metric(arch) for name, metric in self.untrained.items()}
-        if not self.measured:
-            return untrained
-        torch.manual_seed(self._seed("weights"))
-        model, shape = self.space.build(arch), self.space.input_shape
-        costs: dict[str, float] = {"params": count_params(model)}
-        if "macs" in self.measured:
+        measurer, arch = self._measurer_here(), self.progress.arch
+        values: dict[str, float] = {}
+        for metric in metrics:
             try:
-                costs["macs"] = count_macs(model, shape)
+                values[metric.name] = measurer.value(metric, arch, together=metrics)
             except Exception as error:
+                if metric.name in self.required or metric.name != "macs":
+                    raise
                 logger.warning("macs of %s cannot be counted: %s", arch.key, one_line(error))
-        if "latency_ms" in self.measured:
-            n_threads, device = self.settings.latency_threads, self.settings.torch_device
-            costs["latency_ms"] = measure_latency(model, shape, n_threads=n_threads, device=device)
-        return {**costs, **untrained}
+        measurer.forget()
+        return values
+
+    def _measurer_here(self) -> Measurer:
+        """Return the measurer of this process, which is kept: it learns to add costs instead of counting them."""
+        settings = self.settings
+        device, n_threads = settings.torch_device, settings.latency_threads
+        if self._measurer is None or self._measurer.device != device:
+            self._measurer = Measurer(
+                self.space, device=device, n_threads=n_threads, seed=settings.seed, batch=self.batch
+            )
+        return self._measurer
 
     def step(self) -> Result:
         """Advance by one epoch; return the result after it."""
@@ -177,15 +194,25 @@ class TrialRunner(Generic[TrialT]):
             return
         finally:
             progress.train_seconds += time.perf_counter() - start
-        known = {*scores, *MEASURED, *progress.costs}
-        if missing := [name for name in self.required if name not in known]:
-            raise RaynasError(f"metric {missing[0]!r} is wanted, but what was reported is {', '.join(scores)}")
+        reported = progress.reported | scores.keys()
+        late = {m.name for m in self.metrics if isinstance(m, Metric) and METRICS.get(m.name) != m}
+        self._require(set(self.required) - late, reported)
         self._reach(progress.epoch + 1, scores)
         progress.done = trial.finished
+        if progress.done:
+            self._require(self.required, reported)
 
     def _reach(self, epoch: int, scores: Mapping[str, float]) -> None:
         self.trial.epoch = self.progress.epoch = epoch
         self.progress.scores, self.progress.notes = scores, self.trial.notes
+        self.progress.reported |= scores.keys()
+
+    def _require(self, names: Collection[str], reported: Collection[str]) -> None:
+        """Refuse a trial without a metric that is asked for; what the user declared may come with the last epoch."""
+        for name in self.required:
+            if name in names and name not in {*reported, *REPORTED, *self.progress.costs}:
+                self.progress.unreported = name
+                raise UnreportedMetricError(name, reported)
 
     def _peak_memory_mb(self) -> float:
         on_gpu = self.settings.device != "cpu" and torch.cuda.is_available()

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar
 
@@ -11,14 +11,19 @@ import torch
 from ray import tune
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.goal import Goal
+from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError
-from raynas.metrics import METRICS, Measurer, untrained_metrics
+from raynas.errors import RaynasError, UnknownNameError
+from raynas.metrics import METRICS, Measurer, Metrics
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
 from raynas.trials.trainable import ArchitectureTrainable
 from raynas.trials.trial import Trial
 from raynas.validate import is_number, require, require_whole
+
+Cost = Callable[[Architecture], float]
+"""A metric as a function of an architecture."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,13 @@ class TrialSettings(ABC):
     """How architectures are scored; the settings of a trainable."""
 
     @abstractmethod
-    def trainable(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> type[tune.Trainable]:
+    def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
         """The class to give to ``tune.Tuner``, for trials whose config holds an architecture of ``space`` under "arch".
 
         Args:
             space: what is searched.
-            metrics: what every result must hold; NaN where a trial failed.
+            metrics: metrics that every result must hold, or their names; NaN where a trial failed. Those that the trial
+                does not report are measured before it starts.
         """
 
     def check_hyperparameters(self, names: Iterable[str]) -> None:
@@ -42,13 +48,31 @@ class TrialSettings(ABC):
         """
         return
 
-    def check_metrics(self, names: Iterable[str]) -> None:
-        """Refuse metrics that no trial reports, before trials start; by default all are welcome.
+    measures: ClassVar[frozenset[Needs]] = frozenset()
+    """The needs of the metrics that a trial measures when it is asked to."""
+
+    @property
+    def reports(self) -> frozenset[str] | None:
+        """Names of the metrics that every trial reports; None if only the trainable itself knows them."""
+        return None
+
+    def check_goal(self, goal: Goal) -> None:
+        """Refuse a metric that no trial reports and that cannot be measured, before any trial starts.
+
+        Nothing is refused that only the trainable itself could know to report.
+
+        Args:
+            goal: names the metrics.
 
         Raises:
-            UnknownNameError: if one is unknown.
+            UnknownNameError: if there is such a metric; names those there are.
         """
-        return
+        if self.reports is None:
+            return
+        measured = {name for name, metric in goal.metrics.items() if metric.measure and metric.needs in self.measures}
+        for name in goal.asked:
+            if name not in self.reports | measured:
+                raise UnknownNameError("metric", name, self.reports | measured)
 
     @property
     def resources(self) -> dict[str, float]:
@@ -68,9 +92,9 @@ class TrialSettings(ABC):
         """
         return 0
 
-    def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
-        """The metrics that can be told before a trial, by which hard constraints refuse architectures."""
-        return untrained_metrics(space)
+    def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
+        """Return the metrics that can be measured before a trial, by which hard constraints refuse architectures."""
+        return Measurer(space).costs(metrics.values())
 
     @property
     def description(self) -> str:
@@ -107,7 +131,7 @@ class ArchitectureSettings(TrialSettings):
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         gpus: share of a GPU that a trial asks Ray for, where trials run on GPUs; 0.5 puts two on each.
         n_threads: CPU threads of a trial, and CPUs that it asks Ray for.
-        latency_threads: CPU threads that latency is measured with.
+        latency_threads: CPU threads that latency, and other metrics of the device, are measured with.
     """
 
     seed: int = 0
@@ -117,6 +141,7 @@ class ArchitectureSettings(TrialSettings):
     latency_threads: int = 1
 
     DEVICES: ClassVar[tuple[str, ...]] = ("auto", "cpu", "cuda")
+    measures: ClassVar[frozenset[Needs]] = frozenset(("shapes", "weights", "device"))
 
     def __post_init__(self) -> None:
         require(self.device in self.DEVICES, f"device must be one of {', '.join(self.DEVICES)}", self.device)
@@ -126,14 +151,14 @@ class ArchitectureSettings(TrialSettings):
         require_whole("seed", self.seed, 0)
 
     @abstractmethod
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[Trial[Any]]:
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> TrialRunner[Trial[Any]]:
         """Return what scores architectures of ``space`` in this process, and what ``trainable`` sends to others.
 
         Raises:
             RaynasError: if data, space and settings do not fit together; better here than in every trial.
         """
 
-    def trainable(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> type[tune.Trainable]:
+    def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
         """The class to give to ``tune.Tuner``; what trials share lies in Ray's object store, once per node.
 
         It is good for one Ray cluster: make another after ``ray.shutdown``.
@@ -147,6 +172,8 @@ class ArchitectureSettings(TrialSettings):
         arch: Mapping[str, Option],
         hyperparameters: Mapping[str, object] | None = None,
         on_result: Callable[[Result], None] | None = None,
+        *,
+        metrics: Metrics = (),
     ) -> Result:
         """Score one architecture in this process, without Ray; gives what the trial's last result would hold.
 
@@ -155,22 +182,25 @@ class ArchitectureSettings(TrialSettings):
             arch: the architecture.
             hyperparameters: what the config of a trial would hold besides.
             on_result: called with every result, that is once per epoch.
+            metrics: metrics to measure besides, or their names.
 
         Raises:
             RaynasError: if data, space and settings do not fit together. A training that fails raises nothing: the
                 result has ``failed`` 1 and the reason under ``error``.
         """
-        return self.runner(space).run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
+        runner = self.runner(space, metrics) if metrics else self.runner(space)
+        return runner.run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
 
-    def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
-        """As trials measure them; without latency where trials run on a GPU that this process cannot see."""
-        device = "cuda" if self._uses_gpu() else "cpu"
-        return Measurer(space, device=device, n_threads=self.latency_threads).costs(METRICS.values())
+    def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
+        """As trials measure them; without those of a GPU that trials run on and this process cannot see."""
+        device = "cuda" if self.uses_gpu else "cpu"
+        measurer = Measurer(space, device=device, n_threads=self.latency_threads, seed=self.seed)
+        return measurer.costs(metrics.values())
 
     @property
     def resources(self) -> dict[str, float]:
         """A CPU per thread, and a GPU where trials run on one."""
-        return {"cpu": self.n_threads, **({"gpu": self.gpus} if self._uses_gpu() else {})}
+        return {"cpu": self.n_threads, **({"gpu": self.gpus} if self.uses_gpu else {})}
 
     @property
     def torch_device(self) -> torch.device:
@@ -183,7 +213,9 @@ class ArchitectureSettings(TrialSettings):
             raise RaynasError("device 'cuda' is asked for, but this process sees no GPU; use device 'auto' or 'cpu'")
         return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
-    def _uses_gpu(self) -> bool:
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether trials run on GPUs."""
         if self.device != "auto":
             return self.device == "cuda"
         return bool(ray.cluster_resources().get("GPU")) if ray.is_initialized() else torch.cuda.is_available()

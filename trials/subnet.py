@@ -1,7 +1,7 @@
 """Subnet: scores an architecture with weights inherited from a trained supernet (Guo et al., 2020, section 3.3)."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from raynas.data.batches import Batches
 from raynas.data.fit_space import fit_space
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, UnknownNameError
+from raynas.metrics import Metrics
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
 from raynas.trials.runner import TrialRunner
@@ -25,7 +26,7 @@ from raynas.trials.supernet.trainer import calibration_images
 from raynas.trials.trainer import examine
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
+from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, batch_for, first_batch
 from raynas.validate import require, require_whole
 
 
@@ -84,7 +85,7 @@ class Subnet(DataSettings):
         for name in names:
             raise UnknownNameError("hyperparameter of subnets, which are not trained:", name, ())
 
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[SubnetTrial]":
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[SubnetTrial]":
         """Return what scores architectures of ``space`` in this process; weights and data are read once."""
         space = space.architecture_space
         trained = TrainedSupernet.load(str(self.supernet), space)
@@ -93,11 +94,10 @@ class Subnet(DataSettings):
         training = self.data_settings()
         source = training.load_source()
         space = fit_space(space, source)
-        batch = partial(first_batch, training, source, BATCH_SIZE, self.seed)
+        batch = batch_for(metrics, partial(first_batch, training, source, BATCH_SIZE, self.seed))
         source = source.without_test().reduced(training.data_fraction, training.resolution)
         shared = SharedSupernet(self, trained, training, source)
-        untrained = wanted_proxies(space, metrics, self.seed, batch)
-        return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, untrained=untrained)
+        return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, batch=batch)
 
     def data_settings(self) -> Training:
         """How the supernet's data is read, wherever it is now."""

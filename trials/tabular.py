@@ -3,18 +3,19 @@
 Tabular benchmarks are due to Ying et al., "NAS-Bench-101" (ICML 2019, arXiv:1902.09635).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
 from raynas.core.architecture import Architecture
+from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError
-from raynas.metrics import untrained_metrics
+from raynas.metrics import METRICS, Metrics
 from raynas.trials.checkpoint import State
-from raynas.trials.runner import TrialRunner
-from raynas.trials.settings import ArchitectureSettings
+from raynas.trials.runner import REPORTED, TrialRunner
+from raynas.trials.settings import ArchitectureSettings, Cost
 from raynas.trials.table import Table, read_table
 from raynas.trials.trial import Trial
 from raynas.user_code import split_reference
@@ -78,6 +79,9 @@ class Tabular(ArchitectureSettings):
             require(self.arch is not None, "read_arch needs the column arch that it reads", self.arch)
             split_reference(self.read_arch)
 
+    measures: ClassVar[frozenset[Needs]] = frozenset(("shapes",))
+    """A table is of another machine; what is measured on this one does not belong to it."""
+
     @property
     def max_fidelity(self) -> int:
         """Number of reports of a trial."""
@@ -100,17 +104,25 @@ class Tabular(ArchitectureSettings):
         """
         return read_table(self, space)
 
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[TabularTrial]":
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[TabularTrial]":
         """Return what looks up architectures of ``space``; the table is read once, here, and no network is built."""
         inner = space.architecture_space
         make = partial(TabularTrial, table=self.load(inner))
-        return TrialRunner(inner, self, make, metrics, measured=())
+        runner = TrialRunner(inner, self, make, metrics)
+        runner.counted = ()
+        return runner
 
-    def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
-        """Return params, macs and latency_ms from the table; without a column, the first two of the network."""
-        listed = [name for name in ("params", "macs", "latency_ms") if name in self.metrics]
+    @property
+    def reports(self) -> frozenset[str] | None:
+        """The metrics with a column, the epochs, and the simulated time."""
+        return frozenset((*self.metrics, "epochs")) | REPORTED
+
+    def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
+        """Return metrics that are known before training from the table; without a column, of the network."""
+        listed = [name for name in self.metrics if name in metrics and metrics[name].measure]
         table = self.load(space) if listed else None
-        measured = untrained_metrics(space, [name for name in ("params", "macs") if name not in listed])
+        others = {n: metric for n, metric in metrics.items() if n not in listed and metric.needs in self.measures}
+        measured = super().costs(space, others)
         return {**measured, **({name: partial(table.value, name) for name in listed} if table else {})}
 
 

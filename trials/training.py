@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -17,13 +17,14 @@ from raynas.data.batches import Batches
 from raynas.data.fit_space import check_network, fit_space, resized_to, scaled
 from raynas.data.sources import Source, load_source
 from raynas.errors import UnknownNameError
+from raynas.metrics import Metrics
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.runner import TrialRunner
 from raynas.trials.trainer import OPTIMIZERS, SCHEDULES, Trainer
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, first_batch, wanted_proxies
+from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, batch_for, first_batch
 from raynas.validate import is_number, require, require_whole
 
 logger = logging.getLogger(__name__)
@@ -193,14 +194,11 @@ class Training(DataSettings):
         check_network(reduced, source)
         return space, reduced, source
 
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> "TrialRunner[TrainingTrial]":
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[TrainingTrial]":
         """Return what trains architectures of ``space`` in this process; the data is loaded once, without its test."""
         space, reduced, source = self.at_fidelity(space.architecture_space)
-        untrained = wanted_proxies(
-            space, metrics, self.seed, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed)
-        )
-        make = partial(TrainingTrial, reduced=reduced, source=source)
-        return TrialRunner(space, self, make, metrics, untrained=untrained)
+        batch = batch_for(metrics, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed))
+        return TrialRunner(space, self, partial(TrainingTrial, reduced=reduced, source=source), metrics, batch=batch)
 
     def data_settings(self) -> "Training":
         """These."""

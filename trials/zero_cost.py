@@ -1,29 +1,36 @@
 """ZeroCost: scores an architecture at initialisation, by zero-cost proxies on one batch of training images."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar, get_args
 
 import numpy as np
 from torch import nn
 
 from raynas.core.architecture import Architecture
+from raynas.core.goal import Goal
+from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import check_network, fit_space
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, UnknownNameError
+from raynas.metrics import METRICS, Metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
 from raynas.threads import limited_threads
-from raynas.trials.runner import MEASURED, TrialRunner
-from raynas.trials.settings import ArchitectureSettings
+from raynas.trials.runner import REPORTED, TrialRunner
+from raynas.trials.settings import ArchitectureSettings, Cost
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataCosts, HeldBatch, first_batch
+from raynas.trials.zero_cost_metrics import BATCH_SIZE, HeldBatch, data_measurer, first_batch
 from raynas.validate import require, require_whole
 
 ENSEMBLE_KEY = "ensemble"
 """The result key of the rank ensemble."""
+
+_PROXIES = frozenset(name for name, metric in METRICS.items() if metric.needs in ("weights", "data"))
+"""The zero-cost proxies that are no costs, and their ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +88,8 @@ class ZeroCost(ArchitectureSettings):
         require_whole("bulk", self.bulk, 0)
         self._training()
 
+    measures: ClassVar[frozenset[Needs]] = frozenset(get_args(Needs))
+
     @property
     def bulk_size(self) -> int:
         return self.bulk
@@ -94,16 +103,16 @@ class ZeroCost(ArchitectureSettings):
         for name in names:
             raise UnknownNameError("hyperparameter of zero-cost proxies, which do not train:", name, ())
 
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ()) -> "TrialRunner[ZeroCostTrial]":
+    def runner(self, space: SearchSpace, metrics: Metrics = ()) -> "TrialRunner[ZeroCostTrial]":
         """Return what scores architectures of ``space`` in this process; the batch is drawn once.
 
         Raises:
             RaynasError: if a metric is wanted that no proxy gives, or the ensemble's reference cannot be scored.
         """
         scorer = self.scorer(space, metrics)
-        return TrialRunner(scorer.space, self, partial(ZeroCostTrial, scorer=scorer), metrics)
+        return TrialRunner(scorer.space, self, partial(ZeroCostTrial, scorer=scorer), metrics, batch=scorer.batch)
 
-    def scorer(self, space: SearchSpace, metrics: Iterable[str] = ()) -> "ProxyScorer":
+    def scorer(self, space: SearchSpace, metrics: Iterable[Metric | str] = ()) -> "ProxyScorer":
         """Return what computes the proxies; the batch is drawn here.
 
         Args:
@@ -122,21 +131,24 @@ class ZeroCost(ArchitectureSettings):
         reference = self._reference(inner, batch) if ENSEMBLE_KEY in names else None
         return ProxyScorer(self, inner, names, batch, reference)
 
-    def costs(self, space: SearchSpace) -> dict[str, Callable[[Architecture], float]]:
+    @property
+    def reports(self) -> frozenset[str] | None:
+        """Zero-cost proxies and their ensemble."""
+        return _PROXIES | REPORTED
+
+    def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
         """As trials measure them; a hard constraint on a proxy refuses an architecture before its trial."""
         scorers = _Scorers(self, space)
-        names = [name for name in (*ZERO_COST, ENSEMBLE_KEY) if name not in MEASURED]
-        # A bound method of super() would be pickled as this one.
-        costs = DataCosts(self._training(), space, partial(ArchitectureSettings.costs, self), self.seed).all()
-        return {**costs, **{name: partial(scorers.score, name) for name in names}}
+        costs = data_measurer(self, self._training(), space).costs(metrics.values())
+        return {**costs, **{name: partial(scorers.score, name) for name in _PROXIES}}
 
-    def check_metrics(self, names: Iterable[str]) -> None:
-        """Refuse what is no proxy and not measured.
+    def check_goal(self, goal: Goal) -> None:
+        """Refuse what is no proxy and cannot be measured.
 
         Raises:
-            RaynasError: if there is such a name.
+            RaynasError: if there is such a metric.
         """
-        self._names(names)
+        self._names([goal.metrics.get(name, name) for name in goal.asked])
 
     def batch_of(self, source: Source) -> Batch:
         """The batch that all architectures are looked at with: the first of an epoch, without augmentation.
@@ -156,10 +168,17 @@ class ZeroCost(ArchitectureSettings):
             augment="none",
         )
 
-    def _names(self, metrics: Iterable[str]) -> tuple[str, ...]:
-        names = dict.fromkeys((*self.proxies, *(name for name in metrics if name not in MEASURED)))
-        for name in names:
-            if name not in ZERO_COST and name != ENSEMBLE_KEY:
+    def _names(self, metrics: Iterable[Metric | str]) -> tuple[str, ...]:
+        """Return the proxies to compute."""
+        names = dict.fromkeys(self.proxies)
+        for metric in metrics:
+            name = metric if isinstance(metric, str) else metric.name
+            known = METRICS.get(metric) if isinstance(metric, str) else metric
+            if name in _PROXIES:
+                names[name] = None
+            elif known is None:
+                raise UnknownNameError("metric", name, _PROXIES | {n for n, m in METRICS.items() if m.measure})
+            elif known.measure is None and name not in REPORTED:
                 raise RaynasError(
                     f"metric {name!r} is wanted, but zero-cost proxies give {', '.join(ZERO_COST)} and {ENSEMBLE_KEY}: "
                     "search for one of them, e.g. objectives='max:naswot'"

@@ -1,29 +1,26 @@
-"""Zero-cost proxies beside other scores: of fresh networks, on images that trials train on."""
+"""Metrics of fresh networks on images that trials train on, such as zero-cost proxies, beside other scores."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 import numpy as np
 import torch
 
-from raynas.core.architecture import Architecture
+from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fields_of, fit_space
 from raynas.data.sources import Source
-from raynas.errors import RaynasError, UnknownNameError
-from raynas.metrics import METRICS, ZERO_COST, Batch, untrained_metrics
-from raynas.trials.settings import ArchitectureSettings
+from raynas.errors import RaynasError
+from raynas.metrics import METRICS, Batch, Measurer
+from raynas.metrics.zero_cost.by_name import ProxyMeasure
+from raynas.trials.runner import REPORTED
+from raynas.trials.settings import ArchitectureSettings, Cost
 
 if TYPE_CHECKING:
     from raynas.trials.training import Training
-
-Metric = Callable[[Architecture], float]
-
-PROXIES = frozenset(name for name, metric in METRICS.items() if metric.needs in ("weights", "data")) | {"ensemble"}
-"""The zero-cost proxies that are no costs."""
 
 BATCH_SIZE = 64
 """How many images proxies look at, where nobody says."""
@@ -66,87 +63,77 @@ class HeldBatch:
         return Batch(images.permute(0, 3, 1, 2) if images.ndim == 4 else images, labels)
 
 
-def wanted_proxies(
-    space: SearchSpace, metrics: Iterable[str], seed: int, batch: Callable[[], Batch] | None = None
-) -> dict[str, Metric]:
-    """The proxies among the metrics that are wanted, computed together.
+def batch_for(metrics: Iterable[Metric | str], draw: Callable[[], Batch]) -> HeldBatch | None:
+    """Draw the batch that metrics are measured with; None if none of them looks at one.
 
-    Args:
-        space: fitted to the data.
-        metrics: names of any metrics.
-        seed: of the weights.
-        batch: draws the images; None if there are none, and proxies that need some are left out.
+    Zero-cost proxies that can do without look at it too, so that all see inputs of the same shape.
     """
-    names = [n for n in metrics if n in PROXIES and n in ZERO_COST and (batch or not ZERO_COST[n].needs_data)]
-    return untrained_metrics(space, names, batch=HeldBatch(batch()) if batch else None, seed=seed) if names else {}
+    for metric in metrics:
+        known = METRICS.get(metric) if isinstance(metric, str) else metric
+        if known and known.measure and (known.needs == "data" or isinstance(known.measure, ProxyMeasure)):
+            return HeldBatch(draw())
+    return None
 
 
-class DataCosts:
-    """Metrics before training, of the networks as they are for a data set, which is read when it is needed.
+class DataMeasurer(Measurer):
+    """Measures the networks as they are for a data set, which is read when it is needed.
 
     Args:
         training: names the data.
         space: may be for images of another shape, if that can be changed.
-        costs: gives the metrics of a space that need no data.
-        seed: of the weights and the batch that proxies see.
+        device: of metrics that need the device of the trials.
+        n_threads: CPU threads of these.
+        seed: of the weights and the batch.
     """
 
-    def __init__(
-        self, training: "Training", space: SearchSpace, costs: Callable[[SearchSpace], Mapping[str, Metric]], seed: int
-    ) -> None:
-        self._training, self._space, self._costs_of, self._seed = training, space, costs, seed
+    def __init__(self, training: "Training", space: SearchSpace, *, device: str, n_threads: int, seed: int) -> None:
+        super().__init__(space, device=device, n_threads=n_threads, seed=seed, batch=self._draw)
+        self._training = training
 
-    def all(self) -> dict[str, Metric]:
-        """The metrics by name."""
-        names = dict.fromkeys((*self._costs_of(self._space), *ZERO_COST))
-        return {name: partial(self.measure, name) for name in names}
-
-    def measure(self, name: str, arch: Architecture) -> float:
-        """One of the metrics.
-
-        Raises:
-            RaynasError: if there is no data, or the metric cannot be computed.
-        """
-        return (self._proxies if name in PROXIES else self._costs)[name](arch)
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The space of the networks, fitted to the data where its networks depend on it."""
+        depends = {"input_shape", "n_classes"} & set(fields_of(self._given))
+        return fit_space(self._given, self._source) if depends else self._given
 
     @cached_property
     def _source(self) -> Source:
         return self._training.load_source()
 
     @cached_property
-    def _costs(self) -> Mapping[str, Metric]:
-        depends = {"input_shape", "n_classes"} & set(fields_of(self._space))
-        return self._costs_of(fit_space(self._space, self._source) if depends else self._space)
+    def _held(self) -> HeldBatch:
+        fit_space(self._given, self._source)  # refuses images that the networks cannot take
+        return HeldBatch(first_batch(self._training, self._source, BATCH_SIZE, self.seed))
 
-    @cached_property
-    def _proxies(self) -> Mapping[str, Metric]:
-        batch = HeldBatch(first_batch(self._training, self._source, BATCH_SIZE, self._seed))
-        return untrained_metrics(fit_space(self._space, self._source), batch=batch, seed=self._seed)
+    def _draw(self) -> Batch:
+        return self._held()
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name not in ("_source", "_costs", "_proxies")}
+        read = ("_source", "_held", "space", "models")
+        return {name: value for name, value in super().__getstate__().items() if name not in read}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(ArchitectureSettings):
     """Settings of trials that report scores on a data set, and zero-cost proxies where they are asked for."""
 
+    measures: ClassVar[frozenset[Needs]] = frozenset(get_args(Needs))
+
     @abstractmethod
     def data_settings(self) -> "Training":
         """How the data is read and split."""
 
-    def costs(self, space: SearchSpace) -> dict[str, Metric]:
+    @property
+    def reports(self) -> frozenset[str] | None:
+        """Accuracy, loss, time and memory."""
+        return frozenset(("accuracy", "loss")) | REPORTED
+
+    def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
         """As trials measure them; zero-cost proxies too, of fresh weights and of images that trials train on."""
-        # A bound method of super() would be pickled as this one.
-        return DataCosts(self.data_settings(), space, partial(ArchitectureSettings.costs, self), self.seed).all()
+        return data_measurer(self, self.data_settings(), space).costs(metrics.values())
 
-    def check_metrics(self, names: Iterable[str]) -> None:
-        """Refuse what is neither reported nor a proxy of one network.
 
-        Raises:
-            UnknownNameError: if there is such a name.
-        """
-        known = METRICS.keys() - {"ensemble"}
-        for name in names:
-            if name not in known:
-                raise UnknownNameError("metric", name, known)
+def data_measurer(settings: ArchitectureSettings, training: "Training", space: SearchSpace) -> DataMeasurer:
+    """Return what measures the networks of a space as the trials of these settings do."""
+    device = "cuda" if settings.uses_gpu else "cpu"
+    return DataMeasurer(training, space, device=device, n_threads=settings.latency_threads, seed=settings.seed)

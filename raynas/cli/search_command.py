@@ -70,7 +70,7 @@ def search_command(request: SearchRequest) -> SearchCommand:
         check_stages(stages, goal)
         trainable = stages[-1].settings
     else:
-        trainable.check_metrics(goal.names)
+        trainable.check_goal(goal)
     if "method" in names and search.hyperparameters:
         raise RaynasError("subnets inherit weights and are not trained: there are no --hyperparameters to search")
     strategy = STRATEGIES[names["strategy"]](

@@ -117,7 +117,7 @@ def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, 
             raise ValueError(f"stage {i} of a funnel can have at most the {wide.n} of stage {i - 1}, got {narrow.n}")
     goals = tuple(stage.goal(of_funnel, is_last=i == len(stages)) for i, stage in enumerate(stages, 1))
     for stage, goal in zip(stages, goals, strict=True):
-        stage.settings.check_metrics(goal.names)
+        stage.settings.check_goal(goal)
     return goals
 
 

@@ -7,7 +7,7 @@ from raynas.core.space import SearchSpace
 from raynas.metrics.cost import MetaModels, count_macs, count_params
 from raynas.metrics.latency import measure_latency
 from raynas.metrics.measurer import Measurer
-from raynas.metrics.table import METRICS, metrics_named, read_goal, with_metrics
+from raynas.metrics.table import METRICS, Metrics, metrics_named, read_goal, with_metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, rank_ensemble, zero_cost_scores
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Batch",
     "Measurer",
     "MetaModels",
+    "Metrics",
     "count_macs",
     "count_params",
     "measure_latency",

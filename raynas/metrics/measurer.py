@@ -55,7 +55,7 @@ class Measurer:
         self.seed, self.batch = seed, batch
         self.forget()
 
-    @property
+    @cached_property
     def space(self) -> SearchSpace:
         """The space of the networks."""
         return self._given

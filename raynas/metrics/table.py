@@ -11,6 +11,9 @@ from raynas.metrics.latency import latency_of
 from raynas.metrics.zero_cost import ZERO_COST
 from raynas.metrics.zero_cost.by_name import ProxyMeasure
 
+Metrics = Sequence[Metric | str]
+"""Metrics, or their names in ``METRICS``."""
+
 COUNTED = ("params", "macs")
 """The metrics that are counted of every network."""
 
@@ -35,7 +38,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 for proxy in ZERO_COST.values()
                 if proxy.name not in COUNTED
             ),
-            Metric(name="ensemble", mode="max"),
+            Metric(name="ensemble", mode="max", needs="data"),
         )
     }
 )

@@ -1,15 +1,16 @@
 """score_many(): scores of many architectures, by a few actors or in this process."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.evaluation import Evaluation, Status, metrics_of
+from raynas.core.metric import Metric
 from raynas.core.outcome import Result, fidelity_of
 from raynas.core.space import SearchSpace
-from raynas.errors import UnknownNameError, one_line
-from raynas.metrics import METRICS, Measurer
+from raynas.errors import one_line
+from raynas.metrics import Measurer, Metrics, metrics_named
 from raynas.metrics.table import COUNTED
 from raynas.run.actor_pool import ActorPool, Config, failed_result
 from raynas.trials.function import Function
@@ -19,8 +20,9 @@ from raynas.trials.settings import ArchitectureSettings, TrialSettings
 def score_many(
     space: SearchSpace,
     archs: Iterable[Mapping[str, Option]],
-    score: "ArchitectureSettings | str | Sequence[str] | Callable[..., Any]",
+    score: "ArchitectureSettings | Metric | str | Metrics | Callable[..., Any]",
     *,
+    metrics: Metrics = (),
     workers: int | None = None,
 ) -> Iterator[Evaluation]:
     """Score architectures in bulk, in their order; evaluations of those that fail say so.
@@ -31,8 +33,9 @@ def score_many(
     Args:
         space: the space of the architectures.
         archs: any number; taken as they are needed.
-        score: settings such as ``Subnet(...)``, names of metrics that need no training (``["params", "macs"]``), or a
-            function ``fn(model, config)``.
+        score: settings such as ``Subnet(...)``, metrics that need no training or their names (``["params", "macs"]``),
+            or a function ``fn(model, config)``.
+        metrics: metrics to measure besides, or their names.
         workers: number of actors; None for as many as the cluster has room for, or for none where scoring takes less
             time than sending; 0 to score in this process.
 
@@ -40,7 +43,7 @@ def score_many(
         RaynasError: if settings and space do not fit together.
         UnknownNameError: if a metric's name is unknown.
     """
-    with pool_for(space, score, workers=workers) as pool:
+    with pool_for(space, score, metrics, workers=workers) as pool:
         points = deque[Architecture]()
 
         def configs() -> Iterator[Config]:
@@ -54,10 +57,10 @@ def score_many(
 
 def pool_for(
     space: SearchSpace,
-    score: "TrialSettings | str | Sequence[str] | Callable[..., Any]",
-    metrics: Sequence[str] = (),
+    score: "TrialSettings | Metric | str | Metrics | Callable[..., Any]",
+    metrics: Metrics = (),
     *,
-    measured: Iterable[str] = (),
+    counted: Collection[str] = (),
     workers: int | None = None,
 ) -> ActorPool:
     """Make the pool that computes a score; see ``score_many``.
@@ -65,21 +68,22 @@ def pool_for(
     Args:
         space: the space of the architectures.
         score: as in ``score_many``.
-        metrics: names that every result must hold.
-        measured: further costs to measure.
+        metrics: metrics that every result must hold, or their names.
+        counted: names of metrics to measure besides, where they can be.
         workers: as in ``score_many``.
 
     Raises:
         TypeError: if the settings are of trials that do not score one architecture each.
     """
-    if isinstance(score, str | Sequence):
-        scorer = UntrainedScorer(space, [score] if isinstance(score, str) else list(score))
+    if isinstance(score, Metric | str | Sequence):
+        listed = [score] if isinstance(score, Metric | str) else list(score)
+        scorer = UntrainedScorer(space, [*listed, *metrics])
         return ActorPool(scorer, {"cpu": 1}, workers, stays_here=lambda: workers is None and scorer.is_cheap)
     settings = score if isinstance(score, TrialSettings) else Function(fn=score)
     if not isinstance(settings, ArchitectureSettings):
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
     runner = settings.runner(space, metrics)
-    runner.measured &= frozenset(measured)
+    runner.counted = counted
     return ActorPool(runner, settings.resources, workers)
 
 
@@ -88,27 +92,30 @@ class UntrainedScorer:
 
     Args:
         space: the space of the architectures.
-        names: of the metrics.
+        metrics: the metrics, or their names.
+
+    Raises:
+        RaynasError: if one cannot be measured here.
+        UnknownNameError: if a name is unknown.
     """
 
-    def __init__(self, space: SearchSpace, names: Sequence[str]) -> None:
-        for name in names:
-            if name not in METRICS or METRICS[name].measure is None:
-                raise UnknownNameError("untrained metric", name, [n for n, m in METRICS.items() if m.measure])
-        self._names = tuple(names)
+    def __init__(self, space: SearchSpace, metrics: Metrics) -> None:
+        self._metrics = metrics_named(metrics)
         self._measurer = Measurer(space)
+        self._measurer.functions(self._metrics)  # refuses those that cannot be measured
 
     @property
     def is_cheap(self) -> bool:
         """True if scoring takes microseconds, or may turn out to after a few more architectures."""
-        return all(name in COUNTED and self._measurer.models.adds_up(name) is not False for name in self._names)
+        names = [metric.name for metric in self._metrics]
+        return all(name in COUNTED and self._measurer.models.adds_up(name) is not False for name in names)
 
     def run(self, config: Config) -> Result:
         """Compute the metrics; a failure is a result too."""
         status = {"training_iteration": 1, "complete": 1, "failed": 0, "error": ""}
         try:
             arch = Architecture.from_config(config)  # Canonical, as all that is scored in bulk is.
-            return {**self._measurer.values([METRICS[name] for name in self._names], arch), **status}
+            return {**self._measurer.values(self._metrics, arch), **status}
         except Exception as error:
             return failed_result(one_line(error))
 

@@ -11,7 +11,7 @@ from raynas.core.goal import Constraint, Objective
 from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
-from raynas.metrics import read_goal
+from raynas.metrics import Metrics, read_goal
 from raynas.run.feasibility import check_feasible
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.session import baseline_costs, first_budget, start_session
@@ -27,6 +27,7 @@ def search(
     *,
     objectives: str | Objective | Sequence[str | Objective] = "accuracy",
     constraints: str | Constraint | Sequence[str | Constraint] = (),
+    metrics: Metrics = (),
     num_samples: int = 50,
     seed: int = 0,
     hyperparameters: Mapping[str, Any] | None = None,
@@ -49,6 +50,9 @@ def search(
         strategy: default ``ByBudget()``, a Gaussian process for up to some hundred trials.
         objectives: one or several metrics, e.g. ``"accuracy"``, ``["accuracy", "latency_ms"]``, ``"min:my_metric"``.
         constraints: e.g. ``"latency_ms <= 0.9 * baseline"``; see ``Constraint``.
+        metrics: metrics to measure and show besides, by name, such as ``"latency_ms"``, or your own, such as
+            ``Metric(name="energy_mj", mode="min", measure=energy)``: objectives and constraints may name them, and one
+            of a known name replaces it. See ``Metric``.
         num_samples: number of trials that the search has in the end, over all runs.
         seed: of the strategy; one trial at a time makes the search reproducible.
         hyperparameters: Tune domains searched jointly, e.g. ``{"lr": tune.loguniform(1e-3, 1e-1)}``.
@@ -72,9 +76,9 @@ def search(
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     strategy = strategy or ByBudget()
     settings = as_settings(trainable)
-    asked = read_goal(objectives, constraints)
-    settings.check_metrics(asked.names)
-    costs = settings.costs(space)
+    asked = read_goal(objectives, constraints, metrics)
+    settings.check_goal(asked)
+    costs = settings.costs(space, asked.metrics)
     path = results_path(run_config, f"{space.name}-{type(strategy).__name__}")
     with closing(open_archive(path)) as archive:
         known = baseline_costs(archive, asked, space, baseline, costs)

@@ -1,13 +1,14 @@
 """as_settings(): settings of trials from any of the ways in which a user can say how to score."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
 
 from raynas.core.space import SearchSpace
+from raynas.metrics import Metrics
 from raynas.trials.function import Function
 from raynas.trials.settings import TrialSettings
 
@@ -39,7 +40,7 @@ class ClassSettings(TrialSettings):
 
     cls: type[tune.Trainable]
 
-    def trainable(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> type[tune.Trainable]:
+    def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
         return self.cls
 
     @property

@@ -6,8 +6,9 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from raynas.core.archive import Archive
-from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.metrics.table import COUNTED
+from raynas.run.asked import wanted
 from raynas.run.bulk_search import search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
 from raynas.run.cluster import start_ray
@@ -17,7 +18,6 @@ from raynas.run.resume import ArchivedSearch
 from raynas.run.score_many import pool_for
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
-from raynas.trials.zero_cost_metrics import PROXIES
 from raynas.views.progress import ProgressCallback
 from raynas.views.tensorboard import TensorBoardCallback
 
@@ -67,7 +67,7 @@ def run_trials(
         return
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
     search_alg = ArchivedSearch(searcher, scheduler, num_samples=num_samples, max_concurrent=max_concurrent)
-    cls = settings.trainable(searcher.space, required(searcher.goal))
+    cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(
         cls,
         tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
@@ -96,12 +96,6 @@ def _run_config(
     )
 
 
-def required(goal: Goal) -> list[str]:
-    """Return the metrics that every result must hold: the objectives, and the proxies of soft constraints."""
-    soft = {c.metric for c in goal.constraints if c.soft and c.metric in PROXIES}
-    return list(dict.fromkeys((*(o.metric for o in goal.objectives), *sorted(soft))))
-
-
 def _fit(tuner: tune.Tuner, archive: Archive) -> None:
     """Run to the end; an archive that cannot be written ends the search, however Tune words or hides it."""
     try:
@@ -128,9 +122,6 @@ def _run_in_bulk(
     workers: int,
     callbacks: list[tune.Callback],
 ) -> None:
-    goal = searcher.goal
-    # Latency only where it is asked for: it would take longer than the score.
-    measured = {"params", "macs", *goal.names}
-    pool = pool_for(searcher.space, settings, required(goal), measured=measured, workers=workers)
+    pool = pool_for(searcher.space, settings, wanted(searcher), counted=COUNTED, workers=workers)
     with pool, terminate_as_interrupt():
         search_in_bulk(searcher, pool, num_samples=num_samples, bulk_size=settings.bulk_size, callbacks=callbacks)

@@ -15,7 +15,7 @@ from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.metrics import read_goal, untrained_metrics
+from raynas.metrics import METRICS, Measurer, Metrics, read_goal
 
 
 class EarlyStopping(ABC):
@@ -46,6 +46,7 @@ class Strategy(ABC):
         objectives: str | Objective | Sequence[str | Objective] | Goal = "accuracy",
         constraints: str | Constraint | Sequence[str | Constraint] = (),
         *,
+        metrics: Metrics = (),
         seed: int = 0,
         hyperparameters: Mapping[str, Any] | None = None,
         costs: Costs | None = None,
@@ -59,9 +60,10 @@ class Strategy(ABC):
             space: what to search.
             objectives: one or several metrics, ``"accuracy"`` or ``"min:my_metric"``; or a whole goal.
             constraints: such as ``"params <= 1e6"``; see ``Constraint``.
+            metrics: metrics of your own that objectives and constraints may name.
             seed: of all randomness.
             hyperparameters: Tune domains searched jointly with the architecture, e.g. ``{"lr": tune.loguniform(...)}``.
-            costs: metrics that need no training, by name; default ``raynas.metrics.untrained_metrics(space)``.
+            costs: metrics that need no training, by name; default all that can be measured here.
             points_to_evaluate: Tune configs (or architectures) to try first.
             baseline: architecture that relative constraints are resolved against, tried before all others.
             archive: where to record; in memory by default.
@@ -70,13 +72,13 @@ class Strategy(ABC):
             ValueError: if an objective or a constraint cannot be read.
             SpaceError: if a given architecture is not a member of the space.
         """
-        goal = objectives if isinstance(objectives, Goal) else read_goal(objectives, constraints)
+        goal = objectives if isinstance(objectives, Goal) else read_goal(objectives, constraints, metrics)
         joint = JointSpace(space, hyperparameters) if hyperparameters else space
         return self.make_searcher(
             joint,
             goal,
             seed=seed,
-            costs=untrained_metrics(space) if costs is None else costs,
+            costs=Measurer(space).costs({**METRICS, **goal.metrics}.values()) if costs is None else costs,
             points_to_evaluate=list(map(joint.point, points_to_evaluate)),
             baseline=None if baseline is None else joint.point(baseline),
             archive=archive,

@@ -32,7 +32,7 @@ def epochs(model: nn.Module, config: Config) -> Iterator[Any]:
 
 def results(fn: Any, **settings: Any) -> list[Result]:
     seen: list[Result] = []
-    Function(fn=fn, **settings).evaluate(TinyCnn(), ARCH, on_result=seen.append)
+    Function(fn=fn, **settings).evaluate(TinyCnn(), ARCH, on_result=seen.append, metrics=["latency_ms"])
     return seen
 
 

@@ -30,7 +30,7 @@ SETTINGS = Training(epochs=4, data_fraction=0.3)
 
 @pytest.fixture(scope="module")
 def runner() -> TrialRunner[TrainingTrial]:
-    return SETTINGS.runner(TinyCnn())
+    return SETTINGS.runner(TinyCnn(), ("accuracy", "latency_ms"))
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_going_on_from_another_runs_checkpoint_is_exact(runner: TrialRunner[Trai
     runner.begin(CONFIG)
     whole, expected = steps(runner, 4), weights(runner)
     before = saved(runner, tmp_path)
-    other = SETTINGS.runner(TinyCnn())
+    other = SETTINGS.runner(TinyCnn(), ("accuracy", "latency_ms"))
     other.begin({**CONFIG, CHECKPOINT_KEY: str(tmp_path)})
     result = steps(other, 2)
     assert result["done"] and (result["accuracy"], result["loss"]) == (whole["accuracy"], whole["loss"])

@@ -1,7 +1,7 @@
 """Trials in Ray: actors that outlive failures, data that is shared, and going on after a kill."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, Tun
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.images import ImageData
+from raynas.metrics import Metrics
 from raynas.trials import Training, TrialRunner
 from raynas.trials.training import TrainingTrial
 from tests.trials.spaces import TinyCnn, Troubled
@@ -55,7 +56,7 @@ class LookingTrial(TrainingTrial):
 
 @dataclass(frozen=True, kw_only=True)
 class Looking(Training):
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[TrainingTrial]:
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> TrialRunner[TrainingTrial]:
         space, reduced, source = self.at_fidelity(space)
         return TrialRunner(space, self, partial(LookingTrial, reduced=reduced, source=source), metrics)
 
@@ -97,7 +98,7 @@ class DyingTrial(TrainingTrial):
 
 @dataclass(frozen=True, kw_only=True)
 class Dying(Training):
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[TrainingTrial]:
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> TrialRunner[TrainingTrial]:
         space, reduced, source = self.at_fidelity(space)
         return TrialRunner(space, self, partial(DyingTrial, reduced=reduced, source=source), metrics)
 

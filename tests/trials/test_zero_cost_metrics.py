@@ -14,18 +14,18 @@ import raynas
 from raynas.core.goal import Objective
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, ZERO_COST, read_goal, untrained_metrics
-from raynas.run.tuner import required
+from raynas.run.asked import wanted
 from raynas.search_spaces import NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import RandomSearch
 from raynas.trials import Function, Training, ZeroCost
 from raynas.trials.progress import STANDARD
-from raynas.trials.zero_cost_metrics import PROXIES
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")
 DISCONNECTED = from_arch_str("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|")
 FAST = Training(epochs=1, data_fraction=0.1, resolution=6, warmup_epochs=0, seed=5)
+PROXIES = {name for name, metric in METRICS.items() if metric.needs in ("weights", "data")}
 WANTED = ["accuracy", "naswot", "zen"]
 
 
@@ -64,7 +64,7 @@ def test_what_is_told_before_a_trial_is_what_trials_report(expected: Mapping[str
 def test_nothing_is_measured_that_nobody_wants() -> None:
     result = FAST.evaluate(SPACE, ARCH)
     assert not PROXIES & result.keys()
-    assert not FAST.runner(SPACE, ["accuracy", "loss", "params"]).untrained
+    assert not FAST.runner(SPACE, ["accuracy", "loss", "params"]).batch
 
 
 def test_a_network_that_cannot_be_scored_fails_before_it_is_trained() -> None:
@@ -111,13 +111,14 @@ def test_unknown_metrics_are_refused_before_anything_runs(tmp_path: Path) -> Non
     with pytest.raises(RaynasError, match="'accuracy' is wanted, but zero-cost proxies give"):
         raynas.search(SPACE, ZeroCost(), constraints="naswot >= 1", run_config=where)
     assert not any(tmp_path.iterdir())
-    Function(fn="some:function").check_metrics(["anything"])
+    Function(fn="some:function").check_goal(read_goal("max:anything"))
 
 
 def test_what_every_result_must_hold() -> None:
     goal = read_goal(["accuracy", "synflow"], ["naswot >= 1", "zen >= 1 soft", "size_kb <= 3 soft", "params <= 1"])
     assert goal.names == ["accuracy", "synflow", "naswot", "zen", "size_kb", "params"]
-    assert required(goal) == ["accuracy", "synflow", "zen"]
+    searcher = RandomSearch().searcher(SPACE, goal, costs=FAST.costs(SPACE))
+    assert [getattr(metric, "name", metric) for metric in wanted(searcher)] == ["accuracy", "synflow", "zen", "size_kb"]
 
 
 @pytest.mark.usefixtures("ray_cluster")

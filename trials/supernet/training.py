@@ -14,6 +14,7 @@ from raynas.core.decision import Categorical, Decision
 from raynas.core.space import SearchSpace
 from raynas.data.sources import Source
 from raynas.errors import SpaceError
+from raynas.metrics import METRICS, Metrics
 from raynas.metrics.cost import count_params
 from raynas.nn import ModelSpace, Supernet
 from raynas.oneshot import OneShot, SinglePath
@@ -83,7 +84,7 @@ class SupernetTraining(Training):
         return reduced, source
 
     def runner(  # type: ignore[override]  # settings of a training, of something else than one architecture
-        self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)
+        self, space: SearchSpace, metrics: Metrics = ("accuracy",)
     ) -> "TrialRunner[SupernetTrial]":
         """Return what trains the supernet of ``space`` in this process."""
         inner = space.space if isinstance(space, SupernetSpace) else space
@@ -92,7 +93,10 @@ class SupernetTraining(Training):
             Supernet(fitted, partial_channels=self.method.partial_channels)
         supernets = SupernetSpace(fitted, self.method)
         make = partial(SupernetTrial, networks=fitted, source=source)
-        return TrialRunner(supernets, self, make, metrics, measured=(), untrained={"params": supernets.params})
+        params = dataclasses.replace(METRICS["params"], measure=lambda candidate: supernets.params(candidate.arch))
+        runner = TrialRunner(supernets, self, make, [*metrics, params])
+        runner.counted = ()
+        return runner
 
     def on_workers(self, space: ModelSpace, source: Source, device: torch.device, **workers: Any) -> SupernetTrainer:
         """A trainer of a fresh supernet; every worker makes the same one."""

@@ -3,7 +3,7 @@
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
+from raynas.metrics import Metrics
 from raynas.metrics.cost import count_params
 from raynas.nn import Choice, ModelSpace, Repeat
 from raynas.strategies import PopulationBasedTraining
@@ -282,7 +283,7 @@ class WatchedTrial(TrainingTrial):
 
 @dataclass(frozen=True, kw_only=True)
 class Watched(Training):
-    def runner(self, space: SearchSpace, metrics: Sequence[str] = ("accuracy",)) -> TrialRunner[TrainingTrial]:
+    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> TrialRunner[TrainingTrial]:
         space, reduced, source = self.at_fidelity(space)
         return TrialRunner(space, self, partial(WatchedTrial, reduced=reduced, source=source), metrics)
 
