@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.core.architecture import Architecture
@@ -21,8 +19,9 @@ from raynas.metrics import Metrics
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
 from raynas.trials.runner import TrialRunner
-from raynas.trials.supernet.trained import TrainedSupernet, read_about, supernet_on
-from raynas.trials.supernet.trainer import calibration_images
+from raynas.trials.supernet.calibration import calibration_images
+from raynas.trials.supernet.shared_weights import Arrays, supernet_on
+from raynas.trials.supernet.trained import TrainedSupernet, read_about
 from raynas.trials.trainer import examine
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
@@ -120,7 +119,7 @@ class SharedSupernet:
         self.settings, self.training, self.source = settings, training, source
         self.space: ModelSpace = trained.space
         # Arrays, because these travel through Ray's object store without a copy.
-        self.weights: Mapping[str, NDArray[Any]] = trained.weights
+        self.weights: Arrays = trained.weights
 
     @cached_property
     def supernet(self) -> Supernet:

@@ -1,9 +1,8 @@
 """Trainer: trains a network for image classification, epoch by epoch, without Ray."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,8 @@ from torch.nn import functional
 from raynas.data.batches import Batches
 from raynas.errors import DataError, RaynasError
 from raynas.seeds import seed_of
+from raynas.trials.checkpoint import State
+from raynas.trials.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from raynas.trials.training import Training
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
 class Trainer:
     """A network under training.
 
-    Epoch ``n`` seeds torch's global generator and its own from ``seed`` and ``n`` alone. So training that goes on from
-    ``state_dict`` gives the same weights as training that was never interrupted: bit for bit on a CPU with the same
-    number of threads, and as far as its kernels are deterministic on a GPU.
+    Epoch ``n`` seeds torch's global generator and its own from ``seed`` and ``n`` alone. So training that continues
+    from ``state_dict`` gives the same weights as training that was never interrupted: bit for bit on a CPU with the
+    same number of threads, and as far as its kernels are deterministic on a GPU.
 
     Args:
         model: the network, with fresh weights; gives logits of shape ``(batch, n_classes)``.
-        batches: what to train on.
-        settings: how; the data settings in it are not looked at.
-        seed: of data order, augmentation and dropout.
-        device: where to train.
-        n_classes: how many logits the network must give; None if nobody knows.
+        batches: the data.
+        settings: how to train; its data settings are not used.
+        seed: seed of data order, augmentation and dropout.
+        device: device of the training.
+        n_classes: number of logits that the network must give; None if unknown.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
+        """True if all epochs are done."""
         return self.epoch >= self.settings.epochs
 
     def train_epoch(self) -> float:
@@ -93,20 +94,20 @@ class Trainer:
         return loss.detach()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What training minimises: the cross entropy, a scalar."""
+        """Return the loss to minimise: the cross entropy, a scalar."""
         return functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
 
     def _set_lr(self, step: int, n_steps: int) -> None:
-        """Set the rate for a step; it follows from the position alone, so there is no schedule to save."""
+        """Set the learning rate of a step; it follows from the epoch alone, so there is no schedule to save."""
         factor = self.settings.lr_factor(self.epoch + step / n_steps, self.epoch + (step + 1) / n_steps)
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr * factor
 
     def examine(self, part: str = "valid", model: nn.Module | None = None) -> dict[str, float]:
-        """Accuracy and loss over "valid" or "test" of ``model``, by default the network under training.
+        """Return accuracy and loss over "valid" or "test" of ``model``, by default the network under training.
 
         Raises:
             DataError: if there is nothing to examine.
@@ -114,12 +115,12 @@ class Trainer:
         model = self.model if model is None else model
         return examine(model, self.batches, part, precision=self._precision, n_classes=self._n_classes)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on: tensors in plain containers, nothing copied."""
+    def state_dict(self) -> State:
+        """Return all that continuing needs: tensors in plain containers, nothing copied."""
         return {"epoch": self.epoch, "model": dict(self.model.state_dict()), "optimizer": self._optimizer.state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict``; hyperparameters stay those of this trainer, as population based training needs it.
+    def load_state_dict(self, state: State) -> None:
+        """Continue from ``state_dict`` with the hyperparameters of this trainer, as population based training needs.
 
         Raises:
             Exception: if the state is another network's or optimizer's.
@@ -138,17 +139,17 @@ def examine(
     batches: Batches,
     part: str = "valid",
     *,
-    precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    precision: Callable[[], AbstractContextManager[object]] = nullcontext,
     n_classes: int | None = None,
 ) -> dict[str, float]:
-    """Accuracy in [0, 1] and mean cross entropy (without label smoothing); leaves the network in eval mode.
+    """Return accuracy in [0, 1] and mean cross entropy, without label smoothing; leave the network in eval mode.
 
     Args:
-        model: what to examine.
-        batches: what on.
+        model: the network.
+        batches: the data.
         part: "valid" or "test".
-        precision: the context that forward passes run in.
-        n_classes: how many logits the network must give; None if nobody knows.
+        precision: context of forward passes.
+        n_classes: number of logits that the network must give; None if unknown.
 
     Raises:
         DataError: if there is nothing to examine.
@@ -171,7 +172,7 @@ def examine(
 
 
 def logits_of(model: nn.Module, images: Tensor, n_classes: int | None = None) -> Tensor:
-    """The network's outputs, checked.
+    """Return the network's outputs, checked.
 
     Raises:
         RaynasError: if they are anything but one logit per class and image.
@@ -182,45 +183,3 @@ def logits_of(model: nn.Module, images: Tensor, n_classes: int | None = None) ->
     if shape != (len(images), wanted):
         raise RaynasError(f"the network must give logits of shape ({len(images)}, {wanted}), got {shape}")
     return logits  # type: ignore[no-any-return]
-
-
-def _sgd(model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-        weight_decay=settings.weight_decay,
-        foreach=True,
-    )
-
-
-def _adam(model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
-    return torch.optim.Adam(model.parameters(), **_adam_arguments(settings))
-
-
-def _adamw(model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), **_adam_arguments(settings))
-
-
-def _adam_arguments(settings: "Training") -> dict[str, Any]:
-    return {
-        "lr": settings.learning_rate,
-        "betas": (settings.momentum, 0.999),
-        "weight_decay": settings.weight_decay,
-        "foreach": True,
-    }
-
-
-OPTIMIZERS: Mapping[str, Callable[[nn.Module, "Training"], torch.optim.Optimizer]] = {
-    "adam": _adam,
-    "adamw": _adamw,
-    "sgd": _sgd,
-}
-"""Optimizers by name."""
-
-SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
-}
-"""Learning rate schedules by name: the factor on the rate, given the share of the training behind it in [0, 1]."""

@@ -21,8 +21,9 @@ from raynas.metrics import Metrics
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
+from raynas.trials.optimizers import OPTIMIZERS, SCHEDULES
 from raynas.trials.runner import TrialRunner
-from raynas.trials.trainer import OPTIMIZERS, SCHEDULES, Trainer
+from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
 from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, batch_for, first_batch
 from raynas.validate import is_number, require, require_whole

@@ -13,8 +13,10 @@ from raynas.run.results_folder import results_path
 from raynas.run.search import search
 from raynas.strategies import RandomSearch
 from raynas.trials.checkpoint import Checkpoint
-from raynas.trials.supernet.trained import ABOUT, TrainedSupernet, write_supernet
-from raynas.trials.supernet.training import SupernetSpace, SupernetTraining
+from raynas.trials.supernet.space import SupernetSpace
+from raynas.trials.supernet.trained import ABOUT, TrainedSupernet
+from raynas.trials.supernet.training import SupernetTraining
+from raynas.trials.supernet.writing import write_supernet
 
 
 def train_supernet(

@@ -23,7 +23,7 @@ from raynas.run.actor_pool import ActorPool
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner
 from raynas.trials.subnet import SubnetTrial
-from raynas.trials.supernet.trained import write_supernet
+from raynas.trials.supernet.writing import write_supernet
 
 
 def some_supernet(folder: Path, channels: int, cells: int, resolution: int) -> TrainedSupernet:

@@ -16,8 +16,8 @@ from raynas.nn.batch_statistics import recalibrate
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner, ZeroCost
 from raynas.trials.subnet import SubnetTrial
-from raynas.trials.supernet.trained import write_supernet
-from raynas.trials.supernet.trainer import calibration_images
+from raynas.trials.supernet.calibration import calibration_images
+from raynas.trials.supernet.writing import write_supernet
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCHS = [SPACE.sample(np.random.default_rng(i)) for i in range(3)]

@@ -16,7 +16,9 @@ from raynas.data.sources import Source
 from raynas.errors import RaynasError, one_line
 from raynas.nn import ModelSpace
 from raynas.threads import limited_threads
-from raynas.trials.supernet.trainer import Workers, told_by
+from raynas.trials.checkpoint import State
+from raynas.trials.supernet.trainer import MethodReport
+from raynas.trials.supernet.workers import Workers
 
 if TYPE_CHECKING:
     from raynas.trials.supernet.training import SupernetTraining
@@ -24,14 +26,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""How often to look whether workers that report nothing are still there."""
+"""Interval between checks that workers that report nothing are still alive."""
 
 
 class Distributed(Workers):
-    """One of the workers of a torch process group."""
+    """A worker of a torch process group."""
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Average gradients in one message: every worker samples the same selection, so all use the same parameters."""
+        """Average gradients in one message: workers sample the same selection, so they use the same parameters."""
         self.average([p.grad for p in parameters if p.grad is not None])
 
     def average(self, tensors: Iterable[Tensor]) -> None:
@@ -47,17 +49,17 @@ class Distributed(Workers):
                 tensor.copy_(part.view(tensor.shape))
 
 
-class Parallel:
-    """A trainer whose work is done by ``settings.workers`` processes; this one waits for the first one's reports.
+class ParallelTraining:
+    """Trains in ``settings.workers`` processes; this one waits for the reports of the first.
 
     Args:
         settings: how to train.
-        space: whose supernet to train.
+        space: the space of the networks that share weights.
         source: the data.
-        directory: a folder that all nodes see, where Ray Train may keep its state; None for one of its own.
+        directory: a folder that all nodes see, for the state of Ray Train; None for a temporary one.
 
     Raises:
-        RaynasError: if the cluster has no room for the workers.
+        RaynasError: if the cluster is too small for the workers.
     """
 
     def __init__(
@@ -65,41 +67,41 @@ class Parallel:
     ) -> None:
         self._settings, self._space, self._source = settings, space, source
         self._directory = directory
-        self._check_room()
-        self._state: Mapping[str, Any] | None = None
+        self._check_resources()
+        self._state: State | None = None
         self._reports: Queue | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def run_epoch(self) -> tuple[dict[str, float], dict[str, Any]]:
-        """The next report: the scores, and what the method tells besides.
+    def run_epoch(self) -> tuple[dict[str, float], MethodReport]:
+        """Wait for the next epoch; return the scores and the report of the method.
 
         Raises:
             RaynasError: if the workers failed.
         """
         if self._thread is None:
             self._begin()
-        scores, told, self._state = self._next_report()
-        return scores, told
+        scores, report, self._state = self._next_report()
+        return scores, report
 
     @property
-    def state(self) -> Mapping[str, Any]:
-        """What is needed to go on after the last report."""
+    def state(self) -> State:
+        """State after the last epoch."""
         return self._state or {}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Let the workers go on from ``state`` when they begin."""
+    def load_state(self, state: State) -> None:
+        """Let the workers continue from ``state`` when they begin."""
         self._state = state
 
     def close(self) -> None:
-        """Send the workers away; without their queue they end at their next report."""
+        """Close the queue, without which the workers end at their next report."""
         if self._reports is not None:
             with suppress(Exception):
                 self._reports.shutdown(force=True)
             self._reports = None
 
-    def _check_room(self) -> None:
-        """Ray Train would wait for ever."""
+    def _check_resources(self) -> None:
+        """Check that the workers fit into the cluster: Ray Train would wait for ever."""
         total, n = ray.cluster_resources(), self._settings.workers
         for name, each in self._settings.worker_resources.items():
             if total.get(name, 0) < n * each:
@@ -112,7 +114,7 @@ class Parallel:
         self._thread = threading.Thread(target=self._train, args=([payload], self._reports), daemon=True)
         self._thread.start()
 
-    def _train(self, payload: list[Any], reports: Queue) -> None:
+    def _train(self, payload: list[ray.ObjectRef[Any]], reports: Queue) -> None:
         # Ray Train takes a second to import, and only the few who train in parallel need it.
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
@@ -135,13 +137,13 @@ class Parallel:
         except BaseException as error:
             self._failure = error
 
-    def _next_report(self) -> tuple[dict[str, float], dict[str, Any], Mapping[str, Any]]:
+    def _next_report(self) -> tuple[dict[str, float], MethodReport, State]:
         assert self._reports is not None and self._thread is not None
         while True:
             alive = self._thread.is_alive()
             try:
-                scores, told, state = self._reports.get(timeout=POLL_SECONDS)
-                return scores, told, state
+                scores, report, state = self._reports.get(timeout=POLL_SECONDS)
+                return scores, report, state
             except Empty:
                 if not alive:
                     reason = one_line(self._failure) if self._failure else "they ended early"
@@ -149,7 +151,7 @@ class Parallel:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """What each worker does."""
+    """Train, as one of the workers."""
     from ray import train
     from ray.train.torch import get_device
 
@@ -157,17 +159,17 @@ def _work(config: dict[str, Any]) -> None:
     context = train.get_context()
     workers = Distributed(context.get_world_rank(), context.get_world_size())
     with limited_threads(settings.n_threads):
-        trainer = settings.on_workers(space, source, get_device(), workers=workers)
+        trainer = settings.trainer(space, source, get_device(), workers)
         if state:
             trainer.load_state_dict(state)
         while not trainer.finished and not trainer.learner.ended_because:
             scores = trainer.run_epoch()
             if workers.rank == 0:
-                config["reports"].put((scores, told_by(trainer), _on_cpu(trainer.state_dict())))
+                config["reports"].put((scores, trainer.report, _on_cpu(trainer.state_dict())))
 
 
-def _on_cpu(state: Any) -> Any:
-    """The same in containers of its own, tensors on the CPU: it is sent while training goes on."""
+def _on_cpu(state: object) -> object:
+    """Copy a state to the CPU: it is sent while the training continues."""
     if isinstance(state, Tensor):
         return state.detach().cpu().clone()
     if isinstance(state, Mapping):

@@ -1,16 +1,15 @@
 """SupernetTrainer: trains the shared weights of a supernet, epoch by epoch, without Ray."""
 
 import copy
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count, islice
+from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Option
 from raynas.data.batches import Batch, Batches
 from raynas.data.fit_space import fields_of
 from raynas.data.sources import Source
@@ -19,45 +18,39 @@ from raynas.nn.batch_statistics import recalibrate
 from raynas.nn.supernet import Supernet
 from raynas.oneshot import Learner, Setup
 from raynas.seeds import seed_of
+from raynas.trials.checkpoint import State
+from raynas.trials.supernet.calibration import calibration_images
+from raynas.trials.supernet.workers import Workers
 from raynas.trials.trainer import Trainer
 
 if TYPE_CHECKING:
     from raynas.trials.supernet.training import SupernetTraining
-    from raynas.trials.training import Training
 
 
-class Workers:
-    """What one of several workers of data-parallel training does together with the others; here it is alone.
+class MethodReport(TypedDict):
+    """State of a method besides scores, in plain containers.
 
     Args:
-        rank: which one it is, from 0.
-        n: how many there are.
+        derived: config of the architecture that it has derived; None if there is none.
+        ended_because: reason to stop early; empty if there is none.
+        sizes: fields of the space that differ from the beginning, as a method of several stages may change them.
+        partial_channels: see ``Supernet``.
     """
 
-    def __init__(self, rank: int = 0, n: int = 1) -> None:
-        self.rank, self.n = rank, n
-
-    def share(self, batch: Batch) -> Batch:
-        """This worker's part of a batch, as large as every other's: what cannot be divided evenly is left out."""
-        images, labels = batch
-        even = len(labels) // self.n * self.n
-        return images[self.rank : even : self.n], labels[self.rank : even : self.n]
-
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every worker the mean of all workers' gradients; all come with the same parameters."""
-
-    def average(self, tensors: Iterable[Tensor]) -> None:
-        """Give every worker the mean of floating-point tensors, in place."""
+    derived: dict[str, Option] | None
+    ended_because: str
+    sizes: dict[str, object]
+    partial_channels: int
 
 
 class SupernetTrainer(Trainer):
-    """Shared weights under training.
+    """Trains the weights of a supernet.
 
     Args:
         supernet: with fresh weights.
-        source: what to train on, at the fidelity that is trained with.
-        settings: how.
-        device: where to train.
+        source: the data, at the fidelity of the training.
+        settings: how to train.
+        device: device of the training.
         workers: those that share each batch.
     """
 
@@ -110,9 +103,10 @@ class SupernetTrainer(Trainer):
         return {**scores, "train_loss": train_loss, **self.watched}
 
     def train_epoch(self) -> float:
-        """Train for one epoch; gives the mean training loss of its batches."""
+        """Train for one epoch; return the mean training loss of its batches."""
         if self._held_out:
-            self._valid = _endless(self._held_out, seed_of(self._seed, "held out", self.epoch))
+            seed, held_out = seed_of(self._seed, "held out", self.epoch), self._held_out
+            self._valid = chain.from_iterable(held_out.train(seed_of(seed, n)) for n in count())
         self.learner.begin_epoch()
         loss = torch.tensor(super().train_epoch())
         buffers = [b for b in self.learner.supernet.buffers() if b.is_floating_point()]
@@ -128,12 +122,12 @@ class SupernetTrainer(Trainer):
         return (self._held_out or self.batches).examine("valid")
 
     def examine_candidates(self) -> dict[str, float]:
-        """Mean accuracy and loss of the learner's candidates, on the validation split."""
+        """Return the mean accuracy and loss of the learner's candidates, on the validation split."""
         scores = [self.examine("valid", self._inherited(arch)) for arch in self.learner.candidates()]
         return {name: fmean(score[name] for score in scores) for name in scores[0]}
 
     def _inherited(self, arch: Architecture) -> nn.Module:
-        """The candidate as a network with the shared weights, its batch norms recalibrated."""
+        """Return the candidate as a network with the shared weights, its batch norms recalibrated."""
         supernet = self.learner.supernet
         if supernet.partial_channels > 1:  # nothing can be extracted from it, so a path of a copy is scored
             model: nn.Module = _Path(copy.deepcopy(supernet), arch)
@@ -142,36 +136,31 @@ class SupernetTrainer(Trainer):
         recalibrate(model, self._calibration())
         return model
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on: tensors in plain containers, nothing copied."""
+    @property
+    def report(self) -> MethodReport:
+        """State of the method after the last epoch."""
+        learner = self.learner
+        derived, now, first = learner.derived, learner.supernet.space, learner.setup.supernet.space
+        values = {name: (getattr(now, name), getattr(first, name)) for name in fields_of(now)}
+        return {
+            "derived": derived.to_config() if derived is not None else None,
+            "ended_because": learner.ended_because,
+            "sizes": {name: value for name, (value, before) in values.items() if value != before},
+            "partial_channels": learner.supernet.partial_channels,
+        }
+
+    def state_dict(self) -> State:
+        """Return all that continuing needs: tensors in plain containers, nothing copied."""
         return self.learner.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict``.
+    def load_state_dict(self, state: State) -> None:
+        """Continue from ``state_dict``.
 
         Raises:
             Exception: if the state is another supernet's, optimizer's or method's.
         """
         self.learner.load_state_dict(state)
         self.epoch = self.learner.epoch
-
-
-def told_by(trainer: SupernetTrainer) -> dict[str, Any]:
-    """What a method tells besides scores, in plain containers.
-
-    Returns:
-        "derived", the architecture that it has found or None; "ended_because", why it stops early; "sizes" and
-        "partial_channels" of the supernet as it is now, which a method of several stages may have changed.
-    """
-    learner = trainer.learner
-    derived, now, first = learner.derived, learner.supernet.space, learner.setup.supernet.space
-    values = {name: (getattr(now, name), getattr(first, name)) for name in fields_of(now)}
-    return {
-        "derived": derived.to_config() if derived is not None else None,
-        "ended_because": learner.ended_because,
-        "sizes": {name: value for name, (value, before) in values.items() if value != before},
-        "partial_channels": learner.supernet.partial_channels,
-    }
 
 
 class _Path(nn.Module):
@@ -184,33 +173,3 @@ class _Path(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.supernet(images, self._arch)
         return logits
-
-
-def _endless(batches: Batches, seed: int) -> Iterator[Batch]:
-    """Held-out batches, shuffled anew whenever they run out."""
-    for n in count():
-        yield from batches.train(seed_of(seed, n))
-
-
-def calibration_images(
-    source: Source, settings: "Training", n_batches: int, device: torch.device
-) -> Callable[[], Iterable[Tensor]]:
-    """What gives the images for recalibration: the same training images each time, as far as arrays go not augmented.
-
-    Args:
-        source: whose training images to take.
-        settings: say how large a batch is.
-        n_batches: how many.
-        device: where they go.
-    """
-    batches = dataclasses.replace(settings, augment="none").batches(source, device)
-    kept: list[Tensor] = []
-
-    def images() -> list[Tensor]:
-        if not kept:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                kept.extend(images for images, _ in islice(batches.train(seed_of("calibration")), n_batches))
-        return kept
-
-    return images

@@ -1,29 +1,28 @@
 """SupernetTraining: trains the weights that all networks of a space share, as one trial of Ray Tune."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.core.decision import Categorical, Decision
 from raynas.core.space import SearchSpace
 from raynas.data.sources import Source
 from raynas.errors import SpaceError
 from raynas.metrics import METRICS, Metrics
-from raynas.metrics.cost import count_params
 from raynas.nn import ModelSpace, Supernet
 from raynas.oneshot import OneShot, SinglePath
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.runner import TrialRunner
 from raynas.trials.scores import checked_scores
-from raynas.trials.supernet.parallel import Parallel
-from raynas.trials.supernet.trainer import SupernetTrainer, told_by
+from raynas.trials.supernet.parallel import ParallelTraining
+from raynas.trials.supernet.space import SupernetSpace
+from raynas.trials.supernet.trainer import MethodReport, SupernetTrainer
+from raynas.trials.supernet.workers import Workers
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
 from raynas.validate import is_number, require, require_whole
@@ -38,9 +37,9 @@ class SupernetTraining(Training):
     that; the validation split stays untouched.
 
     Args:
-        method: how, one of ``raynas.oneshot``.
-        workers: processes that share each batch, for data-parallel training with Ray Train.
-        calibration_batches: training batches that batch norms are recalibrated with.
+        method: one of ``raynas.oneshot``.
+        workers: number of processes that share each batch, for data-parallel training with Ray Train.
+        calibration_batches: number of training batches that batch norms are recalibrated with.
         clip_norm: largest norm of the gradient of the shared weights; None for no limit.
 
     Raises:
@@ -64,16 +63,16 @@ class SupernetTraining(Training):
 
     @property
     def resources(self) -> dict[str, float]:
-        """What one trainer needs; with several workers the trial only waits for them, and they ask for it."""
+        """Resources of one trainer; several workers ask for their own, and the trial only waits for them."""
         return {"memory": 2**20} if self.workers > 1 else super().resources  # Tune takes no trial that needs nothing
 
     @property
     def worker_resources(self) -> dict[str, float]:
-        """What each worker needs, as Ray Train names it."""
+        """Resources of each worker, as Ray Train names them."""
         return {{"cpu": "CPU", "gpu": "GPU"}[name]: n for name, n in super().resources.items()}
 
     def fitted(self, space: SearchSpace) -> tuple[ModelSpace, Source]:
-        """The space at the size that is trained, and the data at the fidelity that is trained with, without its test.
+        """Return the space at the size that is trained, and the data at the fidelity of the training, without its test.
 
         Raises:
             RaynasError: if data, space and settings do not fit together, or the space has no supernet.
@@ -98,49 +97,13 @@ class SupernetTraining(Training):
         runner.counted = ()
         return runner
 
-    def on_workers(self, space: ModelSpace, source: Source, device: torch.device, **workers: Any) -> SupernetTrainer:
-        """A trainer of a fresh supernet; every worker makes the same one."""
+    def trainer(
+        self, space: ModelSpace, source: Source, device: torch.device, workers: Workers | None = None
+    ) -> SupernetTrainer:
+        """Return a trainer of a fresh supernet; every worker makes the same one."""
         torch.manual_seed(seed_of(self.seed, "supernet weights"))
         supernet = Supernet(space, partial_channels=self.method.partial_channels)
-        return SupernetTrainer(supernet, source, self, device=device, **workers)
-
-
-class SupernetSpace(SearchSpace):
-    """The space whose only member is the supernet of another: so training one is a search with a single trial.
-
-    Args:
-        space: whose networks share weights.
-        method: how the weights are trained.
-    """
-
-    def __init__(self, space: SearchSpace, method: OneShot) -> None:
-        self.space, self.method = space, method
-        self.input_shape = space.input_shape
-
-    @property
-    def name(self) -> str:
-        """Which supernet."""
-        return f"the supernet of {self.space.name}"
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the space."""
-        return self.space.fingerprint
-
-    @property
-    def decisions(self) -> Sequence[Decision]:
-        """One, about the method, with one option."""
-        return (Categorical("method", choices=(type(self.method).__name__,)),)
-
-    def build(self, arch: Architecture) -> nn.Module:
-        """Make the supernet."""
-        assert isinstance(self.space, ModelSpace)
-        return Supernet(self.space, partial_channels=self.method.partial_channels)
-
-    def params(self, arch: Architecture) -> float:
-        """Count the parameters of the supernet, without memory for them."""
-        with torch.device("meta"):
-            return count_params(self.build(arch))
+        return SupernetTrainer(supernet, source, self, device=device, workers=workers)
 
 
 class SupernetTrial(Trial[SupernetTraining]):
@@ -157,64 +120,64 @@ class SupernetTrial(Trial[SupernetTraining]):
         super().__init__(space, settings)
         self.networks, self.source = networks, source
         self.history: list[dict[str, Any]] = []
-        self.told: Mapping[str, Any] = {"ended_because": ""}
+        self.report = MethodReport(derived=None, ended_because="", sizes={}, partial_channels=1)
 
     def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Make the supernet and its trainer."""
         settings = dataclasses.replace(self.settings, **dict[str, Any](hyperparameters))
-        self.trainer: Alone | Parallel
+        self.trainer: LocalTraining | ParallelTraining
         if settings.workers > 1:
-            self.trainer = Parallel(settings, self.networks, self.source, self.directory)
+            self.trainer = ParallelTraining(settings, self.networks, self.source, self.directory)
         else:
-            self.trainer = Alone(settings.on_workers(self.networks, self.source, self.device))
+            self.trainer = LocalTraining(settings.trainer(self.networks, self.source, self.device))
 
     def advance(self) -> Mapping[str, float]:
         """Train for an epoch, then score the candidates."""
-        scores, self.told = self.trainer.run_epoch()
-        self.history.append({"epoch": self.epoch + 1, **checked_scores(scores), "derived": self.told["derived"]})
+        scores, self.report = self.trainer.run_epoch()
+        self.history.append({"epoch": self.epoch + 1, **checked_scores(scores), "derived": self.report["derived"]})
         return scores
 
     @property
     def finished(self) -> bool:
         """True if the last epoch is done, or the method stops early."""
-        return super().finished or bool(self.told["ended_because"])
+        return super().finished or bool(self.report["ended_because"])
 
     def state(self) -> State:
         """Return weights, optimizers, what the method has learned, and the history."""
-        return {"learner": self.trainer.state, "history": self.history, "told": self.told}
+        return {"learner": self.trainer.state, "history": self.history, "told": self.report}
 
     def load_state(self, state: State) -> None:
         """Restore all of it."""
         self.trainer.load_state(state["learner"])
-        self.history, self.told = list(state["history"]), dict(state["told"])
+        self.history, self.report = list(state["history"]), state["told"]
 
     @property
     def notes(self) -> Mapping[str, str]:
         """The architecture that the method has derived, as JSON under "derived"; empty if there is none."""
-        derived = self.history[-1]["derived"] if self.history else None
+        derived = self.report["derived"]
         return {"derived": Architecture(derived).to_json() if derived else ""}
 
     def close(self) -> None:
         """End the workers."""
-        if isinstance(trainer := getattr(self, "trainer", None), Parallel):
+        if isinstance(trainer := getattr(self, "trainer", None), ParallelTraining):
             trainer.close()
 
 
-class Alone:
-    """A trainer in this process."""
+class LocalTraining:
+    """Trains in this process."""
 
     def __init__(self, trainer: SupernetTrainer) -> None:
-        self._trainer = trainer
+        self.trainer = trainer
 
-    def run_epoch(self) -> tuple[dict[str, float], dict[str, Any]]:
-        """Train and score; gives the scores, and what the method tells besides."""
-        return self._trainer.run_epoch(), told_by(self._trainer)
+    def run_epoch(self) -> tuple[dict[str, float], MethodReport]:
+        """Train and score; return the scores and the report of the method."""
+        return self.trainer.run_epoch(), self.trainer.report
 
     @property
-    def state(self) -> Mapping[str, Any]:
-        """What is needed to go on."""
-        return self._trainer.state_dict()
+    def state(self) -> State:
+        """State after the last epoch."""
+        return self.trainer.state_dict()
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
-        self._trainer.load_state_dict(state)
+    def load_state(self, state: State) -> None:
+        """Continue from ``state``."""
+        self.trainer.load_state_dict(state)

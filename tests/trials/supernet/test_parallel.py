@@ -1,0 +1,58 @@
+"""Workers that share each batch."""
+
+import pytest
+import torch
+from torch import nn
+
+from raynas.nn import Choice, ModelSpace
+from raynas.trials.supernet.workers import Workers
+from tests.trials.supernet.small import SPACE, settings
+
+
+def test_shares_of_a_batch() -> None:
+    batch = torch.arange(7.0), torch.arange(7)
+    shares = [Workers(rank, 3).share(batch)[1].tolist() for rank in range(3)]
+    assert shares == [[0, 3], [1, 4], [2, 5]]  # all alike, the seventh is left out
+
+
+class Plain(nn.Module):
+    """No batch norm: its statistics would be those of a half batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        deep = lambda: nn.Sequential(nn.ReLU(), nn.Linear(32, 32), nn.Tanh())  # noqa: E731
+        choice = Choice({"relu": nn.ReLU, "deep": deep}, "op")
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), choice, nn.Linear(32, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.net(x)
+        return out
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray Train, of other parts of Ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_two_workers_equal_one() -> None:
+    """They share each batch, so 2 workers with 32 images each are one with 64 (measured: equal to 5e-8)."""
+    states, histories = [], []
+    for workers in (1, 2):
+        given = settings(epochs=2, workers=workers, data_fraction=1.0)
+        runner = given.runner(ModelSpace(Plain, input_shape=(1, 8, 8)))
+        runner.raises = True
+        runner.begin({"arch": {"method": "SinglePath"}})
+        while not runner.step()["done"]:
+            pass
+        states.append(runner.trial.state()["learner"]["supernet"])
+        histories.append(runner.trial.history)
+        runner.release()
+    for name, tensor in states[0].items():
+        assert torch.allclose(tensor, states[1][name], atol=1e-5), name
+    for one, two in zip(*histories, strict=True):
+        assert one["accuracy"] == pytest.approx(two["accuracy"], abs=1e-2)
+        assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_more_workers_than_there_is_room_for() -> None:
+    runner = settings(workers=64, batch_size=64).runner(SPACE)
+    runner.begin({"arch": {"method": "SinglePath"}})
+    assert "64 workers need 64 CPUs, the cluster has 2" in runner.step()["error"]

@@ -1,0 +1,85 @@
+"""Trained supernets: written, read, and on shared arrays."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from raynas.core.architecture import Architecture
+from raynas.errors import RaynasError, SpaceError
+from raynas.nn import Supernet
+from raynas.nn.batch_statistics import recalibrate
+from raynas.oneshot import SinglePath
+from raynas.search_spaces import NASBench201
+from raynas.trials import SupernetTraining, TrainedSupernet
+from raynas.trials.supernet.shared_weights import supernet_on
+from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS
+from raynas.trials.supernet.writing import write_supernet
+from tests.trials.supernet.small import SPACE, HeldOut, settings, trained
+
+
+def written(folder: Path, **changes: Any) -> TrainedSupernet:
+    given = settings(epochs=1, **changes)
+    state = trained(given).trial.state()
+    folder.mkdir(exist_ok=True)
+    return write_supernet(folder, given.fitted(SPACE)[0], given, state)
+
+
+def test_a_supernet_is_read_as_it_was_written(tmp_path: Path) -> None:
+    kept = written(tmp_path, method=HeldOut())
+    read = TrainedSupernet.load(tmp_path, NASBench201(channels=4, cells=1))  # its input shape follows
+    assert read.space == kept.space and read.history == kept.history and len(read.history) == 1
+    assert read.derived == kept.derived == Architecture(json.loads((tmp_path / DERIVED).read_text()))
+    supernet = read.supernet()
+    for name, tensor in supernet.state_dict().items():
+        assert np.array_equal(tensor.numpy(), kept.weights[name])
+
+
+def test_the_size_of_a_proxy_is_kept(tmp_path: Path) -> None:
+    written(tmp_path, scale={"channels": 2})
+    assert TrainedSupernet.load(tmp_path, SPACE).space.channels == 2  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(RaynasError, match="holds no trained supernet"):
+        TrainedSupernet.load(tmp_path, SPACE)
+    written(tmp_path)
+    with pytest.raises(SpaceError, match="supernet of another space"):
+        TrainedSupernet.load(tmp_path, NASBench201(channels=8, cells=1))
+    whole = (tmp_path / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(whole[:-4] + b"evil")
+    with pytest.raises(RaynasError, match="not what was written"):
+        TrainedSupernet.load(tmp_path, SPACE).supernet()
+    for damaged in ("[]", "{", '{"space": "x"}'):
+        (tmp_path / ABOUT).write_text(damaged)
+        with pytest.raises(RaynasError, match="is damaged"):
+            TrainedSupernet.load(tmp_path, SPACE)
+
+
+def test_shared_weights_are_not_copied_and_never_written_to() -> None:
+    supernet = Supernet(SPACE)
+    arrays = {name: tensor.detach().numpy().copy() for name, tensor in supernet.state_dict().items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    shared = supernet_on(SPACE, arrays)
+    for name, parameter in shared.named_parameters():
+        assert parameter.data_ptr() == arrays[name].__array_interface__["data"][0], name
+    subnet = shared.extract(SPACE.sample(np.random.default_rng(0)), copy_weights=False)
+    own = {id(p) for p in shared.parameters()}
+    assert all(id(p) in own for p in subnet.parameters())
+    before = {name: array.copy() for name, array in arrays.items()}
+    recalibrate(subnet, [torch.randn(8, 1, 8, 8)])
+    assert all(np.array_equal(before[name], array) for name, array in arrays.items())
+
+
+def test_weights_of_another_supernet() -> None:
+    arrays = {name: tensor.numpy() for name, tensor in Supernet(SPACE).state_dict().items()}
+    with pytest.raises(RaynasError, match="not those of a supernet"):
+        supernet_on(NASBench201(channels=8, cells=1, input_shape=(1, 8, 8)), arrays)
+
+
+def test_the_default_method() -> None:
+    assert SupernetTraining().method == SinglePath()
