@@ -10,6 +10,9 @@ from raynas.errors import SpaceError
 Option = str | int | float | bool
 """A value of a decision: a scalar, because Tune's searchers break on anything else."""
 
+Config = dict[str, Any]
+"""A Tune config: the architecture under "arch", hyperparameters and constants beside it."""
+
 
 class Architecture(Mapping[str, Option]):
     """One assignment of decisions to options, e.g. ``{"depth": 3, "layers.0.op": "conv3x3"}``.
@@ -69,7 +72,7 @@ class Architecture(Mapping[str, Option]):
         return dict(self._options)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Architecture":
+    def from_config(cls, config: Mapping[str, object]) -> "Architecture":
         """Read the architecture that a Tune config holds under ``"arch"``.
 
         Raises:

@@ -72,7 +72,7 @@ class Archive:
         except OSError as error:
             raise ArchiveError(f"cannot write the archive {path}: {error.strerror}; choose another folder") from None
 
-    def append(self, event: str, **fields: Any) -> None:
+    def append(self, event: str, **fields: object) -> None:
         """Add a record; it is on disk when this returns.
 
         Raises:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ray.tune.search import sample
 from torch import nn
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.decision import Decision
 from raynas.core.features import encode
 from raynas.core.operation_graph import OperationGraph
@@ -33,7 +33,7 @@ class JointSpace(SearchSpace):
         SpaceError: if a name is also a decision's, or a domain cannot be mutated and encoded.
     """
 
-    def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, Any]) -> None:
+    def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, object]) -> None:
         if "arch" in hyperparameters:
             raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
         self.space = space
@@ -90,11 +90,11 @@ class JointSpace(SearchSpace):
         """Return the architecture's domains under "arch", the hyperparameters beside it."""
         return {"arch": self.space.param_space(), **self.hyperparameters}
 
-    def to_config(self, arch: Architecture) -> dict[str, Any]:
+    def to_config(self, arch: Architecture) -> Config:
         own = {name: option for name, option in arch.items() if name in self._names}
         return {"arch": self.architecture(arch).to_config(), **own, **self._constants}
 
-    def from_config(self, config: Mapping[str, Any]) -> Architecture:
+    def from_config(self, config: Mapping[str, object]) -> Architecture:
         own = {name: config[name] for name in self._names if name in config}
         return self.canonical({**Architecture.from_config(config), **Architecture.from_config({"arch": own})})
 

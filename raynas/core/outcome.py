@@ -32,7 +32,7 @@ def outcome(
     return Evaluation(point, metrics, fidelity_of(result), status, trial)
 
 
-def fidelity_of(result: Mapping[str, Any]) -> int:
+def fidelity_of(result: Result) -> int:
     """Return the amount of training behind a result: its ``training_iteration``, 0 if the trial never reported."""
     return int(result.get("training_iteration") or 0)
 

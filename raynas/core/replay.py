@@ -11,6 +11,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive, Record
 from raynas.core.cost_limits import CostLimits
 from raynas.core.evaluation import Evaluation
+from raynas.core.metric import Mode
 from raynas.core.space import SearchSpace
 
 
@@ -36,10 +37,10 @@ class ReplayableSearcher(Searcher):
         queue: Iterable[Architecture],
         archive: Archive | None,
         *,
-        metric: Any,
-        mode: Any,
+        metric: str | list[str],
+        mode: str | list[Mode],
     ) -> None:
-        super().__init__(metric=metric, mode=mode)
+        super().__init__(metric=metric, mode=mode)  # type: ignore[arg-type]
         self.space = space
         self.archive = archive if archive is not None else Archive()
         self.ended_because = ""
@@ -57,7 +58,7 @@ class ReplayableSearcher(Searcher):
     def _end(self, evaluation: Evaluation) -> None:
         """Record the end of a running trial and learn from it."""
 
-    def _record(self, event: str, **fields: Any) -> None:
+    def _record(self, event: str, **fields: object) -> None:
         """Append to the archive, unless the event is a replayed one."""
         if not self._is_replaying:
             self.archive.append(event, **fields)

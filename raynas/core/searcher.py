@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from ray.tune.search import Searcher
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
 from raynas.core.cost_limits import CostLimits, Costs
 from raynas.core.evaluation import Evaluation, metrics_of
@@ -101,7 +101,7 @@ class ArchitectureSearcher(ReplayableSearcher):
         """Return the evaluation of a trial; None if it has not ended."""
         return self._ended.get(trial_id)
 
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Config, **spec: object) -> bool:
         """Accept the metric that was set already; Tune asks this where its TuneConfig names one too."""
         return metric in (None, self.metric) and mode in (None, self.mode)
 
@@ -141,7 +141,7 @@ class ArchitectureSearcher(ReplayableSearcher):
             self.observe(Evaluation(point, costs, 0, "failed", error=f"refused: {reason}"))
         return not reason
 
-    def _start(self, trial_id: str, point: Architecture) -> dict[str, Any]:
+    def _start(self, trial_id: str, point: Architecture) -> Config:
         self._running[trial_id] = point
         config = self.space.to_config(point)
         self._record("proposed", trial=trial_id, config=config, costs=self._limits.measured(point))

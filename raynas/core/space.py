@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.cell_graph import CellGraph
 from raynas.core.decision_space import DecisionSpace
 from raynas.core.features import DecisionFeatures
@@ -58,11 +58,11 @@ class SearchSpace(DecisionSpace):
 
         return {name: domain_of(decision) for name, decision in self._decisions.items()}
 
-    def to_config(self, arch: Architecture) -> dict[str, Any]:
+    def to_config(self, arch: Architecture) -> Config:
         """Return the Tune config of ``arch``."""
         return {"arch": arch.to_config()}
 
-    def from_config(self, config: Mapping[str, Any]) -> Architecture:
+    def from_config(self, config: Mapping[str, object]) -> Architecture:
         """Return the canonical architecture of a Tune config.
 
         Raises:
@@ -70,7 +70,7 @@ class SearchSpace(DecisionSpace):
         """
         return self.canonical(Architecture.from_config(config))
 
-    def point(self, given: Mapping[str, Any]) -> Architecture:
+    def point(self, given: Mapping[str, object]) -> Architecture:
         """Read an architecture, or a whole Tune config, as a canonical point of the space.
 
         Raises:

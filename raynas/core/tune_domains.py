@@ -18,7 +18,7 @@ def domain_of(decision: Decision) -> Any:
     return tune.choice(list(decision.options))
 
 
-def decision_of(name: str, domain: Any) -> Decision:
+def decision_of(name: str, domain: object) -> Decision:
     """Return the decision with the options, or the range, of a Tune domain.
 
     Raises:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -106,12 +105,12 @@ def as_text(found: FunnelResult, width: int = 100) -> str:
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
-def as_json(found: FunnelResult) -> dict[str, Any]:
+def as_json(found: FunnelResult) -> dict[str, object]:
     """Return the same facts in a form that JSON can hold."""
     return {"interrupted": found.interrupted, "stages": [_stage(at) for at in found.stages]}
 
 
-def _stage(at: StageResult) -> dict[str, Any]:
+def _stage(at: StageResult) -> dict[str, object]:
     best, correlation = at.best, at.correlation
     return {
         "number": at.number,

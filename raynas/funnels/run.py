@@ -38,7 +38,7 @@ def funnel(
     objectives: Objectives = "accuracy",
     constraints: Constraints = (),
     seed: int = 0,
-    baseline: Mapping[str, Any] | None = None,
+    baseline: Mapping[str, object] | None = None,
     max_concurrent: int | None = None,
     progress: bool = True,
     tensorboard: bool = True,

@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from ray import tune
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Constraint, Goal, Objective
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.metrics import METRICS
 from raynas.run.trainables import as_settings
@@ -143,8 +144,8 @@ def survivors(
 class Listed(Strategy):
     """Proposes nothing but the points that it is given."""
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return ListedSearcher(space, goal, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return ListedSearcher(space, goal, **options)
 
 
 class ListedSearcher(ArchitectureSearcher):

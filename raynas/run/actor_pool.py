@@ -11,13 +11,11 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import RayError
 
+from raynas.core.architecture import Config
 from raynas.core.outcome import Result
 from raynas.errors import one_line
 from raynas.run.cluster import start_ray
 from raynas.run.resources import room_for
-
-Config = Mapping[str, Any]
-"""A Tune config: an architecture under "arch", hyperparameters beside it."""
 
 CALL_SECONDS = 0.2
 """Target duration of a call: cheap configs are sent many at a time, so that calls cost next to nothing."""
@@ -164,7 +162,7 @@ class _Actor:
     def __init__(self) -> None:
         self._scorer: Scorer | None = None
 
-    def run(self, shared: list[Any], configs: Sequence[Config]) -> tuple[list[Result], float]:
+    def run(self, shared: "list[ray.ObjectRef[Scorer]]", configs: Sequence[Config]) -> tuple[list[Result], float]:
         """Score configs and return the results, and the seconds that they took.
 
         Args:
@@ -207,7 +205,7 @@ class _Worker:
     """
 
     actor: Any
-    shared: list[Any]
+    shared: "list[ray.ObjectRef[Scorer]]"
     calls: dict[Any, _Call] = field(default_factory=dict)
 
     @property

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from ray import tune
 
+from raynas.core.architecture import Config
 from raynas.core.archive import Archive
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.run.actor_pool import ActorPool, Config
+from raynas.run.actor_pool import ActorPool
 
 
 def search_in_bulk(

@@ -5,9 +5,9 @@ Tune's own ``num_to_keep`` writes the whole state of the experiment every time i
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial
 
 from raynas.core.searcher import ArchitectureSearcher
 
@@ -30,11 +30,13 @@ class KeepBest(tune.Callback):
         finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
         self._best = searcher.goal.sort(finished)[:n_best]
 
-    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: object
+    ) -> None:
         """Delete the older checkpoints of a running trial."""
         _delete_checkpoints(self._path / trial.trial_id, keep=2)
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Rank the trial, and delete the checkpoints of those that are no longer among the best."""
         evaluation = self._searcher.evaluation_of(trial.trial_id)
         if evaluation is None:
@@ -44,7 +46,7 @@ class KeepBest(tune.Callback):
         for loser in {e.trial for e in [*candidates, evaluation]} - {e.trial for e in self._best}:
             _delete_checkpoints(self._path / loser)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Delete the checkpoints of a failed trial."""
         _delete_checkpoints(self._path / trial.trial_id)
 

@@ -37,5 +37,6 @@ def open_archive(path: Path) -> Archive:
     archive = Archive(path / "archive.jsonl")
     free = shutil.disk_usage(path).free
     if free < MIN_FREE_BYTES:
+        archive.close()
         raise ArchiveError(f"{path} has {free / 2**20:.0f} MiB left on its disk; free some or choose another folder")
     return archive

@@ -13,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm, Searcher
 from ray.tune.utils import flatten_dict
 
+from raynas.core.architecture import Config
 from raynas.core.archive import Record
 from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
@@ -45,7 +46,7 @@ class ArchivedSearch(SearchAlgorithm):
         self._spec: dict[str, Any] = {}
 
     @property
-    def metric(self) -> Any:
+    def metric(self) -> str | list[str] | None:
         """The metric or metrics that every result must hold."""
         return self.searcher.metric
 
@@ -54,7 +55,7 @@ class ArchivedSearch(SearchAlgorithm):
         """The number of trials that the search has in the end."""
         return self.num_samples
 
-    def add_configurations(self, experiments: Experiment | list[Experiment] | dict[str, dict[str, Any]]) -> None:
+    def add_configurations(self, experiments: Experiment | list[Experiment] | dict[str, Config]) -> None:
         """Take over the experiment's settings and bring back the trials that an earlier session left unfinished."""
         experiment = experiments[0] if isinstance(experiments, list) else experiments
         assert isinstance(experiment, Experiment)
@@ -95,7 +96,7 @@ class ArchivedSearch(SearchAlgorithm):
         self._live.add(trial.trial_id)
         return trial
 
-    def _trial(self, trial_id: str, config: dict[str, Any]) -> Trial:
+    def _trial(self, trial_id: str, config: Config) -> Trial:
         spec = self._spec
         return Trial(
             spec["run"],

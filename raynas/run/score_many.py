@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.evaluation import Evaluation, Status, metrics_of
 from raynas.core.metric import Metric
 from raynas.core.outcome import Result, fidelity_of
@@ -12,7 +12,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import one_line
 from raynas.metrics import Measurer, Metrics, metrics_named
 from raynas.metrics.table import COUNTED
-from raynas.run.actor_pool import ActorPool, Config, failed_result
+from raynas.run.actor_pool import ActorPool, failed_result
 from raynas.trials.function import Function
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
 

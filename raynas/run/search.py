@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from ray import tune
 
@@ -30,9 +29,9 @@ def search(
     metrics: Metrics = (),
     num_samples: int = 50,
     seed: int = 0,
-    hyperparameters: Mapping[str, Any] | None = None,
-    baseline: Mapping[str, Any] | None = None,
-    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+    hyperparameters: Mapping[str, object] | None = None,
+    baseline: Mapping[str, object] | None = None,
+    points_to_evaluate: Sequence[Mapping[str, object]] = (),
     max_concurrent: int | None = None,
     progress: bool = True,
     tensorboard: bool = True,

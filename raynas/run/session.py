@@ -1,7 +1,6 @@
 """Sessions of a search: what an archive says of earlier ones, and the record of a new one."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from raynas.core.archive import Archive
 from raynas.core.cost_limits import Costs
@@ -12,7 +11,7 @@ from raynas.trials.settings import TrialSettings
 
 
 def baseline_costs(
-    archive: Archive, goal: Goal, space: SearchSpace, baseline: Mapping[str, Any] | None, costs: Costs
+    archive: Archive, goal: Goal, space: SearchSpace, baseline: Mapping[str, object] | None, costs: Costs
 ) -> dict[str, float]:
     """Return the baseline's metrics that relative constraints need and that need no training.
 
@@ -46,7 +45,7 @@ def first_budget(archive: Archive, num_samples: int) -> int:
     return num_samples
 
 
-def start_session(archive: Archive, space: SearchSpace, goal: Goal, settings: TrialSettings, **facts: Any) -> None:
+def start_session(archive: Archive, space: SearchSpace, goal: Goal, settings: TrialSettings, **facts: object) -> None:
     """Record a new session.
 
     Args:

@@ -48,10 +48,10 @@ class Strategy(ABC):
         *,
         metrics: Metrics = (),
         seed: int = 0,
-        hyperparameters: Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, object] | None = None,
         costs: Costs | None = None,
-        points_to_evaluate: Sequence[Mapping[str, Any]] = (),
-        baseline: Mapping[str, Any] | None = None,
+        points_to_evaluate: Sequence[Mapping[str, object]] = (),
+        baseline: Mapping[str, object] | None = None,
         archive: Archive | None = None,
     ) -> ArchitectureSearcher:
         """A fresh searcher for a ``tune.TuneConfig(search_alg=...)``.

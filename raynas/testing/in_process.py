@@ -1,14 +1,14 @@
 """run_trials(): a search without a cluster."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from raynas.core.architecture import Config
 from raynas.core.searcher import ArchitectureSearcher
 
 
 def run_trials(
-    searcher: ArchitectureSearcher, evaluate: Callable[[dict[str, Any]], Mapping[str, Any]], n_trials: int
-) -> list[dict[str, Any]]:
+    searcher: ArchitectureSearcher, evaluate: Callable[[Config], Mapping[str, object]], n_trials: int
+) -> list[Config]:
     """Drive a searcher as Tune does, one trial at a time, without a cluster.
 
     Args:

@@ -13,6 +13,7 @@ import torch
 from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
+from raynas.core.architecture import Config
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.strategies import RandomSearch, Strategy
 from raynas.testing.in_process import run_trials
@@ -51,7 +52,7 @@ class StrategyContract:
         """Make a fresh searcher with no costs but those given."""
         return strategy.searcher(space or self.space, **{"costs": {}, **arguments})
 
-    def run(self, strategy: Strategy, n_trials: int | None = None, **arguments: Any) -> list[dict[str, Any]]:
+    def run(self, strategy: Strategy, n_trials: int | None = None, **arguments: Any) -> list[Config]:
         """Return the configs of a search from its start."""
         return run_trials(self.searcher(strategy, **arguments), self.space.result, n_trials or self.n_trials)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.decision import Categorical, Decision, Integer
+from raynas.core.outcome import Result
 from raynas.core.space import SearchSpace
 
 
@@ -41,7 +41,7 @@ class ToySpace(SearchSpace):
         """Return at least 1000, and the more the better the accuracy."""
         return 1000.0 * (1 + self._sum(arch))
 
-    def result(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def result(self, config: Config) -> Result:
         """Return the report of a trial of ``config`` to Tune after one epoch."""
         arch = config["arch"]
         return {"accuracy": self.accuracy(arch), "params": self.params(arch), "training_iteration": 1}

@@ -1,0 +1,73 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from raynas.core.archive import Archive
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.run.checkpoint_retention import KeepBest
+from raynas.strategies import GridSearch
+from raynas.testing import ToySpace
+
+SPACE = ToySpace(n_layers=2, n_options=3)
+
+
+def new_searcher(archive: Archive | None = None) -> ArchitectureSearcher:
+    return GridSearch().searcher(SPACE, costs={}, archive=archive)
+
+
+def checkpoints(folder: Path, n: int = 1) -> None:
+    for index in range(n):
+        (folder / f"checkpoint_{index:06d}").mkdir(parents=True)
+
+
+def left(path: Path) -> list[str]:
+    return sorted(checkpoint.parent.name for checkpoint in path.glob("*/checkpoint_*"))
+
+
+def trial(name: str) -> Any:
+    return SimpleNamespace(trial_id=name)
+
+
+def end(searcher: ArchitectureSearcher, name: str, accuracy: float, **more: Any) -> None:
+    searcher.suggest(name)
+    searcher.on_trial_complete(name, {"accuracy": accuracy, "training_iteration": 1, **more})
+
+
+def test_a_running_trial_keeps_two(tmp_path: Path) -> None:
+    checkpoints(tmp_path / "1", 4)
+    KeepBest(new_searcher(), tmp_path).on_checkpoint(0, [], trial("1"), None)  # type: ignore[arg-type]
+    assert left(tmp_path) == ["1", "1"]
+
+
+def test_the_best_of_those_that_ended_keep_theirs(tmp_path: Path) -> None:
+    searcher = new_searcher()
+    keep = KeepBest(searcher, tmp_path, n_best=2)
+    for name, accuracy, more in (("1", 0.5, {}), ("2", 0.9, {}), ("3", 0.7, {}), ("4", 0.99, {"complete": False})):
+        checkpoints(tmp_path / name)
+        end(searcher, name, accuracy, **more)
+        keep.on_trial_complete(0, [], trial(name))
+    assert left(tmp_path) == ["2", "3"], "what was stopped early is no candidate"
+
+
+def test_a_failed_or_unknown_trial(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        checkpoints(tmp_path / name)
+    keep = KeepBest(new_searcher(), tmp_path)
+    keep.on_trial_error(0, [], trial("1"))
+    keep.on_trial_complete(0, [], trial("2"))
+    assert left(tmp_path) == ["2"]
+
+
+def test_an_earlier_session_counts(tmp_path: Path) -> None:
+    first = new_searcher()
+    end(first, "1", 0.9)
+    end(first, "2", 0.8)
+    second = new_searcher(first.archive)
+    second.replay(first.archive)
+    keep = KeepBest(second, tmp_path, n_best=1)
+    for name, accuracy in (("1", None), ("3", 0.7)):
+        checkpoints(tmp_path / name)
+        if accuracy is not None:
+            end(second, name, accuracy)
+            keep.on_trial_complete(0, [], trial(name))
+    assert left(tmp_path) == ["1"]

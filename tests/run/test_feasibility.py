@@ -1,0 +1,38 @@
+import pytest
+
+from raynas.core.architecture import Architecture
+from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import InfeasibleError
+from raynas.run.feasibility import PROBES, check_feasible
+from raynas.strategies import RandomSearch
+from raynas.testing import ToySpace
+
+SPACE = ToySpace(n_layers=2, n_options=3)
+
+
+def searcher(*constraints: str, baseline: Architecture | None = None) -> ArchitectureSearcher:
+    costs = {"params": SPACE.params, "macs": lambda arch: 6000 - SPACE.params(arch)}
+    return RandomSearch().searcher(SPACE, constraints=constraints, costs=costs, baseline=baseline)
+
+
+@pytest.mark.parametrize("constraint", ["params <= 1000", "params >= 5000", "params <= 1 soft", "accuracy >= 2"])
+def test_what_can_be_met_passes(constraint: str) -> None:
+    check_feasible(searcher(constraint), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "closest"), [("params <= 999", "params = 1000"), ("params >= 5001", "params = 5000")]
+)
+def test_the_closest_value_is_named(constraint: str, closest: str) -> None:
+    message = rf"none of {PROBES} random architectures meets {constraint}; the closest has {closest}: loosen it"
+    with pytest.raises(InfeasibleError, match=message):
+        check_feasible(searcher(constraint), seed=0)
+
+
+def test_limits_can_exclude_each_other() -> None:
+    with pytest.raises(InfeasibleError, match="meets all of params <= 2000, macs <= 3000 at once: loosen one of them"):
+        check_feasible(searcher("params <= 2000", "macs <= 3000"), seed=0)
+
+
+def test_a_limit_that_is_not_known_yet_is_no_reason() -> None:
+    check_feasible(searcher("params <= 0.01 * baseline", baseline=Architecture({"layers.0": 1, "layers.1": 1})), seed=0)

@@ -1,0 +1,37 @@
+from collections.abc import Mapping
+
+import pytest
+from ray import tune
+
+from raynas.run.trainables import as_settings
+from raynas.testing import ToySpace
+from raynas.trials import Function, Training
+
+
+class Mine(tune.Trainable):
+    pass
+
+
+def score(model: object, config: Mapping[str, object]) -> float:
+    return 0.5
+
+
+def test_settings_are_taken_as_they_are() -> None:
+    settings = Training(data="digits")
+    assert as_settings(settings) is settings
+
+
+def test_a_function_is_wrapped() -> None:
+    assert as_settings(score) == Function(fn=score)
+
+
+def test_a_class_is_used_unchanged() -> None:
+    settings = as_settings(Mine)
+    assert settings.trainable(ToySpace()) is Mine
+    assert settings.max_fidelity == 100
+
+
+@pytest.mark.parametrize("trainable", ["training", 3, None])
+def test_anything_else_is_refused(trainable: object) -> None:
+    with pytest.raises(TypeError, match="trainable must be settings such as Training"):
+        as_settings(trainable)  # type: ignore[arg-type]
