@@ -142,7 +142,7 @@ def run(name: str, seed: int, data: ImageData, table: Mapping[str, Mapping[str, 
         "ended_because": learner.ended_because,
         "seconds": time.monotonic() - began,
         "settings": {name: value for name, value in vars(args).items() if name not in NOT_SETTINGS},
-        "history": [{**point.metrics, "cell": to_arch_str(point.derived)} for point in learner.history],
+        "history": [{**point.metrics, "cell": to_arch_str(point.derived)} for point in learner.monitor.history],
     }
 
 

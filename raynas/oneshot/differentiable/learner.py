@@ -1,35 +1,29 @@
 """The learner that carries a differentiable search out, step by step."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError
 from raynas.metrics.expected_cost import CostTable
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.selection import Mixture
+from raynas.nn.selection import Mixture, Selection
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.base import Batch, Learner, Setup
 from raynas.oneshot.differentiable.alphas import Alphas, read_places
-from raynas.oneshot.differentiable.curvature import dominant_eigenvalue
-from raynas.oneshot.differentiable.derive import derive
+from raynas.oneshot.differentiable.frozen import frozen
+from raynas.oneshot.differentiable.monitor import Monitor, Observed
 from raynas.oneshot.differentiable.order import Unrolled
-from raynas.oneshot.differentiable.skips import dropping_skips, skip_share
+from raynas.oneshot.differentiable.relaxed import RelaxedArchitecture
+from raynas.oneshot.differentiable.skips import dropping_skips
 from raynas.oneshot.differentiable.stages import Stage, inherit, stage_starts, staged_space, swap_parameters
-from raynas.oneshot.differentiable.stopping import Point
-from raynas.oneshot.differentiable.watch import accuracies
 from raynas.seeds import seed_of
 
 if TYPE_CHECKING:
     from raynas.oneshot.differentiable.method import Differentiable
-
-logger = logging.getLogger(__name__)
 
 
 class DifferentiableLearner(Learner):
@@ -58,21 +52,15 @@ class DifferentiableLearner(Learner):
         if not self.alphas.values:
             raise RaynasError(f"{self.space.name} has no decision that can be relaxed")
         self.arch_optimizer = self._new_optimizer()
-        self.tables: list[CostTable] = [
+        tables = [
             cost.table(self.space, setup.seed, device=device, n_threads=setup.latency_threads) for cost in method.costs
         ]
-        self.history: list[Point] = []
-        self.stopped_at: Architecture | None = None
-        self.warned = False
+        self.relaxed = RelaxedArchitecture(method, self.alphas, self.space, tables)
+        self.monitor = Monitor(self.relaxed, n_epochs=setup.n_epochs, seed=setup.seed)
         self._fit_supernet()
-        if self.supernet.partial_channels > 1:
-            self._try_out(device)
-
-    @torch.no_grad()
-    def _try_out(self, device: torch.device) -> None:
-        """Let channels that cannot be split into k parts be told now, not in the first step."""
-        with batch_statistics(self.supernet):
-            self.supernet(self.supernet.space.example_input(2, device), self._mean_selection())
+        if self.supernet.partial_channels > 1:  # Channels that cannot be split into k parts fail now, not in a step.
+            with torch.no_grad(), batch_statistics(self.supernet):
+                self.supernet(self.supernet.space.example_input(2, device), self.relaxed.mean_selection(self.progress))
 
     def _new_optimizer(self) -> torch.optim.Adam:
         method = self.method
@@ -141,20 +129,20 @@ class DifferentiableLearner(Learner):
         """One step of both on the same batch, by one gradient."""
         if self.stage_progress < self.method.warmup:
             return self._weight_step(train)
-        weights = self._weights()
-        loss = self._loss(train, self._selection(weights))
-        self._with_penalties(loss).backward()
+        weights = self.relaxed.weights(self.progress)
+        loss = self._loss(train, self.relaxed.selection(weights, self.progress))
+        self.relaxed.penalised(loss).backward()
         self._apply_architecture_gradients(weights)
         self.apply_gradients()
         return loss
 
     def _architecture_step(self, train: Batch, valid: Batch) -> None:
-        weights = self._weights()
+        weights = self.relaxed.weights(self.progress)
         if self.method.second_order:
             self._unrolled_gradients(train, valid)
         else:
             with frozen(self.weights()):
-                loss = self._with_penalties(self._loss(valid, self._selection(weights)))
+                loss = self.relaxed.penalised(self._loss(valid, self.relaxed.selection(weights, self.progress)))
                 if loss.requires_grad:  # Not if "no operation" was drawn everywhere.
                     loss.backward()
         self._apply_architecture_gradients(weights)
@@ -165,8 +153,8 @@ class DifferentiableLearner(Learner):
         def same_noise(batch: Batch, penalties: bool) -> Tensor:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
-                loss = self._loss(batch, self._selection(self._weights()))
-            return self._with_penalties(loss) if penalties else loss
+                loss = self._loss(batch, self.relaxed.selection(self.relaxed.weights(self.progress), self.progress))
+            return self.relaxed.penalised(loss) if penalties else loss
 
         unrolled = Unrolled(
             [weight for weight in self.weights() if weight.requires_grad],
@@ -191,13 +179,10 @@ class DifferentiableLearner(Learner):
                 value.copy_(self.method.relaxation.settled(before[name], value, mixture))
 
     def _weight_step(self, train: Batch) -> Tensor:
-        fixed = self.alphas.weigh(
-            lambda a: self.method.relaxation.weigh_fixed(a, self.progress), self.method.relaxation
-        )
-        fixed = {name: Mixture(m.weights.detach(), m.active) for name, m in fixed.items()}
+        fixed = self.relaxed.fixed_weights(self.progress)
         if self.method.perturbation is not None:
             fixed = self._perturbed(fixed, train)
-        loss = self._loss(train, self._selection(fixed, detached=True))
+        loss = self._loss(train, self.relaxed.selection(fixed, self.progress, detached=True))
         loss.backward()
         self.apply_gradients()
         return loss
@@ -209,125 +194,32 @@ class DifferentiableLearner(Learner):
             return {name: _with_active(fixed[name], weight) for name, weight in weights.items()}
 
         def loss(weights: Mapping[str, Tensor]) -> Tensor:
-            return self._loss(train, self._selection(mixtures(weights), detached=True))
+            return self._loss(train, self.relaxed.selection(mixtures(weights), self.progress, detached=True))
 
         with frozen(self.weights()), batch_statistics(self.supernet):
             active = {name: mixture.weights[list(mixture.indices)] for name, mixture in fixed.items()}
             return mixtures(self.method.perturbation(active, loss, self.progress))
 
-    def _weights(self) -> dict[str, Mixture]:
-        """Weights with a gradient."""
-        return self.alphas.weigh(lambda a: self.method.relaxation.weigh(a, self.progress), self.method.relaxation)
-
-    def _selection(self, weights: Mapping[str, Mixture], detached: bool = False) -> dict[str, Any]:
-        auxiliary = self.method.auxiliary_skip * (1 - self.progress)
-        return self.alphas.selection(weights, detached=detached, auxiliary_skip=auxiliary)
-
-    def _loss(self, batch: Batch, selection: Mapping[str, Any]) -> Tensor:
+    def _loss(self, batch: Batch, selection: Selection) -> Tensor:
         images, labels = batch
         return self.setup.loss(self.logits(images, selection), labels)
 
-    def _with_penalties(self, loss: Tensor) -> Tensor:
-        operations = list(self.alphas.operations().values())
-        if self.method.costs:
-            probabilities = self.alphas.option_probabilities(self.method.relaxation)
-            for cost, table in zip(self.method.costs, self.tables, strict=True):
-                loss = cost.applied(loss, table.expected(probabilities))
-        for regulariser in self.method.regularisers if operations else ():
-            loss = loss + regulariser(operations)
-        return loss
-
-    # --- what was found ------------------------------------------------------------------------------------------
+    # --- results and state ---------------------------------------------------------------------------------------
 
     @property
     def derived(self) -> Architecture:
-        return self.stopped_at if self.stopped_at is not None else self._derived_now()
-
-    def _derived_now(self) -> Architecture:
-        method = self.method
-        with torch.no_grad():
-            strengths = self.alphas.strengths(method.relaxation)
-        return derive(self.alphas, strengths, self.space, max_skips=method.max_skips, exempt=method.exempt)
+        stopped_at = self.monitor.stopped_at
+        return stopped_at if stopped_at is not None else self.relaxed.derived()
 
     def candidates(self) -> Sequence[Architecture]:
         return [self.derived]
 
     def watch(self, valid: Callable[[], Iterable[Batch]]) -> Mapping[str, float]:
-        derived = self._derived_now()
-        metrics = {
-            "skip_share": skip_share(derived, self.alphas.skips),
-            "alpha_entropy": self.alphas.entropy(self.method.relaxation),
-            **self._expected_costs(),
-            **self._gap(derived, valid),
-            **self._curvature(valid),
-        }
-        self.history.append(Point(epoch=self.epoch, derived=derived, metrics=metrics))
-        progress = (self.epoch + 1) / self.setup.n_epochs
-        self._warn(progress)
-        self._stop(progress)
+        metrics = self.monitor.observe(
+            Observed(epoch=self.epoch, progress=self.progress, supernet=self.supernet, loss=self._loss, valid=valid)
+        )
+        self.ended_because = self.monitor.ended_because
         return metrics
-
-    def _expected_costs(self) -> dict[str, float]:
-        with torch.no_grad():
-            probabilities = self.alphas.option_probabilities(self.method.relaxation) if self.tables else {}
-            costs = zip(self.method.costs, self.tables, strict=True)
-            return {f"expected_{cost.name}": float(table.expected(probabilities)) for cost, table in costs}
-
-    def _mean_selection(self) -> dict[str, Any]:
-        """Return the mixture without noise; its weights have a gradient."""
-        relaxation = self.method.relaxation
-        weights = self.alphas.weigh(lambda a: Mixture(relaxation.mean(a)), relaxation)
-        selection = self._selection(weights)
-        derived = self._derived_now()
-        fixed = {n: derived[n] for n, p in self.alphas.places.items() if p.kind == "drawn" and n in derived}
-        strongest = {
-            n: Mixture(torch.ones_like(self.alphas.values[n]), active=_chosen(derived, n))
-            for n, p in self.alphas.places.items()
-            if p.kind == "drawn_inputs"
-        }
-        return {**selection, **fixed, **strongest}
-
-    def _gap(self, derived: Architecture, valid: Callable[[], Iterable[Batch]]) -> dict[str, float]:
-        batches = list(islice(valid(), self.method.watch.gap_batches))
-        if not batches:
-            return {}
-        with torch.no_grad():
-            selections = {"mixture": self._mean_selection(), "derived": derived}
-        found = accuracies(self.supernet, selections, batches)
-        return {
-            "mixture_accuracy": found["mixture"],
-            "derived_accuracy": found["derived"],
-            "discretisation_gap": found["mixture"] - found["derived"],
-        }
-
-    def _curvature(self, valid: Callable[[], Iterable[Batch]]) -> dict[str, float]:
-        watch = self.method.watch
-        batch = next(iter(valid()), None) if watch.looks_at_curvature(self.epoch) else None
-        if batch is None:
-            return {}
-        images, labels = (tensor[: watch.eigenvalue_images] for tensor in batch)
-        with frozen(self.weights()), batch_statistics(self.supernet):
-            value = dominant_eigenvalue(
-                lambda: self._loss((images, labels), self._mean_selection()),
-                self.alphas.parameters(),
-                n_iterations=watch.n_iterations,
-                seed=seed_of(self.setup.seed, "eigenvalue", self.epoch),
-            )
-        return {"dominant_eigenvalue": value}
-
-    def _warn(self, progress: float) -> None:
-        text = "" if self.warned else self.method.watch.warning(self.history, progress)
-        if text:
-            self.warned = True
-            logger.warning(text)
-
-    def _stop(self, progress: float) -> None:
-        rule = self.method.stop
-        stop = None if rule is None or self.stopped_at else rule(self.history, progress, self.alphas.skips)
-        if stop:
-            self.stopped_at, self.ended_because = stop.derived, stop.reason
-
-    # --- state ---------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -335,11 +227,8 @@ class DifferentiableLearner(Learner):
             "stage": self.stage_index,
             "alphas": self.alphas.state_dict(),
             "arch_optimizer": self.arch_optimizer.state_dict(),
-            "tables": [table.to_dict() for table in self.tables],
-            "history": [point.to_dict() for point in self.history],
-            "warned": self.warned,
-            "stopped_at": None if self.stopped_at is None else dict(self.stopped_at),
-            "ended_because": self.ended_because,
+            "tables": [table.to_dict() for table in self.relaxed.tables],
+            **self.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -348,31 +237,12 @@ class DifferentiableLearner(Learner):
         super().load_state_dict(state)
         self.alphas.load_state_dict(state["alphas"])
         self.arch_optimizer.load_state_dict(state["arch_optimizer"])
-        self.tables = [CostTable.from_dict(table) for table in state["tables"]]
-        self.history = [Point.from_dict(point) for point in state["history"]]
-        self.warned, self.ended_because = bool(state["warned"]), str(state["ended_because"])
-        self.stopped_at = None if state["stopped_at"] is None else Architecture(state["stopped_at"])
-
-
-@contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Take no gradients of parameters until the context ends."""
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
+        self.relaxed.tables = [CostTable.from_dict(table) for table in state["tables"]]
+        self.monitor.load_state_dict(state)
+        self.ended_because = self.monitor.ended_because
 
 
 def _with_active(mixture: Mixture, active: Tensor) -> Mixture:
     """Return a mixture with other weights for its active options."""
     indices = torch.tensor(list(mixture.indices), device=active.device)
     return Mixture(torch.zeros_like(mixture.weights).index_copy(0, indices, active), mixture.active)
-
-
-def _chosen(arch: Architecture, name: str) -> tuple[int, ...]:
-    """Return the inputs that an architecture takes, by index; the first if the decision is not active."""
-    return tuple(map(int, str(arch.get(name, 0)).split("+")))

@@ -60,7 +60,7 @@ class StopRule(ABC):
     def __call__(
         self, history: Sequence[Point], progress: float, skips: Mapping[str, frozenset[Option]]
     ) -> Stop | None:
-        """Return True if the search should stop.
+        """Return the end of the search, or None to continue.
 
         Args:
             history: an entry for each epoch, at least one.

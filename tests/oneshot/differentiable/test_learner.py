@@ -101,6 +101,10 @@ def start(method: Differentiable, space: ModelSpace, **changed: Any) -> Differen
     return method.start(replace(Setup(supernet=supernet, optimizer=optimizer, n_epochs=4, n_steps=2), **changed))
 
 
+def selection_of(learner: DifferentiableLearner) -> dict[str, Any]:
+    return dict(learner.relaxed.selection(learner.relaxed.weights(learner.progress), learner.progress))
+
+
 def run_epoch(learner: DifferentiableLearner, n_steps: int | None = None) -> dict[str, float]:
     learner.begin_epoch()
     n = n_steps or learner.setup.n_steps
@@ -235,7 +239,7 @@ class TestStep:
             file.seek(0)
             second = start(method, space)
             second.load_state_dict(torch.load(file, weights_only=True))
-            assert second.derived == first.derived and second.history == first.history
+            assert second.derived == first.derived and second.monitor.history == first.monitor.history
             histories.append(seen + [run_epoch(second) for _ in range(4 - n)])
             for one, two in zip(whole.alphas.parameters(), second.alphas.parameters(), strict=True):
                 assert torch.equal(one, two)
@@ -266,7 +270,7 @@ class TestAlphas:
         learner = start(Darts(watch=QUIET), CELLS)
         with torch.no_grad():
             learner.alphas.values["normal.0.op_0"].copy_(torch.tensor([0.0] * 7 + [2.0]))
-        selected = learner._selection(learner._weights())["normal.0.op_0"]
+        selected = selection_of(learner)["normal.0.op_0"]
         assert len(selected) == 7
         assert float(selected.weights.detach().sum()) == pytest.approx(7 / (7 + torch.tensor(2.0).exp()))
 
@@ -275,7 +279,7 @@ class TestAlphas:
         with torch.no_grad():
             for value in learner.alphas.values.values():
                 value[7] = 1000.0
-        selection = learner._selection(learner._weights())
+        selection = selection_of(learner)
         edge: Mixture = selection["normal.0.op_0"]
         assert list(edge.indices) == [list(CELLS.decisions[1].options).index("skip_connect")]
         assert not edge.weights.any()
@@ -357,7 +361,7 @@ class TestPartialChannels:
     def test_pc_darts(self) -> None:
         learner = start(PcDarts(watch=Watch(eigenvalue_every=1, n_iterations=1), warmup=0.0), CELLS)
         assert learner.supernet.partial_channels == 4
-        selection = learner._selection(learner._weights())
+        selection = selection_of(learner)
         assert float(selection["normal.1.inputs"].weights.detach().sum()) == pytest.approx(1)
         assert not Darts().edge_normalisation
         before = learner.alphas.values["normal.1.inputs"].detach().clone()
@@ -400,7 +404,7 @@ class TestPDarts:
         for _ in range(3):
             run_epoch(learner)
             net: Any = learner.supernet.net
-            selection = learner._selection(learner._weights())
+            selection = selection_of(learner)
             seen.append((len(net.cells), len(learner.alphas.kept["normal.0.op_0"])))
             assert all(len(m.indices) <= seen[-1][1] for n, m in selection.items() if ".op_" in n)
         assert seen == [(3, 8), (4, 5), (5, 3)] and learner.supernet is not old
@@ -443,8 +447,9 @@ class TestRemedies:
         shares = []
         for epoch in (0, 2, 4):
             learner.epoch = epoch
-            weights = learner._weights()
-            with_it, without = learner._selection(weights), learner.alphas.selection(weights)
+            weights = learner.relaxed.weights(learner.progress)
+            with_it: dict[str, Any] = dict(learner.relaxed.selection(weights, learner.progress))
+            without = learner.alphas.selection(weights)
             shares.append([float((with_it[n].weights - without[n].weights).detach().sum()) for n in ("first", "pool")])
             assert torch.equal(with_it["first"].weights[1:], without["first"].weights[1:])
         assert shares == [pytest.approx([1, 0]), pytest.approx([0.5, 0]), pytest.approx([0, 0])]
@@ -457,8 +462,8 @@ class TestRemedies:
         seen: list[tuple[Tensor, Tensor]] = []
         place.register_forward_hook(lambda m, i, o: seen.append((i[0], o)))
         with torch.no_grad():
-            weights = learner._weights()
-            learner.supernet(images, learner._selection(weights))
+            weights = learner.relaxed.weights(learner.progress)
+            learner.supernet(images, learner.relaxed.selection(weights, learner.progress))
             learner.supernet(images, learner.alphas.selection(weights))
         (x, with_it), (_, without) = seen
         torch.testing.assert_close(with_it, without + x)
@@ -490,12 +495,12 @@ class TestRemedies:
         method = RobustDarts(stop=EigenvalueJump(window=1, delta=1, start=0.0), arch_lr=1.0, init_scale=1.0)
         learner = start(method, only_operations())
         values = iter([0.1, 0.1, 5.0, 5.0])
-        monkeypatch.setattr(learner, "_curvature", lambda valid: {"dominant_eigenvalue": next(values)})
+        monkeypatch.setattr(learner.monitor, "curvature", lambda observed: {"dominant_eigenvalue": next(values)})
         derived = []
         for _ in range(3):
             assert not learner.ended_because
             run_epoch(learner)
-            derived.append(learner._derived_now())
+            derived.append(learner.relaxed.derived())
         assert "rose from 0.1 to 5" in learner.ended_because
         assert learner.derived == derived[1] == learner.candidates()[0]
         again = start(method, only_operations())
@@ -519,7 +524,7 @@ class TestCosts:
         target = ends[0] + share * (ends[1] - ends[0])
         method = Darts(costs=(ExpectedCost(target=target, weight=10.0),), arch_lr=0.1, watch=QUIET)
         learner = start(method, space, n_epochs=2, n_steps=15)
-        first = learner._expected_costs()["expected_macs"]
+        first = learner.relaxed.expected_costs()["expected_macs"]
         metrics = [run_epoch(learner) for _ in range(2)][-1]
         assert abs(first / target - 1) > 0.1
         assert metrics["expected_macs"] == pytest.approx(target, rel=0.05)
