@@ -29,6 +29,9 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 demo: $(STAMP)
 	$(BIN)/python scripts/run_tune.py
 
+# One process for the tests that need Ray, one for the rest: see tests/conftest.py.
+IN_PARALLEL := --numprocesses 2 --dist loadgroup
+
 # Ray asks for a token since 2.59 and reports usage: neither belongs in a test.
 test test-lowest: export RAY_AUTH_MODE = disabled
 test test-lowest: export RAY_USAGE_STATS_ENABLED = 0
@@ -36,11 +39,11 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python scripts/dev/types_and_layers.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 LOWEST := .venv-lowest
 test-lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
-		--editable ".[bohb]" build hypothesis pytest pytest-timeout setuptools
-	$(LOWEST)/$(SCRIPTS)/python -m pytest -W default
+		--editable ".[bohb]" build hypothesis pytest pytest-timeout pytest-xdist setuptools
+	$(LOWEST)/$(SCRIPTS)/python -m pytest $(IN_PARALLEL) -W default

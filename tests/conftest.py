@@ -20,6 +20,17 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run every test that needs Ray, beside another that runs the rest, file by file.
+
+    A cluster costs seconds to start and uses both cores, so two of them would only be in each other's way; most of the
+    time of such a test is waiting, which the other process uses.
+    """
+    for item in items:
+        needs_ray = "ray_cluster" in getattr(item, "fixturenames", ()) or item.get_closest_marker("own_cluster")
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.nodeid.split("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster of 2 CPUs in this session's own folder."""

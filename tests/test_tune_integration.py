@@ -153,6 +153,7 @@ with open(folder + "/done.json", "w") as file:
 """
 
 
+@pytest.mark.own_cluster
 def test_a_raynas_searcher_survives_tuner_restore(tmp_path: Path) -> None:
     """A killed driver of the user's own goes on by ``Tuner.restore`` with the searcher's memory."""
     script = [sys.executable, "-c", USERS_SCRIPT, str(tmp_path)]

@@ -212,6 +212,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.own_cluster
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, how: str) -> None:
