@@ -24,14 +24,14 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far the evaluation of an architecture has come.
+    """State of the evaluation of an architecture.
 
     Args:
         arch: the architecture.
-        epoch: how many epochs are done.
-        state: what the trial needs to go on, tensors in plain containers; None if it cannot go on.
+        epoch: number of epochs done.
+        state: state of the trial; None if it cannot be resumed.
         train_seconds: time spent so far.
-        peak_memory_mb: the most memory needed so far.
+        peak_memory_mb: peak memory so far.
         costs: metrics that were measured before training.
         scores: metrics of the last epoch.
     """
@@ -45,7 +45,7 @@ class Checkpoint:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, directory: str | Path) -> None:
-        """Write into ``directory``, each file whole or not at all; ``meta.json`` comes last and makes it complete.
+        """Write into ``directory``, each file whole or not at all; ``meta.json`` is last and makes it complete.
 
         Raises:
             OSError: if it cannot be written.
@@ -68,7 +68,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, directory: str | Path) -> "Checkpoint":
-        """Read what ``write`` wrote; nothing that is read may execute code.
+        """Read a checkpoint; nothing in it can execute code.
 
         Raises:
             RaynasError: if it is missing, incomplete, damaged or something else.
@@ -109,13 +109,13 @@ def _natural(value: object) -> int:
 
 
 def _without_nan(meta: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN, and what could not be measured is as good as absent."""
+    """Leave out values that JSON lacks: what could not be measured is as good as absent."""
     finite = {key: {n: v for n, v in meta[key].items() if math.isfinite(v)} for key in ("costs", "scores")}
     return {**meta, **finite}
 
 
 class Replacing:
-    """A context that gives a path to write to and then puts the file in the place of ``path``, all at once.
+    """A context that gives a path to write to and then replaces ``path`` by that file, at once.
 
     A kill, a full disk or a power cut leaves the earlier file.
     """

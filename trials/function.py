@@ -1,4 +1,4 @@
-"""Function: scores an architecture by a training function of the user's own."""
+"""Function: scores an architecture by a training function of the user's."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class Function(ArchitectureSettings):
 
     ``model`` is the network with fresh weights, on the CPU; ``config`` is the trial's: the architecture under "arch"
     and the hyperparameters beside it. The function returns the accuracy, or a dict of metrics; or it is a generator
-    that yields one of these per epoch, so that early stopping can end it between two. A function cannot go on from
-    a checkpoint: a trial that was killed begins again. Objectives may also name zero-cost proxies that need no images,
+    that yields one of these per epoch, so that early stopping can end it between two. A function cannot continue from a
+    checkpoint: a trial that was killed begins again. Objectives may also name zero-cost proxies that need no images,
     such as "synflow".
 
     Args:
-        fn: the function, or where to find it: ``module:function``.
-        epochs: how many reports a generator gives at most; None for as many as it likes.
+        fn: the function, or its name ``module:function``.
+        epochs: maximum number of reports of a generator; None for no limit.
 
     Raises:
         ValueError: if ``fn`` is neither.
@@ -47,7 +47,7 @@ class Function(ArchitectureSettings):
 
     @property
     def max_fidelity(self) -> int:
-        """The most reports of a trial; a guess, 100, where ``epochs`` does not say."""
+        """Maximum number of reports of a trial: ``epochs``, or else 100 as a guess."""
         return self.epochs or 100
 
     def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[FunctionTrial]":

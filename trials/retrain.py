@@ -20,14 +20,14 @@ from raynas.trials.runner import REPORTED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
 
 KEPT_CHECKPOINTS = 2
-"""Should a power cut damage the newest, the one before is there."""
+"""Number of checkpoints kept: if a power cut damages the newest, the one before remains."""
 
 
 class FinalTraining(TrainingTrial):
     """Trains on everything but the test split, so there is nothing to examine between epochs."""
 
     def advance(self) -> Mapping[str, float]:
-        """Train for an epoch; gives "train_loss"."""
+        """Train for an epoch; return "train_loss"."""
         return {"train_loss": self.trainer.train_epoch()}
 
 
@@ -42,23 +42,23 @@ def retrain(
 ) -> dict[str, float]:
     """Train an architecture from scratch on the training and validation splits, and test it once at the end.
 
-    It is trained at full fidelity: all data, at its own resolution, the network as ``space`` gives it, whatever the
-    settings say about these; for a larger network give ``dataclasses.replace(space, channels=36)``. Each epoch leaves a
-    checkpoint, and the same call goes on from it after a kill, with the same outcome. In the end ``directory`` holds
+    It is trained at full fidelity, whatever the settings: all data at its resolution, the network as ``space`` builds
+    it; for a larger network pass ``dataclasses.replace(space, channels=36)``. Each epoch writes a checkpoint, and the
+    same call continues from it after a kill, with the same outcome. In the end ``directory`` holds
     ``weights.safetensors``, ``architecture.json`` and ``metrics.json``. Data without a test split is tested on its
     validation split, which is then not trained on.
 
     Args:
-        space: what ``arch`` belongs to.
+        space: the space of ``arch``.
         arch: the architecture.
-        settings: how to train; ``epochs`` says how long.
-        directory: where everything goes; made if missing.
+        settings: how to train, for ``epochs`` epochs.
+        directory: the folder to write; made if missing.
         hyperparameters: those that the search found for it.
-        on_epoch: called after every epoch with what is known, among it ``training_iteration`` (epochs done),
-            ``train_loss`` and ``train_seconds``.
+        on_epoch: called after every epoch with its result, with ``training_iteration`` (epochs done), ``train_loss``
+            and ``train_seconds``.
 
     Returns:
-        ``test_accuracy``, ``test_loss``, ``train_loss``, ``epochs``, and what every trial measures.
+        ``test_accuracy``, ``test_loss``, ``train_loss``, ``epochs``, and the metrics that every trial measures.
 
     Raises:
         RaynasError: if data and space do not fit together, ``directory`` holds another training or cannot be
@@ -108,7 +108,7 @@ def _retrain(
 
 
 def _claim(directory: Path, arch: Architecture, about: Mapping[str, str]) -> None:
-    """Write down what is trained here, or refuse to mix it with something else."""
+    """Write down which training the folder belongs to; refuse a folder of another one."""
     directory.mkdir(parents=True, exist_ok=True)
     path, here = directory / "training.json", {**about, "arch": arch.to_config()}
     try:
@@ -127,12 +127,12 @@ def _claim(directory: Path, arch: Architecture, about: Mapping[str, str]) -> Non
 
 
 def _folders(directory: Path) -> list[Path]:
-    """Checkpoint folders, newest first."""
+    """Return the checkpoint folders, newest first."""
     return sorted(directory.glob("checkpoint_[0-9]*"), reverse=True)
 
 
 def _checkpoints(directory: Path, arch: Architecture) -> Iterator[Path]:
-    """Those that can be gone on from."""
+    """Yield the checkpoints of the architecture that can be read, newest first."""
     for folder in _folders(directory):
         try:
             if Checkpoint.read(folder).arch == arch:

@@ -1,4 +1,4 @@
-"""Settings of trials: what makes a class for Tune of a space."""
+"""Settings of trials, which make a trainable for Tune from a space."""
 
 import re
 from abc import ABC, abstractmethod
@@ -28,28 +28,28 @@ Cost = Callable[[Architecture], float]
 
 @dataclass(frozen=True)
 class TrialSettings(ABC):
-    """How architectures are scored; the settings of a trainable."""
+    """Settings of a trainable that scores architectures."""
+
+    measures: ClassVar[frozenset[Needs]] = frozenset()
+    """The needs of the metrics that a trial measures when it is asked to."""
 
     @abstractmethod
     def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
-        """The class to give to ``tune.Tuner``, for trials whose config holds an architecture of ``space`` under "arch".
+        """Return a class for ``tune.Tuner``, for trials whose config holds an architecture of ``space`` under "arch".
 
         Args:
-            space: what is searched.
+            space: the space to search.
             metrics: metrics that every result must hold, or their names; NaN where a trial failed. Those that the trial
                 does not report are measured before it starts.
         """
 
     def check_hyperparameters(self, names: Iterable[str]) -> None:
-        """Refuse names that no trial could do anything with, before trials start; by default all are welcome.
+        """Refuse hyperparameters that no trial uses, before trials start; by default none is refused.
 
         Raises:
             UnknownNameError: if one is unknown.
         """
         return
-
-    measures: ClassVar[frozenset[Needs]] = frozenset()
-    """The needs of the metrics that a trial measures when it is asked to."""
 
     @property
     def reports(self) -> frozenset[str] | None:
@@ -76,19 +76,19 @@ class TrialSettings(ABC):
 
     @property
     def resources(self) -> dict[str, float]:
-        """What a trial needs, as ``tune.with_resources`` takes it."""
+        """Resources of a trial, for ``tune.with_resources``."""
         return {"cpu": 1}
 
     @property
     def max_fidelity(self) -> int:
-        """The most reports that a trial gives."""
+        """Maximum number of reports of a trial."""
         return 1
 
     @property
     def bulk_size(self) -> int:
-        """How many architectures are proposed at a time, for scores so cheap that a few actors compute them in bulk.
+        """Number of architectures proposed at a time, for scores so cheap that a few actors compute them in bulk.
 
-        0 is for a Tune trial each.
+        0 means a Tune trial each.
         """
         return 0
 
@@ -99,16 +99,16 @@ class TrialSettings(ABC):
     @property
     def description(self) -> str:
         """These settings in one line, as far as scores depend on them: two searches may be one if these are equal."""
-        told = [
+        given = [
             f"{field.name}={_lasting_repr(getattr(self, field.name))}"
             for field in fields(self)
-            if field.name not in _WHERE and getattr(self, field.name) != _default(field)
+            if field.name not in _IRRELEVANT and getattr(self, field.name) != _default(field)
         ]
-        return f"{type(self).__name__}({', '.join(told)})"
+        return f"{type(self).__name__}({', '.join(given)})"
 
 
-_WHERE = frozenset(("bulk", "data_dir", "device", "gpus", "n_threads"))
-"""Settings that say where a trial runs, not what it does."""
+_IRRELEVANT = frozenset(("bulk", "data_dir", "device", "gpus", "n_threads"))
+"""Settings that scores do not depend on."""
 
 
 def _default(field: Field[Any]) -> object:
@@ -116,7 +116,7 @@ def _default(field: Field[Any]) -> object:
 
 
 def _lasting_repr(value: object) -> str:
-    """Without an address in memory, which differs from run to run."""
+    """Return a representation without addresses in memory, which differ from run to run."""
     if hasattr(value, "__qualname__"):
         return repr(f"{value.__module__}:{value.__qualname__}")
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
@@ -124,10 +124,10 @@ def _lasting_repr(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureSettings(TrialSettings):
-    """What all settings of trials that score one architecture each have in common.
+    """Base of the settings of trials that score one architecture each.
 
     Args:
-        seed: of weights, data order and augmentation, together with the architecture.
+        seed: seed of weights, data order and augmentation, together with the architecture.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         gpus: share of a GPU that a trial asks Ray for, where trials run on GPUs; 0.5 puts two on each.
         n_threads: CPU threads of a trial, and CPUs that it asks Ray for.
@@ -159,9 +159,9 @@ class ArchitectureSettings(TrialSettings):
         """
 
     def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
-        """The class to give to ``tune.Tuner``; what trials share lies in Ray's object store, once per node.
+        """Return a class for ``tune.Tuner``; objects that trials share are in Ray's object store, once per node.
 
-        It is good for one Ray cluster: make another after ``ray.shutdown``.
+        It belongs to one Ray cluster: make another after ``ray.shutdown``.
         """
         shared = tune.with_parameters(ArchitectureTrainable, runner=self.runner(space, metrics))
         return tune.with_resources(shared, self.resources)  # type: ignore[no-any-return]
@@ -175,13 +175,13 @@ class ArchitectureSettings(TrialSettings):
         *,
         metrics: Metrics = (),
     ) -> Result:
-        """Score one architecture in this process, without Ray; gives what the trial's last result would hold.
+        """Score one architecture in this process, without Ray; return the last result of its trial.
 
         Args:
             space: the space that ``arch`` belongs to.
             arch: the architecture.
-            hyperparameters: what the config of a trial would hold besides.
-            on_result: called with every result, that is once per epoch.
+            hyperparameters: the other entries of a trial's config.
+            on_result: called with every result, once per epoch.
             metrics: metrics to measure besides, or their names.
 
         Raises:
@@ -192,14 +192,14 @@ class ArchitectureSettings(TrialSettings):
         return runner.run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
 
     def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
-        """As trials measure them; without those of a GPU that trials run on and this process cannot see."""
+        """Return the metrics as trials measure them; without those of a GPU that this process does not see."""
         device = "cuda" if self.uses_gpu else "cpu"
         measurer = Measurer(space, device=device, n_threads=self.latency_threads, seed=self.seed)
         return measurer.costs(metrics.values())
 
     @property
     def resources(self) -> dict[str, float]:
-        """A CPU per thread, and a GPU where trials run on one."""
+        """One CPU per thread, and a GPU if trials run on one."""
         return {"cpu": self.n_threads, **({"gpu": self.gpus} if self.uses_gpu else {})}
 
     @property
@@ -215,7 +215,21 @@ class ArchitectureSettings(TrialSettings):
 
     @property
     def uses_gpu(self) -> bool:
-        """Whether trials run on GPUs."""
+        """True if trials run on GPUs."""
         if self.device != "auto":
             return self.device == "cuda"
         return bool(ray.cluster_resources().get("GPU")) if ray.is_initialized() else torch.cuda.is_available()
+
+
+def refuse_all(kind: str, names: Iterable[str]) -> None:
+    """Refuse any name.
+
+    Args:
+        kind: the kind of the names, for the message.
+        names: the names.
+
+    Raises:
+        UnknownNameError: if there is any.
+    """
+    for name in names:
+        raise UnknownNameError(kind, name, ())

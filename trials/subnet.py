@@ -14,18 +14,20 @@ from raynas.core.space import SearchSpace
 from raynas.data.batches import Batches
 from raynas.data.fit_space import fit_space
 from raynas.data.sources import Source
-from raynas.errors import RaynasError, UnknownNameError
+from raynas.errors import RaynasError
 from raynas.metrics import Metrics
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
+from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
+from raynas.trials.data_settings import DataSettings
 from raynas.trials.runner import TrialRunner
+from raynas.trials.settings import refuse_all
 from raynas.trials.supernet.calibration import calibration_images
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
 from raynas.trials.supernet.trained import TrainedSupernet, read_about
 from raynas.trials.trainer import examine
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, batch_for, first_batch
 from raynas.validate import require, require_whole
 
 
@@ -37,12 +39,12 @@ class Subnet(DataSettings):
     that the supernet's training left untouched.
 
     Args:
-        supernet: folder that ``raynas.train_supernet`` left, or what it returned.
-        data: where the supernet's data is now, if it has moved; by default where it was.
-        data_dir: where downloaded data is kept now; by default where it was.
-        calibration_batches: how many batches of training images batch norms are recalibrated with.
-        batch_size: images in each of these.
-        bulk: architectures proposed at a time, which a few long-lived actors score; 0 for a Tune trial each.
+        supernet: the folder of ``raynas.train_supernet``, or what it returned.
+        data: the supernet's data, if it has moved since the training.
+        data_dir: folder of downloads, if it has moved since the training.
+        calibration_batches: number of batches of training images that batch norms are recalibrated with.
+        batch_size: number of images in each of these.
+        bulk: number of architectures proposed at a time, for a few long-lived actors; 0 for a Tune trial each.
 
     Raises:
         ValueError: if a value is out of range.
@@ -58,7 +60,7 @@ class Subnet(DataSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(isinstance(self.supernet, str | os.PathLike), "supernet must be a folder", self.supernet)
-        # Only the path travels: the weights lie in the object store, once per node.
+        # Only the path travels: the weights are in the object store, once per node.
         object.__setattr__(self, "supernet", str(Path(os.fspath(self.supernet)).expanduser().resolve()))
         for name in ("calibration_batches", "batch_size"):
             require_whole(name, getattr(self, name), 1)
@@ -70,7 +72,7 @@ class Subnet(DataSettings):
 
     @property
     def description(self) -> str:
-        """What scores depend on: the weights, wherever they lie."""
+        """These settings in one line; the weights are named by their digest, not by their folder."""
         where = f"supernet={self.supernet!r}"
         weights = f"supernet={read_about(Path(str(self.supernet)))['digest']!r}"
         return super().description.replace(where, weights)
@@ -81,8 +83,7 @@ class Subnet(DataSettings):
         Raises:
             UnknownNameError: if there is any.
         """
-        for name in names:
-            raise UnknownNameError("hyperparameter of subnets, which are not trained:", name, ())
+        refuse_all("hyperparameter of subnets, which are not trained:", names)
 
     def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[SubnetTrial]":
         """Return what scores architectures of ``space`` in this process; weights and data are read once."""
@@ -99,7 +100,7 @@ class Subnet(DataSettings):
         return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, batch=batch)
 
     def data_settings(self) -> Training:
-        """How the supernet's data is read, wherever it is now."""
+        """Return the settings of a training on the supernet's data, at its present path."""
         about = read_about(Path(str(self.supernet)))
         given = {name: value for name in ("data", "data_dir") if (value := getattr(self, name)) is not None}
         return Training(**{**about["training"], **given, "batch_size": self.batch_size}, epochs=1, warmup_epochs=0)

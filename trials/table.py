@@ -115,7 +115,7 @@ class _File:
             raise DataError(f"table {path} cannot be read: {one_line(error)}") from None
 
     def columns(self, title: str, fidelities: Sequence[int]) -> Columns:
-        """Return the column of each fidelity; ``{}`` in the title stands for it."""
+        """Return the column of each fidelity; ``{}`` in the title is replaced by it."""
         titles = [title.replace("{}", str(fidelity)) for fidelity in fidelities]
         self._check(titles)
         return np.stack([self._numbers(each) for each in titles], axis=1)

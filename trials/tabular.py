@@ -11,11 +11,10 @@ from typing import ClassVar
 from raynas.core.architecture import Architecture
 from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
-from raynas.errors import UnknownNameError
 from raynas.metrics import METRICS, Metrics
 from raynas.trials.checkpoint import State
 from raynas.trials.runner import REPORTED, TrialRunner
-from raynas.trials.settings import ArchitectureSettings, Cost
+from raynas.trials.settings import ArchitectureSettings, Cost, refuse_all
 from raynas.trials.table import Table, read_table
 from raynas.trials.trial import Trial
 from raynas.user_code import split_reference
@@ -93,8 +92,7 @@ class Tabular(ArchitectureSettings):
         Raises:
             UnknownNameError: if there is any.
         """
-        for name in names:
-            raise UnknownNameError("hyperparameter of a table", name, ())
+        refuse_all("hyperparameter of a table", names)
 
     def load(self, space: SearchSpace) -> Table:
         """Read the file.

@@ -21,11 +21,12 @@ from raynas.metrics import Metrics
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
+from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
+from raynas.trials.data_settings import DataSettings
 from raynas.trials.optimizers import OPTIMIZERS, SCHEDULES
 from raynas.trials.runner import TrialRunner
 from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import BATCH_SIZE, DataSettings, batch_for, first_batch
 from raynas.validate import is_number, require, require_whole
 
 logger = logging.getLogger(__name__)
@@ -35,34 +36,34 @@ logger = logging.getLogger(__name__)
 class Training(DataSettings):
     """Train each architecture from scratch and score it on the validation split.
 
-    Objectives and constraints may also name zero-cost proxies, which look at ``BATCH_SIZE`` images before training, as
-    ``ZeroCost`` with the same data and seed does.
+    Objectives and constraints may also name zero-cost proxies, which are computed on ``BATCH_SIZE`` images before
+    training, as ``ZeroCost`` with the same data and seed computes them.
 
     The config of a trial may set any of ``TUNABLE`` itself, to search hyperparameters jointly. ``data_fraction``,
     ``resolution``, ``scale`` and few ``epochs`` make a trial cheaper (a lower fidelity); params, macs and latency_ms
-    are always those of the network as the space gives it, without them.
+    are always those of the network as the space builds it, at full size.
 
     Args:
         data: "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", ``npz:PATH``, ``folder:PATH``, or
             ``module:function`` for loaders of your own.
-        data_dir: where downloaded data is kept.
+        data_dir: folder of downloads.
         image_size: height and width that the images of ``folder:PATH`` are resized to, in pixels.
-        valid_share: share of the training images to hold out for validation where the data brings no such split.
-        epochs: how long to train.
-        batch_size: images per step.
+        valid_share: share of the training images to hold out for validation if the data has no validation split.
+        epochs: number of epochs.
+        batch_size: number of images per step.
         lr: the highest learning rate; None for the usual one of the optimizer, 0.1 for SGD and 0.001 for Adam.
         optimizer: "sgd" (with Nesterov momentum), "adam" or "adamw".
-        momentum: of SGD; Adam's beta1.
-        weight_decay: on all parameters.
+        momentum: momentum of SGD; beta1 of Adam.
+        weight_decay: weight decay of all parameters.
         schedule: "cosine" (to zero at the end) or "constant".
-        warmup_epochs: how long the rate rises to ``lr`` first; may be a fraction.
+        warmup_epochs: epochs in which the rate rises to ``lr``; may be a fraction.
         label_smoothing: from 0 to below 1.
-        augment: "auto" (what suits the data), "none", "shift", "crop_flip" or "crop_flip_cutout"; loaders of your own
-            augment themselves.
+        augment: "auto" (the one that suits the data), "none", "shift", "crop_flip" or "crop_flip_cutout"; loaders of
+            your own augment by themselves.
         dtype: "float32", or "bfloat16" for mixed precision.
-        data_fraction: share of the training images to use, above 0 and up to 1; of loaders of your own, share of the
-            batches of each epoch.
-        resolution: height and width to resize images to, in pixels; None leaves them as they are.
+        data_fraction: share of the training images to use, above 0 and up to 1; share of the batches of each epoch for
+            loaders of your own.
+        resolution: height and width to resize images to, in pixels; None keeps them.
         scale: fields of the space to replace while training: ``{"channels": 8, "cells": 1}`` for a smaller network.
 
     Raises:
@@ -128,27 +129,27 @@ class Training(DataSettings):
 
     @property
     def max_fidelity(self) -> int:
-        """The epochs of a trial."""
+        """Number of epochs of a trial."""
         return self.epochs
 
     @property
     def learning_rate(self) -> float:
-        """``lr``, or what is usual for the optimizer."""
+        """``lr``, or the usual one of the optimizer."""
         return self.lr if self.lr is not None else {"sgd": 0.1}.get(self.optimizer, 1e-3)
 
     @property
     def at_full_fidelity(self) -> "Training":
-        """The same with all data at its resolution and the network at its size."""
+        """These settings with all data at its resolution and the network at its size."""
         return dataclasses.replace(self, data_fraction=1.0, resolution=None, scale={})
 
     def lr_factor(self, start: float, end: float) -> float:
-        """The factor on ``lr`` for a step that leads from epoch ``start`` to epoch ``end`` (fractions count)."""
+        """Return the factor on ``lr`` for a step from epoch ``start`` to epoch ``end``, which may be fractions."""
         if start < self.warmup_epochs:
             return min(end / self.warmup_epochs, 1.0)
         return SCHEDULES[self.schedule]((start - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
 
     def check_hyperparameters(self, names: Iterable[str]) -> None:
-        """Refuse what is not in ``TUNABLE``.
+        """Refuse hyperparameters that are not in ``TUNABLE``.
 
         Raises:
             UnknownNameError: if there is such a name.
@@ -158,7 +159,7 @@ class Training(DataSettings):
                 raise UnknownNameError("hyperparameter", name, self.TUNABLE)
 
     def with_hyperparameters(self, hyperparameters: Mapping[str, object]) -> "Training":
-        """These settings with those that a trial's config sets.
+        """Return these settings with the hyperparameters of a trial's config.
 
         Raises:
             UnknownNameError: if one is not in ``TUNABLE``.
@@ -172,7 +173,7 @@ class Training(DataSettings):
         return dataclasses.replace(self, **values)
 
     def load_source(self) -> Source:
-        """The data, whole and with its test split.
+        """Load the data, whole and with its test split.
 
         Raises:
             RaynasError: if it is missing, empty or malformed.
@@ -180,10 +181,10 @@ class Training(DataSettings):
         return load_source(self.data, data_dir=self.data_dir, image_size=self.image_size, valid_share=self.valid_share)
 
     def at_fidelity(self, space: SearchSpace) -> tuple[SearchSpace, SearchSpace, Source]:
-        """What there is to train, at the fidelity that is trained with.
+        """Return spaces and data at the fidelity of the training.
 
         Returns:
-            The space fitted to the data, the same at the size that is trained, and the data without its test split.
+            The space fitted to the data, the space at the size that is trained, and the data without its test split.
 
         Raises:
             RaynasError: if data, space and settings do not fit together.
@@ -202,7 +203,7 @@ class Training(DataSettings):
         return TrialRunner(space, self, partial(TrainingTrial, reduced=reduced, source=source), metrics, batch=batch)
 
     def data_settings(self) -> "Training":
-        """These."""
+        """Return these settings."""
         return self
 
     def batches(self, source: Source, device: torch.device) -> Batches:

@@ -1,12 +1,11 @@
 """ZeroCost: scores an architecture at initialisation, by zero-cost proxies on one batch of training images."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, get_args
 
 import numpy as np
-from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.goal import Goal
@@ -18,42 +17,40 @@ from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Metrics
 from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, Batch, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
-from raynas.threads import limited_threads
+from raynas.trials.data_batch import BATCH_SIZE, first_batch
+from raynas.trials.data_measurer import data_measurer
+from raynas.trials.proxy_scorer import ENSEMBLE_KEY, LazyProxies, ProxyScorer
 from raynas.trials.runner import REPORTED, TrialRunner
-from raynas.trials.settings import ArchitectureSettings, Cost
+from raynas.trials.settings import ArchitectureSettings, Cost, refuse_all
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
-from raynas.trials.zero_cost_metrics import BATCH_SIZE, HeldBatch, data_measurer, first_batch
 from raynas.validate import require, require_whole
 
-ENSEMBLE_KEY = "ensemble"
-"""The result key of the rank ensemble."""
-
 _PROXIES = frozenset(name for name, metric in METRICS.items() if metric.needs in ("weights", "data"))
-"""The zero-cost proxies that are no costs, and their ensemble."""
+"""Zero-cost proxies that are no costs, and their ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroCost(ArchitectureSettings):
     """Score each architecture by zero-cost proxies, without any training.
 
-    Every result holds a metric for each proxy, larger is better; search with ``objectives="max:naswot"``. What
-    objectives and constraints name is computed without being listed. There is no ``accuracy``.
+    Every result holds a metric for each proxy, larger is better; search with ``objectives="max:naswot"``. Proxies that
+    objectives and constraints name need not be listed. There is no ``accuracy``.
 
     The metric "ensemble" is the mean rank among reference architectures, drawn from the space by the seed and scored
     once, before the search begins.
 
     Args:
-        proxies: keys of ``raynas.metrics.zero_cost.ZERO_COST``, or "ensemble", to compute besides what objectives and
-            constraints name; if nothing is named anywhere, the proxies of the ensemble.
-        data: as of ``Training``.
-        data_dir: where downloaded data is kept.
+        proxies: keys of ``raynas.metrics.zero_cost.ZERO_COST``, or "ensemble", to compute besides those of objectives
+            and constraints; if none is named anywhere, the proxies of the ensemble.
+        data: see ``Training``.
+        data_dir: folder of downloads.
         image_size: height and width that the images of ``folder:PATH`` are resized to, in pixels.
-        valid_share: share of the training images that are left alone, as by ``Training``.
-        batch_size: images in the batch; loaders of your own have their own size.
+        valid_share: share of the training images held out for validation, which proxies do not use.
+        batch_size: number of images in the batch; loaders of your own have their own size.
         ensemble: the proxies of the ensemble.
-        n_reference: how many architectures the ensemble ranks against.
-        bulk: architectures proposed at a time, which a few long-lived actors score; 0 for a Tune trial each.
+        n_reference: number of reference architectures of the ensemble.
+        bulk: number of architectures proposed at a time, for a few long-lived actors; 0 for a Tune trial each.
 
     Raises:
         ValueError: if a value is out of range.
@@ -69,6 +66,8 @@ class ZeroCost(ArchitectureSettings):
     ensemble: Sequence[str] = ENSEMBLE
     n_reference: int = 32
     bulk: int = 16
+
+    measures: ClassVar[frozenset[Needs]] = frozenset(get_args(Needs))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,8 +87,6 @@ class ZeroCost(ArchitectureSettings):
         require_whole("bulk", self.bulk, 0)
         self._training()
 
-    measures: ClassVar[frozenset[Needs]] = frozenset(get_args(Needs))
-
     @property
     def bulk_size(self) -> int:
         return self.bulk
@@ -100,8 +97,7 @@ class ZeroCost(ArchitectureSettings):
         Raises:
             UnknownNameError: if there is any.
         """
-        for name in names:
-            raise UnknownNameError("hyperparameter of zero-cost proxies, which do not train:", name, ())
+        refuse_all("hyperparameter of zero-cost proxies, which do not train:", names)
 
     def runner(self, space: SearchSpace, metrics: Metrics = ()) -> "TrialRunner[ZeroCostTrial]":
         """Return what scores architectures of ``space`` in this process; the batch is drawn once.
@@ -112,7 +108,7 @@ class ZeroCost(ArchitectureSettings):
         scorer = self.scorer(space, metrics)
         return TrialRunner(scorer.space, self, partial(ZeroCostTrial, scorer=scorer), metrics, batch=scorer.batch)
 
-    def scorer(self, space: SearchSpace, metrics: Iterable[Metric | str] = ()) -> "ProxyScorer":
+    def scorer(self, space: SearchSpace, metrics: Iterable[Metric | str] = ()) -> ProxyScorer:
         """Return what computes the proxies; the batch is drawn here.
 
         Args:
@@ -137,13 +133,13 @@ class ZeroCost(ArchitectureSettings):
         return _PROXIES | REPORTED
 
     def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
-        """As trials measure them; a hard constraint on a proxy refuses an architecture before its trial."""
-        scorers = _Scorers(self, space)
+        """Return the metrics as trials measure them; hard constraints on proxies refuse before a trial."""
+        proxies = LazyProxies(self, space)
         costs = data_measurer(self, self._training(), space).costs(metrics.values())
-        return {**costs, **{name: partial(scorers.score, name) for name in _PROXIES}}
+        return {**costs, **{name: partial(proxies.score, name) for name in _PROXIES}}
 
     def check_goal(self, goal: Goal) -> None:
-        """Refuse what is no proxy and cannot be measured.
+        """Refuse a metric that is no proxy and cannot be measured.
 
         Raises:
             RaynasError: if there is such a metric.
@@ -151,7 +147,7 @@ class ZeroCost(ArchitectureSettings):
         self._names([goal.metrics.get(name, name) for name in goal.asked])
 
     def batch_of(self, source: Source) -> Batch:
-        """The batch that all architectures are looked at with: the first of an epoch, without augmentation.
+        """Return the batch that all architectures are scored on: the first of an epoch, without augmentation.
 
         Raises:
             RaynasError: if it holds fewer than two images.
@@ -198,49 +194,6 @@ class ZeroCost(ArchitectureSettings):
             raise RaynasError(f"no reference for the ensemble: {error}") from error
 
 
-class ProxyScorer:
-    """Computes the zero-cost proxies of networks, all on the same images.
-
-    Args:
-        settings: how to score.
-        space: gives the networks.
-        names: the proxies that trials report.
-        batch: the images and labels; only read.
-        reference: ranks for the ensemble; None if "ensemble" is not computed.
-    """
-
-    def __init__(
-        self,
-        settings: ZeroCost,
-        space: SearchSpace,
-        names: Sequence[str],
-        batch: Batch,
-        reference: RankEnsemble | None = None,
-    ) -> None:
-        self.settings, self.space, self.names, self.reference = settings, space, tuple(names), reference
-        self.batch = HeldBatch(batch)
-
-    def network(self, arch: Architecture) -> nn.Module:
-        """Build the network of ``arch`` with the fresh weights that are scored."""
-        return fresh_network(self.space, arch, self.settings.seed).to(self.settings.torch_device)
-
-    def scores(self, model: nn.Module, names: Collection[str]) -> dict[str, float]:
-        """Compute proxies of a network together.
-
-        Raises:
-            RaynasError: if a proxy gives no finite number.
-        """
-        members = self.settings.ensemble if ENSEMBLE_KEY in names else ()
-        proxies = [*dict.fromkeys((*(name for name in names if name != ENSEMBLE_KEY), *members))]
-        scores = zero_cost_scores(model, self.batch(), proxies, seed=self.settings.seed)
-        if scores.failures:
-            raise RaynasError("; ".join(scores.failures.values()))
-        values = dict(scores.values)
-        if self.reference is not None and ENSEMBLE_KEY in names:
-            values[ENSEMBLE_KEY] = self.reference(values)
-        return values
-
-
 class ZeroCostTrial(Trial[ZeroCost]):
     """Scores one architecture at initialisation.
 
@@ -262,29 +215,3 @@ class ZeroCostTrial(Trial[ZeroCost]):
     def advance(self) -> Mapping[str, float]:
         """Compute all proxies together."""
         return self.scorer.scores(self.model, self.scorer.names)
-
-
-class _Scorers:
-    """Scores architectures one proxy at a time; data and reference are read on first use.
-
-    Args:
-        settings: how to score.
-        space: the space of the architectures.
-    """
-
-    def __init__(self, settings: ZeroCost, space: SearchSpace) -> None:
-        self._settings, self._space = settings, space
-        self._made: dict[bool, ProxyScorer] = {}
-
-    def score(self, name: str, arch: Architecture) -> float:
-        """Return a proxy's score.
-
-        Raises:
-            RaynasError: if there is none.
-        """
-        needs_reference = name == ENSEMBLE_KEY
-        if needs_reference not in self._made:
-            self._made[needs_reference] = self._settings.scorer(self._space, (name,))
-        scorer = self._made[needs_reference]
-        with limited_threads(self._settings.n_threads):
-            return scorer.scores(scorer.network(arch), (name,))[name]

@@ -18,7 +18,7 @@ from raynas.metrics import METRICS
 from raynas.run.trainables import as_settings
 from raynas.strategies import EarlyStopping, Strategy
 from raynas.trials import TRIALS, Training, TrialSettings, ZeroCost
-from raynas.trials.zero_cost import ENSEMBLE_KEY
+from raynas.trials.proxy_scorer import ENSEMBLE_KEY
 
 Objectives = str | Objective | Sequence[str | Objective]
 Constraints = str | Constraint | Sequence[str | Constraint]

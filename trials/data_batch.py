@@ -1,0 +1,69 @@
+"""The batch of training data that metrics of fresh networks are measured with."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from raynas.core.metric import Metric
+from raynas.data.sources import Source
+from raynas.errors import RaynasError
+from raynas.metrics import METRICS, Batch
+from raynas.metrics.zero_cost.by_name import ProxyMeasure
+
+if TYPE_CHECKING:
+    from raynas.trials.training import Training
+
+BATCH_SIZE = 64
+"""Default number of images that proxies are computed on."""
+
+
+def first_batch(training: "Training", source: Source, batch_size: int, seed: int) -> Batch:
+    """Return the batch that all architectures are measured with: the first of an epoch, without augmentation.
+
+    Args:
+        training: has the settings of the data.
+        source: the data.
+        batch_size: number of images; loaders of the user's have their own size.
+        seed: seed of the order.
+
+    Raises:
+        RaynasError: if it holds fewer than two images.
+    """
+    plain = replace(training.at_full_fidelity, augment="none", batch_size=batch_size)
+    with torch.random.fork_rng(devices=[]):  # for samplers of the user's loaders
+        torch.manual_seed(seed)
+        images, labels = next(iter(plain.batches(source.without_test(), torch.device("cpu")).train(seed)))
+    if len(images) < 2:
+        raise RaynasError(f"{source.name} gives a first batch of {len(images)} image; proxies need at least 2")
+    return Batch(images, labels)
+
+
+class HeldBatch:
+    """A batch as arrays, which travel through Ray's object store without a copy; a call returns the batch.
+
+    Args:
+        batch: the batch, on the CPU.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.images, self.labels = (np.asarray(part.permute(0, 2, 3, 1) if part.ndim == 4 else part) for part in batch)
+
+    def __call__(self) -> Batch:
+        """Return a copy of the batch: arrays from the object store must not be written to, and torch warns of them."""
+        images, labels = torch.tensor(self.images), torch.tensor(self.labels)
+        return Batch(images.permute(0, 3, 1, 2) if images.ndim == 4 else images, labels)
+
+
+def batch_for(metrics: Iterable[Metric | str], draw: Callable[[], Batch]) -> HeldBatch | None:
+    """Draw the batch that metrics are measured with; return None if none of them needs one.
+
+    Zero-cost proxies that need none are computed on it too, so that all have inputs of the same shape.
+    """
+    for metric in metrics:
+        known = METRICS.get(metric) if isinstance(metric, str) else metric
+        if known and known.measure and (known.needs == "data" or isinstance(known.measure, ProxyMeasure)):
+            return HeldBatch(draw())
+    return None
