@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from raynas.core.cell_graph import CellGraph, Role, State
+from raynas.core.cell_graph import CellGraph, Role
 from raynas.drawing.picture import Arrow, Box, Kind, Picture
 
 _KINDS: Mapping[Role, Kind] = {"input": "input", "inner": "node", "output": "output"}
@@ -19,10 +19,8 @@ def cells_picture(cells: Sequence[CellGraph], title: str = "") -> Picture:
     arrows: list[Arrow] = []
     for cell in cells:
         prefix = f"{cell.title}." if cell.title else ""
-        boxes += [Box(prefix + s.name, _text(s), _KINDS[s.role], cell.title) for s in cell.states]
+        for state in cell.states:
+            text = f"{state.shown}\n{state.operation}" if state.operation else state.shown
+            boxes.append(Box(prefix + state.name, text, _KINDS[state.role], cell.title))
         arrows += [Arrow(prefix + e.source, prefix + e.target, e.operation, e.is_zero) for e in cell.edges]
     return Picture(boxes, arrows, title)
-
-
-def _text(state: State) -> str:
-    return f"{state.shown}\n{state.operation}" if state.operation else state.shown

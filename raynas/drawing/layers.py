@@ -5,8 +5,9 @@ Transactions on Systems, Man, and Cybernetics, 1981). An arrow that passes a lay
 slot in that layer, so that no line crosses a text and no two texts overlap.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, pairwise
 
 from raynas.drawing.panel import COLUMN_GAP, LINE, ROW_GAP, Line, Panel, Point, size_of, text_width
@@ -87,7 +88,7 @@ def _sorted_layers(slots: Sequence[Slot]) -> list[list[Slot]]:
         layers = [list(layer) for layer in layers]
         for i in range(len(layers)) if forward else reversed(range(len(layers))):
             ranks = {slot: rank for layer in layers for rank, slot in enumerate(layer)}
-            layers[i].sort(key=_mean_rank(ranks, forward))
+            layers[i].sort(key=partial(_mean_rank, ranks=ranks, forward=forward))
         if (crossings := _crossings(layers)) < fewest:
             best, fewest = layers, crossings
     return best
@@ -103,13 +104,10 @@ def _crossings(layers: Sequence[Sequence[Slot]]) -> int:
     return crossings
 
 
-def _mean_rank(ranks: Mapping[Slot, int], forward: bool) -> Callable[[Slot], float]:
-    return lambda slot: _mean([ranks[n] for n in (slot.before if forward else slot.after)], ranks[slot])
-
-
-def _mean(values: Iterable[float], default: float) -> float:
-    values = list(values)
-    return sum(values) / len(values) if values else default
+def _mean_rank(slot: Slot, ranks: Mapping[Slot, int], forward: bool) -> float:
+    """Return the mean rank of the neighbours in the layer before, or after; without any, the slot's rank."""
+    around = [ranks[neighbour] for neighbour in (slot.before if forward else slot.after)]
+    return sum(around) / len(around) if around else ranks[slot]
 
 
 # --- positions ------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class Choice(DecisionModule):
         candidates: for each option the factory of its module: a class or function without arguments, called only when
             a network is built. A candidate may hold choices itself.
         label: name of the decision, for choice points that share one; the dotted path of the choice point if None.
-        null: whether a relaxation has one more weight, for no operation at all, which no architecture can choose (the
+        null: True for one more weight in a relaxation, for no operation at all, which no architecture can choose (the
             "none" of DARTS).
         narrow: gives, for k, candidates with 1/k of the channels, as partial channels (PC-DARTS) need them.
 

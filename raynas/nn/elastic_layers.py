@@ -47,7 +47,10 @@ class ElasticConv2d(ElasticLayer):
     ) -> None:
         super().__init__(in_channels, out_channels=out_channels or 0, kernel_size=kernel_size)
         self.stride, self.dilation, self.group_width, self.bias = stride, dilation, group_width, bias
-        self.kernels = sorted({self.fixed.get("kernel_size", 1)} if "kernel_size" in self.fixed else self._kernels)
+        size = self.size_choices.get("kernel_size")
+        self.kernels = sorted(
+            {size.value(o, in_channels) for o in size.options} if size else {self.fixed["kernel_size"]}
+        )
         if any(k % 2 == 0 for k in self.kernels):
             raise SpaceError(f"kernels must be odd, got {self.kernels}")
         self.groups(in_channels, 0)
@@ -57,11 +60,6 @@ class ElasticConv2d(ElasticLayer):
     def most_out(self) -> int:
         """Maximum number of output channels."""
         return self.largest["out_channels"] or self.n_in
-
-    @property
-    def _kernels(self) -> set[int]:
-        size = self.size_choices["kernel_size"]
-        return {size.value(option, self.n_in) for option in size.options}
 
     def groups(self, n_in: int, n_out: int) -> int:
         """Return the number of groups for ``n_in`` input and ``n_out`` output channels.

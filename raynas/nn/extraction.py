@@ -21,7 +21,7 @@ class Extraction:
     Args:
         options: of each decision.
         widths: number of input channels of each elastic layer that the subnet reaches.
-        copy: whether tensors are copied; otherwise the subnet shares those that it uses whole or sliced.
+        copy: True to copy tensors; False to share those that the subnet uses whole or sliced.
     """
 
     options: Mapping[str, Option]

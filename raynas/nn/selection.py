@@ -70,7 +70,7 @@ class Call:
         sizes: sizes of elastic layers that replace the selected ones.
         widths: number of input channels of each elastic layer that was reached; filled by the pass.
         memo: results that several modules share, such as the ReLU of a cell's node.
-        shapes_only: whether elastic layers skip the computation and only return tensors of the right shape.
+        shapes_only: True to skip the computation of elastic layers, which then only return tensors of the right shape.
     """
 
     selection: Selection

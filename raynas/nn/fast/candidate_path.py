@@ -33,7 +33,7 @@ class CandidatePath:
     Attributes:
         value: the output of the layers so far.
         pending_norm: a batch norm that is still to be applied to the value, in one step with what follows.
-        is_shared: whether the value depends on the input alone, so that other candidates may use it.
+        is_shared: True if the value depends on the input alone, so that other candidates may use it.
     """
 
     def __init__(self, x: Tensor, memo: Memo) -> None:

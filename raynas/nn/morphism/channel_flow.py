@@ -45,10 +45,10 @@ class ChannelFlow:
 
     def calls(self, name: str) -> list[fx.Node]:
         """Return the nodes at which the module ``name`` is called."""
-        return [node for node in self.nodes if node.op == "call_module" and self._is_same(str(node.target), name)]
-
-    def _is_same(self, first: str, second: str) -> bool:
-        return first == second or (second in self.modules and self.modules[first] is self.modules[second])
+        module = self.modules.get(name)
+        if module is None:
+            return []
+        return [n for n in self.nodes if n.op == "call_module" and self.modules[str(n.target)] is module]
 
     def the_call(self, name: str) -> fx.Node:
         """Return the only node at which the module ``name`` is called.

@@ -36,8 +36,10 @@ def sort_channels(
     layers = elastic_layers(supernet)
     for group in groups:
         producer = layers[group.producers[0]]
-        widths = _widths(producer, trained.get(group.decision or "", ())) | {group.n_channels}
-        reorder_group(layers, group, _descending(_importance(layers, group), sorted(widths)), optimizer)
+        size = next(size for argument, size in producer.size_choices.items() if argument in WIDTHS)
+        widths = {size.value(option, producer.n_in) for option in trained.get(group.decision or "", ())}
+        bounds = sorted(widths | {group.n_channels})
+        reorder_group(layers, group, _descending(_importance(layers, group), bounds), optimizer)
 
 
 def _importance(layers: Mapping[str, ElasticLayer], group: ChannelGroup) -> Tensor:
@@ -45,11 +47,6 @@ def _importance(layers: Mapping[str, ElasticLayer], group: ChannelGroup) -> Tens
     readers = [layers[path] for path in group.consumers if is_reader(layers[path])]
     weights = [reader.shared.get_parameter("weight").detach().abs() for reader in readers]
     return torch.stack([weight.transpose(0, 1).flatten(1).sum(1)[: group.n_channels] for weight in weights]).sum(0)
-
-
-def _widths(producer: ElasticLayer, options: Sequence[Option]) -> set[int]:
-    size = next(size for argument, size in producer.size_choices.items() if argument in WIDTHS)
-    return {size.value(option, producer.n_in) for option in options}
 
 
 def _descending(scores: Tensor, bounds: Sequence[int]) -> Tensor:
