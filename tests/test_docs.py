@@ -9,14 +9,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|md|toml|json|yml))`")
-"""A file in a folder, between backticks."""
+PATH = re.compile(
+    r"(?<![\w/.~-])((?:raynas|search_spaces|trials|scripts|tests|docs|core|run|metrics|nn)/[\w./-]+\.(?:py|md|toml))\b"
+)
+"""A file of the project, named from the root or from raynas/."""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_a_document_names_exist(document: Path) -> None:
-    named = [name for name in PATH.findall(document.read_text(encoding="utf-8")) if "NAME" not in name]
-    missing = [name for name in named if not any((ROOT / base / name).exists() for base in ("", "raynas"))]
+    named = set(PATH.findall(document.read_text(encoding="utf-8")))
+    patterns = {name for name in named if Path(name).stem.endswith("NAME")}
+    assert all((ROOT / name).parent.is_dir() for name in patterns)
+    missing = [name for name in named - patterns if not any((ROOT / base / name).exists() for base in ("", "raynas"))]
     assert not missing
 
 
