@@ -40,12 +40,15 @@ def wheel_files(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if not name.endswith("/")}
 
 
-def modules(package: Path) -> dict[str, Path]:
+def files(package: Path) -> dict[str, Path]:
     """The files of ``package`` by the names that a wheel gives them."""
-    found = {path.relative_to(package).as_posix(): path for path in package.glob("raynas/**/*.py")}
-    for part in PARTS:
-        found |= {f"raynas/{path.relative_to(package).as_posix()}": path for path in package.glob(f"{part}/**/*.py")}
-    return found
+    inside = {"raynas": package / "raynas", **{f"raynas/{part}": package / part for part in PARTS}}
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": path
+        for name, folder in inside.items()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
 
 
 def copy(source: Path, target: Path) -> None:
@@ -115,10 +118,10 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
     assert {name for name in top_level if not name.endswith(".dist-info")} == {"raynas"}
 
 
-def test_the_wheel_holds_every_module(wheel: Path) -> None:
-    expected = modules(ROOT).keys()
-    assert {f"raynas/{part}/__init__.py" for part in PARTS} <= expected
-    assert expected | {"raynas/py.typed"} == {name for name in wheel_files(wheel) if name.startswith("raynas/")}
+def test_the_wheel_holds_every_file(wheel: Path) -> None:
+    expected = files(ROOT).keys()
+    assert {"raynas/py.typed", *(f"raynas/{part}/__init__.py" for part in PARTS)} <= expected
+    assert expected == {name for name in wheel_files(wheel) if name.startswith("raynas/")}
 
 
 def test_the_sdist_builds_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
@@ -149,24 +152,24 @@ def imported(site: Path, cwd: Path, path: Path | None = None) -> dict[str, Path]
     packages = json.dumps([entry for entry in sys.path if "site-packages" in entry])
     done = run(sys.executable, "-S", "-c", IMPORTS, packages, site, cwd=cwd, path=path)
     assert done.returncode == 0, done.stderr
-    files = {name: Path(file) for name, file in json.loads(done.stdout).items()}
-    suffix = {name: "/__init__.py" if file.name == "__init__.py" else ".py" for name, file in files.items()}
-    return {name.replace(".", "/") + suffix[name]: file for name, file in files.items()}
+    found = {name: Path(file) for name, file in json.loads(done.stdout).items()}
+    suffix = {name: "/__init__.py" if file.name == "__init__.py" else ".py" for name, file in found.items()}
+    return {name.replace(".", "/") + suffix[name]: file for name, file in found.items()}
 
 
 def test_the_wheel_imports_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     found = imported(installed, tmp_path)
-    assert found.items() <= {name: installed / name for name in modules(ROOT)}.items()
+    assert found.items() <= {name: installed / name for name in files(ROOT)}.items()
 
 
 def test_an_editable_install_imports_the_files_of_the_checkout(source: Path, tmp_path: Path) -> None:
     found = imported(install(tmp_path, "--editable", source), tmp_path)
-    assert found.items() <= modules(source).items()
+    assert found.items() <= files(source).items()
 
 
 def test_a_checkout_on_the_path_imports_without_being_installed(installed: Path, source: Path, tmp_path: Path) -> None:
     found = imported(installed, tmp_path, path=source)  # as in a worker of `ray job submit --working-dir .`
-    assert found.items() <= modules(source).items()
+    assert found.items() <= files(source).items()
 
 
 @pytest.mark.parametrize("name", PARTS)
