@@ -52,15 +52,6 @@ def test_trials_report_what_zero_cost_reports_whatever_their_fidelity(expected: 
     assert copied.run({"arch": dict(ARCH)})["naswot"] == expected["naswot"]
 
 
-def test_what_is_told_before_a_trial_is_what_trials_report(expected: Mapping[str, float]) -> None:
-    costs = FAST.costs(NASBench201(channels=4, cells=1))  # for other images; the data decides
-    assert {*ZERO_COST, "latency_ms"} == costs.keys()
-    copied = cloudpickle.loads(cloudpickle.dumps(costs))
-    for some in (costs, copied):
-        assert {name: some[name](ARCH) for name in expected} == expected
-        assert some["macs"](ARCH) == untrained_metrics(SPACE)["macs"](ARCH)
-
-
 def test_nothing_is_measured_that_nobody_wants() -> None:
     result = FAST.evaluate(SPACE, ARCH)
     assert not PROXIES & result.keys()

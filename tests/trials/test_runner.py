@@ -5,8 +5,7 @@ import json
 import math
 import os
 import weakref
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.core.architecture import Architecture
-from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-from raynas.trials import Function, Training, Trial, TrialRunner
-from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
+from raynas.trials import Function, Training, TrialRunner
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.progress import STANDARD, Result
 from raynas.trials.training import TrainingTrial
+from tests.trials.scripted import Scripted, scripted
 from tests.trials.spaces import TinyCnn, Troubled
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -120,57 +118,6 @@ def test_debugging_lets_exceptions_through() -> None:
     runner.raises = True
     with pytest.raises(RuntimeError, match="boom"):
         runner.run({"arch": {"trouble": "forward"}})
-
-
-class Scripted(Trial[Training]):
-    """Reports what it is told to."""
-
-    def __init__(self, space: SearchSpace, settings: Training, script: Sequence[Any] = ({"accuracy": 0.5},)) -> None:
-        super().__init__(space, settings)
-        self.script = script
-
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
-        self.reports = iter(self.script)
-        self.secret = hyperparameters.get("secret")
-
-    def advance(self) -> Mapping[str, float]:
-        report = next(self.reports)
-        if isinstance(report, Exception):
-            raise report
-        return report  # type: ignore[no-any-return]
-
-
-def scripted(*reports: Any, metrics: Sequence[str] = ("accuracy",), epochs: int = 3) -> Result:
-    return TrialRunner(TinyCnn(), Training(epochs=epochs), partial(Scripted, script=reports), metrics).run(CONFIG)
-
-
-def test_two_methods_make_a_trial() -> None:
-    result = scripted({"accuracy": 0.5}, {"accuracy": 0.6}, {"accuracy": 0.7})
-    assert (result["accuracy"], result["training_iteration"], result["complete"]) == (0.7, 3, 1)
-
-
-def test_it_may_end_before_its_last_epoch() -> None:
-    result = scripted({"accuracy": 0.5}, {"accuracy": 0.6}, StopIteration())
-    assert (result["accuracy"], result["training_iteration"], result["complete"]) == (0.6, 2, 1)
-    assert scripted(StopIteration())["error"] == "epoch 1: nothing was reported"
-
-
-@pytest.mark.parametrize(
-    ("report", "expected"),
-    [
-        ({"accuracy": float("nan")}, "accuracy is nan"),
-        ({"accuracy": 0.5, "loss": float("inf")}, "loss is inf"),
-        ({"accuracy": 0.5, "f1": float("-inf")}, "f1 is -inf"),
-        ({"accuracy": "high"}, "metric 'accuracy' must be a number, got 'high'"),
-        ({"accuracy": 0.5, "done": 1}, "'done' cannot be the name of a metric"),
-        ({}, "scores must be a dict of numbers"),
-        (None, "scores must be a dict of numbers, got None"),
-        ({"f1": 0.5}, "metric 'accuracy' is wanted, but what was reported is f1"),
-    ],
-)
-def test_scores_are_checked(report: Any, expected: str) -> None:
-    result = scripted(report)
-    assert result["failed"] == 1 and expected in result["error"] and math.isnan(result["accuracy"])
 
 
 def test_a_failed_trial_has_the_wanted_metrics_too() -> None:
@@ -325,23 +272,3 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning(
     runner.save(tmp_path / "file")
     assert "could not be written" in caplog.text
     assert runner.step()["training_iteration"] == 2
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("before")
-    with pytest.raises(OSError), Replacing(path) as draft:
-        draft.write_text("half")
-        raise OSError("disk full")
-    assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["file"]
-    with Replacing(path) as draft:
-        draft.write_text("after")
-    assert path.read_text() == "after"
-
-
-def test_a_checkpoint_leaves_out_what_is_not_a_number(tmp_path: Path) -> None:
-    Checkpoint(arch=Architecture(ARCH), epoch=1, costs={"macs": math.nan, "params": 3}).write(tmp_path)
-    read = Checkpoint.read(tmp_path)
-    assert read.costs == {"params": 3.0} and read.state is None
-    with pytest.raises(RaynasError, match=r"meta\.json is missing"):
-        Checkpoint.read(tmp_path / "none")

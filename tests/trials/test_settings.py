@@ -1,125 +1,44 @@
-"""Trials in Ray: actors that outlive failures, data that is shared, and going on after a kill."""
+"""Settings of trials."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ray import tune
-from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, TuneConfig
+import torch
+from torch import nn
 
-from raynas.core.architecture import Architecture
-from raynas.core.space import SearchSpace
-from raynas.data.images import ImageData
-from raynas.metrics import Metrics
-from raynas.trials import Training, TrialRunner
-from raynas.trials.training import TrainingTrial
-from tests.trials.spaces import TinyCnn, Troubled
-
-ARCH = {"depth": 2, "kernel": 3}
+from raynas.errors import RaynasError, UnknownNameError
+from raynas.trials import Function, Training
+from raynas.trials.settings import refuse_all
 
 
-def fit(
-    settings: Training, space: SearchSpace, param_space: dict[str, Any], path: Path, **run_config: Any
-) -> ResultGrid:
-    tuner = tune.Tuner(
-        settings.trainable(space),
-        param_space=param_space,
-        tune_config=TuneConfig(metric="accuracy", mode="max", reuse_actors=True, max_concurrent_trials=1),
-        run_config=RunConfig(name="search", storage_path=str(path), verbose=0, **run_config),
-    )
-    return tuner.fit()
+def test_the_description_holds_what_scores_depend_on() -> None:
+    assert Training(n_threads=2, device="cpu").description == "Training()"
+    assert Training(lr=0.2, scale={"channels": 4}).description == "Training(lr=0.2, scale={'channels': 4})"
 
 
-def each(grid: ResultGrid) -> list[tune.Result]:
-    return [grid[i] for i in range(len(grid))]
+def test_resources_follow_from_threads_and_device() -> None:
+    assert Training(device="cpu", n_threads=3).resources == {"cpu": 3}
+    assert Training(device="cuda", gpus=0.5).resources == {"cpu": 1, "gpu": 0.5}
 
 
-@pytest.fixture(autouse=True)
-def quick_tune(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+def a_function(model: nn.Module, config: dict[str, Any]) -> float:
+    return 0.5
 
 
-class LookingTrial(TrainingTrial):
-    """Reports what it sees of the data, after training on it."""
-
-    def advance(self) -> Mapping[str, float]:
-        scores = super().advance()
-        assert isinstance(self.source, ImageData)
-        images = self.source.train.images
-        seen = {"shared": not images.flags.owndata and not images.flags.writeable}
-        return {**scores, **seen, "sees_test": self.source.test is not None}
+def test_the_description_holds_no_address() -> None:
+    assert Function(fn=a_function).description == f"Function(fn='{__name__}:a_function')"
+    assert "0x" not in Function(fn=partial(a_function, config={})).description
 
 
-@dataclass(frozen=True, kw_only=True)
-class Looking(Training):
-    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> TrialRunner[TrainingTrial]:
-        space, reduced, source = self.at_fidelity(space)
-        return TrialRunner(space, self, partial(LookingTrial, reduced=reduced, source=source), metrics)
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Training().torch_device == Training(device="cpu").torch_device == torch.device("cpu")
+    with pytest.raises(RaynasError, match="device 'cuda' is asked for, but this process sees no GPU"):
+        _ = Training(device="cuda").torch_device
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_one_actor_outlives_all_failures_and_shares_the_data(tmp_path: Path) -> None:
-    troubles = ["none", "build", "forward", "shape", "none"]
-    grid = fit(
-        Looking(epochs=2, data_fraction=0.2),
-        Troubled(),
-        {"arch": {"trouble": tune.grid_search(troubles)}},
-        tmp_path,
-        checkpoint_config=CheckpointConfig(checkpoint_frequency=1),
-    )
-    results = [result.metrics or {} for result in each(grid)]
-    assert not grid.errors and len({r["pid"] for r in results}) == 1
-    assert [r["failed"] for r in results] == [0, 1, 1, 1, 0]
-    assert [r["training_iteration"] for r in results] == [2, 0, 0, 0, 2]
-    assert (results[0]["accuracy"], results[0]["loss"]) == (results[4]["accuracy"], results[4]["loss"])
-    assert all((r["shared"], r["sees_test"]) == (1, 0) for r in (results[0], results[4]))
-    written = [Path(str(result.path), "error.txt").exists() for result in each(grid)]
-    assert written == [False, True, True, True, False]
-    assert "RuntimeError: boom" in Path(str(grid[2].path), "error.txt").read_text()
-
-
-class DyingTrial(TrainingTrial):
-    """Takes its process down in the third epoch, the first time it gets there."""
-
-    def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
-        super().start(arch, hyperparameters)
-        self.marker = Path(str(hyperparameters["marker"]))
-
-    def advance(self) -> Mapping[str, float]:
-        if self.epoch == 2 and not self.marker.exists():
-            self.marker.touch()
-            os._exit(1)
-        return super().advance()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dying(Training):
-    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> TrialRunner[TrainingTrial]:
-        space, reduced, source = self.at_fidelity(space)
-        return TrialRunner(space, self, partial(DyingTrial, reduced=reduced, source=source), metrics)
-
-    def with_hyperparameters(self, hyperparameters: Mapping[str, object]) -> Training:
-        return super().with_hyperparameters({k: v for k, v in hyperparameters.items() if k != "marker"})
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_killed_trial_goes_on_exactly(tmp_path: Path) -> None:
-    marker = tmp_path / "killed"
-    grid = fit(
-        Dying(epochs=4, data_fraction=0.3),
-        TinyCnn(),
-        {"arch": ARCH, "marker": str(marker)},
-        tmp_path,
-        checkpoint_config=CheckpointConfig(checkpoint_frequency=1),
-        failure_config=FailureConfig(max_failures=1),
-    )
-    assert not grid.errors
-    result = grid[0].metrics or {}
-    expected = Training(epochs=4, data_fraction=0.3).evaluate(TinyCnn(), ARCH)
-    assert marker.exists() and result["training_iteration"] == 4 and result["complete"] == 1
-    assert result["iterations_since_restore"] == 2
-    assert (result["accuracy"], result["loss"]) == (expected["accuracy"], expected["loss"])
+def test_any_name_is_refused() -> None:
+    refuse_all("hyperparameter of a table", ())
+    with pytest.raises(UnknownNameError, match="unknown hyperparameter of a table 'lr'"):
+        refuse_all("hyperparameter of a table", ["lr"])

@@ -2,9 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,12 +15,8 @@ from torch.utils.data import TensorDataset
 
 from raynas.core.architecture import Architecture
 from raynas.core.joint_space import JointSpace
-from raynas.data.batches import Batch
-from raynas.data.image_batches import ImageBatches
-from raynas.data.image_sets import load_images
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.trials import Training
-from raynas.trials.trainer import Trainer
 from tests.trials.spaces import Fixed, TinyCnn
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -67,11 +61,6 @@ def test_the_usual_learning_rate_depends_on_the_optimizer() -> None:
     assert Training(optimizer="adamw", lr=0.02).learning_rate == 0.02
 
 
-def test_the_description_holds_what_scores_depend_on() -> None:
-    assert Training(n_threads=2, device="cpu").description == "Training()"
-    assert Training(lr=0.2, scale={"channels": 4}).description == "Training(lr=0.2, scale={'channels': 4})"
-
-
 def test_the_config_of_a_trial_wins() -> None:
     changed = Training(lr=0.1).with_hyperparameters({"lr": 0.2, "batch_size": 32.0, "optimizer": "adam"})
     assert (changed.lr, changed.batch_size, changed.optimizer) == (0.2, 32, "adam")
@@ -81,11 +70,6 @@ def test_the_config_of_a_trial_wins() -> None:
         Training().with_hyperparameters({"lr": -1})
 
 
-def test_resources_follow_from_threads_and_device() -> None:
-    assert Training(device="cpu", n_threads=3).resources == {"cpu": 3}
-    assert Training(device="cuda", gpus=0.5).resources == {"cpu": 1, "gpu": 0.5}
-
-
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     settings = Training(epochs=4, warmup_epochs=1)
     steps = [settings.lr_factor(i / 10, (i + 1) / 10) for i in range(40)]
@@ -93,77 +77,6 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert all(a > b for a, b in pairwise(steps[10:])) and steps[-1] < 0.01
     constant = Training(epochs=4, warmup_epochs=0, schedule="constant")
     assert {constant.lr_factor(i, i + 1) for i in range(4)} == {1.0}
-
-
-# --- the trainer -----------------------------------------------------------------------------------------------------
-
-
-def trainer(settings: Training, seed: int = 0) -> Trainer:
-    device = torch.device("cpu")
-    data = load_images("digits").reduced(settings.data_fraction)
-    batches = ImageBatches(data=data, batch_size=settings.batch_size, augment="shift", device=device)
-    torch.manual_seed(seed)
-    model = TinyCnn().build(Architecture(ARCH))
-    return Trainer(model, batches, settings, seed=seed, device=device, n_classes=10)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_going_on_from_a_checkpoint_is_exact(optimizer: str, tmp_path: Path) -> None:
-    settings = Training(epochs=4, data_fraction=0.3, optimizer=optimizer)
-    whole, first = trainer(settings), trainer(settings)
-    for _ in range(4):
-        whole.train_epoch()
-    for _ in range(2):
-        first.train_epoch()
-    torch.save(first.state_dict(), tmp_path / "state.pt")
-    second = trainer(settings, seed=0)
-    torch.rand(7)  # what the process did in between must not matter
-    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    for _ in range(2):
-        second.train_epoch()
-    assert second.finished and whole.finished
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, second.model.state_dict()[name]), name
-    assert whole.examine() == second.examine()
-
-
-def test_every_epoch_has_its_own_order_and_the_next_seed_has_others() -> None:
-    class Recording(ImageBatches):
-        def train(self, seed: int) -> Iterator[Batch]:
-            seeds.append(seed)
-            return super().train(seed)
-
-    seeds: list[int] = []
-    for seed in (0, 1):
-        run = trainer(FAST, seed)
-        assert isinstance(run.batches, ImageBatches)
-        run.batches = Recording(**vars(run.batches))
-        run.train_epoch()
-        run.train_epoch()
-    assert len(set(seeds)) == 4
-
-
-def test_hyperparameters_of_the_new_trainer_win_over_the_checkpoint() -> None:
-    first = trainer(dataclasses.replace(FAST, weight_decay=0.01))
-    first.train_epoch()
-    second = trainer(dataclasses.replace(FAST, weight_decay=0.02, momentum=0.5))
-    second.load_state_dict(first.state_dict())
-    assert second._optimizer.param_groups[0]["weight_decay"] == 0.02
-    assert second._optimizer.param_groups[0]["momentum"] == 0.5
-
-
-def test_a_state_of_another_network_is_refused() -> None:
-    other = trainer(FAST)
-    other.model = nn.Linear(3, 4)
-    with pytest.raises(RuntimeError):
-        trainer(FAST).load_state_dict(other.state_dict())
-
-
-def test_mixed_precision_trains() -> None:
-    run = trainer(dataclasses.replace(FAST, dtype="bfloat16"))
-    assert 0 < run.train_epoch() < 5
-    assert all(p.dtype == torch.float32 for p in run.model.parameters())
-    assert set(run.examine()) == {"accuracy", "loss"}
 
 
 # --- a trial without Ray ---------------------------------------------------------------------------------------------

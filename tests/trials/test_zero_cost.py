@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ray import cloudpickle
 
 from raynas.data.image_sets import load_images
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import untrained_metrics
-from raynas.metrics.zero_cost import ENSEMBLE, ZERO_COST, RankEnsemble, zero_cost_scores
+from raynas.metrics.zero_cost import ENSEMBLE, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
 from raynas.run.score_many import score_many
 from raynas.search_spaces import NASBench201
@@ -66,29 +65,6 @@ def test_what_cannot_be_scored_is_a_failed_result() -> None:
     assert not any(math.isfinite(result.get(name, math.nan)) for name in ENSEMBLE)
 
 
-def test_the_ensemble_ranks_among_reference_architectures() -> None:
-    settings = ZeroCost(proxies=["ensemble"], ensemble=["snip", "l2_norm"], n_reference=4, batch_size=8, seed=1)
-    batch = settings.batch_of(load_images("digits"))
-    rng = np.random.default_rng(1)
-    reference = [
-        zero_cost_scores(fresh_network(SPACE, SPACE.sample(rng), 1), batch, ["snip", "l2_norm"], seed=1).values
-        for _ in range(4)
-    ]
-    ensemble = RankEnsemble({name: [values.get(name) for values in reference] for name in ("snip", "l2_norm")})
-    result = scored(settings)
-    assert result["ensemble"] == ensemble({name: result[name] for name in ("snip", "l2_norm")})
-    assert result["ensemble"] == scored(settings)["ensemble"]
-
-
-def test_costs_before_a_trial_are_what_trials_report() -> None:
-    settings = ZeroCost(ensemble=["l2_norm"], n_reference=3, batch_size=8, seed=2)
-    costs = settings.costs(NASBench201(channels=4, cells=1))  # for other images; the data decides
-    assert {*ZERO_COST, "ensemble", "latency_ms"} == costs.keys()
-    result = scored(settings, ["naswot", "zen", "ensemble"])
-    for name in ("naswot", "zen", "ensemble"):
-        assert costs[name](ARCH) == result[name]
-
-
 def test_a_hard_constraint_on_a_proxy_refuses_before_the_trial() -> None:
     costs = ZeroCost(batch_size=8).costs(SPACE)
     values = sorted(costs["naswot"](SPACE.sample(np.random.default_rng(i))) for i in range(5))
@@ -105,18 +81,6 @@ def test_in_bulk() -> None:
     assert [each.status for each in found] == ["finished", "failed"]
     by_name = next(iter(score_many(SPACE, [ARCH], "synflow", workers=0)))
     assert by_name.metrics["synflow"] == found[0].metrics["synflow"]
-
-
-def test_shared_arrays_may_be_read_only() -> None:
-    runner = ZeroCost(proxies=["snip"], batch_size=8).runner(SPACE)
-    expected = runner.run({"arch": dict(ARCH)})["snip"]
-    buffers: list[Any] = []
-    payload = cloudpickle.dumps(runner, protocol=5, buffer_callback=buffers.append)
-    copied = cloudpickle.loads(payload, buffers=[bytes(buffer.raw()) for buffer in buffers])
-    copied.raises = True
-    copied.begin({"arch": dict(ARCH)})
-    assert buffers and not copied.trial.scorer.batch.images.flags.writeable
-    assert copied.run({"arch": dict(ARCH)})["snip"] == expected
 
 
 @pytest.mark.parametrize(

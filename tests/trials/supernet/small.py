@@ -10,10 +10,11 @@ from raynas.core.architecture import Architecture
 from raynas.oneshot import Learner, OneShot, Setup
 from raynas.oneshot.single_path import SinglePathLearner
 from raynas.search_spaces import NASBench201
-from raynas.trials import SupernetTraining, TrialRunner
+from raynas.trials import SupernetTraining, TrainedSupernet, TrialRunner
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.supernet.trainer import SupernetTrainer
 from raynas.trials.supernet.training import LocalTraining, SupernetTrial
+from raynas.trials.supernet.writing import write_supernet
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 CPU = torch.device("cpu")
@@ -76,3 +77,10 @@ def trainer_of(runner: TrialRunner[SupernetTrial]) -> SupernetTrainer:
     training = runner.trial.trainer
     assert isinstance(training, LocalTraining)
     return training.trainer
+
+
+def written(folder: Path, **changes: Any) -> TrainedSupernet:
+    given = settings(epochs=1, **changes)
+    state = trained(given).trial.state()
+    folder.mkdir(exist_ok=True)
+    return write_supernet(folder, given.fitted(SPACE)[0], given, state)

@@ -5,14 +5,7 @@ import torch
 from torch import nn
 
 from raynas.nn import Choice, ModelSpace
-from raynas.trials.supernet.workers import Workers
 from tests.trials.supernet.small import SPACE, settings
-
-
-def test_shares_of_a_batch() -> None:
-    batch = torch.arange(7.0), torch.arange(7)
-    shares = [Workers(rank, 3).share(batch)[1].tolist() for rank in range(3)]
-    assert shares == [[0, 3], [1, 4], [2, 5]]  # all alike, the seventh is left out
 
 
 class Plain(nn.Module):

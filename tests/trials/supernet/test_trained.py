@@ -2,30 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError, SpaceError
-from raynas.nn import Supernet
-from raynas.nn.batch_statistics import recalibrate
 from raynas.oneshot import SinglePath
 from raynas.search_spaces import NASBench201
 from raynas.trials import SupernetTraining, TrainedSupernet
-from raynas.trials.supernet.shared_weights import supernet_on
 from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS
-from raynas.trials.supernet.writing import write_supernet
-from tests.trials.supernet.small import SPACE, HeldOut, settings, trained
-
-
-def written(folder: Path, **changes: Any) -> TrainedSupernet:
-    given = settings(epochs=1, **changes)
-    state = trained(given).trial.state()
-    folder.mkdir(exist_ok=True)
-    return write_supernet(folder, given.fitted(SPACE)[0], given, state)
+from tests.trials.supernet.small import SPACE, HeldOut, written
 
 
 def test_a_supernet_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -57,28 +44,6 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         (tmp_path / ABOUT).write_text(damaged)
         with pytest.raises(RaynasError, match="is damaged"):
             TrainedSupernet.load(tmp_path, SPACE)
-
-
-def test_shared_weights_are_not_copied_and_never_written_to() -> None:
-    supernet = Supernet(SPACE)
-    arrays = {name: tensor.detach().numpy().copy() for name, tensor in supernet.state_dict().items()}
-    for array in arrays.values():
-        array.flags.writeable = False
-    shared = supernet_on(SPACE, arrays)
-    for name, parameter in shared.named_parameters():
-        assert parameter.data_ptr() == arrays[name].__array_interface__["data"][0], name
-    subnet = shared.extract(SPACE.sample(np.random.default_rng(0)), copy_weights=False)
-    own = {id(p) for p in shared.parameters()}
-    assert all(id(p) in own for p in subnet.parameters())
-    before = {name: array.copy() for name, array in arrays.items()}
-    recalibrate(subnet, [torch.randn(8, 1, 8, 8)])
-    assert all(np.array_equal(before[name], array) for name, array in arrays.items())
-
-
-def test_weights_of_another_supernet() -> None:
-    arrays = {name: tensor.numpy() for name, tensor in Supernet(SPACE).state_dict().items()}
-    with pytest.raises(RaynasError, match="not those of a supernet"):
-        supernet_on(NASBench201(channels=8, cells=1, input_shape=(1, 8, 8)), arrays)
 
 
 def test_the_default_method() -> None:

@@ -1,0 +1,97 @@
+"""Training a network, whatever interrupts it."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from raynas.core.architecture import Architecture
+from raynas.data.batches import Batch
+from raynas.data.image_batches import ImageBatches
+from raynas.data.image_sets import load_images
+from raynas.errors import RaynasError
+from raynas.trials import Training
+from raynas.trials.trainer import Trainer, logits_of
+from tests.trials.spaces import TinyCnn
+
+ARCH = {"depth": 2, "kernel": 3}
+FAST = Training(epochs=2, data_fraction=0.3)
+
+
+def trainer(settings: Training, seed: int = 0) -> Trainer:
+    device = torch.device("cpu")
+    data = load_images("digits").reduced(settings.data_fraction)
+    batches = ImageBatches(data=data, batch_size=settings.batch_size, augment="shift", device=device)
+    torch.manual_seed(seed)
+    model = TinyCnn().build(Architecture(ARCH))
+    return Trainer(model, batches, settings, seed=seed, device=device, n_classes=10)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_going_on_from_a_checkpoint_is_exact(optimizer: str, tmp_path: Path) -> None:
+    settings = Training(epochs=4, data_fraction=0.3, optimizer=optimizer)
+    whole, first = trainer(settings), trainer(settings)
+    for _ in range(4):
+        whole.train_epoch()
+    for _ in range(2):
+        first.train_epoch()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second = trainer(settings, seed=0)
+    torch.rand(7)  # what the process did in between must not matter
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for _ in range(2):
+        second.train_epoch()
+    assert second.finished and whole.finished
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+    assert whole.examine() == second.examine()
+
+
+def test_every_epoch_has_its_own_order_and_the_next_seed_has_others() -> None:
+    class Recording(ImageBatches):
+        def train(self, seed: int) -> Iterator[Batch]:
+            seeds.append(seed)
+            return super().train(seed)
+
+    seeds: list[int] = []
+    for seed in (0, 1):
+        run = trainer(FAST, seed)
+        assert isinstance(run.batches, ImageBatches)
+        run.batches = Recording(**vars(run.batches))
+        run.train_epoch()
+        run.train_epoch()
+    assert len(set(seeds)) == 4
+
+
+def test_hyperparameters_of_the_new_trainer_win_over_the_checkpoint() -> None:
+    first = trainer(dataclasses.replace(FAST, weight_decay=0.01))
+    first.train_epoch()
+    second = trainer(dataclasses.replace(FAST, weight_decay=0.02, momentum=0.5))
+    second.load_state_dict(first.state_dict())
+    assert second._optimizer.param_groups[0]["weight_decay"] == 0.02
+    assert second._optimizer.param_groups[0]["momentum"] == 0.5
+
+
+def test_a_state_of_another_network_is_refused() -> None:
+    other = trainer(FAST)
+    other.model = nn.Linear(3, 4)
+    with pytest.raises(RuntimeError):
+        trainer(FAST).load_state_dict(other.state_dict())
+
+
+def test_mixed_precision_trains() -> None:
+    run = trainer(dataclasses.replace(FAST, dtype="bfloat16"))
+    assert 0 < run.train_epoch() < 5
+    assert all(p.dtype == torch.float32 for p in run.model.parameters())
+    assert set(run.examine()) == {"accuracy", "loss"}
+
+
+def test_labels_must_have_a_logit_each() -> None:
+    images = torch.zeros(3, 4)
+    assert logits_of(nn.Linear(4, 2), images).shape == (3, 2)
+    for model, got in ((nn.Linear(4, 2), r"\(3, 2\)"), (nn.LSTM(4, 2), r"\('tuple',\)")):
+        with pytest.raises(RaynasError, match=rf"must give logits of shape \(3, 5\), got {got}"):
+            logits_of(model, images, n_classes=5)
