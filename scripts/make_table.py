@@ -135,9 +135,7 @@ def prepare(space: SearchSpace, training: Training) -> None:
 
     def runner(seed: int) -> TrialRunner[TrainingTrial]:
         make = partial(TrainingTrial, reduced=reduced, source=source)
-        runner = TrialRunner(space, replace(training, seed=seed), make)
-        runner.counted = ()
-        return runner
+        return TrialRunner(space, replace(training, seed=seed), make, counted=())
 
     _runner = runner
 

@@ -101,7 +101,7 @@ def _retrain(
         test = runner.trial.trainer.examine("test")
     metrics = {f"test_{name}": value for name, value in test.items()}
     metrics |= {"epochs": runner.progress.epoch, "train_loss": result["train_loss"]}
-    metrics |= {name: result[name] for name in sorted({metric.name for metric in runner.measured} | REPORTED)}
+    metrics |= {name: result[name] for name in sorted({metric.name for metric in runner.costs.metrics} | REPORTED)}
     _write_outcome(directory, runner.trial.trainer.model, metrics)
     runner.release()
     return metrics

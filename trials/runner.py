@@ -4,7 +4,7 @@ import gc
 import logging
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,12 +14,13 @@ import torch
 from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnreportedMetricError, one_line
-from raynas.metrics import METRICS, Batch, Measurer, Metrics, metrics_named
+from raynas.metrics import METRICS, Batch, Metrics
 from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
 from raynas.metrics.table import COUNTED
 from raynas.seeds import seed_of
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
+from raynas.trials.costs import Costs
 from raynas.trials.failures import forget_frames, is_out_of_memory, reason_of
 from raynas.trials.progress import Config, Progress, Result
 from raynas.trials.scores import checked_scores, plain_scalar
@@ -49,10 +50,8 @@ class TrialRunner(Generic[TrialT]):
         metrics: metrics that every result must hold besides those in ``STANDARD``, or their names. Those that the trial
             does not report are measured before it starts.
         batch: draws the training data that metrics are measured with; None if there is none.
+        counted: names of the metrics to measure in any case, where they can be.
     """
-
-    counted: Collection[str] = COUNTED
-    """Names of the metrics to measure besides, where they can be."""
 
     raises: bool = False
     """True lets exceptions through, for debugging."""
@@ -68,28 +67,16 @@ class TrialRunner(Generic[TrialT]):
         metrics: Metrics = ("accuracy",),
         *,
         batch: Callable[[], Batch] | None = None,
+        counted: Collection[str] = COUNTED,
     ) -> None:
         self.space = space.architecture_space
         self.settings: ArchitectureSettings = settings
         self.metrics = tuple(metrics)
         self.required = tuple(metric if isinstance(metric, str) else metric.name for metric in metrics)
-        self.batch = batch
+        self.costs = Costs(self.space, settings, metrics, batch, counted)
         self.progress = Progress()
         self._make: Callable[[], TrialT] = partial(make, self.space, settings)
         self._trial: TrialT | None = None
-        self._measurer: Measurer | None = None
-
-    @property
-    def measured(self) -> list[Metric]:
-        """The metrics that are measured before a trial starts."""
-        reported = self.settings.reports or frozenset()
-        known = [METRICS.get(metric) if isinstance(metric, str) else metric for metric in self.metrics]
-        wanted = {metric.name: metric for metric in (*metrics_named(self.counted), *known) if metric}
-        return [
-            metric
-            for name, metric in wanted.items()
-            if metric.measure and metric.needs in self.settings.measures and name not in reported
-        ]
 
     @property
     def trial(self) -> TrialT:
@@ -128,9 +115,9 @@ class TrialRunner(Generic[TrialT]):
         progress.hyperparameters = {k: plain_scalar(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
         checkpoint = self._read(config[CHECKPOINT_KEY]) if CHECKPOINT_KEY in config else None
         progress.costs = dict(checkpoint.costs) if checkpoint else {}
-        if missing := [metric for metric in self.measured if metric.name not in progress.costs]:
+        if missing := [metric for metric in self.costs.metrics if metric.name not in progress.costs]:
             progress.stage = "measuring the network"
-            progress.costs = {**progress.costs, **self._measure(missing)}
+            progress.costs = {**progress.costs, **self.costs.measure(missing, progress.arch)}
         self._start()
         if checkpoint:
             self._continue(checkpoint)
@@ -146,30 +133,6 @@ class TrialRunner(Generic[TrialT]):
 
     def _seed(self, part: object) -> int:
         return seed_of(self.settings.seed, self.progress.arch.key, part)
-
-    def _measure(self, metrics: Sequence[Metric]) -> dict[str, float]:
-        """Measure the network as the space gives it, whatever the fidelity that it is trained with."""
-        measurer, arch = self._measurer_here(), self.progress.arch
-        values: dict[str, float] = {}
-        for metric in metrics:
-            try:
-                values[metric.name] = measurer.value(metric, arch, together=metrics)
-            except Exception as error:
-                if metric.name in self.required or metric.name != "macs":
-                    raise
-                logger.warning("macs of %s cannot be counted: %s", arch.key, one_line(error))
-        measurer.forget()
-        return values
-
-    def _measurer_here(self) -> Measurer:
-        """Return the measurer of this process, which is kept: it learns to add costs instead of counting them."""
-        settings = self.settings
-        device, n_threads = settings.torch_device, settings.latency_threads
-        if self._measurer is None or self._measurer.device != device:
-            self._measurer = Measurer(
-                self.space, device=device, n_threads=n_threads, seed=settings.seed, batch=self.batch
-            )
-        return self._measurer
 
     def step(self) -> Result:
         """Advance by one epoch; return the result after it."""

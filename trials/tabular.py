@@ -106,9 +106,7 @@ class Tabular(ArchitectureSettings):
         """Return what looks up architectures of ``space``; the table is read once, here, and no network is built."""
         inner = space.architecture_space
         make = partial(TabularTrial, table=self.load(inner))
-        runner = TrialRunner(inner, self, make, metrics)
-        runner.counted = ()
-        return runner
+        return TrialRunner(inner, self, make, metrics, counted=())
 
     @property
     def reports(self) -> frozenset[str] | None:

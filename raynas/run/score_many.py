@@ -83,7 +83,7 @@ def pool_for(
     if not isinstance(settings, ArchitectureSettings):
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
     runner = settings.runner(space, metrics)
-    runner.counted = counted
+    runner.costs.counted = counted
     return ActorPool(runner, settings.resources, workers)
 
 

@@ -110,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         trained = some_supernet(Path(folder), args.channels, args.cells, args.resolution)
         runner = Subnet(supernet=trained).runner(trained.space)
-    runner.counted = ()
+    runner.costs.counted = ()
     rng = np.random.default_rng(0)
     archs = [trained.space.sample(rng) for _ in range(args.subnets)]
     configs = [{"arch": dict(arch)} for arch in archs]

@@ -55,7 +55,7 @@ def test_trials_report_what_zero_cost_reports_whatever_their_fidelity(expected: 
 def test_nothing_is_measured_that_nobody_wants() -> None:
     result = FAST.evaluate(SPACE, ARCH)
     assert not PROXIES & result.keys()
-    assert not FAST.runner(SPACE, ["accuracy", "loss", "params"]).batch
+    assert not FAST.runner(SPACE, ["accuracy", "loss", "params"]).costs.batch
 
 
 def test_a_network_that_cannot_be_scored_fails_before_it_is_trained() -> None:

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 from ray import tune
-from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from raynas.core.architecture import Architecture
 from raynas.core.joint_space import JointSpace
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.trials import Training
-from tests.trials.spaces import Fixed, TinyCnn
+from tests.trials.spaces import Fixed, NeedsValues, TinyCnn
 
 ARCH = {"depth": 2, "kernel": 3}
 FAST = Training(epochs=2, data_fraction=0.3)
@@ -182,23 +180,6 @@ def test_loaders_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first["complete"] == 1 and without_times(first) == without_times(again)
     wrong = dataclasses.replace(settings, epochs=1).evaluate(TinyCnn(n_classes=1), ARCH)
     assert wrong["failed"] == 1 and "out of bounds" in wrong["error"]
-
-
-class NeedsValues(Fixed):
-    """Reads a number out of a tensor, which the meta device does not have."""
-
-    def build(self, arch: Architecture) -> nn.Module:
-        class Net(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.linear = nn.Linear(64, 10)
-
-            def forward(self, x: Tensor) -> Tensor:
-                scale = float(x.abs().max()) + 1
-                logits: Tensor = self.linear(x.flatten(1) / scale)
-                return logits
-
-        return Net()
 
 
 def test_a_network_whose_macs_cannot_be_counted_is_trained_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

@@ -93,9 +93,7 @@ class SupernetTraining(Training):
         supernets = SupernetSpace(fitted, self.method)
         make = partial(SupernetTrial, networks=fitted, source=source)
         params = dataclasses.replace(METRICS["params"], measure=lambda candidate: supernets.params(candidate.arch))
-        runner = TrialRunner(supernets, self, make, [*metrics, params])
-        runner.counted = ()
-        return runner
+        return TrialRunner(supernets, self, make, [*metrics, params], counted=())
 
     def trainer(
         self, space: ModelSpace, source: Source, device: torch.device, workers: Workers | None = None
