@@ -136,7 +136,7 @@ def round_repeats(blocks: int, depth: float) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNet(SearchSpace):
-    """Ways to scale EfficientNet-B0.
+    """Compound scalings of EfficientNet-B0: alpha, beta and gamma at a given phi, or B0 to B7.
 
     With the family "grid" decisions are ``beta`` and ``gamma``, and for each pair of them, such as 1.1 and 1.15, an
     ``alpha_1.1_1.15`` of what they leave: the numbers of the grid for which alpha * beta^2 * gamma^2 is 2 within the

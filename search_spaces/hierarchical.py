@@ -119,7 +119,7 @@ class MotifEdge(Categorical):
 
 @dataclass(frozen=True, kw_only=True)
 class Hierarchical(ModelSpace):
-    """The cells of Liu et al.; every cell of a network is the same, and a motif is the same wherever it stands.
+    """The cells of Liu et al.; every cell of a network is the same, and a motif is the same in every place.
 
     Decisions are ``cell_edge_1_2``, ``cell_edge_1_3``, …: "none" or a motif, and ``motif_1_edge_1_2``, …: "none" or a
     primitive. A motif's decisions are active if an edge of the cell holds it.

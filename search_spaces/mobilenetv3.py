@@ -70,7 +70,7 @@ class InvertedResidual(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV3(ModelSpace):
-    """The networks around MobileNetV3-Large.
+    """Depth, width, kernels and resolution around MobileNetV3-Large (the Once-for-All space).
 
     Decisions, with stages and blocks counted from 0:
 

@@ -70,7 +70,7 @@ OPERATIONS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class NASBenchMacro(ModelSpace):
-    """The 6,561 networks of NAS-Bench-Macro.
+    """The 6,561 networks of NAS-Bench-Macro: eight layers, each one of three blocks.
 
     Decisions are ``layer_0`` to ``layer_7``: the operation of a layer.
 

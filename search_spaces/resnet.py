@@ -56,7 +56,7 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet(ModelSpace):
-    """Residual networks of four stages.
+    """Residual networks with basic, bottleneck or ResNeXt blocks, elastic in depth and width.
 
     Decisions, with stages and blocks counted from 0:
 

@@ -98,7 +98,7 @@ OPERATIONS: Mapping[str, Callable[[int, int, int], nn.Module]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ShuffleNet(ModelSpace):
-    """The 4^20 networks of SPOS.
+    """The 4^20 networks of SPOS: twenty layers, each one of four ShuffleNet blocks.
 
     Decisions are ``layer_0`` to ``layer_19``: the operation of a layer.
 

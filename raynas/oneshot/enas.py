@@ -17,7 +17,7 @@ from raynas.seeds import seed_of
 
 @dataclass(frozen=True, kw_only=True)
 class Enas(OneShot):
-    """An epoch trains the weights of subnets that a controller draws; at its end the controller learns from rewards.
+    """Subnets drawn by an LSTM controller, which learns by REINFORCE (ENAS; Pham et al., ICML 2018, arXiv:1802.03268).
 
     The reward of an architecture is its accuracy on one held-out batch plus its weighted entropy; the controller learns
     by REINFORCE with a moving average of rewards as the baseline. In the end several architectures are drawn and tried

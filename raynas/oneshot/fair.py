@@ -16,7 +16,7 @@ from raynas.oneshot.single_path import SinglePathLearner
 
 @dataclass(frozen=True, kw_only=True)
 class Fair(OneShot):
-    """Each step trains m subnets and updates once; together they hold every option of every decision exactly once.
+    """Subnets that together hold every option exactly once, and one update per step (FairNAS; Chu et al., ICCV 2021).
 
     m is the number of options, which all decisions of the paper's space have in common. Elsewhere:
 

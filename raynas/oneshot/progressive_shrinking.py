@@ -32,7 +32,7 @@ from raynas.seeds import seed_of
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressiveShrinking(OneShot):
-    """Trains the largest network, then lets kernels, depths and widths become elastic, in this order.
+    """The largest network, then elastic kernels, depths and widths (Once-for-All; Cai et al., ICLR 2020).
 
     Each phase adds smaller options to those before. Depths and widths are added in two steps: half of the smaller
     options, rounded up, then the rest. From the second phase on subnets learn from the labels and from a frozen

@@ -16,7 +16,7 @@ from raynas.oneshot.single_path import SinglePathLearner
 
 @dataclass(frozen=True, kw_only=True)
 class Sandwich(OneShot):
-    """Each step trains the largest subnet, the smallest and some between them, and updates once.
+    """The largest, the smallest and some random subnets in each step (BigNAS; Yu et al., ECCV 2020, arXiv:2003.11142).
 
     The largest learns from the labels; the others from what it predicts for the same batch. Gradients are summed.
     BigNAS also takes weight decay and dropout off all subnets but the largest, and starts residual branches at zero;

@@ -14,7 +14,7 @@ N_CANDIDATES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class SinglePath(OneShot):
-    """Each step trains one subnet, drawn uniformly."""
+    """One uniformly drawn subnet per step (SPOS; Guo et al., ECCV 2020, arXiv:1904.00420)."""
 
     def start(self, setup: Setup) -> "SinglePathLearner":
         return SinglePathLearner(setup)

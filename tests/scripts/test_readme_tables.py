@@ -1,0 +1,42 @@
+"""The README's tables are those of the code."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "scripts" / "readme_tables.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_is_up_to_date(script: ModuleType) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert script.with_tables(text) == text, "run python scripts/readme_tables.py"
+
+
+def test_the_readme_has_every_table(script: ModuleType) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in script.tables():
+        assert f"<!-- table: {name} -->" in text
+
+
+def test_a_marked_table_is_replaced_and_the_rest_is_kept(script: ModuleType) -> None:
+    text = "before\n<!-- table: trials -->\nold\n<!-- end of table -->\nafter\n"
+    made = script.with_tables(text)
+    assert made.startswith("before\n<!-- table: trials -->\n| name |")
+    assert made.endswith("|\n<!-- end of table -->\nafter\n")
+    assert "| `train` | Training | " in made
+
+
+def test_a_table_that_there_is_not_is_an_error(script: ModuleType) -> None:
+    with pytest.raises(KeyError, match="no_such"):
+        script.with_tables("<!-- table: no_such -->\n<!-- end of table -->")
