@@ -4,7 +4,7 @@
 
 It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), and speaks to the latter in the
 W3C WebDriver protocol, so no package besides raynas's own. It ends with status 0 if what TensorBoard has read from
-LOGDIR (scalar tags, hparam and metric columns, values) also stands on the page, and leaves a screenshot of each tab.
+LOGDIR (scalar tags, hparam and metric columns, values) is also on the page, and leaves a screenshot of each tab.
 """
 
 import argparse
@@ -56,14 +56,14 @@ def main() -> None:
 
 
 def check_tab(browser: str, url: str, expected: Callable[[], list[str]], screenshot: Path) -> None:
-    """Wait until all that is expected stands on the page; exit with what is not there otherwise."""
+    """Wait until all that is expected is on the page; exit with what is not there otherwise."""
     resize(browser, 5000)  # charts out of sight are not filled in
     request(f"{browser}/url", {"url": url})
     missing: list[str] = []
 
     def complete() -> bool:
         words = [word for word in map(str.strip, script(browser, PAGE_TEXT).splitlines()) if word]
-        shown = {*words, *map("".join, pairwise(words))}  # titles may come in two parts
+        shown = {*words, *map("".join, pairwise(words))}  # titles may be in two parts
         missing[:] = [text for text in expected() if text not in shown]
         return not missing and bool(expected())
 
@@ -77,13 +77,13 @@ def check_tab(browser: str, url: str, expected: Callable[[], list[str]], screens
 
 
 def scalar_tags(page: str) -> list[str]:
-    """The name of each chart."""
+    """Return the name of each chart."""
     runs = request(f"{page}/data/plugin/scalars/tags")
     return sorted({tag for tags in runs.values() for tag in tags})
 
 
 def hparams_table(page: str) -> list[str]:
-    """The columns of the HParams table, and the values of a decision's options in its first rows."""
+    """Return the columns of the HParams table, and the values of a decision's options in its first rows."""
     experiment = request(f"{page}/data/plugin/hparams/experiment", {})
     hparams = [info["name"] for info in experiment.get("hparamInfos", [])]
     metrics = [info["displayName"] or info["name"]["tag"] for info in experiment.get("metricInfos", [])]
@@ -98,7 +98,7 @@ def hparams_table(page: str) -> list[str]:
 
 @contextmanager
 def tensorboard(logdir: Path) -> Iterator[str]:
-    """TensorBoard on a free loopback port, reading ``logdir``; gives its address."""
+    """Run TensorBoard on ``logdir`` at a free loopback port; yield its address."""
     if not logdir.is_dir():
         sys.exit(f"{logdir} is no folder")
     port = free_port()
@@ -112,7 +112,7 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 
 @contextmanager
 def open_browser() -> Iterator[str]:
-    """A session of headless chromium; gives its address."""
+    """Open a session of headless chromium; yield its address."""
     port = free_port()
     with running(["chromedriver", f"--port={port}"]) as log:
         driver = f"http://127.0.0.1:{port}"
@@ -130,7 +130,7 @@ def open_browser() -> Iterator[str]:
 
 @contextmanager
 def running(command: list[str]) -> Iterator[Path]:
-    """A process that ends with the block, and whose temporary files go with it; gives the file its output goes to."""
+    """Run a process until the end of the block, then delete its temporary files; yield the file of its output."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log")
         with log.open("wb") as output:
@@ -144,14 +144,14 @@ def running(command: list[str]) -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """Return a loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:
-    """Whether a server is there."""
+    """Return whether a server answers."""
     try:
         request(url)
     except OSError:
@@ -160,7 +160,7 @@ def answers(url: str) -> bool:
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
-    """Whether the condition holds within ``PATIENCE``."""
+    """Return whether the condition holds within ``PATIENCE``."""
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:
@@ -175,12 +175,12 @@ def resize(browser: str, height: int) -> None:
 
 
 def script(browser: str, code: str) -> str:
-    """The result of JavaScript on the page."""
+    """Return the result of JavaScript on the page."""
     return str(request(f"{browser}/execute/sync", {"script": code, "args": []}))
 
 
 def request(url: str, body: Any = None, method: str | None = None) -> Any:
-    """The JSON that a server answers: to POST if there is a body, otherwise to GET."""
+    """Return the JSON that a server answers: to POST if there is a body, otherwise to GET."""
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     # The environment may name a proxy, which does not know this machine's own ports.

@@ -2,7 +2,7 @@
 
 A search on the table then takes seconds, which is how strategies are compared. Of architectures that compute the same
 function (``SearchSpace.function_key``) one is trained and all get its row. Each training is a line of a file beside the
-table, so that a run which was killed goes on where it was.
+table, so that a killed run can be resumed.
 
     python scripts/make_table.py --space mlp --space.max_layers 2 --epochs 27 --workers 4 --output a.csv.gz
 
@@ -41,15 +41,15 @@ from raynas.trials import Training, TrialRunner
 from raynas.trials.training import TrainingTrial
 
 Task = tuple[Architecture, int]
-"""What is trained, and which of the seeds it gets."""
+"""An architecture to train, and the index of its seed."""
 
 Line = Mapping[str, Any]
-"""What is kept of a training: architecture, seed, curve, test_accuracy, seconds; or an error."""
+"""The record of a training: architecture, seed, curve, test_accuracy, seconds; or an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """What to write.
+    """The table to write.
 
     Args:
         output: the table, a file that ends in .csv.gz or .csv; what was trained so far is beside it, in .jsonl.
@@ -75,7 +75,7 @@ class TableOptions:
 
     @property
     def lines(self) -> Path:
-        """Where trainings are kept, one a line."""
+        """The file of trainings, one a line."""
         return Path(self.output.removesuffix(".gz").removesuffix(".csv") + ".jsonl")
 
 
@@ -103,7 +103,7 @@ def parse(argv: Sequence[str]) -> tuple[SearchSpace, Training, TableOptions]:
 
 
 def functions(space: SearchSpace, limit: int) -> dict[Architecture, list[Architecture]]:
-    """The architectures that compute the same, by the first of them.
+    """Return the architectures that compute the same, by the first of them.
 
     Raises:
         RaynasError: if the space is too large to train all of it.
@@ -121,7 +121,7 @@ def functions(space: SearchSpace, limit: int) -> dict[Architecture, list[Archite
 # --- training --------------------------------------------------------------------------------------------------------
 
 _runner: Callable[[int], TrialRunner[TrainingTrial]]
-"""What trains with a seed; made once in each worker, as the data is loaded with it."""
+"""The trial of each seed; made once in each worker, as the data is loaded with it."""
 
 
 def prepare(space: SearchSpace, training: Training) -> None:
@@ -175,7 +175,7 @@ def train_all(space: SearchSpace, training: Training, tasks: Sequence[Task], wor
 
 
 def read(path: Path, about: str) -> list[Line]:
-    """The trainings so far; a last line that was cut is dropped.
+    """Return the trainings so far; a last line that was cut is dropped.
 
     Raises:
         RaynasError: if they are of another space or training.
@@ -195,13 +195,13 @@ def read(path: Path, about: str) -> list[Line]:
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
-    """One more line."""
+    """Append a line."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def key_of(line: Line) -> tuple[str, int]:
-    """What tells a training from others."""
+    """Return the identity of a training."""
     return Architecture(line["arch"]).key, line["seed"]
 
 
@@ -211,7 +211,7 @@ def key_of(line: Line) -> tuple[str, int]:
 def table(
     space: SearchSpace, groups: Mapping[Architecture, Sequence[Architecture]], lines: Sequence[Line]
 ) -> pd.DataFrame:
-    """A row for each architecture, those of the same function below each other; failed ones have no scores."""
+    """Return a row for each architecture, those of the same function below each other; failed ones have no scores."""
     by_network: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         if "curve" in line:
@@ -228,7 +228,7 @@ def table(
 
 
 def scores_of(lines: Sequence[Line]) -> dict[str, float]:
-    """The columns that training gives, means over seeds; none if every training failed."""
+    """Return the columns that training gives, means over seeds; none if every training failed."""
     if not lines:
         return {}
     curve = np.mean([line["curve"] for line in lines], axis=0)
@@ -255,7 +255,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def refuse(error: Exception) -> int:
-    """Say in one line what is wrong; gives the exit code."""
+    """Print the error in one line; return the exit code."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
 

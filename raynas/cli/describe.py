@@ -36,7 +36,7 @@ def describe(cls: type) -> Entry:
     )
 
 
-def _is_plain(hint: Any) -> bool:
+def _is_plain(hint: object) -> bool:
     """Return whether the command line can set a field: to numbers, texts, and sequences and mappings of these.
 
     Parts that are settings themselves (a relaxation, stages) are for Python; early stopping and one-shot methods are
@@ -48,7 +48,7 @@ def _is_plain(hint: Any) -> bool:
     return (bool(parts) and all(map(_is_plain, parts))) or _is_text(hint)
 
 
-def _is_text(hint: Any) -> bool:
+def _is_text(hint: object) -> bool:
     """Return whether a text represents the value: code by its name, or settings, as the stages of a portfolio."""
     parts = get_args(hint)
     if any(get_origin(part) is Callable for part in (hint, *parts)):
@@ -56,7 +56,7 @@ def _is_text(hint: Any) -> bool:
     return get_origin(hint) in (UnionType, Union) and str in parts and not all(map(_is_plain, parts))
 
 
-def hint_text(hint: Any) -> str:
+def hint_text(hint: object) -> str:
     """Return a plain type as an annotation, such as ``tuple[int, ...]`` or ``float | None``."""
     if hint in (Any, ..., type(None)):
         return {Any: "Any", ...: "...", type(None): "None"}[hint]
@@ -67,7 +67,7 @@ def hint_text(hint: Any) -> str:
         return f"Literal[{', '.join(map(repr, parts))}]"
     if origin in (UnionType, Union):
         return " | ".join(map(hint_text, parts))
-    return f"{origin.__name__}[{', '.join(map(hint_text, parts))}]" if origin else str(hint.__name__)
+    return f"{origin.__name__}[{', '.join(map(hint_text, parts))}]" if origin else str(getattr(hint, "__name__", hint))
 
 
 def _default(item: Field[Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def expand(argv: Sequence[str]) -> list[str]:
     return [*from_file, *rest]
 
 
-def read_options(path: Path) -> dict[Any, Any]:
+def read_options(path: Path) -> dict[str, object]:
     """Return the options in a YAML file.
 
     Raises:
@@ -80,12 +80,12 @@ def read_options(path: Path) -> dict[Any, Any]:
     return content or {}
 
 
-def flags_of(options: Mapping[Any, Any]) -> list[str]:
+def flags_of(options: Mapping[str, object]) -> list[str]:
     """Return the flags that represent options, which are nested or by path."""
     return [_canonical(token) for token in _flags(options)]
 
 
-def _flags(content: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+def _flags(content: Mapping[str, object], prefix: str = "") -> Iterator[str]:
     for name, value in content.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict):
@@ -97,7 +97,7 @@ def _flags(content: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
             yield f"--{key}={_text(value)}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or "none"
     return str(value) if isinstance(value, float) else json.dumps(value, default=str)
@@ -118,7 +118,7 @@ def given(tokens: Sequence[str]) -> frozenset[str]:
     return frozenset(token[2:].partition("=")[0] for token in tokens if token.startswith("--"))
 
 
-def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, Any]:
+def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, object]:
     """Return the fields of a table's entry that have another default here than in its class."""
     data = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--trainable.data"]
     if name == "train" and data and data[-1] != DEMO_DATA:

@@ -17,17 +17,17 @@ COUNT = re.compile(r"^\s*(\S+)\s+(\d+)(?=\s|$)")
 
 
 def asks_for_funnel(tokens: Sequence[str]) -> bool:
-    """Whether there is a stage."""
+    """Return whether there is a stage."""
     found = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--funnel"]
     return bool(found) and found[-1] not in ("", "[]") and not found[-1].startswith("--")
 
 
 def chosen_for_funnel(tokens: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
-    """The names chosen from the tables that count in a funnel, with its own usual ones.
+    """Return the names that count in a funnel, with the default choices there.
 
     Args:
         tokens: flags in canonical spelling.
-        names: what was chosen, or is usual in a search of one stage.
+        names: the choices of a search in one stage.
 
     Raises:
         RaynasError: if an option is given that a funnel has no use for.
@@ -42,5 +42,5 @@ def chosen_for_funnel(tokens: Sequence[str], names: Mapping[str, str]) -> dict[s
 
 
 def without_numbers(texts: Sequence[str]) -> list[str]:
-    """The stages but for how many each has: more of the same extend a funnel."""
+    """Return the stages without their numbers: more of the same extend a funnel."""
     return [COUNT.sub(r"\1", text) for text in texts]

@@ -73,7 +73,7 @@ class FunnelRun(SearchRun):
 
     @property
     def _n_affordable(self) -> int:
-        """How many trials of the last stage have as many epochs as all stages together."""
+        """Number of trials of the last stage that have as many epochs as all stages together."""
         assert self._found is not None
         full = self._found.last.full
         if not self._epochs or not full:
@@ -87,7 +87,7 @@ class FunnelRun(SearchRun):
         retrained: Mapping[str, float] | None,
         weights: Path | None,
     ) -> Summary:
-        """The facts about the last stage, and how sure it is that the others told something."""
+        """Return the facts about the last stage, with the rank correlations between the stages."""
         assert self._found is not None
         self.notes += notes(self._found)
         summary = super().summary(result, random, retrained, weights)

@@ -15,11 +15,13 @@ DOMAINS: Mapping[str, Callable[..., Any]] = {
     "randint": tune.randint,
     "uniform": tune.uniform,
 }
-"""What a hyperparameter can be drawn from, as in ``ray.tune``."""
+"""Domains that a hyperparameter can be drawn from, as in ``ray.tune``."""
 
 
-def parse_hyperparameters(texts: Mapping[str, Any], trainable: TrialSettings) -> dict[str, Any]:
-    """Tune domains and constants from texts such as ``loguniform(1e-4, 1e-1)``, tried out on the trainable's settings.
+def parse_hyperparameters(texts: Mapping[str, object], trainable: TrialSettings) -> dict[str, object]:
+    """Return Tune domains and constants from texts such as ``loguniform(1e-4, 1e-1)``.
+
+    Their extremes are tried on the settings of the trainable.
 
     Raises:
         RaynasError: if a text cannot be read.
@@ -41,8 +43,8 @@ def _extremes(domain: Any) -> list[Any]:
     return [domain]
 
 
-def parse_domain(name: str, text: Any) -> Any:
-    """A Tune domain or a constant from a text; it is taken apart, never evaluated.
+def parse_domain(name: str, text: object) -> object:
+    """Return a Tune domain or a constant from a text, which is parsed and never evaluated.
 
     Raises:
         RaynasError: if it is neither a constant nor one of ``DOMAINS`` of constants.
@@ -69,7 +71,7 @@ def parse_domain(name: str, text: Any) -> Any:
 
 
 def _taken_apart(text: str) -> tuple[str, list[Any]]:
-    """The name of a domain and its arguments; for a constant, "" and the constant."""
+    """Return the name of a domain and its arguments; for a constant, "" and the constant."""
     node = ast.parse(text.strip(), mode="eval").body
     if isinstance(node, ast.List):
         return "choice", _constants(node.elts)

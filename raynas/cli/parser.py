@@ -72,7 +72,7 @@ class OptionParser:
             formatter_class=_Help,
             exit_on_error=False,
         )
-        self._hints: dict[str, Any] = {}
+        self._hints: dict[str, object] = {}
         self._entries: dict[str, str] = {}
         self._derived = derived
         # Read by ``expand`` already; here for the help.
@@ -88,7 +88,7 @@ class OptionParser:
         self,
         option: str,
         name: str,
-        defaults: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, object] | None = None,
         choose: bool = True,
         usual: str | None = None,
     ) -> None:
@@ -111,7 +111,7 @@ class OptionParser:
             self._shown(action, f"{option}.name", f"--{option} NAME", str)
         self._add(group, table[name], f"{option}.", defaults or {})
 
-    def _add(self, group: Any, entry: Entry, prefix: str, defaults: Mapping[str, Any]) -> None:
+    def _add(self, group: Any, entry: Entry, prefix: str, defaults: Mapping[str, object]) -> None:
         for item in entry.options:
             key, hint = prefix + item.name, hint_of(item.hint)
             default = typed(defaults.get(item.name, item.default))
@@ -128,7 +128,7 @@ class OptionParser:
             flags = [*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}{metavar(hint)}"]
             self._shown(action, key, ", ".join(flags), hint)
 
-    def _shown(self, action: Any, key: str, text: str, hint: Any) -> None:
+    def _shown(self, action: Any, key: str, text: str, hint: object) -> None:
         action.shown = text
         self._hints[key] = hint
 

@@ -31,11 +31,11 @@ from raynas.views.report import Summary, best_or_reason, plot_name, summarise
 
 @dataclass
 class SearchRun:
-    """The steps of ``scripts/run_tune.py``; each goes on where an earlier run was interrupted.
+    """The steps of ``scripts/run_tune.py``; each resumes what an earlier run began.
 
     Args:
-        command: what was asked for.
-        console: where to say what happens.
+        command: the search.
+        console: shows what happens.
 
     Raises:
         RaynasError: if data and space do not fit together.
@@ -101,7 +101,7 @@ class SearchRun:
             raise RaynasError(f"cannot write to {self.path}: {error.strerror}; what was searched is kept") from None
 
     def random(self, result: SearchResult) -> SearchResult | None:
-        """Random search with as many trials as the search had; None if there is nothing to compare.
+        """Run random search with as many trials as the search had; None if there is nothing to compare.
 
         Raises:
             Interrupted: if it was.
@@ -117,7 +117,7 @@ class SearchRun:
         return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
 
     def _supernet(self) -> TrainedSupernet | None:
-        """The shared weights, trained if need be; None where architectures are scored without."""
+        """Return the shared weights, trained if need be; None where architectures are scored without."""
         recipe, run = self.command.trainable, self.command.run
         if not isinstance(recipe, SubnetSearch):
             return None
@@ -165,7 +165,7 @@ class SearchRun:
         return scaled(self.space, self.command.retrain.space if self.command.retrain else {})
 
     def _final_training(self, winner: Evaluation) -> Training | None:
-        """How the winner is trained to its end: as in the search, with its own hyperparameters, for longer."""
+        """Return the settings of the winner's training: those of the search, its hyperparameters, more epochs."""
         if not isinstance(self.command.trainable, Training) or self.command.retrain is None:
             return None
         training = plain_training(self.command.trainable).at_full_fidelity.with_hyperparameters(winner.hyperparameters)
@@ -173,7 +173,7 @@ class SearchRun:
         return dataclasses.replace(training, epochs=epochs, data=self.data)
 
     def retrain(self, result: SearchResult) -> tuple[Mapping[str, float] | None, Path | None]:
-        """The winner's metrics after training it to its end, and the folder that holds its weights."""
+        """Train the winner to its end; return its metrics and the folder of its weights."""
         winner, _ = best_or_reason(result)
         training = self._final_training(winner) if winner else None
         if winner is None or training is None or not (self.command.retrain and self.command.retrain.epochs):
@@ -194,7 +194,7 @@ class SearchRun:
         retrained: Mapping[str, float] | None,
         weights: Path | None,
     ) -> Summary:
-        """The facts, with where everything lies and what to run next."""
+        """Return the facts, with the paths of all files and the next commands."""
         summary = summarise(result, title=self.title, random=random, retrained=retrained, notes=self.notes)
         files = {"archive": "archive.jsonl", "this report": "summary.txt", "as JSON": "summary.json"}
         files |= {f"{cost} plot": plot_name(cost) for cost, front in summary.fronts.items() if front}

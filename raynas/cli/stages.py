@@ -13,7 +13,7 @@ from raynas.strategies import EarlyStopping
 from raynas.trials import TRIALS, TrialSettings
 
 SHARED = ("data", "data_dir", "image_size", "valid_share", "seed", "device", "gpus", "n_threads", "latency_threads")
-"""What stages of another kind than ``--trainable`` take over from its options, where they have it too."""
+"""Options of ``--trainable`` that stages of another kind take over, if they have them too."""
 
 
 def parse_stages(
@@ -23,7 +23,7 @@ def parse_stages(
 
     Args:
         texts: ``TRAINABLE NUMBER [METRIC ...] [OPTION=VALUE ...]`` each.
-        trainable: what ``--trainable`` asks for; a stage of its kind has its options but for those that the text sets.
+        trainable: that of ``--trainable``; a stage of its kind has its options but for those that the text sets.
         early_stopping: of the stages that train.
 
     Raises:
@@ -72,7 +72,7 @@ def _settings(text: str, kind: str, asked: dict[str, str], trainable: TrialSetti
 
 
 def _values(text: str, asked: Mapping[str, str], hints: Mapping[str, Any]) -> dict[str, Any]:
-    """What a text sets; a mapping entry by entry, as flags do: ``scale.channels=4``."""
+    """Return the values that a text sets; a mapping entry by entry, as flags do: ``scale.channels=4``."""
     values: dict[str, Any] = {}
     for path, value in asked.items():
         name, dot, entry = path.partition(".")
@@ -90,7 +90,7 @@ def _is_required(item: "dataclasses.Field[Any]") -> bool:
 
 
 def _value(text: str) -> Any:
-    """A number, a truth value, a list in brackets, none, or the text itself."""
+    """Return a number, a truth value, a list in brackets, none, or the text itself."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):

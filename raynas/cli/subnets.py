@@ -28,7 +28,7 @@ class SubnetSearch(SupernetTraining):
         require_whole("bulk", self.bulk, 0)
 
     def trained(self, space: SearchSpace, folder: Path, *, progress: bool, tensorboard: bool) -> TrainedSupernet:
-        """The shared weights, trained in ``folder`` as far as they are not yet.
+        """Return the shared weights, trained in ``folder`` as far as they are not yet.
 
         Raises:
             RaynasError: if they cannot be read or trained.
@@ -41,11 +41,11 @@ class SubnetSearch(SupernetTraining):
         return train_supernet(space, settings, progress=progress, tensorboard=tensorboard, run_config=config)
 
     def subnets(self, trained: TrainedSupernet) -> Subnet:
-        """How subnets are scored."""
+        """Return the settings that score subnets."""
         shared = ("calibration_batches", "seed", "device", "gpus", "n_threads", "latency_threads", "bulk")
         return Subnet(supernet=trained, **{name: getattr(self, name) for name in shared})
 
 
 def plain_training(settings: Training) -> Training:
-    """How one network is trained with the settings of a supernet."""
+    """Return the settings of a supernet's training for one network alone."""
     return Training(**{f.name: getattr(settings, f.name) for f in fields(Training)})

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from jsonargparse import ActionYesNo
 
@@ -10,12 +10,12 @@ _NAMES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool
 _NAMES |= {"Any": Any, "Literal": Literal}
 
 
-def hint_of(text: str) -> Any:
+def hint_of(text: str) -> object:
     """Return the type that an annotation in the catalogue names."""
-    return eval(text, {"__builtins__": {}}, _NAMES)  # written by raynas.cli.describe, never by a user
+    return cast(object, eval(text, {"__builtins__": {}}, _NAMES))  # written by raynas.cli.describe, never by a user
 
 
-def parser_arguments(hint: Any) -> dict[str, Any]:
+def parser_arguments(hint: object) -> dict[str, Any]:
     """Return the arguments by which jsonargparse reads values of a type."""
     origin = get_origin(hint)
     if hint is bool:
@@ -32,7 +32,7 @@ def typed(value: Any) -> Any:
     return tuple(map(typed, value)) if isinstance(value, list | tuple) else value
 
 
-def metavar(hint: Any) -> str:
+def metavar(hint: object) -> str:
     """Return the letter or word that represents a value behind its flag, with the blank or dot before it."""
     origin = get_origin(hint)
     if hint is bool:
@@ -45,20 +45,28 @@ def metavar(hint: Any) -> str:
     return f" {({int: 'N', float: 'X'}).get(kinds[0], 'TEXT')}"
 
 
-def type_text(hint: Any) -> str:
+_IN_WORDS: Mapping[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    type(None): "none",
+}
+
+
+def type_text(hint: object) -> str:
     """Return the values of a type in words: "a number or none"."""
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "none"}
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (tuple, Sequence):
         return f"values that are each {type_text(arguments[0])}"
     if origin is Mapping:
         return "NAME and value"
     if arguments:
-        return " or ".join(names.get(part, repr(part)) for part in arguments)
-    return names.get(hint, str(hint))
+        return " or ".join(_IN_WORDS.get(part, repr(part)) for part in arguments)
+    return _IN_WORDS.get(hint, str(hint))
 
 
-def default_text(default: Any) -> str:
+def default_text(default: object) -> str:
     """Return what the help says about a default: " (default: 60)", or "" for none."""
     if default is None or default in ((), {}):
         return ""

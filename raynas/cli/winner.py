@@ -113,7 +113,7 @@ class _Lines:
     def __init__(self, console: Console, epochs: int) -> None:
         self._console, self._epochs, self._due = console, epochs, time.monotonic() + LINE_SECONDS
 
-    def __call__(self, result: Mapping[str, Any]) -> None:
+    def __call__(self, result: Mapping[str, object]) -> None:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + LINE_SECONDS
             told = f"epoch {result['training_iteration']} of {self._epochs}, training loss {result['train_loss']:.4g}"

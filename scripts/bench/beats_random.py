@@ -39,7 +39,7 @@ def run(command: SearchCommand, strategy: Strategy, trials: int, seed: int, fold
 
 
 def best(evaluations: Sequence[Evaluation], max_epochs: float = float("inf")) -> float:
-    """The best accuracy of the fully trained among the first evaluations that fit in so many epochs."""
+    """Return the best accuracy of the fully trained among the first evaluations that fit in so many epochs."""
     found, epochs = 0.0, 0
     for evaluation in evaluations:
         epochs += evaluation.fidelity

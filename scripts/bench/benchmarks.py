@@ -1,4 +1,4 @@
-"""What ``search_quality.py`` compares, and the tables that it compares on."""
+"""The strategies that ``search_quality.py`` compares, and the tables that it compares them on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -57,7 +57,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "graph network": GraphNetwork(),
     "portfolio": Portfolio(),
 }
-"""What is compared, by the name in tables and plots."""
+"""The strategies, by the name in tables and plots."""
 
 SAMPLED: Mapping[str, Strategy] = {
     f"{name}, sampled": replace(strategy, max_enumerated=0)  # type: ignore[call-arg]
@@ -73,7 +73,7 @@ SCHEDULERS: Mapping[str, Strategy] = {
     "Hyperband, 2 brackets": RandomSearch(early_stopping=Hyperband(max_brackets=2)),
     "learning curve": RandomSearch(early_stopping=LearningCurve()),
 }
-"""What ``--early-stopping`` compares; the first is what the others are measured by."""
+"""The strategies of ``--early-stopping``; the others are compared with the first."""
 
 FRONTS: Mapping[str, Strategy] = {
     "random": RandomSearch(),
@@ -81,12 +81,12 @@ FRONTS: Mapping[str, Strategy] = {
     "Optuna NSGA-II": Optuna(sampler="nsga2", n_initial=NSGA2().population_size),
     "Gaussian process": GaussianProcess(),
 }
-"""What ``--hypervolume`` compares."""
+"""The strategies of ``--hypervolume``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A table of trained networks, and what is searched on it.
+    """A table of trained networks, and the objective of a search on it.
 
     Args:
         space: what it is a table of.

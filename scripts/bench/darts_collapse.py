@@ -70,7 +70,7 @@ class WarningsSeen(logging.Handler):
 
 
 def method_of(name: str, args: argparse.Namespace) -> Differentiable:
-    """The preset, fitted to small networks of five operations."""
+    """Return the preset, fitted to small networks of five operations."""
     method = PRESETS[name]()
     if args.arch_lr is not None:
         method = replace(method, arch_lr=args.arch_lr)
@@ -90,7 +90,7 @@ def endless(batches: Batches, seed: int) -> Iterator[Batch]:
 
 
 def searched(name: str, seed: int, data: ImageData, args: argparse.Namespace) -> DifferentiableLearner:
-    """A whole search."""
+    """Run a whole search."""
     torch.manual_seed(seed)
     space = NASBench201(input_shape=data.input_shape, channels=args.channels, cells=args.cells, affine=False)
     method, device = method_of(name, args), torch.device("cpu")
@@ -147,13 +147,13 @@ def run(name: str, seed: int, data: ImageData, table: Mapping[str, Mapping[str, 
 
 
 def table_of(path: Path) -> dict[str, dict[str, str]]:
-    """What the benchmark says about each cell, by its notation."""
+    """Return the benchmark's row of each cell, by its notation."""
     with gzip.open(path, "rt") as file:
         return {row["arch_str"]: row for row in csv.DictReader(file)}
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each method and one for each run, as Markdown."""
+    """Return a line for each method and one for each run, as Markdown."""
     lines = ["| method | test accuracy, % | skip share | warned | runs |", "|---|---|---|---|---|"]
     names = dict.fromkeys(run["method"] for run in runs)
     for name in names:

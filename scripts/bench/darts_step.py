@@ -1,7 +1,7 @@
 """Time and memory of one first-order DARTS search step on one thread, against a plain implementation of the paper.
 
 A step is an update of alpha on a validation batch (Adam), then one of the weights on a training batch (SGD with
-momentum, gradients clipped at 5). Each way of computing it runs in a process of its own:
+momentum, gradients clipped at 5). Each implementation runs in a separate process:
 
 - plain: as published. NCHW, each edge calls its eight operations in turn, both passes compute all gradients;
 - channels_last: the same in that memory format;
@@ -10,7 +10,7 @@ momentum, gradients clipped at 5). Each way of computing it runs in a process of
 
 Printed are the median CPU seconds of a step, the peak memory beyond what the imports take, and their ratios to the
 plain way in the same run. All start from the same weights, so that losses and alpha gradients of the first step can be
-compared; in float32 these gradients have noise of their own, which channels_last shows.
+compared; in float32 these gradients are noisy, as channels_last shows.
 
     python scripts/bench/darts_step.py --repeats 3 --ways fast bfloat16
 """
@@ -70,7 +70,7 @@ def depthwise_separable(channels: int, kernel: int, stride: int, dilation: int =
 
 
 def operations(channels: int, stride: int) -> list[nn.Module]:
-    """The eight operations of an edge, in the paper's order."""
+    """Return the eight operations of an edge, in the paper's order."""
     skip = nn.Identity() if stride == 1 else factorized_reduce(channels, channels)
 
     def pool(kind: nn.Module) -> nn.Sequential:
@@ -113,7 +113,7 @@ class Cell(nn.Module):
         return torch.cat(states[2:], dim=1)
 
     def mixture(self, edge: int, weights: Tensor, x: Tensor) -> Tensor:
-        """The weighted sum of the edge's operations."""
+        """Return the weighted sum of the edge's operations."""
         ops = cast(nn.ModuleList, self.edges[edge])
         return cast(Tensor, sum(w * op(x) for w, op in zip(weights, ops, strict=True)))
 
@@ -163,7 +163,7 @@ class Ours(nn.Module):
 
 @dataclass
 class Measured:
-    """What a way of doing it costs; ``losses`` and ``alpha_grad`` are those of the first step."""
+    """Costs of an implementation; ``losses`` and ``alpha_grad`` are those of the first step."""
 
     seconds: float
     megabytes: float
@@ -211,7 +211,7 @@ class Search:
         return loss.item()
 
     def step(self) -> tuple[list[float], list[float]]:
-        """The two losses and the gradient of alpha."""
+        """Return the two losses and the gradient of alpha."""
         first = self.backward(self.batches[0], self.alpha)
         gradient = torch.cat([cast(Tensor, a.grad).flatten() for a in self.alpha]).tolist()
         self.adam.step()
@@ -269,8 +269,15 @@ def main() -> None:
     argv = [f"--{name}={getattr(args, name)}" for name in ("batch", "channels", "cells", "side", "repeats")]
     plain = in_own_process("plain", argv)
     report("plain", plain, plain)
+    ratios = {}
     for way in args.ways:
-        report(way, in_own_process(way, argv), plain)
+        found = in_own_process(way, argv)
+        report(way, found, plain)
+        ratios[f"{way} time"], ratios[f"{way} memory"] = (
+            found.seconds / plain.seconds,
+            found.megabytes / plain.megabytes,
+        )
+    print(json.dumps({"ratios": ratios}))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ raynas.search(
 
 
 def start(folder: Path, trials: int) -> subprocess.Popen[bytes]:
-    """The search as a process group of its own, so that a kill takes all of it."""
+    """Start the search in a separate process group, so that a kill ends all of it."""
     return subprocess.Popen(
         [sys.executable, "-c", SEARCH, str(folder), str(trials)], start_new_session=True, stderr=subprocess.DEVNULL
     )
@@ -55,7 +55,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def outcome(folder: Path) -> list[tuple[str, str, int, float]]:
-    """What was evaluated, in order: architecture, status, epochs, accuracy."""
+    """Return the evaluations in order: architecture, status, epochs, accuracy."""
     evaluations = Archive.load(folder / "search" / "archive.jsonl").evaluations
     return [(e.arch.key, e.status, e.fidelity, round(e.metrics.get("accuracy", -1.0), 6)) for e in evaluations]
 

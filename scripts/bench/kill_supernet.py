@@ -47,7 +47,7 @@ raynas.train_supernet(
 
 
 def start(folder: Path, method: str, epochs: int) -> subprocess.Popen[bytes]:
-    """The training as a process group of its own."""
+    """Start the training in a separate process group."""
     command = [sys.executable, "-c", TRAINING, str(folder), method, str(epochs)]
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
 
@@ -59,7 +59,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def epochs_done(folder: Path) -> int:
-    """How many epochs the archive has recorded."""
+    """Return the number of epochs in the archive."""
     try:
         return len(Archive.load(folder / "archive.jsonl").events("result"))
     except Exception:

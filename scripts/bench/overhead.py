@@ -1,4 +1,4 @@
-"""What raynas costs on top of plain Tune: trivial trials through ``raynas.search`` and through ``tune.Tuner``.
+"""Overhead of raynas over plain Tune: trivial trials through ``raynas.search`` and through ``tune.Tuner``.
 
 Both run in this process, alternating, with the same fast settings (class trainable, reused actors, no default loggers,
 no checkpoint at the end, the same number of trials at a time); raynas writes its archive and TensorBoard logs besides.
@@ -8,6 +8,7 @@ Prints the median of wall and driver CPU time of each and their ratio.
 """
 
 import argparse
+import json
 import os
 import statistics
 import tempfile
@@ -54,7 +55,7 @@ class Toy(SearchSpace):
 
 
 def plain(trials: int, concurrent: int, folder: Path) -> None:
-    """Tune's own random search with raynas's fast settings."""
+    """Run Tune's random search with raynas's fast settings."""
     os.environ.update({**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(concurrent)})
     tune.Tuner(
         tune.with_resources(Trivial, {"cpu": 1}),
@@ -74,7 +75,7 @@ def plain(trials: int, concurrent: int, folder: Path) -> None:
 
 
 def ours(trials: int, concurrent: int, folder: Path) -> None:
-    """The same through raynas, archive and TensorBoard included."""
+    """Run the same through raynas, archive and TensorBoard included."""
     result = search(
         Toy(),
         Trivial,
@@ -88,7 +89,7 @@ def ours(trials: int, concurrent: int, folder: Path) -> None:
 
 
 def measure(run: Callable[[int, int, Path], None], trials: int, concurrent: int, folder: str) -> tuple[float, float]:
-    """Wall and driver CPU seconds of one run."""
+    """Return the wall and driver CPU seconds of one run."""
     own = Path(tempfile.mkdtemp(dir=folder))
     wall, cpu = time.perf_counter(), time.process_time()
     run(trials, concurrent, own)
@@ -117,6 +118,7 @@ def main() -> None:
     print(f"trials a second: plain {args.trials / wall['plain']:.0f}, raynas {args.trials / wall['raynas']:.0f}")
     ratio = {what: times["raynas"] / times["plain"] for what, times in (("wall", wall), ("driver cpu", cpu))}
     print("ratio raynas / plain: " + ", ".join(f"{what} {value:.2f}" for what, value in ratio.items()))
+    print(json.dumps({"ratios": ratio}))
 
 
 if __name__ == "__main__":

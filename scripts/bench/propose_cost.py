@@ -1,8 +1,8 @@
-"""How long does a proposal take, as observations grow? CPU milliseconds of ``propose``, by strategy.
+"""CPU milliseconds of a proposal by number of observations, for each strategy.
 
 Each searcher observes random cells of NAS-Bench-201 with made-up accuracies (a search would take hours to get there),
-then proposes and observes a few more: the median is of a usual proposal, the largest one learns anew. Optuna's TPE is
-asked in the same way.
+then proposes and observes a few more: the median is of a usual proposal, the largest one fits the model. Optuna's TPE
+is asked in the same way.
 
     python scripts/bench/propose_cost.py --observations 100 1000 5000
 """
@@ -47,13 +47,13 @@ CHOSEN = (
 
 
 def made_up(space: NASBench201, arch: Architecture) -> float:
-    """An accuracy that depends on the cell, and is different for each."""
+    """Return an accuracy that depends on the cell, and is different for each."""
     n_convolutions = sum(str(option).startswith("nor_conv") for option in arch.values())
     return 0.5 + 0.08 * n_convolutions - zlib.crc32(arch.to_json().encode()) % 97 / 1e4
 
 
 def warmed(strategy: Strategy, space: NASBench201, archs: list[Architecture]) -> ArchitectureSearcher:
-    """A searcher that has observed architectures."""
+    """Return a searcher that has observed architectures."""
     searcher = strategy.for_budget(len(archs)).searcher(space, costs={}, seed=0)
     searcher.warm_start(Evaluation(arch, {"accuracy": made_up(space, arch)}) for arch in archs)
     return searcher

@@ -1,4 +1,4 @@
-"""How much faster are costs in bulk than by a Tune trial each? Parameters and multiply-adds of NAS-Bench-201.
+"""Speed of costs in bulk against a Tune trial each: parameters and multiply-adds of NAS-Bench-201.
 
 Scores a few hundred architectures by one Tune trial each, with reused actors and all else as fast as Tune goes, then
 many thousands by ``raynas.score_many``; each with its start, and without. Prints both rates and their ratio, and
@@ -8,6 +8,7 @@ compares all costs of the trials, and some of the others, with those of networks
 """
 
 import argparse
+import json
 import logging
 import os
 import tempfile
@@ -48,7 +49,7 @@ class Costs(tune.Trainable):
 
 
 def by_trials(archs: Sequence[Architecture], folder: str) -> tuple[list[tuple[int, int]], float, float]:
-    """The costs by a trial each, the seconds that this takes, and those between the first result and the last."""
+    """Return the costs by a trial each, the seconds of all, and those between the first result and the last."""
     os.environ.update({**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": "2"})
     began = time.perf_counter()
     grid = tune.Tuner(
@@ -66,7 +67,7 @@ def by_trials(archs: Sequence[Architecture], folder: str) -> tuple[list[tuple[in
 
 
 def in_bulk(archs: Sequence[Architecture]) -> tuple[list[tuple[int, int]], float, float]:
-    """The costs in bulk, the seconds that this takes, and those after the first ``N_FIRST``."""
+    """Return the costs in bulk, the seconds of all, and those after the first ``N_FIRST``."""
     found: list[tuple[int, int]] = []
     began = first = time.perf_counter()
     for evaluation in score_many(SPACE, archs, NAMES):
@@ -78,7 +79,7 @@ def in_bulk(archs: Sequence[Architecture]) -> tuple[list[tuple[int, int]], float
 
 
 def counted(arch: Architecture) -> tuple[int, int]:
-    """The costs of the network itself."""
+    """Return the costs of the network itself."""
     with torch.device("meta"):
         model = SPACE.build(arch)
     return count_params(model), count_macs(model, SPACE.input_shape)
@@ -103,9 +104,11 @@ def main() -> None:
     bulk_rate, bulk_steady = args.archs / seconds, (args.archs - N_FIRST) / later
     print(f"in bulk: {args.archs} in {seconds:.2f} s, {bulk_rate:.0f} a second; without the start {bulk_steady:.0f}")
     print(f"ratio {bulk_rate / rate:.0f}; without the start of either {bulk_steady / steady:.0f} (goal: 50)")
+    ratios = {"with the start": bulk_rate / rate, "without": bulk_steady / steady}
     few = range(0, args.archs, max(args.archs // args.compared, 1))
     wrong = sum(a != b for a, b in zip(told, found, strict=False)) + sum(found[i] != counted(archs[i]) for i in few)
     print(f"costs that differ from those of trials ({args.trials}) or of counting ({len(few)}): {wrong}")
+    print(json.dumps({"ratios": ratios}))
 
 
 if __name__ == "__main__":

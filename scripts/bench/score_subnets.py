@@ -1,4 +1,4 @@
-"""What does scoring subnets in bulk cost beyond their forward passes, and what does it cost to fetch a supernet?
+"""Overhead of scoring subnets in bulk over their forward passes, and cost of fetching a supernet.
 
 Scores random subnets of a small supernet by two actors, and measures the CPU time of these against that of the same
 recalibration and validation batches through networks that are there already. Then an actor fetches 50 MB of weights
@@ -88,7 +88,7 @@ class Fetcher:
 
 
 def in_shared_memory(array: np.ndarray[Any, Any]) -> bool:
-    """Whether an array lies in memory that is mapped from the object store."""
+    """Return whether the memory of an array is mapped from the object store."""
     address = array.__array_interface__["data"][0]
     for line in Path("/proc/self/maps").read_text().splitlines():
         begin, end = (int(part, 16) for part in line.split()[0].split("-"))

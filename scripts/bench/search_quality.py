@@ -1,7 +1,7 @@
-"""How good is what a strategy finds? Best value by number of evaluations, over many seeds, on a table of networks.
+"""Quality of strategies: best value by number of evaluations, over many seeds, on a table of networks.
 
-One line of a file of results per strategy and seed: what is there is not run again, so that a run which was interrupted
-goes on. Accuracies are in percent.
+The file of results has a line per strategy and seed: what is there is not run again, so that an interrupted run can be
+resumed. Accuracies are in percent.
 
     python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz
     python scripts/bench/search_quality.py --benchmark digits_cells
@@ -34,7 +34,7 @@ from raynas.run.simulate import Trajectory, drive
 from raynas.strategies import Strategy
 from raynas.trials.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # for what lies beside this file
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for the modules beside this file
 from scripts.bench.benchmarks import BENCHMARKS, FRONTS, SAMPLED, SCHEDULERS, STRATEGIES
 from scripts.bench.summaries import markdown, plot, stopping_markdown, stopping_summary, summary
 
@@ -47,7 +47,7 @@ BUDGETS = (25, 50, 100, 200)
 
 @dataclass(frozen=True, kw_only=True)
 class Mode:
-    """What is compared, and how.
+    """A comparison.
 
     Args:
         name: of the files of results.
@@ -66,11 +66,11 @@ class Mode:
     objectives: tuple[str, ...] = ("accuracy",)
 
     def optimum(self, table: Table) -> float:
-        """The best that there is."""
+        """Return the best value in the table."""
         return 1.0 if len(self.objectives) > 1 else float(table.values["accuracy"][:, -1].max())
 
     def run(self, strategy: Strategy, table: Table, space: SearchSpace, n: int, seed: int) -> dict[str, Any]:
-        """One search: the best after each evaluation, how long it took in ms, and how much was trained by then.
+        """Run one search; return its best value, milliseconds and epochs after each evaluation.
 
         That is in units of full trainings.
         """
@@ -88,7 +88,7 @@ class Mode:
 
 
 def fronts(found: Trajectory, table: Table, objectives: Sequence[str]) -> NDArray[np.float64]:
-    """The volume below the front after each evaluation, as a share of that below the table's own.
+    """Return the volume below the front after each evaluation, as a share of that below the table's own.
 
     Each objective is scaled to [0, 1] by what the table holds; the volume is that above 0.
     """
@@ -121,7 +121,7 @@ MODES: Mapping[str, Mode] = {
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The results so far; a last line that was cut is dropped."""
+    """Return the results so far; a last line that was cut is dropped."""
     if not path.exists():
         return []
     content = path.read_text()
@@ -132,7 +132,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the command line."""
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--benchmark", default="nasbench201", choices=list(BENCHMARKS))

@@ -3,7 +3,7 @@
 "nasbench201" trains one random cell, "gdas" is GDAS on the same space, "mobilenetv3" one random subnet of the
 once-for-all space. "plain" is what the papers' repositories do: NCHW, all operations of an edge in a module list,
 elastic layers that slice their weights at each call. Both ways train the same architectures on the same batches (GDAS
-draws its own); each runs in a process of its own, by turns, and printed are the medians of the CPU seconds of a step
+draws its own); each runs in a separate process, by turns, and printed are the medians of the CPU seconds of a step
 and their ratio.
 
     python scripts/bench/single_path_step.py --spaces nasbench201 mobilenetv3 --steps 8 --rounds 3
@@ -111,7 +111,7 @@ class PlainCells(nn.Module):
             if not self.gdas:
                 return cast(Tensor, ops[OPERATIONS.index(str(arch[name]))](x))
             chosen = int(hard[name].argmax())
-            # As published: the chosen one is computed, and the weights of the others get a gradient of their own.
+            # As published: the chosen one is computed, and the weights of the others get a gradient too.
             terms = [w * ops[i](x) if i == chosen else w for i, w in enumerate(hard[name].unbind())]
             return cast(Tensor, sum(terms))
 
@@ -273,7 +273,7 @@ def plain_step(name: str) -> Step:
 
 
 class Given(SinglePathLearner):
-    """Trains the architectures that it is told to."""
+    """Trains given architectures."""
 
     arch: Architecture
 

@@ -1,4 +1,4 @@
-"""What the rows of ``search_quality.py`` say, as tables and plots."""
+"""Tables and plots of the rows of ``search_quality.py``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 def best_at(row: Mapping[str, Any], budget: int) -> float:
-    """The best of a search after so many evaluations; of all, if it ended before."""
+    """Return the best of a search after so many evaluations; of all, if it ended before."""
     best: Sequence[float] = row["best"]
     return best[min(budget, len(best)) - 1]
 
 
 def by_strategy(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Mapping[str, Any]]]:
-    """The rows of each strategy by seed."""
+    """Return the rows of each strategy by seed."""
     found: dict[str, dict[int, Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(row["strategy"], {})[row["seed"]] = row
@@ -24,7 +24,7 @@ def by_strategy(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Mappin
 
 
 def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], optimum: float) -> pd.DataFrame:
-    """A line for each strategy, with what each budget gives.
+    """Return a line for each strategy, with what each budget gives.
 
     That is the mean best value and its standard error, the share of seeds at the optimum, and how far it is above the
     first strategy: the mean difference, seed by seed, and its standard error.
@@ -47,14 +47,14 @@ def summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], optimum: 
 
 
 def difference(values: Mapping[int, float], reference: Mapping[int, float], budget: object) -> dict[str, float]:
-    """How far values are above others of the same seeds, in the mean, and the standard error of that."""
+    """Return the mean difference to others of the same seeds, and its standard error."""
     gaps = np.array([value - reference[seed] for seed, value in values.items() if seed in reference])
     mean = float(gaps.mean()) if len(gaps) else float("nan")
     return {f"gap@{budget}": mean, f"gap_error@{budget}": standard_error(gaps)}
 
 
 def stopping_summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], share: float = 0.25) -> pd.DataFrame:
-    """What schedulers find, against training so many networks in full, the first strategy.
+    """Return the results of schedulers against training so many networks in full, the first strategy.
 
     Twice: with as many trials, and the share of epochs that they took; and with a share of its epochs, and the number
     of trials that they came to. Only trials that were trained to their end count, the others' value is not known.
@@ -80,17 +80,17 @@ def stopping_summary(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], 
 
 
 def trials_within(row: Mapping[str, Any], full_trainings: float) -> int:
-    """How many trials had ended when as many epochs were done as so many trainings in full take."""
+    """Return the number of trials that had ended after the epochs of so many trainings in full."""
     return int(np.searchsorted(row["trained"], full_trainings + 1e-9, side="right"))
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
-    """Of the mean; NaN for fewer than two."""
+    """Return the standard error of the mean; NaN for fewer than two values."""
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
 def markdown(table: pd.DataFrame, budgets: Sequence[int], *, compares: bool = False) -> str:
-    """A summary: mean ± standard error (share of seeds at the optimum).
+    """Return a summary: mean ± standard error (share of seeds at the optimum).
 
     Args:
         table: from ``summary``.
@@ -112,7 +112,7 @@ def markdown(table: pd.DataFrame, budgets: Sequence[int], *, compares: bool = Fa
 
 
 def stopping_markdown(table: pd.DataFrame, budgets: Sequence[int]) -> str:
-    """A summary of schedulers, see ``stopping_summary``: a line for each, and for each budget."""
+    """Return a summary of schedulers, see ``stopping_summary``: a line for each, and for each budget."""
     first = table["strategy"].iloc[0]
     head = ["strategy", "seeds", "trials", "best", "share of epochs", f"against {first}"]
     head += ["with a quarter of the epochs: best", "trials then", f"against {first} with all"]
@@ -131,7 +131,7 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def verdict(gap: float, error: float) -> str:
-    """Whether a mean difference is one: more than three standard errors from 0."""
+    """Return whether a mean difference is significant: more than three standard errors from 0."""
     if not error > 0:
         return "the same" if gap == 0 else "unknown"
     word = ("better" if gap > 0 else "worse") if abs(gap) > 3 * error else "no difference"
@@ -139,7 +139,7 @@ def verdict(gap: float, error: float) -> str:
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path, optimum: float) -> None:
-    """The mean of the best value so far, with a band of one standard error."""
+    """Plot the mean of the best value so far, with a band of one standard error."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -60,7 +60,7 @@ def train(method: str, space: NASBench201, settings: Training, batches: Batches,
 
 
 def scores(learner: Learner, arch_strs: list[str], batches: Batches) -> list[float]:
-    """The inherited-weight accuracy of each cell on the validation images."""
+    """Return the inherited-weight accuracy of each cell on the validation images."""
     calibration = [images for (images, _), _ in zip(batches.train(0), range(CALIBRATION), strict=False)]
     found = []
     for text in arch_strs:
@@ -77,7 +77,7 @@ def scores(learner: Learner, arch_strs: list[str], batches: Batches) -> list[flo
 
 
 def interval(x: NDArray[np.float64], y: NDArray[np.float64], n: int = 2000) -> tuple[float, float]:
-    """The 95 % interval of Kendall's tau by bootstrap over the cells."""
+    """Return the 95 % interval of Kendall's tau by bootstrap over the cells."""
     rng = np.random.default_rng(0)
     draws = (rng.integers(len(x), size=len(x)) for _ in range(n))
     taus = [kendalltau(x[d], y[d]).statistic for d in draws]

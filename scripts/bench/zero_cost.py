@@ -2,7 +2,7 @@
 
 Scores random cells of the table by every proxy, and prints Spearman's rank correlation with the table's
 ``test_accuracy_epoch200`` (cells that a proxy could not score are ranked last), its 95 % interval by bootstrap, and the
-ensemble's. Of cells that are the same network, as 15,625 are 6,466 different ones, one stands for all. On a few cells
+ensemble's. Of cells that are the same network, as 15,625 are 6,466 different ones, one represents all. On a few cells
 it measures the CPU seconds of each proxy alone, of all in one go, and of a plain implementation of the same formula on
 the same images. Cells whose scores are in the results file are not scored again.
 
@@ -41,14 +41,14 @@ SPACE = NASBench201()
 
 
 def network(text: str, seed: int) -> nn.Module:
-    """The network of a cell, with the weights that a trial of that seed gives it."""
+    """Return the network of a cell, with the weights that a trial of that seed gives it."""
     arch = from_arch_str(text)
     torch.manual_seed(seed_of(seed, arch.key, "weights"))
     return SPACE.build(arch)
 
 
 def batch_of(path: str, size: int, seed: int) -> Batch:
-    """A batch of normalised training images."""
+    """Return a batch of normalised training images."""
     settings = Training(data=f"npz:{path}", batch_size=size, augment="none")
     batches = settings.batches(settings.load_source(), torch.device("cpu"))
     return Batch(*next(iter(batches.train(seed))))
@@ -58,7 +58,7 @@ def batch_of(path: str, size: int, seed: int) -> Batch:
 
 
 def scored(texts: list[str], batch: Batch, names: list[str], file: Path, seed: int) -> dict[str, dict[str, Any]]:
-    """The record of each cell; what is not in the file is scored and appended to it."""
+    """Return the record of each cell; what is not in the file is scored and appended to it."""
     known: dict[str, dict[str, Any]] = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         record = json.loads(line)
@@ -84,7 +84,7 @@ def scored(texts: list[str], batch: Batch, names: list[str], file: Path, seed: i
 
 
 def interval(x: NDArray[np.float64], y: NDArray[np.float64], n: int = 1000) -> tuple[float, float]:
-    """The 95 % interval of the correlation by bootstrap over the cells."""
+    """Return the 95 % interval of the correlation by bootstrap over the cells."""
     rng = np.random.default_rng(0)
     draws = (rng.integers(len(x), size=len(x)) for _ in range(n))
     found = [spearmanr(x[d], y[d]).statistic for d in draws]
@@ -92,7 +92,7 @@ def interval(x: NDArray[np.float64], y: NDArray[np.float64], n: int = 1000) -> t
 
 
 def print_ranking(records: list[dict[str, Any]], truth: NDArray[np.float64], names: list[str]) -> None:
-    """A line for each proxy, and the ensemble's."""
+    """Return a line for each proxy, and the ensemble's."""
     columns = {name: [r["values"].get(name) for r in records] for name in names}
     if set(ENSEMBLE) <= set(names):
         columns["ensemble"] = list(rank_ensemble({name: columns[name] for name in ENSEMBLE}))
@@ -180,7 +180,7 @@ PLAIN: Mapping[str, Callable[[nn.Module, Batch], float]] = {
 
 
 def print_times(texts: list[str], batch: Batch, names: list[str], seed: int) -> None:
-    """A line for each proxy: CPU seconds of one network, the mean over ``texts``, and how close the scores are."""
+    """Return a line for each proxy: mean CPU seconds of a network over ``texts``, and the difference of the scores."""
     plain_batch = Batch(batch.images.contiguous(), batch.labels)
     ours: dict[str, list[float]] = {name: [] for name in [*names, "all in one go"]}
     plain: dict[str, list[float]] = {name: [] for name in PLAIN if name in names}

@@ -17,7 +17,7 @@ from raynas.trials import SupernetTraining
 def main(
     data: str = "cifar10", epochs: int = 50, channels: int = 16, cells: int = 8, results: str = "results/examples"
 ) -> None:
-    # In the search batch norms have no scale of their own, which would compete with the weights of the operations.
+    # In the search batch norms have no scale, which would compete with the weights of the operations.
     space = DARTS(channels=channels, cells=cells, affine=False)
     training = SupernetTraining(
         data=data, method=Darts(), epochs=epochs, batch_size=64, lr=0.025, weight_decay=3e-4, clip_norm=5.0

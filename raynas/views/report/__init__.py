@@ -1,4 +1,4 @@
-"""The report of a search: what was found, how it compares with random search, and where everything lies.
+"""The report of a search: the result, its comparison with random search, and the paths of all files.
 
 ``summarise`` collects the facts, ``render`` shows them in 80 columns, ``write`` leaves them as text, JSON and plots.
 What one run cannot show is said: a single seed proves no difference, and a validation accuracy that was maximised is

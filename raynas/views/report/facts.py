@@ -10,7 +10,7 @@ from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
 
 COSTS = ("latency_ms", "params")
-"""What the first objective is traded against in the Pareto fronts of a report."""
+"""Second axes of the Pareto fronts in a report, against the first objective."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +19,14 @@ class Comparison:
 
     Args:
         metric: the first objective.
-        mode: which way it is better.
+        mode: whether more or less of it is better.
         found: the search's best value among fully trained, complying architectures; None if there is none.
         random: that of random search.
         n_trials: trials of the search.
         n_random_trials: trials of random search.
         epochs: epochs that all trials of the search trained together.
         random_epochs: those of random search.
-        budget: what both have the same of.
+        budget: the quantity that both have the same of.
     """
 
     metric: str
@@ -41,14 +41,14 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """By how much the search is better; negative if it is worse, None where a side has no result."""
+        """Advantage of the search; negative if it is worse, None where a side has no result."""
         if self.found is None or self.random is None:
             return None
         return (self.found - self.random) * (1 if self.mode == "max" else -1)
 
     @property
     def verdict(self) -> str:
-        """What this one run shows, in a sentence."""
+        """Conclusion from this one run, in a sentence."""
         if self.found is None:
             return "The search has no result, so it is NOT better than random search."
         if self.difference is None:
@@ -79,9 +79,9 @@ class Summary:
         ended_because: why the search ended before its number of trials.
         comparison: with random search; None if it was not run.
         retrained: metrics of the winner, trained again to its end; None if it was not.
-        notes: what else the reader must know.
-        files: what lies where, by what it is.
-        commands: what to run next, by what it does.
+        notes: remarks that the reader must know.
+        files: paths, by the content of the file.
+        commands: commands to run next, by their purpose.
     """
 
     title: str
@@ -123,9 +123,9 @@ def summarise(
         title: space, data and strategy in a line.
         random: of random search at equal budget.
         retrained: metrics of the winner, trained again to its end.
-        notes: what else the reader must know.
-        files: what lies where, by what it is.
-        commands: what to run next, by what it does.
+        notes: remarks that the reader must know.
+        files: paths, by the content of the file.
+        commands: commands to run next, by their purpose.
     """
     best, why_none = best_or_reason(result)
     return Summary(
@@ -148,7 +148,7 @@ def summarise(
 
 
 def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
-    """The winner, or why there is none; of a Pareto front, the one that is best in the first objective."""
+    """Return the winner, or why there is none; of a Pareto front, the best in the first objective."""
     try:
         best = result.best()
     except RaynasError as error:
@@ -157,7 +157,7 @@ def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
 
 
 def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:
-    """The front of the first objective against each cost that was measured."""
+    """Return the front of the first objective against each cost that was measured."""
     first = result.goal.first
     measured = {metric for e in result.full for metric in e.metrics}
     costs = [cost for cost in COSTS if cost in measured and cost != first.metric]
@@ -165,7 +165,7 @@ def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:
 
 
 def feasible_share(result: SearchResult) -> float | None:
-    """Share of the different architectures proposed that met the constraints which need no training."""
+    """Return the share of proposed architectures that met the constraints which need no training."""
     proposed, refused = (len(result.archive.events(event)) for event in ("proposed", "refused"))
     if not result.goal.hard or not proposed + refused:
         return None
@@ -173,7 +173,7 @@ def feasible_share(result: SearchResult) -> float | None:
 
 
 def compare(result: SearchResult, random: SearchResult) -> Comparison:
-    """A search beside random search."""
+    """Return the comparison of a search with random search."""
     first = result.goal.first
     found, other = (best.metrics[first.metric] if best else None for best in (_best(result), _best(random)))
     return Comparison(
@@ -189,7 +189,7 @@ def compare(result: SearchResult, random: SearchResult) -> Comparison:
 
 
 def _best(result: SearchResult) -> Evaluation | None:
-    """The best in the first objective alone, which is what can be compared as a number."""
+    """Return the best in the first objective alone, which can be compared as a number."""
     return max(
         (e for e in result.full if result.goal.violation(e) == 0), key=lambda e: result.goal.scores(e)[0], default=None
     )

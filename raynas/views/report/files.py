@@ -18,8 +18,8 @@ def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Ev
     """Write ``summary.txt``, ``summary.json`` and a plot of each Pareto front.
 
     Args:
-        summary: what to write.
-        directory: where; it must exist.
+        summary: the facts.
+        directory: of the files; it must exist.
         points: fully trained evaluations to plot besides the fronts, by what to call them.
 
     Raises:
@@ -36,12 +36,12 @@ def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Ev
 
 
 def plot_name(cost: str) -> str:
-    """The file of a front's plot."""
+    """Return the name of the file with a front's plot."""
     return f"pareto_{cost}.png"
 
 
-def as_json(summary: Summary) -> dict[str, Any]:
-    """A summary as what JSON can hold."""
+def as_json(summary: Summary) -> dict[str, object]:
+    """Return a summary in types of JSON."""
     comparison = summary.comparison
     return {
         "title": summary.title,

@@ -16,7 +16,7 @@ from raynas.views.amounts import amount
 from raynas.views.report.facts import COSTS, Summary
 
 MAX_ROWS = 8
-"""How much of a front the text shows; the JSON file holds all of it."""
+"""Number of rows of a front in the text; the JSON file has all of it."""
 
 WIDTH = 80
 """Columns of the text."""
@@ -144,7 +144,7 @@ def _print_counts(summary: Summary, console: Console) -> None:
 
 
 def _print_places(summary: Summary, console: Console) -> None:
-    """Paths and commands are never broken or cut: they are there to be copied."""
+    """Print paths and commands without any break or cut: they are there to be copied."""
     for title, places in (("Where everything lies", summary.files), ("What next", summary.commands)):
         if places:
             _heading(title, console)
@@ -153,14 +153,14 @@ def _print_places(summary: Summary, console: Console) -> None:
 
 
 def as_text(summary: Summary, width: int = WIDTH) -> str:
-    """A summary as plain text."""
+    """Return a summary as plain text."""
     file = io.StringIO()
     render(summary, Console(file=file, width=width))
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
 def readable(arch: Architecture) -> list[tuple[str, str]]:
-    """Decisions in lines, those of one part of the network together: ``("layers.0", "op conv, filters 32")``."""
+    """Return decisions in lines, one for each part of the network: ``("layers.0", "op conv, filters 32")``."""
     lines: dict[str, list[str]] = {}
     for name, option in arch.items():
         part, _, decision = name.rpartition(".")
