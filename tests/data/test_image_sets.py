@@ -1,43 +1,18 @@
 """Data sets by name: what is loaded, how it is split, and one clear line for everything that can be wrong."""
 
-import importlib
-import struct
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
 from raynas.data.image_sets import load_images
-from raynas.data.images import ImageData, ImageSplit
+from raynas.data.images import ImageSplit
 from raynas.errors import DataError, UnknownNameError
-
-Arrays = dict[str, NDArray[Any]]
-
-
-def some_images(n: int = 40, n_classes: int = 4, size: int = 6, seed: int = 0) -> Arrays:
-    rng = np.random.default_rng(seed)
-    return {
-        "x_train": rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8),
-        "y_train": np.arange(n) % n_classes,
-    }
-
-
-def save(path: Path, arrays: Arrays) -> str:
-    np.savez(path / "data.npz", **arrays)  # type: ignore[arg-type]
-    return f"npz:{path / 'data.npz'}"
+from tests.data.files import changed, save, some_images, splits_of
 
 
 def as_pairs(split: ImageSplit) -> set[bytes]:
     return {image.tobytes() for image in split.images}
-
-
-def splits_of(data: ImageData) -> list[ImageSplit]:
-    assert data.test is not None
-    return [data.train, data.valid, data.test]
 
 
 # --- digits ----------------------------------------------------------------------------------------------------------
@@ -106,10 +81,6 @@ def test_the_path_may_be_relative_to_where_the_driver_is(tmp_path: Path, monkeyp
     assert load_images("npz:data.npz").name == f"npz:{tmp_path / 'data.npz'}"
 
 
-def changed(**arrays: Any) -> Arrays:
-    return {**some_images(), **{name: np.asarray(value) for name, value in arrays.items()}}
-
-
 x, y = some_images()["x_train"], some_images()["y_train"]
 
 BAD = {
@@ -144,160 +115,6 @@ def test_bad_arrays_get_one_clear_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=expected) as caught:
         load_images(save(tmp_path, arrays))
     assert "\n" not in str(caught.value) and "data.npz" in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"no numpy file", b"\x80\x04N."])
-def test_a_bad_file_gets_one_clear_line(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "data.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"data\.npz cannot be read"):
-        load_images(f"npz:{tmp_path / 'data.npz'}")
-
-
-def test_a_damaged_array_gets_one_clear_line(tmp_path: Path) -> None:
-    name = save(tmp_path, some_images())
-    path = Path(name[4:])
-    content = bytearray(path.read_bytes())
-    content[len(content) // 4] ^= 0xFF
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read"):
-        load_images(name)
-
-
-def test_a_missing_file_and_a_single_array(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.npz does not exist"):
-        load_images(f"npz:{tmp_path / 'none.npz'}")
-    np.save(tmp_path / "single.npy", np.zeros(3))
-    with pytest.raises(DataError, match="holds a single array"):
-        load_images(f"npz:{tmp_path / 'single.npy'}")
-
-
-def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
-    class Hostile:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (Path.touch, (tmp_path / "executed",))
-
-    with pytest.raises(DataError):
-        load_images(save(tmp_path, changed(x_train=np.array([Hostile()] * 40))))
-    assert not (tmp_path / "executed").exists()
-
-
-# --- folders ---------------------------------------------------------------------------------------------------------
-
-
-def paint(path: Path, n: int, colour: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> None:
-    path.mkdir(parents=True)
-    for i in range(n):
-        Image.new("RGB", size, colour).save(path / f"{i}.png")
-
-
-def test_a_folder_per_class(tmp_path: Path) -> None:
-    paint(tmp_path / "red", 10, (255, 0, 0))
-    paint(tmp_path / "blue", 10, (0, 0, 255), size=(20, 30))
-    (tmp_path / "notes.txt").write_text("not a class")
-    data = load_images(f"folder:{tmp_path}", image_size=8)
-    assert data.input_shape == (3, 8, 8) and data.n_classes == 2
-    for split in splits_of(data):
-        np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.where(split.labels == 1, 255, 0))
-
-
-def test_a_folder_with_its_own_splits(tmp_path: Path) -> None:
-    for part, n in (("train", 5), ("val", 3), ("test", 2)):
-        paint(tmp_path / part / "a", n, (9, 9, 9))
-        paint(tmp_path / part / "b", n, (200, 9, 9))
-    data = load_images(f"folder:{tmp_path}", image_size=8)
-    assert [len(split) for split in splits_of(data)] == [10, 6, 4]
-
-
-def test_bad_folders_get_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
-        load_images(f"folder:{tmp_path / 'none'}")
-    paint(tmp_path / "red", 3, (255, 0, 0))
-    with pytest.raises(DataError, match="at least 2; it has 1"):
-        load_images(f"folder:{tmp_path}")
-    (tmp_path / "blue").mkdir()
-    with pytest.raises(DataError, match="blue holds no images"):
-        load_images(f"folder:{tmp_path}")
-    (tmp_path / "blue" / "broken.png").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match=r"broken\.png cannot be read"):
-        load_images(f"folder:{tmp_path}")
-
-
-def test_a_class_that_only_the_test_split_has(tmp_path: Path) -> None:
-    for name in ("train/a", "train/b", "test/a", "test/c"):
-        paint(tmp_path / name, 2, (1, 2, 3))
-    with pytest.raises(DataError, match="has class 'c', which train lacks"):
-        load_images(f"folder:{tmp_path}", image_size=8)
-
-
-# --- torchvision -----------------------------------------------------------------------------------------------------
-
-
-def write_idx(path: Path, values: NDArray[np.uint8]) -> None:
-    """The format of MNIST: a magic number that tells type and dimensions, the sizes, then the bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = struct.pack(f">{values.ndim + 1}I", 0x800 + values.ndim, *values.shape)
-    path.write_bytes(header + values.tobytes())
-
-
-def write_mnist(directory: Path) -> None:
-    rng = np.random.default_rng(0)
-    for part, n in (("train", 60), ("t10k", 20)):
-        write_idx(directory / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))
-        write_idx(directory / f"{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
-
-
-def torchvision_works() -> bool:
-    """A torchvision that does not pair with torch raises RuntimeError when it is imported."""
-    try:
-        importlib.import_module("torchvision.datasets")
-    except (ImportError, RuntimeError):
-        return False
-    return True
-
-
-needs_torchvision = pytest.mark.skipif(not torchvision_works(), reason="no torchvision that pairs with torch")
-
-
-@needs_torchvision
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
-def test_mnist_from_its_own_files(name: str, folder: str, tmp_path: Path) -> None:
-    write_mnist(tmp_path / folder / "raw")
-    data = load_images(name, directory=tmp_path)
-    assert [len(split) for split in splits_of(data)] == [50, 10, 20]
-    assert data.input_shape == (1, 28, 28) and data.n_classes == 10 and data.train.images.dtype == np.uint8
-
-
-@needs_torchvision
-def test_truncated_files_get_one_clear_line(tmp_path: Path) -> None:
-    write_mnist(tmp_path / "MNIST" / "raw")
-    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"'mnist' in .* is damaged") as caught:
-        load_images("mnist", directory=tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-@needs_torchvision
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100"])
-def test_without_a_network_the_user_learns_where_to_put_the_files(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import urllib.request
-    from urllib.error import URLError
-
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(DataError, match=f"cannot download data '{name}'.* put .* into {tmp_path}") as caught:
-        load_images(name, directory=tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_without_torchvision_the_user_learns_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(DataError, match="'mnist' needs torchvision: install the one that pairs"):
-        load_images("mnist", directory=tmp_path)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

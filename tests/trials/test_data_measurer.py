@@ -5,24 +5,14 @@ from collections.abc import Mapping
 import pytest
 from ray import cloudpickle
 
-from raynas.metrics import METRICS, ZERO_COST, untrained_metrics
+from raynas.metrics import ZERO_COST, untrained_metrics
 from raynas.search_spaces import NASBench201
-from raynas.search_spaces.nasbench201 import from_arch_str
-from raynas.trials import Training, ZeroCost
-
-SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
-ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")
-DISCONNECTED = from_arch_str("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-FAST = Training(epochs=1, data_fraction=0.1, resolution=6, warmup_epochs=0, seed=5)
-PROXIES = {name for name, metric in METRICS.items() if metric.needs in ("weights", "data")}
-WANTED = ["accuracy", "naswot", "zen"]
+from tests.trials.proxies import ARCH, FAST, SPACE, expected_scores
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, float]:
-    """What ZeroCost says with the same data and seed."""
-    result = ZeroCost(proxies=WANTED[1:], seed=5).evaluate(SPACE, ARCH)
-    return {name: result[name] for name in WANTED[1:]}
+    return expected_scores()
 
 
 def test_what_is_told_before_a_trial_is_what_trials_report(expected: Mapping[str, float]) -> None:

@@ -15,25 +15,15 @@ from raynas.core.goal import Objective
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, ZERO_COST, read_goal, untrained_metrics
 from raynas.run.asked import wanted
-from raynas.search_spaces import NASBench201
-from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import RandomSearch
-from raynas.trials import Function, Training, ZeroCost
+from raynas.trials import Function, ZeroCost
 from raynas.trials.progress import STANDARD
-
-SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
-ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")
-DISCONNECTED = from_arch_str("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-FAST = Training(epochs=1, data_fraction=0.1, resolution=6, warmup_epochs=0, seed=5)
-PROXIES = {name for name, metric in METRICS.items() if metric.needs in ("weights", "data")}
-WANTED = ["accuracy", "naswot", "zen"]
+from tests.trials.proxies import ARCH, DISCONNECTED, FAST, PROXIES, SPACE, WANTED, expected_scores
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, float]:
-    """What ZeroCost says with the same data and seed."""
-    result = ZeroCost(proxies=WANTED[1:], seed=5).evaluate(SPACE, ARCH)
-    return {name: result[name] for name in WANTED[1:]}
+    return expected_scores()
 
 
 def test_the_table_of_directions_is_that_of_the_proxies() -> None:

@@ -9,18 +9,8 @@ from raynas.data.image_sets import load_images
 from raynas.metrics.zero_cost import ZERO_COST, RankEnsemble, zero_cost_scores
 from raynas.metrics.zero_cost.by_name import fresh_network
 from raynas.search_spaces import NASBench201
-from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.trials import ZeroCost
-
-SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
-ARCH = from_arch_str("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|skip_connect~1|none~2|")
-DISCONNECTED = from_arch_str("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-
-
-def scored(settings: ZeroCost, metrics: Any = (), arch: Any = ARCH) -> dict[str, Any]:
-    runner = settings.runner(SPACE, metrics)
-    runner.raises = True
-    return runner.run({"arch": dict(arch)})
+from tests.trials.proxies import ARCH, SPACE, scored
 
 
 def test_the_ensemble_ranks_among_reference_architectures() -> None:
