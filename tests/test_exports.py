@@ -26,3 +26,13 @@ def test_help_loads_none_of_the_large_libraries() -> None:
     code = "import sys; from raynas.cli.search_request import read_search; read_search([]); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "ray", "numpy", "pandas", "sklearn", "scipy", "optuna"} & set(done.stdout.split())
+
+
+def test_a_network_on_small_images_is_checked_without_the_compiler_of_torch() -> None:
+    code = (
+        "import sys; from raynas.data.fit_space import check_network; from raynas.data.image_sets import load_images; "
+        "from raynas.search_spaces import CNN; check_network(CNN(input_shape=(1, 8, 8)), load_images('digits')); "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch._dynamo", "sympy"} & set(done.stdout.split())

@@ -1,6 +1,8 @@
 """Fitting a search space to a data set: input shape, classes, and a network tried on them."""
 
+import contextlib
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -53,6 +55,11 @@ def fields_of(space: SearchSpace) -> list[str]:
     return [f.name for f in dataclasses.fields(space) if f.init] if dataclasses.is_dataclass(space) else []
 
 
+MAX_COMPUTED = 3 * 64 * 64
+"""Values of an example up to which a network is run on the CPU: the shape rules of the meta device import torch._dynamo
+and SymPy, which takes a second, longer than two small images take."""
+
+
 def check_network(space: SearchSpace, source: Source, n_tries: int = 3) -> None:
     """Run a random member on inputs of the data's shape, before any trial does.
 
@@ -85,7 +92,8 @@ def _output_shape(space: SearchSpace, arch: Architecture, input_shape: Sequence[
             return tuple(space.build(arch).eval()(torch.zeros((2, *input_shape))).shape)
 
     with torch.random.fork_rng(devices=[]):
-        try:
-            return run("meta")
-        except (Exception, SystemExit):  # code that reads numbers out of tensors runs on a real device only
-            return run("cpu")
+        if math.prod(input_shape) > MAX_COMPUTED:
+            # Code that reads numbers out of tensors runs on a real device only.
+            with contextlib.suppress(Exception, SystemExit):
+                return run("meta")
+        return run("cpu")

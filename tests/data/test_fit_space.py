@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from raynas.core.architecture import Architecture
+from raynas.data import fit_space as fit_space_module
 from raynas.data.fit_space import check_network, fields_of, fit_space, resized_to, scaled
 from raynas.data.image_sets import load_images
 from raynas.errors import SpaceError, UnknownNameError
@@ -53,3 +54,17 @@ def test_one_of_a_few_networks_must_run() -> None:
     check_network(Choosy(), DIGITS, n_tries=20)
     with pytest.raises(SpaceError, match="no network of Fixed that was tried runs on images of shape"):
         check_network(Fixed(size=9), DIGITS)
+
+
+def test_large_images_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Watched(TinyCnn):
+        def build(self, arch: Architecture) -> torch.nn.Module:
+            seen.append(torch.empty(0).device.type)
+            return super().build(arch)
+
+    check_network(Watched(), DIGITS)
+    monkeypatch.setattr(fit_space_module, "MAX_COMPUTED", 63)
+    check_network(Watched(), DIGITS)
+    assert seen == ["cpu", "meta"]
