@@ -16,7 +16,7 @@ Result = dict[str, Any]
 """Result after an epoch, flat: metrics, and the progress of the trial."""
 
 STANDARD = tuple(name for name, metric in METRICS.items() if metric.needs == "shapes")
-"""Metrics of every result: what trials report, and what is counted of every network."""
+"""Metrics of every result: those that trials report, and those that are counted of every network."""
 
 
 @dataclass

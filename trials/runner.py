@@ -146,24 +146,27 @@ class TrialRunner(Generic[TrialT]):
         if progress.epoch and trial.finished:  # a kill came between the last checkpoint and its result
             progress.done = True
             return
-        torch.manual_seed(self._seed(progress.epoch))
+        scores = self._advance()
+        if scores is not None:
+            late = {m.name for m in self.metrics if isinstance(m, Metric) and METRICS.get(m.name) != m}
+            self._require(set(self.required) - late, progress.reported | scores.keys())
+            self._reach(progress.epoch + 1, scores)
+        progress.done = scores is None or trial.finished
+        if progress.done:
+            self._require(self.required, progress.reported)
+
+    def _advance(self) -> dict[str, float] | None:
+        """Do one epoch; return its scores, or None if nothing was left to do."""
+        torch.manual_seed(self._seed(self.progress.epoch))
         start = time.perf_counter()
         try:
-            scores = checked_scores(trial.advance())
+            return checked_scores(self.trial.advance())
         except StopIteration:
-            if not progress.epoch:
+            if not self.progress.epoch:
                 raise RaynasError("nothing was reported") from None
-            progress.done = True
-            return
+            return None
         finally:
-            progress.train_seconds += time.perf_counter() - start
-        reported = progress.reported | scores.keys()
-        late = {m.name for m in self.metrics if isinstance(m, Metric) and METRICS.get(m.name) != m}
-        self._require(set(self.required) - late, reported)
-        self._reach(progress.epoch + 1, scores)
-        progress.done = trial.finished
-        if progress.done:
-            self._require(self.required, reported)
+            self.progress.train_seconds += time.perf_counter() - start
 
     def _reach(self, epoch: int, scores: Mapping[str, float]) -> None:
         self.trial.epoch = self.progress.epoch = epoch

@@ -79,7 +79,7 @@ class Tabular(ArchitectureSettings):
             split_reference(self.read_arch)
 
     measures: ClassVar[frozenset[Needs]] = frozenset(("shapes",))
-    """A table is of another machine; what is measured on this one does not belong to it."""
+    """Only counts: a table comes from another machine, to which measurements on this one do not belong."""
 
     @property
     def max_fidelity(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
+from raynas.metrics import Metrics
 from raynas.trials import Training, Trial, TrialRunner
 from raynas.trials.progress import Result
 from tests.trials.spaces import TinyCnn
@@ -29,7 +30,7 @@ class Scripted(Trial[Training]):
         return report  # type: ignore[no-any-return]
 
 
-def scripted(*reports: Any, metrics: Sequence[str] = ("accuracy",), epochs: int = 3) -> Result:
+def scripted(*reports: Any, metrics: Metrics = ("accuracy",), epochs: int = 3) -> Result:
     return TrialRunner(TinyCnn(), Training(epochs=epochs), partial(Scripted, script=reports), metrics).run(
         {"arch": {"depth": 2, "kernel": 3}}
     )

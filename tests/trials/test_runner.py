@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from raynas.core.metric import Metric
 from raynas.errors import RaynasError
 from raynas.trials import Function, Training, TrialRunner
 from raynas.trials.checkpoint import CHECKPOINT_KEY
@@ -124,6 +125,15 @@ def test_a_failed_trial_has_the_wanted_metrics_too() -> None:
     result = scripted(KeyError("x"), metrics=["f1", "latency_ms"])
     assert math.isnan(result["f1"]) and result["latency_ms"] > 0
     assert scripted({"f1": 1}, metrics=["f1", "params"], epochs=1)["f1"] == 1.0
+
+
+@pytest.mark.parametrize("last", [{"accuracy": 0.6}, StopIteration()])
+def test_a_declared_metric_may_come_last_but_must_come(last: Any) -> None:
+    metrics: list[str | Metric] = ["accuracy", Metric(name="f1", mode="max")]
+    result = scripted({"accuracy": 0.5}, last, metrics=metrics, epochs=2)
+    assert (result["failed"], result["complete"]) == (1, 0) and "metric 'f1' is wanted" in result["error"]
+    assert scripted({"accuracy": 0.5}, {"accuracy": 0.6, "f1": 0.7}, metrics=metrics, epochs=2)["f1"] == 0.7
+    assert scripted({"accuracy": 0.5, "f1": 0.7}, StopIteration(), metrics=metrics, epochs=2)["complete"] == 1
 
 
 def test_the_users_own_measurements_win() -> None:

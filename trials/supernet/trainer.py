@@ -95,7 +95,7 @@ class SupernetTrainer(Trainer):
         """Train for one epoch, then score the learner's candidates.
 
         Returns:
-            "train_loss", "accuracy" and "loss" of the candidates with inherited weights, and what the learner watches;
+            "train_loss", "accuracy" and "loss" of the candidates with inherited weights, and those of the learner;
             only the first of several workers examines.
         """
         train_loss = self.train_epoch()
