@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain, count
 from statistics import fmean
 from typing import TYPE_CHECKING, TypedDict
@@ -111,15 +112,12 @@ class SupernetTrainer(Trainer):
         loss = torch.tensor(super().train_epoch())
         buffers = [b for b in self.learner.supernet.buffers() if b.is_floating_point()]
         self._workers.average([loss, *buffers])
-        self.watched = self.learner.end_epoch(self._watched_batches)
+        self.watched = self.learner.end_epoch(partial((self._held_out or self.batches).examine, "valid"))
         return float(loss)
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         valid = self._workers.share(next(self._valid)) if self._held_out else None
         return self.learner.step(self._workers.share((images, labels)), valid)
-
-    def _watched_batches(self) -> Iterator[Batch]:
-        return (self._held_out or self.batches).examine("valid")
 
     def examine_candidates(self) -> dict[str, float]:
         """Return the mean accuracy and loss of the learner's candidates, on the validation split."""

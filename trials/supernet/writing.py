@@ -1,9 +1,8 @@
 """Writing a trained supernet."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 
@@ -43,7 +42,7 @@ def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraini
         "method": repr(settings.method),
         "partial_channels": report["partial_channels"],
         "sizes": report["sizes"],
-        "training": {name: _plain(getattr(settings, name)) for name in DATA_FIELDS},
+        "training": {name: getattr(settings, name) for name in DATA_FIELDS} | {"scale": dict(settings.scale)},
         "derived": report["derived"],
         "ended_because": report["ended_because"],
         "history": state["history"],
@@ -55,7 +54,3 @@ def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraini
     with Replacing(directory / ABOUT) as draft:
         draft.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return TrainedSupernet(space=trained, path=directory, about=about)
-
-
-def _plain(value: Any) -> object:
-    return dict(value) if isinstance(value, Mapping) else value
