@@ -20,8 +20,10 @@ from raynas.strategies.random_search import RandomSearch
 from raynas.strategies.reinforcement.ppo import PPO
 from raynas.strategies.reinforcement.q_learning import QLearning
 from raynas.strategies.reinforcement.reinforce import Reinforce
-from raynas.strategies.schedulers.early_stopping import Asha, Hyperband, MedianStopping
+from raynas.strategies.schedulers.asha import Asha
+from raynas.strategies.schedulers.hyperband import Hyperband
 from raynas.strategies.schedulers.learning_curve import LearningCurve
+from raynas.strategies.schedulers.median_stopping import MedianStopping
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAsha
 from raynas.strategies.schedulers.pb2 import PopulationBasedBandits
 from raynas.strategies.schedulers.pbt import PopulationBasedTraining
@@ -51,7 +53,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "random": RandomSearch,
     "reinforce": Reinforce,
 }
-"""What ``--strategy`` takes."""
+"""Strategies by the name that ``--strategy`` takes."""
 
 EARLY_STOPPING: dict[str, type[EarlyStopping]] = {
     "asha": Asha,
@@ -60,7 +62,7 @@ EARLY_STOPPING: dict[str, type[EarlyStopping]] = {
     "median": MedianStopping,
     "mo_asha": MultiObjectiveAsha,
 }
-"""What ``--early-stopping`` takes."""
+"""Rules of early stopping by the name that ``--early-stopping`` takes."""
 
 __all__ = [
     "BANANAS",

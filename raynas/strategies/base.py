@@ -1,4 +1,4 @@
-"""Strategy: the settings of a whole search, from which fresh Tune parts are made."""
+"""Strategy: the settings of a whole search, which make fresh Tune objects."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -15,15 +15,16 @@ from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SpaceError
 from raynas.metrics import METRICS, Measurer, Metrics, read_goal
 
 
 class EarlyStopping(ABC):
-    """Settings of a scheduler that stops trials which do badly before they are fully trained."""
+    """Settings of a scheduler that stops bad trials before they are fully trained."""
 
     @abstractmethod
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
-        """A fresh scheduler that goes by ``objective`` for trials of at most ``max_fidelity`` reports."""
+        """Make a fresh scheduler that compares trials of at most ``max_fidelity`` reports by ``objective``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Strategy(ABC):
     """Settings of a search; a subclass gives ``make_searcher`` and its own fields.
 
     Args:
-        early_stopping: how to stop trials early, if at all; composes with every strategy.
+        early_stopping: stops trials early; composes with every strategy.
     """
 
     early_stopping: EarlyStopping | None = None
@@ -54,10 +55,10 @@ class Strategy(ABC):
         baseline: Mapping[str, object] | None = None,
         archive: Archive | None = None,
     ) -> ArchitectureSearcher:
-        """A fresh searcher for a ``tune.TuneConfig(search_alg=...)``.
+        """Make a fresh searcher for a ``tune.TuneConfig(search_alg=...)``.
 
         Args:
-            space: what to search.
+            space: the space to search.
             objectives: one or several metrics, ``"accuracy"`` or ``"min:my_metric"``; or a whole goal.
             constraints: such as ``"params <= 1e6"``; see ``Constraint``.
             metrics: metrics of your own that objectives and constraints may name.
@@ -65,8 +66,8 @@ class Strategy(ABC):
             hyperparameters: Tune domains searched jointly with the architecture, e.g. ``{"lr": tune.loguniform(...)}``.
             costs: metrics that need no training, by name; default all that can be measured here.
             points_to_evaluate: Tune configs (or architectures) to try first.
-            baseline: architecture that relative constraints are resolved against, tried before all others.
-            archive: where to record; in memory by default.
+            baseline: the architecture that relative constraints refer to; tried before all others.
+            archive: records every event; in memory by default.
 
         Raises:
             ValueError: if an objective or a constraint cannot be read.
@@ -85,23 +86,23 @@ class Strategy(ABC):
         )
 
     def for_budget(self, n_trials: int) -> "Strategy":
-        """This strategy for a search of that many trials; itself, unless the number changes what it does."""
+        """Adapt the strategy to a number of trials; most return themselves."""
         return self
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler | None:
-        """A fresh scheduler, or None where every trial runs to its end."""
+        """Make a fresh scheduler; return None if every trial is to run to its end."""
         return self.early_stopping.scheduler(objective, max_fidelity) if self.early_stopping else None
 
     def tune_config(
         self, space: SearchSpace, *, num_samples: int, max_fidelity: int = 100, max_concurrent: int = 1, **searcher: Any
     ) -> tune.TuneConfig:
-        """Fresh parts for a ``tune.Tuner`` of the user's own.
+        """Make fresh parts for the user's ``tune.Tuner``.
 
         Args:
-            space: what to search.
-            num_samples: how many trials.
-            max_fidelity: the most reports a trial gives, for early stopping.
-            max_concurrent: how many trials at a time; more than one makes the search depend on the order of completion.
+            space: the space to search.
+            num_samples: number of trials.
+            max_fidelity: the maximum number of reports per trial, for early stopping.
+            max_concurrent: number of trials at a time; if above 1, the search depends on the order of completion.
             searcher: further arguments of ``searcher``.
         """
         search_alg = self.for_budget(num_samples).searcher(space, **searcher)
@@ -118,7 +119,7 @@ def require_at_least(settings: Strategy, least: Mapping[str, float]) -> None:
     """Check fields of a strategy.
 
     Raises:
-        ValueError: if one is smaller than ``least`` says, or no number.
+        ValueError: if one is smaller than its least value, or NaN.
     """
     for name, bound in least.items():
         if not getattr(settings, name) >= bound:
@@ -133,3 +134,14 @@ def require_one_of(settings: Strategy, name: str, known: Collection[str]) -> Non
     """
     if getattr(settings, name) not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}")
+
+
+def refuse_continuous(space: SearchSpace, reason: str) -> None:
+    """Check that every decision of a space is a choice between options.
+
+    Raises:
+        SpaceError: if a decision is continuous; the message begins with ``reason``.
+    """
+    for decision in space.decisions:
+        if not decision.options:
+            raise SpaceError(f"{reason} continuous decisions such as {decision.name!r}")

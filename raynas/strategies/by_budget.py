@@ -1,10 +1,11 @@
-"""The strategy of those who name none: a Gaussian process while trials are few, regularized evolution beyond."""
+"""The default strategy: a Gaussian process for few trials, regularized evolution for many (no paper)."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy, require_at_least
 from raynas.strategies.evolution.regularized_evolution import RegularizedEvolution
@@ -13,14 +14,14 @@ from raynas.strategies.predictors.gaussian_process import GaussianProcess
 
 @dataclass(frozen=True, kw_only=True)
 class ByBudget(Strategy):
-    """A model of what is good while each trial is dear, no time for proposals when trials are many.
+    """A Gaussian process for up to ``few`` trials, regularized evolution, which takes no time, for more.
 
-    In ``scripts/bench/search_quality.py`` the Gaussian process was ahead of all others up to 200 evaluations; where
-    evolution would catch up was not measured. A search that is extended stays with what it began with; where nobody
-    tells the number of trials, they are few.
+    In ``scripts/bench/search_quality.py`` the Gaussian process was ahead of all others up to 200 evaluations; the
+    number at which evolution would catch up was not measured. A search that is extended keeps its first choice; an
+    unknown number of trials counts as few.
 
     Args:
-        few: up to this many trials are for ``GaussianProcess``, more for ``RegularizedEvolution``. At least 0.
+        few: the largest number of trials for ``GaussianProcess``; ``RegularizedEvolution`` beyond. At least 0.
     """
 
     few: int = 300
@@ -29,9 +30,9 @@ class ByBudget(Strategy):
         require_at_least(self, {"few": 0})
 
     def for_budget(self, n_trials: int) -> Strategy:
-        """The strategy for that many trials."""
+        """Return the strategy for a number of trials."""
         chosen = GaussianProcess if n_trials <= self.few else RegularizedEvolution
         return chosen(early_stopping=self.early_stopping)
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return self.for_budget(max(1, self.few)).make_searcher(space, goal, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return self.for_budget(max(1, self.few)).make_searcher(space, goal, **options)

@@ -1,14 +1,16 @@
-"""Grid search: every architecture of the space, in order."""
+"""Grid search: every architecture of the space, in order (no paper; the exhaustive baseline)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from typing_extensions import Unpack
+
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 
@@ -17,11 +19,11 @@ from raynas.strategies.base import Strategy
 class GridSearch(Strategy):
     """Try every canonical architecture once, the last decision varying fastest.
 
-    Conditional decisions vary only where they are active, so nothing is tried twice.
+    Conditional decisions vary only where they are active, so no architecture is tried twice.
     """
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return GridSearcher(space, goal, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return GridSearcher(space, goal, **options)
 
 
 class GridSearcher(ArchitectureSearcher):
@@ -31,8 +33,8 @@ class GridSearcher(ArchitectureSearcher):
         SpaceError: if a decision is continuous.
     """
 
-    def __init__(self, space: SearchSpace, goal: Goal | None = None, **common: Any) -> None:
-        super().__init__(space, goal, **common)
+    def __init__(self, space: SearchSpace, goal: Goal | None = None, **options: Unpack[SearcherOptions]) -> None:
+        super().__init__(space, goal, **options)
         space.enumerate()
         self._n_proposed = 0
         self._architectures: Iterator[Architecture] | None = None
@@ -44,7 +46,7 @@ class GridSearcher(ArchitectureSearcher):
         return next(self._architectures, None)
 
     def observe(self, evaluation: Evaluation) -> None:
-        """Grid search learns nothing."""
+        """Learn nothing."""
 
     def __getstate__(self) -> dict[str, Any]:
         # A generator cannot be pickled; its position can.

@@ -1,15 +1,16 @@
 """Local search: evaluate the neighbours of the best, move to a better one, restart at a local optimum.
 
-White, Nolen and Savani, "Exploring the Loss Landscape in Neural Architecture Search" (UAI 2021).
+White, Nolen and Savani, "Exploring the Loss Landscape in Neural Architecture Search" (UAI 2021, arXiv:2005.02960).
 """
 
 from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 
@@ -19,9 +20,9 @@ class LocalSearch(Strategy):
     """Hill climbing over architectures that differ in one decision.
 
     Args:
-        n_initial: random architectures before the first climb, the best of which it starts from; at least 1.
+        n_initial: random architectures before a climb, which starts from the best of them; at least 1.
         first_improvement: move to the first better neighbour found, instead of the best of all neighbours
-            (the paper's "query until lower" variant, better where the budget is small).
+            (the paper's "query until lower" variant, better for small budgets).
     """
 
     n_initial: int = 5
@@ -31,17 +32,22 @@ class LocalSearch(Strategy):
         if self.n_initial < 1:
             raise ValueError(f"LocalSearch needs n_initial >= 1, got {self.n_initial}")
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return LocalSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return LocalSearcher(space, goal, settings=self, **options)
 
 
 class LocalSearcher(ArchitectureSearcher):
-    """The searcher of ``LocalSearch``: samples, a climb, and again from new samples at a local optimum."""
+    """The searcher of ``LocalSearch``: samples, a climb, new samples at a local optimum."""
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: LocalSearch | None = None, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: LocalSearch | None = None,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        super().__init__(space, goal, **common)
+        super().__init__(space, goal, **options)
         self.settings = settings or LocalSearch()
         self.centre: Evaluation | None = None
         self._climb: list[Evaluation] = []
@@ -49,11 +55,11 @@ class LocalSearcher(ArchitectureSearcher):
         self._untried: list[Architecture] = []
 
     def propose(self) -> Architecture | None:
-        # What was evaluated before its turn does for samples.
+        # Evaluations of an earlier search replace samples.
         if self.centre is None and max(self._n_drawn, len(self._climb)) < self.settings.n_initial:
             self._n_drawn += 1
             return self.space.sample(self.rng)
-        if self._untried and (self.settings.first_improvement is False or not self._better()):
+        if self._untried and (not self.settings.first_improvement or not self._better()):
             return self._untried.pop()
         if self.running:
             return None
@@ -65,12 +71,12 @@ class LocalSearcher(ArchitectureSearcher):
             self._climb.append(evaluation)
 
     def _better(self) -> Evaluation | None:
-        """The best evaluation of this climb, if it is better than the centre."""
+        """Return the best evaluation of this climb, if it is better than the centre."""
         best = self.goal.sort(e for e in [self.centre, *self._climb] if e is not None)[:1]
         return best[0] if best and best[0] is not self.centre else None
 
     def _move(self) -> None:
-        """Go to the best seen in this climb; from a local optimum start again somewhere else."""
+        """Move to the best of this climb; from a local optimum, restart."""
         self.centre, self._climb = self._better(), []
         self._n_drawn = 0
         neighbours = list(self.space.neighbours(self.centre.arch)) if self.centre else []

@@ -1,18 +1,20 @@
-"""Portfolio: several strategies one after another on one archive, each learning from all that went before.
+"""Portfolio: several strategies one after another on one archive, each learning from all earlier evaluations.
 
-The idea of algorithm portfolios (Huberman, Lukose and Hogg, Science 1997), here in a fixed order.
+After the algorithm portfolios of Huberman, Lukose and Hogg, "An Economics Approach to Hard Computational Problems"
+(Science 275, 1997). Deviation: the strategies run in a fixed order, not at random side by side.
 """
 
 import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.errors import UnknownNameError
 from raynas.seeds import seed_of
@@ -23,12 +25,12 @@ _STAGE = re.compile(r"\s*(?P<name>\w+)(\s+(?P<amount>\d+(\.\d+)?)\s*(?P<percent>
 
 @dataclass(frozen=True)
 class PortfolioStage:
-    """A strategy, and how long it has its turn.
+    """A strategy and its number of trials.
 
     Args:
-        strategy: what proposes; without early stopping, which is the whole portfolio's.
-        n: for how many trials.
-        share: instead, for which share of all trials, in (0, 1).
+        strategy: makes the proposals; without early stopping, which belongs to the portfolio.
+        n: number of trials.
+        share: instead, share of all trials, in (0, 1).
 
     Raises:
         ValueError: if a value is out of range, or both ``n`` and ``share`` are given.
@@ -60,13 +62,13 @@ class PortfolioStage:
 
         Raises:
             UnknownNameError: if there is no strategy of that name.
-            ValueError: if it is not of that form.
+            ValueError: if the text has another form.
         """
         if isinstance(text, PortfolioStage):
             return text
         if not isinstance(text, str):
             raise ValueError(f"a stage must be a PortfolioStage or a text such as 'random 10', got {text!r}")
-        from raynas.strategies import STRATEGIES  # which has the portfolio itself in it
+        from raynas.strategies import STRATEGIES  # imported here because it imports this module
 
         match = _STAGE.fullmatch(text)
         if not match or (match["amount"] and "." in match["amount"] and not match["percent"]):
@@ -82,16 +84,16 @@ class PortfolioStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Portfolio(Strategy):
-    """Let strategies take turns: to begin with, to learn, to finish.
+    """Run strategies one after another, for example to initialise, to learn and to refine.
 
-    Each knows all that was evaluated before its turn, and goes by it as it would by a warm start. Turns are counted in
-    trials proposed, so they are the same however many run at a time. A strategy with nothing more to propose hands on
-    before its turn is over. Extending a search gives all that is added to the last strategy.
+    Each learns from all evaluations before its stage, as from a warm start. Stages are counted in trials proposed, so
+    they do not depend on the number of concurrent trials. A strategy with nothing more to propose ends its stage early.
+    Trials added to a search belong to the last strategy.
 
     Args:
         stages: stages, or texts: "random 10" has ten trials, "gp 60%" that share of all, and the last one, "local",
-            the rest; what begins beyond the last trial never has its turn.
-        n_trials: what shares are of; by default the number of trials that the search was begun with.
+            the rest; a stage beyond the last trial is never used.
+        n_trials: the number that shares refer to; by default the number of trials that the search was started with.
 
     Raises:
         UnknownNameError: if a text names no strategy.
@@ -121,23 +123,23 @@ class Portfolio(Strategy):
             raise ValueError(f"n_trials must be at least 1, got {self.n_trials}")
 
     def for_budget(self, n_trials: int) -> "Portfolio":
-        """The same for that many trials, unless ``n_trials`` says otherwise already."""
+        """Return the same portfolio with ``n_trials``, unless it is set already."""
         return self if self.n_trials is not None else dataclasses.replace(self, n_trials=n_trials)
 
     @property
     def parsed(self) -> tuple[PortfolioStage, ...]:
-        """The stages, none of them a text."""
+        """The stages, texts parsed."""
         return tuple(map(PortfolioStage.parse, self.stages))
 
     @property
     def strategies(self) -> list[Strategy]:
-        """The strategies in their order, each for as many trials as the search has."""
+        """The strategies in their order, adapted to the number of trials of the search."""
         n_trials = self.n_trials
         return [s.strategy if n_trials is None else s.strategy.for_budget(n_trials) for s in self.parsed]
 
     @property
     def ends(self) -> list[int]:
-        """After how many trials of the search each stage but the last is over.
+        """Number of trials of the search at which each stage but the last ends.
 
         Raises:
             ValueError: if a stage has a share, and the number of trials is not known.
@@ -149,8 +151,8 @@ class Portfolio(Strategy):
             ends.append(ends[-1] + (stage.n or round((stage.share or 0.0) * (self.n_trials or 0))))
         return ends[1:]
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> "PortfolioSearcher":
-        return PortfolioSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> "PortfolioSearcher":
+        return PortfolioSearcher(space, goal, settings=self, **options)
 
 
 class PortfolioSearcher(ArchitectureSearcher):
@@ -162,22 +164,23 @@ class PortfolioSearcher(ArchitectureSearcher):
         goal: Goal | None = None,
         *,
         settings: Portfolio | None = None,
-        seed: int = 0,
-        **common: Any,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        super().__init__(space, goal, seed=seed, **common)
+        super().__init__(space, goal, **options)
         settings = settings or Portfolio(n_trials=100)
         self._ends = settings.ends
         self._searchers = [
-            strategy.make_searcher(space, self.goal, seed=seed_of(seed, "stage", i) % 2**32, costs=self.costs)
+            strategy.make_searcher(
+                space, self.goal, seed=seed_of(options.get("seed", 0), "stage", i) % 2**32, costs=self.costs
+            )
             for i, strategy in enumerate(settings.strategies)
         ]
         for searcher in self._searchers:
-            searcher._running = self._running  # one and the same: it must know what runs, whoever proposed it
+            searcher._running = self._running  # shared: it must know all running trials
 
     @property
     def stage(self) -> int:
-        """The number of the stage that proposes the next trial, from 0."""
+        """Index of the stage that proposes the next trial."""
         n_proposed = len(self._running) + len(self._ended)
         return sum(end <= n_proposed for end in self._ends)
 
@@ -190,5 +193,5 @@ class PortfolioSearcher(ArchitectureSearcher):
 
     def observe(self, evaluation: Evaluation) -> None:
         for searcher in self._searchers:
-            searcher.goal = self.goal  # limits relative to the baseline become known in the course of a search
+            searcher.goal = self.goal  # the baseline resolves relative limits during a search
             searcher.observe(evaluation)

@@ -1,12 +1,16 @@
-"""Random search: every decision drawn uniformly (Li and Talwalkar, 2019: the baseline that NAS has to beat)."""
+"""Random search: every decision drawn uniformly, the baseline that NAS has to beat.
+
+Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search" (UAI 2019, arXiv:1902.07638).
+"""
 
 from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 
@@ -15,8 +19,8 @@ from raynas.strategies.base import Strategy
 class RandomSearch(Strategy):
     """Draw architectures uniformly over decisions, none twice."""
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return RandomSearcher(space, goal, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return RandomSearcher(space, goal, **options)
 
 
 class RandomSearcher(ArchitectureSearcher):
@@ -26,4 +30,4 @@ class RandomSearcher(ArchitectureSearcher):
         return self.space.sample(self.rng)
 
     def observe(self, evaluation: Evaluation) -> None:
-        """Random search learns nothing."""
+        """Learn nothing."""

@@ -5,7 +5,7 @@ import pytest
 from raynas.search_spaces import MLP
 from raynas.strategies import Asha, ByBudget, GaussianProcess, RegularizedEvolution
 from raynas.strategies.evolution.regularized_evolution import RegularizedEvolutionSearcher
-from raynas.strategies.predictors.predictor_search import PredictorSearcher
+from raynas.strategies.predictors.searcher import PredictorSearcher
 
 SPACE = MLP(input_shape=(1, 8, 8))
 

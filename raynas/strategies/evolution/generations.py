@@ -1,60 +1,67 @@
-"""What genetic algorithms share: a population, its children, and the step to the next generation."""
+"""Populations in generations: children by tournament, crossover and mutation, and the step to the next generation."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.strategies.fresh import new_near
+from raynas.strategies.novelty import mutate_until_new
 
 
 class GenerationalSearcher(ArchitectureSearcher):
-    """A population and its children; when there are enough children, some of both are the next population.
+    """A population and its children; a subclass selects the ``survivors`` among them.
 
     With several trials at a time there is no barrier: while the last children of a generation are in training, further
-    ones are made from the same parents, and count for the next generation. Failures are no members. A child that was
-    evaluated before is mutated until it is new, so that a population cannot fill up with copies.
+    ones are made from the same parents, and count for the next generation. Failures do not become members. A child that
+    was evaluated before is mutated until it is new, so that a population cannot fill up with copies.
 
     Args:
-        space: what to search.
-        goal: what to search for.
-        population_size: how many there are in a generation; so many random architectures start the search.
-        n_children: how many are born before the next generation; all of the first generation are.
-        common: goes to ``ArchitectureSearcher``.
+        space: the space to search.
+        goal: the goal of the search.
+        population_size: size of a generation; as many random architectures start the search.
+        n_children: number of children between two generations; all of the first generation are children.
+        tournament_size: number of members drawn, with replacement, to compete to be a parent.
+        crossover_prob: probability that a child has two parents.
+        mutation_prob: probability that a decision of a child changes; 1 / number of decisions if None.
+        options: of ``ArchitectureSearcher``.
     """
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, population_size: int, n_children: int, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        population_size: int,
+        n_children: int,
+        tournament_size: int,
+        crossover_prob: float,
+        mutation_prob: float | None,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        super().__init__(space, goal, **common)
+        super().__init__(space, goal, **options)
         self.population: Sequence[Evaluation] = ()
         self.children: list[Evaluation] = []
-        self._population_size = population_size
-        self._n_children = n_children
+        self._population_size, self._n_children = population_size, n_children
+        self._tournament_size = tournament_size
+        self._crossover_prob, self._mutation_prob = crossover_prob, mutation_prob
         self._decisions = tuple(space.decisions)
         self._seen: set[Architecture] = set()
 
     @abstractmethod
-    def child(self, parents: Sequence[Evaluation]) -> Architecture:
-        """A new architecture from members of the population, best first; it may be known already."""
-
-    @abstractmethod
     def survivors(self, population: Sequence[Evaluation], children: Sequence[Evaluation]) -> list[Evaluation]:
-        """The next population, best first."""
+        """Select the next population, best first."""
 
     def propose(self) -> Architecture:
-        if not self.population and (not self.children or self._n_coming < self._population_size):
+        n_children = len(self.children) + len(self.running)
+        if not self.population and (not self.children or n_children < self._population_size):
             return self.space.sample(self.rng)
         child = self.child(self.population or self.survivors((), self.children))
-        return new_near(self.space, child, self._seen, self.running, rng=self.rng)
-
-    @property
-    def _n_coming(self) -> int:
-        return len(self.children) + len(self.running)
+        return mutate_until_new(self.space, child, self._seen, self.running, rng=self.rng)
 
     def observe(self, evaluation: Evaluation) -> None:
         if evaluation.ok and evaluation.arch not in self._seen:
@@ -63,8 +70,19 @@ class GenerationalSearcher(ArchitectureSearcher):
         if len(self.children) >= (self._n_children if self.population else self._population_size):
             self.population, self.children = self.survivors(self.population, self.children), []
 
+    def child(self, parents: Sequence[Evaluation]) -> Architecture:
+        """Make an architecture from members of the population, best first; it may have been evaluated before."""
+        arch = self.winner(parents)
+        if self.rng.random() < self._crossover_prob:
+            arch = self.space.crossover(arch, self.winner(parents), self.rng)
+        return self.mutated(arch, 1 / len(arch) if self._mutation_prob is None else self._mutation_prob)
+
+    def winner(self, parents: Sequence[Evaluation]) -> Architecture:
+        """Return the winner of a tournament; members are sorted, so that the smallest index drawn wins."""
+        return parents[int(self.rng.integers(len(parents), size=self._tournament_size).min())].arch
+
     def mutated(self, arch: Architecture, prob: float) -> Architecture:
-        """Change each decision that has another option with probability ``prob``; those this activates are drawn."""
+        """Change each decision that has another option with probability ``prob``; draw those that this activates."""
         options = dict(arch)
         for decision in self._decisions:
             if decision.name not in arch:
@@ -72,3 +90,14 @@ class GenerationalSearcher(ArchitectureSearcher):
             elif len(decision.options) != 1 and self.rng.random() < prob:
                 options[decision.name] = decision.resample(arch[decision.name], self.rng)
         return self.space.canonical(options)
+
+
+def require_probabilities(settings: object, *names: str) -> None:
+    """Check fields that hold a probability or None.
+
+    Raises:
+        ValueError: if one is outside [0, 1].
+    """
+    for name in names:
+        if (value := getattr(settings, name)) is not None and not 0 <= value <= 1:
+            raise ValueError(f"{type(settings).__name__} needs {name} in [0, 1], got {value}")

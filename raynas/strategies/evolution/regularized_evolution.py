@@ -2,27 +2,28 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegularizedEvolution(Strategy):
-    """Aging evolution; with several objectives the tournament goes by non-dominated rank and crowding distance.
+    """Aging evolution; with several objectives the tournament compares non-dominated rank and crowding distance.
 
-    The paper uses P = 100 and S = 25 for 20,000 evaluations; the defaults suit some hundred.
+    The paper uses P = 100 and S = 25 for 20,000 evaluations; the defaults are for some hundred.
 
     Args:
-        population_size: P, how many live; also how many random architectures start it. At least 2.
-        tournament_size: S, how many are drawn, with replacement, to compete to be the parent; from 1 to
+        population_size: P, size of the population, and number of random architectures that start it; at least 2.
+        tournament_size: S, number of members drawn, with replacement, to compete to be the parent; from 1 to
             ``population_size``.
-        crossover_prob: how often a child has two parents before it is mutated, in [0, 1]; the paper has none.
+        crossover_prob: probability that a child has two parents before it is mutated, in [0, 1]; 0 in the paper.
     """
 
     population_size: int = 20
@@ -38,8 +39,8 @@ class RegularizedEvolution(Strategy):
         if not 0 <= self.crossover_prob <= 1:
             raise ValueError(f"crossover_prob must be in [0, 1], got {self.crossover_prob}")
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return RegularizedEvolutionSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return RegularizedEvolutionSearcher(space, goal, settings=self, **options)
 
 
 class RegularizedEvolutionSearcher(ArchitectureSearcher):
@@ -51,9 +52,9 @@ class RegularizedEvolutionSearcher(ArchitectureSearcher):
         goal: Goal | None = None,
         *,
         settings: RegularizedEvolution | None = None,
-        **common: Any,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        super().__init__(space, goal, **common)
+        super().__init__(space, goal, **options)
         self.settings = settings or RegularizedEvolution()
         self.population: deque[Evaluation] = deque(maxlen=self.settings.population_size)
 
@@ -70,6 +71,6 @@ class RegularizedEvolutionSearcher(ArchitectureSearcher):
             self.population.append(evaluation)
 
     def _parent(self) -> Architecture:
-        """The best of S members, each drawn from the whole population: "the element stays in the population"."""
+        """Return the best of S members, drawn with replacement ("the element stays in the population")."""
         drawn = {int(i) for i in self.rng.integers(len(self.population), size=self.settings.tournament_size)}
         return self.goal.sort(self.population[i] for i in sorted(drawn))[0].arch

@@ -1,33 +1,34 @@
-"""Adapter: one of Tune's own searchers as an ArchitectureSearcher: it skips duplicates and obeys constraints."""
+"""Adapter: a searcher of Tune as an ArchitectureSearcher, which skips duplicates and obeys constraints."""
 
 from abc import abstractmethod
 from collections import defaultdict, deque
 from typing import Any
 
 from ray.tune.search import Searcher
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 
 MAX_REPEATS = 3
-"""How often in a row the other searcher may repeat itself; then mutations of what it repeats follow, until one is new.
+"""Number of repeats in a row after which mutations of the repeated proposal follow, until one is new.
 
-A model that is sure of its optimum proposes it for ever, and each proposal of a Gaussian process takes longer.
+A model that has converged proposes its optimum for ever, and each proposal of a Gaussian process takes longer.
 """
 
 
 class AdaptedSearcher(ArchitectureSearcher):
-    """Asks another Tune searcher for configs and tells it the scores, larger is better, soft constraints applied.
+    """Asks another Tune searcher for configs and reports scores to it, larger is better, soft constraints applied.
 
-    A subclass gives ``make_inner``. The other searcher names its trials by a running number.
+    A subclass gives ``make_inner``. Trials of the other searcher are named by consecutive numbers.
     """
 
-    def __init__(self, space: SearchSpace, goal: Goal | None = None, *, seed: int = 0, **common: Any) -> None:
-        super().__init__(space, goal, seed=seed, **common)
-        self._inner = self.make_inner(seed)
+    def __init__(self, space: SearchSpace, goal: Goal | None = None, **options: Unpack[SearcherOptions]) -> None:
+        super().__init__(space, goal, **options)
+        self._inner = self.make_inner(options.get("seed", 0))
         self._asked: dict[Architecture, deque[str]] = defaultdict(deque)
         self._n_asked = 0
         self._n_repeats = 0
@@ -36,11 +37,11 @@ class AdaptedSearcher(ArchitectureSearcher):
 
     @abstractmethod
     def make_inner(self, seed: int) -> Searcher:
-        """A fresh searcher over ``inner_space``, maximising ``inner_metrics``."""
+        """Make a fresh searcher over ``inner_space`` that maximises ``inner_metrics``."""
 
     @property
     def inner_metrics(self) -> list[str]:
-        """The names under which the other searcher gets the scores."""
+        """Names of the scores that the other searcher maximises."""
         return [f"score_{i}" for i in range(len(self.goal.objectives))]
 
     @property
@@ -82,4 +83,4 @@ class AdaptedSearcher(ArchitectureSearcher):
         self._inner.on_trial_complete(trial, result={**scores, "training_iteration": evaluation.fidelity})
 
     def observe_unasked(self, evaluation: Evaluation) -> None:
-        """Learn from an evaluation that the other searcher did not ask for; by default it cannot."""
+        """Learn from an evaluation that the other searcher did not ask for; by default ignore it."""

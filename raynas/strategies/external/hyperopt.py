@@ -1,13 +1,15 @@
-"""HyperOpt's tree of Parzen estimators through Tune's HyperOptSearch (Bergstra et al., 2011)."""
+"""HyperOpt's tree of Parzen estimators through Tune's HyperOptSearch.
+
+Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimization" (NeurIPS 2011).
+"""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ray.tune.search import Searcher
-from ray.tune.search.hyperopt import HyperOptSearch
+from typing_extensions import Unpack
 
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 from raynas.strategies.external.adapter import AdaptedSearcher
@@ -27,8 +29,8 @@ class HyperOpt(Strategy):
         if self.n_initial < 1:
             raise ValueError(f"HyperOpt needs n_initial >= 1, got {self.n_initial}")
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return HyperOptSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return HyperOptSearcher(space, goal, settings=self, **options)
 
 
 class HyperOptSearcher(AdaptedSearcher):
@@ -39,12 +41,19 @@ class HyperOptSearcher(AdaptedSearcher):
     """
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: HyperOpt | None = None, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: HyperOpt | None = None,
+        **options: Unpack[SearcherOptions],
     ) -> None:
         self.settings = settings or HyperOpt()
-        super().__init__(space, goal, **common)
+        super().__init__(space, goal, **options)
 
     def make_inner(self, seed: int) -> Searcher:
+        from ray.tune.search.hyperopt import HyperOptSearch  # takes .25 s, which other searches do not need
+
         if len(self.goal.objectives) > 1:
             raise ValueError("HyperOpt takes one objective; use Optuna or RegularizedEvolution for several")
         return HyperOptSearch(

@@ -1,6 +1,7 @@
-"""Optuna's samplers through Tune's OptunaSearch.
+"""Optuna's samplers through Tune's OptunaSearch: TPE, a Gaussian process, NSGA-II.
 
-TPE (Bergstra et al., 2011), a Gaussian process, NSGA-II (Deb et al., 2002).
+Akiba, Sano, Yanase, Ohta and Koyama, "Optuna: A Next-generation Hyperparameter Optimization Framework" (KDD 2019,
+arXiv:1907.10902); TPE: Bergstra et al. (NeurIPS 2011); NSGA-II: Deb et al. (2002).
 """
 
 import logging
@@ -17,11 +18,12 @@ from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain
 from ray.tune.utils import flatten_dict
 from ray.tune.utils.util import unflatten_dict
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import Strategy
 from raynas.strategies.external.adapter import AdaptedSearcher
@@ -31,11 +33,11 @@ _SAMPLERS: dict[str, type[BaseSampler]] = {"tpe": TPESampler, "gp": GPSampler, "
 
 @dataclass(frozen=True, kw_only=True)
 class Optuna(Strategy):
-    """One of Optuna's samplers; hard constraints on trained metrics go to its own constraint handling.
+    """One of Optuna's samplers; Optuna itself handles hard constraints on metrics of trials.
 
     Args:
         sampler: "tpe", "gp" (one objective, slower per proposal) or "nsga2".
-        n_initial: random architectures before the model is used (the population of NSGA-II); at least 1.
+        n_initial: random architectures before the model is used (for NSGA-II the size of the population); at least 1.
     """
 
     sampler: Literal["tpe", "gp", "nsga2"] = "tpe"
@@ -48,23 +50,28 @@ class Optuna(Strategy):
                 f"got {self.sampler!r} and {self.n_initial}"
             )
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return OptunaSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return OptunaSearcher(space, goal, settings=self, **options)
 
 
 class OptunaSearcher(AdaptedSearcher):
     """The searcher of ``Optuna``."""
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: Optuna | None = None, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: Optuna | None = None,
+        **options: Unpack[SearcherOptions],
     ) -> None:
         self.settings = settings or Optuna()
         self._violations: dict[Architecture, list[float]] = {}
         self._added: set[Architecture] = set()
-        super().__init__(space, goal, **common)
+        super().__init__(space, goal, **options)
 
     def make_inner(self, seed: int) -> Searcher:
-        # Optuna logs a line a trial and warns of its own experimental arguments.
+        # Optuna logs a line a trial and warns of experimental arguments.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("ray.tune.search.optuna").setLevel(logging.ERROR)
         with warnings.catch_warnings():
@@ -84,7 +91,7 @@ class OptunaSearcher(AdaptedSearcher):
         return _SAMPLERS[self.settings.sampler](**arguments)
 
     def _constraints(self, trial: optuna.trial.FrozenTrial) -> Sequence[float]:
-        """Optuna's view of the hard constraints: positive is violated."""
+        """Return the violations of hard constraints in Optuna's convention: positive is violated."""
         point = self.space.from_config(unflatten_dict(trial.params))
         return self._violations.get(point, [0.0] * len(self.goal.hard))
 
@@ -101,13 +108,13 @@ class OptunaSearcher(AdaptedSearcher):
                     values=self.goal.scores(evaluation),
                     params=self._filled(evaluation.arch),
                     distributions=inner._space,
-                    # Where Optuna's samplers write what ``constraints_func`` says; without it they refuse to go on.
+                    # Optuna's samplers store the result of ``constraints_func`` here and raise without it.
                     system_attrs={"constraints": tuple(self._violations[evaluation.arch])} if self.goal.hard else {},
                 )
             )
 
     def _filled(self, point: Architecture) -> dict[str, Any]:
-        """Optuna's parameters for a point; it wants the inactive decisions too, whose value does not matter."""
+        """Return Optuna's parameters of a point; it needs the inactive decisions too, whose value does not matter."""
         config = self.space.to_config(point)
         rng = np.random.default_rng(0)
         defaults = {f"arch/{d.name}": d.sample(rng) for d in self.space.decisions}

@@ -1,10 +1,10 @@
 """BANANAS: an ensemble of neural networks predicts, independent Thompson sampling chooses.
 
 White, Neiswanger and Savani, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search"
-(AAAI 2021, arXiv:1910.11858). Deviations: the networks have fewer and wider layers, and are trained further, not anew,
-when observations are added; they see all features of the space unless told otherwise; targets are standardised
-logarithms of the gap to the best, so the lower bound of the loss is a distance beyond the best instead of a given
-error; and a small space is ranked as a whole.
+(AAAI 2021, arXiv:1910.11858). Deviations: the networks have fewer and wider layers; their training continues when
+observations are added, instead of starting from scratch; their default input is all features of the space; targets are
+standardised log regrets, so the lower bound of the loss is a distance beyond the best instead of a given error; and a
+small space is ranked as a whole.
 """
 
 from collections.abc import Sequence
@@ -17,34 +17,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.strategies.base import require_at_least, require_one_of
-from raynas.strategies.predictors.ensemble_predictor import ENCODINGS, Encoding, EnsemblePredictor
-from raynas.strategies.predictors.predictor_strategy import PredictorStrategy
+from raynas.strategies.predictors.base import PredictorStrategy
+from raynas.strategies.predictors.ensemble import ENCODINGS, Encoding, EnsemblePredictor
 from raynas.threads import limited_threads
 
 Array = NDArray[np.float64]
 
 _MARGIN = 1.5
-"""How far beyond the best the lower bound of the loss lies, in standard deviations of the targets."""
+"""Distance of the lower bound of the loss beyond the best, in standard deviations of the targets."""
 _BATCH_SIZE = 32
 _COOLING = 0.5
-"""Over which last part of a training the learning rate falls to 0."""
+"""Last share of a training in which the learning rate falls to 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BANANAS(PredictorStrategy):
-    """An ensemble of feed-forward networks predicts every candidate; the most promising goes next.
+    """Predict every candidate by an ensemble of feed-forward networks, try the most promising.
 
     The paper has "path", "thompson", networks of 10 layers of 20 trained for 150 epochs at a rate of 0.01, and
     candidates that are mutations of the best (``max_enumerated=0``).
 
     Args:
-        encoding: what the networks see: "all" features that the space gives, the "path" encoding of the paper, or the
+        encoding: input of the networks: "all" features that the space gives, the "path" encoding of the paper, or the
             "decisions" one-hot.
-        n_networks: how many there are; at least 2.
+        n_networks: number of networks; at least 2.
         depth: hidden layers of each; at least 1.
         width: neurons of each hidden layer; at least 1.
         n_steps: gradient steps of the first training; at least 1.
-        n_more_steps: gradient steps of each later one, which goes on from where the networks stand; 0 to train anew.
+        n_more_steps: gradient steps of each later training, which continues; 0 to train from scratch each time.
         learning_rate: of Adam; positive.
     """
 
@@ -68,10 +68,10 @@ class BANANAS(PredictorStrategy):
 
 
 class Networks:
-    """Feed-forward networks of one shape side by side, so that all are one product of matrices per layer.
+    """Feed-forward networks of one shape, computed together by one batched product per layer.
 
     Args:
-        n_networks: how many.
+        n_networks: number of networks.
         sizes: neurons of each layer, the inputs first.
         generator: of the initial weights (He et al., 2015).
     """
@@ -85,7 +85,7 @@ class Networks:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """Of all layers."""
+        """Weights and biases of all layers."""
         return [*self.weights, *self.biases]
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Networks:
 
 
 def relative_error(predicted: Tensor, gaps: Tensor) -> Tensor:
-    """The paper's loss (section 4): the mean of abs(predicted / gap − 1), so that what is good counts more.
+    """Compute the paper's loss (section 4), the mean of abs(predicted / gap − 1): good architectures have more weight.
 
     Args:
         predicted: ``(n_networks, n)``.
@@ -109,7 +109,7 @@ def relative_error(predicted: Tensor, gaps: Tensor) -> Tensor:
 
 
 class NetworksPredictor(EnsemblePredictor):
-    """The ensemble of BANANAS; its members differ in their first weights and in the order of their examples."""
+    """The ensemble of BANANAS; its members differ in their initial weights and in their batches."""
 
     def __init__(self, settings: BANANAS) -> None:
         super().__init__(settings.encoding)
@@ -119,7 +119,7 @@ class NetworksPredictor(EnsemblePredictor):
 
     def train(self, x: Array, targets: Array, rng: np.random.Generator) -> None:
         self._bound = float(targets.max()) + _MARGIN
-        # Whatever is switched off for the caller.
+        # The caller may have disabled gradients.
         with limited_threads(1), torch.inference_mode(False), torch.enable_grad():
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             gaps = torch.from_numpy(self._bound - targets).float()
@@ -145,14 +145,14 @@ class NetworksPredictor(EnsemblePredictor):
 def optimise(
     networks: Networks, x: Tensor, gaps: Tensor, n_steps: int, learning_rate: float, generator: torch.Generator
 ) -> None:
-    """Adam with a learning rate that falls to 0 in the end; every network draws batches of its own.
+    """Train by Adam with a learning rate that falls to 0 in the end; every network draws its own batches.
 
     Args:
         networks: trained in place.
         x: ``(n, n_inputs)``.
         gaps: ``(n,)``, positive.
-        n_steps: how many gradient steps.
-        learning_rate: until it falls.
+        n_steps: number of gradient steps.
+        learning_rate: at the beginning.
         generator: of the batches.
     """
     parameters = networks.parameters

@@ -1,41 +1,41 @@
-"""Boosted trees predict; a bagged ensemble of them tells what is uncertain.
+"""Boosted trees predict; a bagged ensemble of them gives the uncertainty.
 
 Luo, Tan, Wang, Qin, Chen and Liu, "Accuracy Prediction with Non-neural Model for Neural Architecture Search"
 (arXiv:2007.04785, "GBDT-NAS"), who predict from one-hot decisions; stochastic gradient boosting is Friedman's (2002).
 Deviations: scikit-learn's trees instead of LightGBM's; several boosted models, each of a bootstrap sample (Breiman,
-1996), give an uncertainty, which lets the search explore; every proposal goes by all that was observed so far, where
-the paper trains thousands at a time.
+1996), give an uncertainty, which lets the search explore; every proposal uses all observations so far, where the paper
+trains thousands at a time.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import GradientBoostingRegressor
 
 from raynas.strategies.base import require_at_least, require_one_of
-from raynas.strategies.predictors.ensemble_predictor import ENCODINGS, Encoding, EnsemblePredictor
-from raynas.strategies.predictors.predictor_strategy import PredictorStrategy
+from raynas.strategies.predictors.acquisition import Acquisition
+from raynas.strategies.predictors.base import PredictorStrategy
+from raynas.strategies.predictors.ensemble import ENCODINGS, Encoding, EnsemblePredictor
+from raynas.strategies.regressor import Regressor
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoostedTrees(PredictorStrategy):
-    """Gradient boosted trees predict every candidate; the most promising goes next.
+    """Predict every candidate by gradient boosted trees, try the most promising.
 
     Args:
-        encoding: what the trees see: "all" features that the space gives, the "path" encoding of BANANAS, or the
+        encoding: input of the trees: "all" features that the space gives, the "path" encoding of BANANAS, or the
             "decisions" one-hot.
         n_models: boosted models, each of a bootstrap sample of the observations; at least 2.
         n_trees: trees of each model; at least 1.
         depth: splits from the root of a tree to a leaf; at least 1.
-        learning_rate: what each tree's prediction is multiplied by; in (0, 1].
-        feature_share: share of the inputs that a split is chosen from, drawn for each; in (0, 1].
+        learning_rate: factor of each tree's prediction; in (0, 1].
+        feature_share: share of the inputs that each split is chosen from, drawn at random; in (0, 1].
     """
 
-    acquisition: Literal["ucb", "ei", "thompson"] = "ucb"
+    acquisition: Acquisition = "ucb"
     encoding: Encoding = "all"
     n_models: int = 5
     n_trees: int = 100
@@ -56,12 +56,12 @@ class BoostedTrees(PredictorStrategy):
 
 
 class TreesPredictor(EnsemblePredictor):
-    """Models of bootstrap samples."""
+    """Boosted trees, each model fitted to a bootstrap sample."""
 
     def __init__(self, settings: BoostedTrees) -> None:
         super().__init__(settings.encoding)
         self.settings = settings
-        self.models: list[GradientBoostingRegressor] = []
+        self.models: list[Regressor] = []
 
     def train(self, x: Array, targets: Array, rng: np.random.Generator) -> None:
         self.models = []
@@ -72,12 +72,15 @@ class TreesPredictor(EnsemblePredictor):
     def predict(self, x: Array) -> Array:
         return np.stack([model.predict(x) for model in self.models])
 
-    def _model(self, seed: int) -> GradientBoostingRegressor:
+    def _model(self, seed: int) -> Regressor:
+        from sklearn.ensemble import GradientBoostingRegressor  # takes .4 s, which few searches need
+
         settings = self.settings
-        return GradientBoostingRegressor(
+        model: Regressor = GradientBoostingRegressor(
             n_estimators=settings.n_trees,
             max_depth=settings.depth,
             learning_rate=settings.learning_rate,
             max_features=settings.feature_share,
             random_state=seed,
         )
+        return model

@@ -1,8 +1,8 @@
-"""NAS-BOWL: Bayesian optimisation with a Gaussian process on graphs, which tells what it has learned.
+"""NAS-BOWL: Bayesian optimisation with a Gaussian process on graphs, whose motifs explain its predictions.
 
 Ru, Wan, Dong and Osborne, "Interpretable Neural Architecture Search via Bayesian Optimisation with Weisfeiler-Lehman
-Kernels" (ICLR 2021, arXiv:2006.07556). Deviations: a pattern of height h holds what comes before a node as well as what
-follows it, which ranks networks better; noise and scale of the kernel have a prior; a small space is ranked as a whole.
+Kernels" (ICLR 2021, arXiv:2006.07556). Deviations: a pattern of height h holds the nodes before a node as well as those
+after it, which ranks networks better; noise and scale of the kernel have a prior; a small space is ranked as a whole.
 """
 
 from collections.abc import Iterable
@@ -15,27 +15,31 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.strategies.base import require_at_least, require_one_of
-from raynas.strategies.predictors.graph_posterior import Motif, SmoothPredictor, WeisfeilerLehmanPredictor
-from raynas.strategies.predictors.predictor_search import Pool, Predictor, _warped
-from raynas.strategies.predictors.predictor_strategy import PredictorStrategy
+from raynas.strategies.predictors.acquisition import Acquisition
+from raynas.strategies.predictors.base import PredictorStrategy
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.graph_kernels import SmoothPredictor
+from raynas.strategies.predictors.predictor import Predictor
+from raynas.strategies.predictors.targets import log_regret
+from raynas.strategies.predictors.wl_predictor import Motif, WeisfeilerLehmanPredictor
 
 
 @dataclass(frozen=True, kw_only=True)
 class NASBOWL(PredictorStrategy):
-    """A Gaussian process on the graphs of operations (``SearchSpace.operation_graph``) predicts every candidate.
+    """Predict every candidate by a Gaussian process on graphs of operations (``SearchSpace.operation_graph``).
 
     ``motifs`` tells which patterns of operations help and which hurt. For budgets up to some hundred trials, on spaces
-    of cells; a space without a graph of its own is seen as a chain of its decisions.
+    of cells; a space without graphs is treated as a chain of its decisions.
 
     Args:
-        max_height: the largest patterns that are counted, in steps around a node; at least 0. How many of them are
-            used is chosen by marginal likelihood at each fit.
+        max_height: the largest patterns that are counted, in steps around a node; at least 0. Each fit chooses
+            a height up to this one by marginal likelihood.
         kernel: "assignment" (a pattern counts as often as both graphs have it), "subtree" (counts are multiplied, as
             the authors do on NAS-Bench-201), or "smooth": Matérn 5/2 kernels on the counts of each height, as in
-            ``GaussianProcess``, with weights and length scales of their own instead of a choice of height.
+            ``GaussianProcess``, each with its weight and length scale instead of a choice of height.
     """
 
-    acquisition: Literal["ucb", "ei", "thompson"] = "ei"
+    acquisition: Acquisition = "ei"
     max_height: int = 3
     kernel: Literal["assignment", "smooth", "subtree"] = "smooth"
 
@@ -60,20 +64,20 @@ def motifs(
     max_height: int = 1,
     assignment: bool = True,
 ) -> list[Motif]:
-    """Which patterns of operations help, and which hurt, as far as the evaluations of any search tell.
+    """Find the patterns of operations that help or hurt, from the evaluations of any search.
 
-    The derivative of the posterior mean by how often a pattern occurs (section 3.2 of the paper); patterns that all
-    architectures have equally often say nothing and have an effect near 0.
+    The effect of a pattern is the derivative of the posterior mean by its number of occurrences (section 3.2 of the
+    paper); it is near 0 for a pattern that all architectures have equally often.
 
     Args:
-        space: what was searched.
+        space: the space that was searched.
         evaluations: at least 2 that have a score.
-        goal: what is good, by its first objective; default: a high "accuracy".
-        max_height: of the patterns, in steps around an operation; the likelihood chooses the height up to this one.
+        goal: its first objective counts; default: a high "accuracy".
+        max_height: of the patterns, in steps around an operation; the likelihood chooses a height up to this one.
         assignment: see ``WeisfeilerLehmanPredictor``.
 
     Returns:
-        The most helpful first.
+        Motifs, the most helpful first.
 
     Raises:
         ValueError: if fewer than two evaluations have a score.
@@ -84,9 +88,9 @@ def motifs(
         raise ValueError(f"motifs need at least 2 evaluations with a score, got {len(scored)}")
     scores = np.array([goal.scores(e)[0] for e in scored])
     predictor = WeisfeilerLehmanPredictor(max_height, assignment)
-    pool = Pool(space, lambda arch: arch)
+    pool = CandidatePool(space, lambda arch: arch)
     pool.add(e.arch for e in scored)
-    observed = [index for index in map(pool.index, (e.arch for e in scored)) if index is not None]
-    targets = _warped(scores.max() - scores)
+    observed = pool.indices(e.arch for e in scored)
+    targets = log_regret(scores.max() - scores)
     predictor.fit(pool, observed, targets, np.random.default_rng(0))
     return predictor.motifs(observed, targets)

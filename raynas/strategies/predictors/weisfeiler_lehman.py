@@ -10,18 +10,17 @@ from scipy.sparse import csr_array
 from raynas.core.operation_graph import OperationGraph
 
 Key = tuple[int, str, tuple[int, ...], tuple[int, ...]]
-"""Of a pattern: its height, its label, the patterns before and after it."""
+"""Identity of a pattern: its height, its label, the patterns before and after it."""
 
 Entries = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""Columns of a row, and what stands in them."""
+"""Columns of a row, and their values."""
 
 
 class Patterns:
-    """All patterns that were seen, numbered.
+    """All patterns that occurred so far, numbered.
 
     The pattern of height 0 of a node is its label. That of height h is its label and the patterns of height h - 1 of
-    the nodes whose outputs it takes and of those that take its output, each in any order. Isomorphic graphs have the
-    same patterns equally often.
+    its predecessors and of its successors, each in any order. Isomorphic graphs have the same counts of patterns.
     """
 
     def __init__(self) -> None:
@@ -32,7 +31,7 @@ class Patterns:
         return len(self._keys)
 
     def counts(self, graph: OperationGraph, max_height: int) -> list[Counter[int]]:
-        """How often each pattern occurs, by its number, for each height up to ``max_height``."""
+        """Count the occurrences of each pattern, by its number, for each height up to ``max_height``."""
         sources, targets = graph.sources, graph.targets
         patterns = [self._number(0, label, (), ()) for label in graph.labels]
         counts = [Counter(patterns)]
@@ -51,11 +50,11 @@ class Patterns:
         return number
 
     def height(self, number: int) -> int:
-        """Of a pattern."""
+        """Return the height of a pattern."""
         return self._keys[number][0]
 
     def text(self, number: int) -> str:
-        """A pattern as text, e.g. ``(input, conv) → pool → (output)`` for height 1."""
+        """Format a pattern, e.g. ``(input, conv) → pool → (output)`` for height 1."""
         _, label, before, after = self._keys[number]
         parts = [f"({', '.join(map(self.text, before))})"] if before else []
         parts.append(label)
@@ -67,10 +66,10 @@ class Embedding:
     """Graphs as rows of numbers, whose inner products are the Weisfeiler-Lehman kernel.
 
     Args:
-        max_height: of the patterns that count.
+        max_height: of the patterns that are counted.
         assignment: for the optimal assignment kernel (Kriege et al., "On Valid Optimal Assignment Kernels", NeurIPS
             2016), the sum over patterns of the smaller of two counts, where the subtree kernel has their product. A
-            row then says whether there is a first, a second, a third of a pattern.
+            row then has a column per occurrence: 1 if a pattern has a first, a second, a third.
     """
 
     def __init__(self, max_height: int, assignment: bool) -> None:
@@ -80,16 +79,16 @@ class Embedding:
 
     @property
     def pattern_of(self) -> Sequence[int]:
-        """The number of the pattern that each column is about."""
+        """Number of the pattern of each column."""
         return [number for number, _ in self._columns]
 
     @property
     def heights(self) -> Sequence[int]:
-        """Of the pattern of each column."""
+        """Height of the pattern of each column."""
         return [self.patterns.height(number) for number in self.pattern_of]
 
     def entries(self, graph: OperationGraph) -> Entries:
-        """The columns of a graph's row that are not 0, and what stands there; new patterns get new columns."""
+        """Return the columns of a graph's row that are not 0, and their values; new patterns get new columns."""
         columns: dict[int, float] = {}
         for counts in self.patterns.counts(graph, self.max_height):
             for number, count in counts.items():
@@ -103,7 +102,7 @@ class Embedding:
         return self._columns.setdefault((number, which), len(self._columns))
 
     def rows(self, entries: Sequence[Entries]) -> csr_array:
-        """The rows of graphs, ``(n_graphs, n_columns)``."""
+        """Stack the rows of graphs, ``(n_graphs, n_columns)``."""
         columns, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
         ends = np.cumsum([0, *(len(own) for own, _ in entries)])
         return csr_array((values, columns, ends), shape=(len(entries), len(self._columns)))

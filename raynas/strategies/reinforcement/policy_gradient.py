@@ -1,36 +1,40 @@
-"""What REINFORCE and PPO share: a controller that is asked for batches and learns from their rewards."""
+"""Policy gradients: a controller proposes batches and learns from their rewards.
+
+Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning" (Machine Learning
+8, 1992); the basis of REINFORCE and PPO here.
+"""
 
 from abc import abstractmethod
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.nn.controller import Controller
 from raynas.strategies.base import Strategy
-from raynas.strategies.fresh import new_near
-from raynas.strategies.reward import Reward
+from raynas.strategies.novelty import RepeatLimit, mutate_until_new
+from raynas.strategies.penalized_reward import PenalizedReward
 
 MAX_REPEATS = 3
-"""How many known architectures in a row the controller may propose; then it is helped to one near by that is new."""
+"""Number of known architectures in a row that the controller may propose; then one is mutated until it is new."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyGradient(Strategy):
-    """Settings of a controller and of how it learns.
+    """Settings of a controller and of its training.
 
     Args:
-        batch_size: how many rewards one update learns from; at least 2.
+        batch_size: number of rewards per update; at least 2.
         learning_rate: of Adam; positive.
-        baseline_decay: how much of the moving baseline stays at each reward; in [0, 1).
-        entropy_weight: how strongly the controller is kept undecided; at least 0.
+        baseline_decay: share of the moving baseline that a reward leaves; in [0, 1).
+        entropy_weight: weight of the controller's entropy in the gain; at least 0.
         hidden_size: width of the LSTM; at least 1.
     """
 
@@ -54,18 +58,17 @@ class PolicyGradient(Strategy):
 
 
 class PolicyGradientSearcher(ArchitectureSearcher):
-    """Asks its controller for a batch, and lets it learn when as many rewards have come back.
+    """Draws batches from its controller and updates it after as many rewards; a subclass gives ``learn``.
 
-    What the controller did not draw (architectures of another search, the user's points) moves the baseline only: it
-    says nothing about the controller's own choices. An architecture that it draws again is answered from the archive
-    and learned from again.
+    Architectures that the controller did not draw (of another search, the user's points) move only the baseline, as
+    they are no samples of its policy. An architecture that it draws again is answered from the archive and learned from
+    again.
 
     Args:
-        space: what to search.
-        goal: what to search for; one objective.
+        space: the space to search.
+        goal: the goal of the search; one objective.
         settings: of the controller.
-        seed: of the one generator that all randomness comes from, the controller's first weights too.
-        common: goes to ``ArchitectureSearcher``.
+        options: of ``ArchitectureSearcher``.
 
     Raises:
         ValueError: if there are several objectives.
@@ -73,10 +76,15 @@ class PolicyGradientSearcher(ArchitectureSearcher):
     """
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: PolicyGradient, seed: int = 0, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: PolicyGradient,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        super().__init__(space, goal, seed=seed, **common)
-        self.reward = Reward(self.goal, type(settings).__name__)
+        super().__init__(space, goal, **options)
+        self.reward = PenalizedReward(self.goal, type(settings).__name__)
         self.baseline = Baseline(settings.baseline_decay)
         self.controller = Controller(
             space,
@@ -92,16 +100,16 @@ class PolicyGradientSearcher(ArchitectureSearcher):
         self._drawn: dict[Architecture, Tensor] = {}
         self._batch: list[tuple[Architecture, Tensor, float]] = []
         self._seen: set[Architecture] = set()
-        self._n_repeats = 0
+        self._repeats = RepeatLimit(MAX_REPEATS)
 
     @abstractmethod
     def learn(self, archs: list[Architecture], old_log_probs: Tensor, advantages: Tensor) -> None:
         """Update the controller.
 
         Args:
-            archs: what it drew; n of them.
-            old_log_probs: of each decision when it was drawn, ``(n, n_decisions)``, zeros where it was not active.
-            advantages: how much better than usual each was, ``(n,)``, in running standard deviations.
+            archs: n architectures that it drew.
+            old_log_probs: of each decision when it was drawn, ``(n, n_decisions)``, zeros for inactive ones.
+            advantages: rewards less the baseline, in running standard deviations, ``(n,)``.
         """
 
     def propose(self) -> Architecture:
@@ -109,10 +117,8 @@ class PolicyGradientSearcher(ArchitectureSearcher):
             archs, log_probs = self.controller.sample_many(self._settings.batch_size, self.rng)
             self._ready.extend(zip(archs, log_probs, strict=True))
         point, log_probs = self._ready.popleft()
-        self._n_repeats = self._n_repeats + 1 if point in self._seen else 0
-        if self._n_repeats > MAX_REPEATS:
-            self._n_repeats = 0
-            return new_near(self.space, point, self._seen, self.running, rng=self.rng)
+        if self._repeats.is_exceeded(point in self._seen):
+            return mutate_until_new(self.space, point, self._seen, self.running, rng=self.rng)
         self._drawn[point] = log_probs
         return point
 
@@ -130,7 +136,7 @@ class PolicyGradientSearcher(ArchitectureSearcher):
             self._update()
 
     def step(self, loss: Tensor) -> None:
-        """One step of Adam."""
+        """Take one step of Adam."""
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
@@ -140,15 +146,15 @@ class PolicyGradientSearcher(ArchitectureSearcher):
         advantages = self.baseline.advantages(list(rewards))
         self.baseline.update(list(rewards))
         self.learn(list(archs), torch.stack(old_log_probs), torch.tensor(advantages))
-        # What was drawn before is not what the controller would draw now.
+        # Earlier draws are not from the updated policy.
         self._batch, self._ready = [], deque()
 
 
 class Baseline:
-    """Moving averages of the rewards and of their spread.
+    """Moving averages of the rewards and of their variance.
 
     Args:
-        decay: how much of an average stays at each reward.
+        decay: share of an average that a reward leaves.
     """
 
     def __init__(self, decay: float) -> None:
@@ -157,7 +163,7 @@ class Baseline:
         self.variance = 0.0
 
     def update(self, rewards: list[float]) -> None:
-        """Take in rewards, oldest first; the first ones make the first averages."""
+        """Add rewards, oldest first; the first ones initialise the averages."""
         if self.mean is None:
             self.mean, self.variance = self._first(rewards)
             return
@@ -166,9 +172,9 @@ class Baseline:
             self.mean += (1 - self.decay) * (reward - self.mean)
 
     def advantages(self, rewards: list[float]) -> list[float]:
-        """By how many standard deviations each is better than the average of those before, so that units do not matter.
+        """Return the rewards less the average of earlier ones, in standard deviations, so that units do not matter.
 
-        The rewards themselves have no say in the average (it would bias the gradient), except for the very first ones.
+        The rewards themselves do not enter the average (it would bias the gradient), except for the very first ones.
         """
         mean, variance = self._first(rewards) if self.mean is None else (self.mean, self.variance)
         return [(reward - mean) / max(variance**0.5, 1e-12) for reward in rewards]

@@ -1,19 +1,19 @@
-"""PPO: several steps per batch, each decision's probability kept near the one it was drawn with.
+"""PPO: several steps per batch, with the probability of each decision kept near that of the draw.
 
 Schulman et al., "Proximal Policy Optimization Algorithms" (2017, arXiv:1707.06347), equation 7, on the controller of
 Zoph and Le (2017), as Zoph et al. (CVPR 2018, NASNet) and Tan et al. (CVPR 2019, MnasNet) search. Deviation: a moving
-baseline instead of a value network, as the reward comes only when all is decided.
+baseline instead of a value network, as the reward follows only the last decision.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.strategies.reinforcement.policy_gradient import PolicyGradient, PolicyGradientSearcher
 
@@ -23,8 +23,8 @@ class PPO(PolicyGradient):
     """Proximal policy optimisation; one objective, no continuous decisions.
 
     Args:
-        clip: epsilon, how far the ratio of new to old probability counts; positive.
-        n_epochs: how many steps each batch is used for; at least 1.
+        clip: epsilon, the largest change of the ratio of new to old probability that counts; positive.
+        n_epochs: number of steps per batch; at least 1.
     """
 
     clip: float = 0.2
@@ -35,18 +35,23 @@ class PPO(PolicyGradient):
         if not self.clip > 0 or self.n_epochs < 1:
             raise ValueError(f"PPO needs clip > 0 and n_epochs >= 1, got {self.clip} and {self.n_epochs}")
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return PPOSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return PPOSearcher(space, goal, settings=self, **options)
 
 
 class PPOSearcher(PolicyGradientSearcher):
     """The searcher of ``PPO``."""
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: PPO | None = None, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: PPO | None = None,
+        **options: Unpack[SearcherOptions],
     ) -> None:
         self.settings = settings or PPO()
-        super().__init__(space, goal, settings=self.settings, **common)
+        super().__init__(space, goal, settings=self.settings, **options)
 
     def learn(self, archs: list[Architecture], old_log_probs: Tensor, advantages: Tensor) -> None:
         for _ in range(self.settings.n_epochs):
@@ -56,11 +61,11 @@ class PPOSearcher(PolicyGradientSearcher):
 
 
 def clipped_surrogate(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """What PPO maximises: the pessimistic of the clipped and the unclipped gain, summed over decisions.
+    """Compute the gain that PPO maximises: the minimum of clipped and unclipped, summed over decisions.
 
     Args:
-        log_probs: of what was decided, now, ``(n, n_decisions)``, zeros where a decision is not active.
-        old_log_probs: the same when it was drawn.
+        log_probs: of the decisions, now, ``(n, n_decisions)``, zeros for inactive ones.
+        old_log_probs: the same at the time of the draw.
         advantages: ``(n,)``.
         clip: epsilon.
 

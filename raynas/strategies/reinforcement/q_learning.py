@@ -1,4 +1,4 @@
-"""Q-learning (MetaQNN): a table of what each option is worth after the one before, and epsilon-greedy walks.
+"""Q-learning (MetaQNN): a table of the values of options after the option before, and epsilon-greedy walks.
 
 Baker, Gupta, Naik and Raskar, "Designing Neural Network Architectures using Reinforcement Learning" (ICLR 2017,
 arXiv:1611.02167). A state is the decision to be taken and the option taken just before, as the paper's is a layer and
@@ -8,28 +8,28 @@ epsilon's schedule is scaled to the budget.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.decision import Decision
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.errors import SpaceError
-from raynas.strategies.base import Strategy
-from raynas.strategies.fresh import new_near
-from raynas.strategies.reward import Reward
+from raynas.strategies.base import Strategy, refuse_continuous
+from raynas.strategies.novelty import RepeatLimit, mutate_until_new
+from raynas.strategies.penalized_reward import PenalizedReward
 
 SCHEDULE = ((1.0, 1500), (0.9, 100), (0.8, 100), (0.7, 100), *((tenths / 10, 150) for tenths in range(6, 0, -1)))
-"""Epsilon, and how many models the paper trains with it (table 2)."""
+"""Epsilon, and the number of models that the paper trains with it (table 2)."""
 
 MAX_REPEATS = 20
-"""How many known architectures in a row the walks may lead to; then they are helped to one near by that is new."""
+"""Number of known architectures in a row that walks may lead to; then one is mutated until it is new."""
 
 State = tuple[str, Option | None]
 Step = tuple[State, int, State | None]
-"""A state, the index of the option taken in it, and the state this led to; None at the end."""
+"""A state, the index of the option taken in it, and the next state; None at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,11 @@ class QLearning(Strategy):
     """Tabular Q-learning over the walk of decisions; one objective, no continuous decisions.
 
     Args:
-        budget: how many evaluations the schedule of epsilon is stretched over; afterwards it stays at its last value.
+        budget: number of evaluations that the schedule of epsilon is scaled to; afterwards it keeps its last value.
         learning_rate: alpha; in (0, 1].
         discount: gamma; in (0, 1].
-        n_replays: how many remembered evaluations are learned from after each new one; at least 1.
-        first_value: what every option is worth at the start, in [0, 1].
+        n_replays: number of stored evaluations replayed after each new one; at least 1.
+        first_value: initial value of every option, in [0, 1].
     """
 
     budget: int = 100
@@ -60,7 +60,7 @@ class QLearning(Strategy):
             raise ValueError(f"QLearning needs first_value in [0, 1], got {self.first_value}")
 
     def epsilon(self, n_evaluated: int) -> float:
-        """How likely a step is random after so many evaluations."""
+        """Return the probability of a random step after a number of evaluations."""
         total = sum(n for _, n in SCHEDULE)
         seen = 0
         for epsilon, n in SCHEDULE:
@@ -69,12 +69,12 @@ class QLearning(Strategy):
                 return epsilon
         return SCHEDULE[-1][0]
 
-    def make_searcher(self, space: SearchSpace, goal: Goal, **common: Any) -> ArchitectureSearcher:
-        return QLearningSearcher(space, goal, settings=self, **common)
+    def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
+        return QLearningSearcher(space, goal, settings=self, **options)
 
 
 class QLearningSearcher(ArchitectureSearcher):
-    """The searcher of ``QLearning``; it learns from every evaluation, whoever asked for it.
+    """The searcher of ``QLearning``; it learns from every evaluation, also of other searches.
 
     Raises:
         ValueError: if there are several objectives.
@@ -82,27 +82,29 @@ class QLearningSearcher(ArchitectureSearcher):
     """
 
     def __init__(
-        self, space: SearchSpace, goal: Goal | None = None, *, settings: QLearning | None = None, **common: Any
+        self,
+        space: SearchSpace,
+        goal: Goal | None = None,
+        *,
+        settings: QLearning | None = None,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        super().__init__(space, goal, **common)
+        super().__init__(space, goal, **options)
         self.settings = settings or QLearning()
-        self.reward = Reward(self.goal, "QLearning")
+        self.reward = PenalizedReward(self.goal, "QLearning")
         self._decisions = tuple(space.decisions)
-        if continuous := [d.name for d in self._decisions if not d.options]:
-            raise SpaceError(f"a table of values cannot hold continuous decisions such as {continuous[0]!r}")
+        refuse_continuous(space, "a table of values cannot hold")
         self.values: dict[State, list[float]] = {}
         self.memory: list[tuple[Sequence[Step], float]] = []
         self._highest = float("-inf")
         self._seen: set[Architecture] = set()
-        self._n_repeats = 0
+        self._repeats = RepeatLimit(MAX_REPEATS)
 
     def propose(self) -> Architecture:
         point = self._walk(self.settings.epsilon(len(self._seen)))
-        self._n_repeats = self._n_repeats + 1 if point in self._seen else 0
-        if self._n_repeats <= MAX_REPEATS:
+        if not self._repeats.is_exceeded(point in self._seen):
             return point
-        self._n_repeats = 0
-        return new_near(self.space, point, self._seen, self.running, rng=self.rng)
+        return mutate_until_new(self.space, point, self._seen, self.running, rng=self.rng)
 
     def observe(self, evaluation: Evaluation) -> None:
         reward = self.reward(self.goal, evaluation)
@@ -110,12 +112,12 @@ class QLearningSearcher(ArchitectureSearcher):
             self._highest = max(self._highest, reward)
             self.memory.append((self.steps(evaluation.arch), reward))
             self._learn_from(len(self.memory) - 1)
-            for i in self._replayed():
-                self._learn_from(i)
+            for i in self.rng.integers(len(self.memory), size=self.settings.n_replays):
+                self._learn_from(int(i))
         self._seen.add(evaluation.arch)
 
     def steps(self, arch: Architecture) -> Sequence[Step]:
-        """The walk that leads to an architecture, first step first."""
+        """Return the walk that leads to an architecture, first step first."""
         taken = [decision for decision in self._decisions if decision.name in arch]
         options: list[Option | None] = [None, *(arch[decision.name] for decision in taken)]
         states: list[State | None] = [*((d.name, before) for d, before in zip(taken, options, strict=False)), None]
@@ -138,12 +140,8 @@ class QLearningSearcher(ArchitectureSearcher):
         ties = [i for i, value in enumerate(values) if value == best]
         return ties[int(self.rng.integers(len(ties)))]
 
-    def _replayed(self) -> list[int]:
-        """Which evaluations are learned from again."""
-        return [int(i) for i in self.rng.integers(len(self.memory), size=self.settings.n_replays)]
-
     def _learn_from(self, index: int) -> None:
-        """Bellman's equation along one walk, last step first, as the paper does it."""
+        """Apply Bellman's equation along one walk, last step first, as in the paper."""
         steps, reward = self.memory[index]
         span = self._highest - self.reward.lowest
         scaled = (reward - self.reward.lowest) / span if span > 0 else self.settings.first_value

@@ -1,20 +1,20 @@
-"""Multi-objective ASHA: at each rung the trials are compared by non-dominated rank, then by crowding distance.
+"""Multi-objective ASHA: trials are compared at each rung by non-dominated rank, then by crowding distance.
 
 Schmucker, Donini, Zafar, Salinas and Archambeau, "Multi-objective Asynchronous Successive Halving" (2021,
-arXiv:2106.12639), in the form that stops trials (as Tune's ASHA does) and never pauses one. Deviation: ties within a
-front go to the less crowded as in NSGA-II, where the paper's best variant picks by an epsilon-net.
+arXiv:2106.12639), in the form that stops trials (as Tune's ASHA does) and never pauses one. Deviation: within a
+front the less crowded are preferred as in NSGA-II, where the paper's best variant picks by an epsilon-net.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.core.goal import Objective
+from raynas.core.outcome import Result
 from raynas.core.pareto import crowding_distance, non_dominated_rank
 from raynas.metrics import METRICS
 from raynas.strategies.base import EarlyStopping
@@ -22,16 +22,16 @@ from raynas.strategies.base import EarlyStopping
 
 @dataclass(frozen=True, kw_only=True)
 class MultiObjectiveAsha(EarlyStopping):
-    """Successive halving for several objectives: what may lie on the Pareto front goes on.
+    """Successive halving for several objectives, by non-dominated rank.
 
-    At rungs of ``grace_period * reduction_factor ** k`` epochs a trial goes on if it is among the best
-    1 / ``reduction_factor`` of those that came as far.
+    At rungs of ``grace_period * reduction_factor ** k`` epochs a trial continues if it is among the best
+    1 / ``reduction_factor`` of the trials that reached the rung.
 
     Args:
-        objectives: what else to compare by, besides the first objective of the search, which comes by itself; at least
-            one, each reported by the trials.
+        objectives: further objectives, besides the first of the search, which is always included; at least one, each
+            reported by the trials.
         grace_period: epochs that every trial gets; at least 1.
-        reduction_factor: how much thinner each rung is; more than 1.
+        reduction_factor: inverse of the share of trials that pass a rung; more than 1.
     """
 
     objectives: tuple[str, ...] = ("params",)
@@ -50,10 +50,10 @@ class MultiObjectiveAsha(EarlyStopping):
             Objective.parse(objective, METRICS)
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
-        """A fresh scheduler.
+        """Make a fresh scheduler.
 
         Raises:
-            ValueError: if an objective stands twice.
+            ValueError: if an objective is given twice.
         """
         objectives = [objective, *(Objective.parse(other, METRICS) for other in self.objectives)]
         if len({o.metric for o in objectives}) < len(objectives):
@@ -71,10 +71,10 @@ class MultiObjectiveAshaScheduler(FIFOScheduler):
     """Tune's side of ``MultiObjectiveAsha``.
 
     Args:
-        objectives: the first is what Tune shows.
+        objectives: the first is the one that Tune shows.
         rungs: epochs at which trials are compared, ascending.
-        reduction_factor: how much thinner each rung is.
-        max_fidelity: where a trial ends.
+        reduction_factor: inverse of the share of trials that pass a rung.
+        max_fidelity: epochs of a complete trial.
     """
 
     def __init__(
@@ -87,20 +87,20 @@ class MultiObjectiveAshaScheduler(FIFOScheduler):
         self.rungs: list[tuple[float, dict[str, tuple[float, ...]]]] = [(rung, {}) for rung in reversed(rungs)]
         self._metric = self.objectives[0].metric
 
-    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: object) -> bool:
         """Accept the metric that was set already."""
         return metric in (None, self._metric)
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: object, trial: Trial, result: Result) -> str:
         """Stop a trial that is not among the best of the highest rung it has reached."""
-        goes_on = self._goes_on(trial, result)
-        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if self._continues(trial, result) else TrialScheduler.STOP
 
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        """The last report counts for its rung too."""
-        self._goes_on(trial, result)
+    def on_trial_complete(self, tune_controller: object, trial: Trial, result: Result) -> None:
+        """Record the last report at its rung too."""
+        self._continues(trial, result)
 
-    def _goes_on(self, trial: Trial, result: dict[str, Any]) -> bool:
+    def _continues(self, trial: Trial, result: Result) -> bool:
+        """Record a report at its rung; return True if the trial passes it."""
         epoch = result.get("training_iteration", 0)
         if any(o.metric not in result for o in self.objectives):
             return True
@@ -115,12 +115,12 @@ class MultiObjectiveAshaScheduler(FIFOScheduler):
     def _is_promoted(self, trial_id: str, recorded: dict[str, tuple[float, ...]]) -> bool:
         names, scores = list(recorded), list(recorded.values())
         ranks = non_dominated_rank(scores)
-        # Of equals the earlier goes first, so that copies of a good trial do not all go on.
+        # Of equals the earlier is preferred, so that copies of a good trial do not all continue.
         order = np.lexsort((np.arange(len(names)), -crowding_distance(scores, ranks), ranks))
         n_promoted = math.ceil(len(names) / self.reduction_factor)
         return names.index(trial_id) in order[:n_promoted]
 
 
-def _score(objective: Objective, result: dict[str, Any]) -> float:
+def _score(objective: Objective, result: Result) -> float:
     value = float(result[objective.metric])
     return objective.sign * value if math.isfinite(value) else -math.inf

@@ -1,12 +1,13 @@
 """Population based bandits: PBT whose hyperparameters come from a Gaussian process, and whose architectures mutate.
 
 Parker-Holder, Nguyen and Roberts, "Provably Efficient Online Hyperparameter Optimization with Population-Based Bandits"
-(NeurIPS 2020, arXiv:2002.02518), as Tune has it. The process knows nothing of architectures: they are mutated as in
-``PopulationBasedTraining``, which also says why this is no ``Strategy``.
+(NeurIPS 2020, arXiv:2002.02518), as Tune has it. The process does not model architectures: they are mutated as in
+``PopulationBasedTraining``, which also says why this is not a ``Strategy``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -18,7 +19,7 @@ from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import METRICS
-from raynas.strategies.schedulers.pbt import Explore, PopulationBasedTraining
+from raynas.strategies.schedulers.pbt import Explore, PopulationBasedTraining, population_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +27,16 @@ class PopulationBasedBandits:
     """Settings of PB2 over architectures and continuous hyperparameters.
 
     Every ``interval`` epochs, a trial among the worst takes over the checkpoint of one among the best, with the
-    continuous hyperparameters that promise the largest gain until the next look, and a mutated architecture.
+    continuous hyperparameters that promise the largest gain until the next comparison, and a mutated architecture.
 
-    Tune's process works on a linear scale, also for a ``tune.loguniform``: search the exponent where that matters.
+    Tune's process has a linear scale, also for a ``tune.loguniform``: search the exponent if that matters.
     It draws from numpy's global generator.
 
     Args:
-        interval: epochs between two looks at a trial; at least 1.
+        interval: epochs between two comparisons of a trial; at least 1.
         quantile: share of the population that counts as worst, and as best; above 0 and at most 0.5.
-        mutation_prob: how likely the architecture is mutated; in [0, 1].
-        synchronous: whether all trials wait for each other before each exploit.
+        mutation_prob: probability that the architecture is mutated; in [0, 1].
+        synchronous: True if all trials wait for each other before each exploit.
     """
 
     interval: int = 1
@@ -51,11 +52,11 @@ class PopulationBasedBandits:
         if not 0 <= self.mutation_prob <= 1:
             raise ValueError(f"PopulationBasedBandits needs mutation_prob in [0, 1], got {self.mutation_prob}")
 
-    def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
+    def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, object]) -> dict[str, Any]:
+        """Return the ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
 
         Args:
-            space: what to search.
+            space: the space to search.
             hyperparameters: Tune domains and constants searched jointly.
         """
         return {"arch": space.param_space(), **hyperparameters}
@@ -65,16 +66,16 @@ class PopulationBasedBandits:
         space: SearchSpace,
         objective: str | Objective = "accuracy",
         *,
-        hyperparameters: Mapping[str, Any],
+        hyperparameters: Mapping[str, object],
         seed: int = 0,
     ) -> TunePB2:
-        """A fresh scheduler for a ``tune.Tuner`` of the user's own; Tune allows no searcher beside it.
+        """Make a fresh scheduler for the user's ``tune.Tuner``; Tune allows no searcher beside it.
 
         Args:
-            space: what to search.
-            objective: what says which trials are best.
-            hyperparameters: Tune domains searched jointly; those that are not continuous keep the value that they were
-                drawn with, or take that of the trial that is taken over.
+            space: the space to search.
+            objective: the metric by which trials are compared.
+            hyperparameters: Tune domains searched jointly; those that are not continuous keep their first value, or
+                take that of the trial whose checkpoint is taken over.
             seed: of the mutations.
 
         Raises:
@@ -100,29 +101,25 @@ class PopulationBasedBandits:
         )
 
     def tune_config(self, space: SearchSpace, *, population_size: int, **scheduler: Any) -> tune.TuneConfig:
-        """Fresh parts for a ``tune.Tuner`` of the user's own.
+        """Make fresh parts for the user's ``tune.Tuner``.
 
         Args:
-            space: what to search.
-            population_size: how many trials; at least 2.
+            space: the space to search.
+            population_size: number of trials; at least 2.
             scheduler: further arguments of ``scheduler``.
 
         Raises:
             ValueError: if the population is smaller.
         """
-        if population_size < 2:
-            raise ValueError(f"a population needs at least 2 trials, got {population_size}")
-        return tune.TuneConfig(
-            scheduler=self.scheduler(space, **scheduler), num_samples=population_size, reuse_actors=True
-        )
+        return population_config(partial(self.scheduler, space, **scheduler), population_size)
 
 
 class MutateWithin(Explore):
-    """Mutates the architecture, and brings back into its bounds what Tune rounded to single precision.
+    """Mutates the architecture, and clips values to their bounds, as Tune rounds them to single precision.
 
     Args:
         bounds: the continuous hyperparameters.
-        mutation: goes to ``Explore``, with what follows it.
+        mutation: of ``Explore``, as the following.
         space: the architectures.
         seed: of all randomness.
     """

@@ -3,18 +3,20 @@
 Jaderberg et al., "Population Based Training of Neural Networks" (2017, arXiv:1711.09846), as Tune has it; the explore
 step mutates the architecture as in evolution with inheritance (Real et al. 2017, arXiv:1703.01041).
 
-It is no ``Strategy`` of ``raynas.search``: a trial of it is not one architecture but a line of them, where an archive
-stands for one architecture per trial. It goes into a ``tune.Tuner`` of the user's own.
+It is not a ``Strategy`` of ``raynas.search``: a trial of it is a sequence of architectures, where an archive has one
+architecture per trial. It is for the user's own ``tune.Tuner``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining as TunePopulationBasedTraining
+from ray.tune.schedulers import TrialScheduler
 
 from raynas.core.architecture import Option
 from raynas.core.decision import Decision, Real
@@ -31,7 +33,7 @@ class PopulationBasedTraining:
 
     Every ``interval`` epochs, a trial among the worst takes over the checkpoint of one among the best (exploit), with
     its architecture and hyperparameters changed a little (explore). Trials of ``Training`` then inherit all weights
-    that fit (``raynas.nn.inherit_between``) and go on at that epoch::
+    that fit (``raynas.nn.inherit_between``) and continue at that epoch::
 
         pbt = PopulationBasedTraining(interval=2)
         rates = {"lr": tune.loguniform(1e-3, 1e-1)}
@@ -41,16 +43,16 @@ class PopulationBasedTraining:
             tune_config=pbt.tune_config(space, population_size=8, hyperparameters=rates),
         )
 
-    Which of the best is taken over is drawn by Tune from Python's global generator.
+    Tune draws the one of the best from Python's global generator.
 
     Args:
-        interval: epochs between two looks at a trial; at least 1.
-        burn_in: epochs before the first; at least 0.
+        interval: epochs between two comparisons of a trial; at least 1.
+        burn_in: epochs before the first comparison; at least 0.
         quantile: share of the population that counts as worst, and as best; above 0 and at most 0.5.
-        mutation_prob: how likely explore mutates the architecture; in [0, 1].
-        resample_prob: how likely it draws a hyperparameter anew instead of perturbing it; in [0, 1].
-        factors: by which continuous hyperparameters are multiplied, one of them each time; positive.
-        synchronous: whether all trials wait for each other before each exploit.
+        mutation_prob: probability that explore mutates the architecture; in [0, 1].
+        resample_prob: probability that it draws a new hyperparameter instead of perturbing it; in [0, 1].
+        factors: multipliers of continuous hyperparameters, one of which is drawn each time; positive.
+        synchronous: True if all trials wait for each other before each exploit.
     """
 
     interval: int = 1
@@ -74,19 +76,19 @@ class PopulationBasedTraining:
         if not self.factors or not all(factor > 0 for factor in self.factors):
             raise ValueError(f"PopulationBasedTraining needs factors above 0, at least one, got {self.factors}")
 
-    def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
+    def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Return the ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
 
         Args:
-            space: what to search.
+            space: the space to search.
             hyperparameters: Tune domains and constants searched jointly.
         """
         return {"arch": space.param_space(), **(hyperparameters or {})}
 
     def explore(
-        self, space: SearchSpace, hyperparameters: Mapping[str, Any] | None = None, *, seed: int = 0
+        self, space: SearchSpace, hyperparameters: Mapping[str, object] | None = None, *, seed: int = 0
     ) -> "Explore":
-        """What changes a config, for a scheduler's ``custom_explore_fn``."""
+        """Make the explore step, for a scheduler's ``custom_explore_fn``."""
         return Explore(self, JointSpace(space, hyperparameters or {}), seed)
 
     def scheduler(
@@ -94,15 +96,15 @@ class PopulationBasedTraining:
         space: SearchSpace,
         objective: str | Objective = "accuracy",
         *,
-        hyperparameters: Mapping[str, Any] | None = None,
+        hyperparameters: Mapping[str, object] | None = None,
         seed: int = 0,
     ) -> TunePopulationBasedTraining:
-        """A fresh scheduler for a ``tune.Tuner`` of the user's own; Tune allows no searcher beside it.
+        """Make a fresh scheduler for the user's ``tune.Tuner``; Tune allows no searcher beside it.
 
         Args:
-            space: what to search.
-            objective: what says which trials are best.
-            hyperparameters: Tune domains searched jointly; what is no domain stays as it is.
+            space: the space to search.
+            objective: the metric by which trials are compared.
+            hyperparameters: Tune domains searched jointly; constants stay unchanged.
             seed: of the explore step.
 
         Raises:
@@ -121,35 +123,40 @@ class PopulationBasedTraining:
         )
 
     def tune_config(self, space: SearchSpace, *, population_size: int, **scheduler: Any) -> tune.TuneConfig:
-        """Fresh parts for a ``tune.Tuner`` of the user's own.
+        """Make fresh parts for the user's ``tune.Tuner``.
 
-        The cluster runs as many trials of the population at a time as it has room for, and the others wait at their
+        The cluster runs as many trials of the population at a time as its resources allow, and the others wait at their
         last checkpoint. Tune's ``max_concurrent_trials`` would instead keep them out of the population until the first
         ones are finished, so it stays unset.
 
         Args:
-            space: what to search.
-            population_size: how many trials; at least 2.
+            space: the space to search.
+            population_size: number of trials; at least 2.
             scheduler: further arguments of ``scheduler``.
 
         Raises:
             ValueError: if the population is smaller.
         """
-        if population_size < 2:
-            raise ValueError(f"a population needs at least 2 trials, got {population_size}")
-        return tune.TuneConfig(
-            scheduler=self.scheduler(space, **scheduler),
-            num_samples=population_size,
-            reuse_actors=True,
-        )
+        return population_config(partial(self.scheduler, space, **scheduler), population_size)
+
+
+def population_config(make_scheduler: Callable[[], TrialScheduler], population_size: int) -> tune.TuneConfig:
+    """Make the parts of a ``tune.Tuner`` for a scheduler of populations.
+
+    Raises:
+        ValueError: if the population is smaller than 2.
+    """
+    if population_size < 2:
+        raise ValueError(f"a population needs at least 2 trials, got {population_size}")
+    return tune.TuneConfig(scheduler=make_scheduler(), num_samples=population_size, reuse_actors=True)
 
 
 class Explore:
     """Changes a Tune config a little: one mutation of the architecture, and each hyperparameter one step.
 
     Args:
-        settings: how much.
-        space: the architectures, and the hyperparameters beside them.
+        settings: probabilities and factors.
+        space: architectures and hyperparameters.
         seed: of all randomness.
     """
 
@@ -159,7 +166,7 @@ class Explore:
         self.rng = np.random.default_rng(seed)
 
     def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        """A new config; what the space does not know stays as it is."""
+        """Return a new config; entries that the space does not know stay unchanged."""
         arch = self.space.space.from_config(config)
         if self.rng.random() < self.settings.mutation_prob:
             with suppress(SpaceError):  # nothing in it has another option
@@ -172,11 +179,11 @@ class Explore:
         return [d for d in self.space.decisions if d.name not in architectural and d.name in config]
 
     def _step(self, decision: Decision, value: Option) -> Option:
-        """Draw anew, or multiply a number and move an option to a neighbour; always within the domain."""
+        """Draw a new value, or multiply a number and move an option to a neighbour; always within the domain."""
         if self.rng.random() < self.settings.resample_prob or not decision.contains(value):
             return decision.sample(self.rng)
         if isinstance(decision, Real):
             factor = self.settings.factors[int(self.rng.integers(len(self.settings.factors)))]
             return min(max(float(value) * factor, decision.low), decision.high)
-        place = list(decision.options).index(value) + int(self.rng.choice((-1, 1)))
-        return decision.options[min(max(place, 0), len(decision.options) - 1)]
+        index = list(decision.options).index(value) + int(self.rng.choice((-1, 1)))
+        return decision.options[min(max(index, 0), len(decision.options) - 1)]

@@ -1,5 +1,4 @@
 import math
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,11 @@ from raynas.strategies.evolution.nsga2 import NSGA2Searcher
 from raynas.testing import ToySpace, run_trials
 
 SPACE = ToySpace(n_layers=4, n_options=5)
+
+
 TWO = Goal.parse(["max:a", "max:b"])
+
+
 LIMITED = Goal.parse(["max:a", "max:b"], "c <= 10")
 
 
@@ -112,74 +115,6 @@ def test_the_last_front_is_cut_by_crowding() -> None:
     for member in front:
         searcher.observe(member)
     assert sorted(e.metrics["a"] for e in searcher.population) == [0, 5, 9]
-
-
-def test_parents_win_binary_tournaments() -> None:
-    """Of n members, the one at place k wins (2 (n - k) - 1) / n² of the tournaments drawn with replacement."""
-    searcher = made(population_size=4, crossover_prob=0.0, mutation_prob=0.0)
-    for i in range(4):
-        searcher.observe(evaluation(f"{i}" * 4, accuracy=0.1 * i))
-    n = 4000
-    wins = Counter(str(searcher.child(searcher.population)["layers.0"]) for _ in range(n))
-    for place, name in enumerate("3210"):
-        assert wins[name] / n == pytest.approx((2 * (4 - place) - 1) / 16, abs=0.03)
-
-
-@pytest.mark.parametrize(("mutation_prob", "expected"), [(None, 1.0), (0.5, 2.0), (0.0, 0.0)])
-def test_each_decision_mutates_as_often_as_asked(mutation_prob: float | None, expected: float) -> None:
-    searcher = made(population_size=2, crossover_prob=0.0, mutation_prob=mutation_prob)
-    parents = [evaluation("0000", accuracy=1.0)]
-    changed = [n_differences(searcher.child(parents), arch("0000")) for _ in range(3000)]
-    assert np.mean(changed) == pytest.approx(expected, abs=0.07)
-    assert (max(changed) == 0) == (expected == 0)
-
-
-@pytest.mark.parametrize("crossover_prob", [0.0, 0.5, 1.0])
-def test_crossover_mixes_two_parents_as_often_as_asked(crossover_prob: float) -> None:
-    searcher = made(population_size=2, crossover_prob=crossover_prob, mutation_prob=0.0)
-    parents = [evaluation("0000", accuracy=0.5), evaluation("1111", accuracy=0.5)]
-    children = [searcher.child(parents) for _ in range(3000)]
-    mixed = sum(0 < sum(map(int, child.values())) < 4 for child in children)
-    # Three tournaments in four are won by the first, so 6 pairs in 16 are two parents; 14 mixes in 16 have of both.
-    assert mixed / 3000 == pytest.approx(6 / 16 * 14 / 16 * crossover_prob, abs=0.03)
-
-
-def test_nothing_is_proposed_that_is_known_or_running() -> None:
-    space = ToySpace(n_layers=2, n_options=3)
-    searcher = NSGA2Searcher(space, settings=NSGA2(population_size=2, crossover_prob=0.0, mutation_prob=0.0))
-    configs = [searcher.suggest(str(i)) for i in range(3)]
-    for i, config in enumerate(configs):
-        searcher.on_trial_complete(str(i), space.result(config))
-    known = {space.from_config(config) for config in configs}
-    running = space.from_config(searcher.suggest("running"))
-    proposals = [searcher.propose() for _ in range(50)]
-    assert not (known | {running}) & set(proposals)
-    assert not searcher.archive.events("duplicate")
-
-
-def test_failures_are_no_members() -> None:
-    searcher = made(population_size=2)
-    for i in range(5):
-        searcher.observe(Evaluation(arch(f"000{i}"), {"accuracy": 0.5}, status="failed"))
-    assert len(searcher.population) == 0 and not searcher.children
-
-
-def test_children_of_a_slow_generation_count_for_the_next() -> None:
-    """There is no barrier: while one trial of a generation runs, further children are made from the same parents."""
-    searcher = made(population_size=2)
-    configs = [searcher.suggest(str(i)) for i in range(2)]
-    assert isinstance(searcher.suggest("more"), dict)
-    for i in range(2):
-        searcher.on_trial_complete(str(i), SPACE.result(configs[i]))
-    first = list(searcher.population)
-    slow, quick, next_one = (searcher.suggest(name) for name in ("slow", "quick", "next"))
-    assert isinstance(slow, dict)
-    searcher.on_trial_complete("quick", SPACE.result(quick))
-    assert list(searcher.population) == first
-    searcher.on_trial_complete("next", SPACE.result(next_one))
-    assert not searcher.children and len(searcher.population) == 2
-    searcher.on_trial_complete("slow", SPACE.result(slow))
-    assert [e.arch for e in searcher.children] == [SPACE.from_config(slow)]
 
 
 def front_volume(strategy: Strategy, seed: int) -> float:

@@ -7,27 +7,29 @@ import torch
 from numpy.typing import NDArray
 
 from raynas.strategies import BANANAS
+from raynas.strategies.predictors.acquisition import thompson_sampling
 from raynas.strategies.predictors.bananas import Networks, NetworksPredictor, optimise, relative_error
-from raynas.strategies.predictors.ensemble_predictor import inputs
-from raynas.strategies.predictors.predictor_search import Belief, Pool, thompson_sampling
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.ensemble import inputs
+from raynas.strategies.predictors.predictor import Posterior
 from raynas.testing import ToySpace, run_trials
 
 SPACE = ToySpace(n_layers=4, n_options=4)
 SMALL: dict[str, Any] = {"n_steps": 100, "n_more_steps": 30, "width": 32, "depth": 2}
 
 
-def pool(space: ToySpace = SPACE) -> Pool:
-    found = Pool(space, lambda arch: arch)
+def pool(space: ToySpace = SPACE) -> CandidatePool:
+    found = CandidatePool(space, lambda arch: arch)
     found.add(space.enumerate())
     return found
 
 
-def accuracies(given: Pool) -> NDArray[np.float64]:
+def accuracies(given: CandidatePool) -> NDArray[np.float64]:
     values = np.array([SPACE.accuracy(arch) for arch in given.archs])
     return np.asarray((values - values.mean()) / values.std())
 
 
-def fitted(n: int, **settings: Any) -> tuple[Pool, NetworksPredictor, list[int]]:
+def fitted(n: int, **settings: Any) -> tuple[CandidatePool, NetworksPredictor, list[int]]:
     given, rng = pool(), np.random.default_rng(0)
     predictor = BANANAS(**settings).make_predictor()
     observed = [int(i) for i in rng.choice(len(given), n, replace=False)]
@@ -67,8 +69,8 @@ def test_it_learns_what_is_not_linear() -> None:
 def test_it_predicts_what_it_has_not_seen() -> None:
     given, predictor, observed = fitted(60)
     new = [i for i in range(len(given)) if i not in observed]
-    belief = predictor.believe(given, accuracies(given)[observed], [], np.random.default_rng(0))
-    assert np.corrcoef(belief.mean[new], accuracies(given)[new])[0, 1] > 0.9
+    posterior = predictor.posterior(given, accuracies(given)[observed], [], np.random.default_rng(0))
+    assert np.corrcoef(posterior.mean[new], accuracies(given)[new])[0, 1] > 0.9
 
 
 def test_the_spread_grows_away_from_the_data() -> None:
@@ -79,14 +81,14 @@ def test_the_spread_grows_away_from_the_data() -> None:
     near, far = np.flatnonzero(distances <= 2), np.flatnonzero(distances >= 8)
     predictor, targets = BANANAS().make_predictor(), accuracies(given)[near]
     predictor.fit(given, [int(i) for i in near], targets, np.random.default_rng(0))
-    spread = predictor.believe(given, targets, [], np.random.default_rng(0)).spread
+    spread = predictor.posterior(given, targets, [], np.random.default_rng(0)).std
     assert np.median(spread[far]) > 3 * np.median(spread[near])
 
 
 def test_thompson_sampling_is_one_draw_per_candidate() -> None:
-    """Independent: two candidates of the same belief do not rise and fall together, as those of one network would."""
-    belief, rng = Belief(np.array([1.0, 1.0]), np.array([2.0, 2.0])), np.random.default_rng(0)
-    draws = np.array([thompson_sampling(belief, 0.0, 1.0, rng) for _ in range(4000)])
+    """Two candidates of the same posterior do not rise and fall together, as those of one network would."""
+    posterior, rng = Posterior(np.array([1.0, 1.0]), np.array([2.0, 2.0])), np.random.default_rng(0)
+    draws = np.array([thompson_sampling(posterior, 0.0, 1.0, rng) for _ in range(4000)])
     assert abs(np.corrcoef(draws.T)[0, 1]) < 0.05
     np.testing.assert_allclose(draws.mean(axis=0), 1, atol=0.15)
     np.testing.assert_allclose(draws.std(axis=0), 2, rtol=0.05)

@@ -7,8 +7,8 @@ import torch
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.strategies import PPO, Reinforce
-from raynas.strategies.reinforcement.policy_gradient import Baseline, PolicyGradient, PolicyGradientSearcher
+from raynas.strategies import Reinforce
+from raynas.strategies.reinforcement.policy_gradient import PolicyGradientSearcher
 from raynas.strategies.reinforcement.reinforce import ReinforceSearcher
 from raynas.testing import ToySpace, run_trials
 
@@ -73,18 +73,6 @@ def test_the_expected_update_is_the_gradient_of_the_expected_reward() -> None:
             torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-6)
 
 
-def test_the_baseline_is_a_moving_average_that_excludes_the_batch() -> None:
-    baseline = Baseline(decay=0.9)
-    assert baseline.advantages([1.0, 3.0]) == [-1.0, 1.0]  # the first has nothing before it
-    baseline.update([1.0, 3.0])
-    assert (baseline.mean, baseline.variance) == (2.0, 1.0)
-    assert baseline.advantages([5.0]) == [3.0]
-    baseline.update([5.0, 2.0])
-    assert baseline.mean == pytest.approx(0.9 * (0.9 * 2 + 0.1 * 5) + 0.1 * 2)
-    assert baseline.variance == pytest.approx(0.9 * (0.9 * 1 + 0.1 * 9) + 0.1 * (2 - 2.3) ** 2)
-    assert Baseline(0.9).advantages([0.5, 0.5]) == [0.0, 0.0]
-
-
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
 def test_the_unit_of_the_objective_does_not_matter(scale: float) -> None:
     def result(config: dict[str, Any]) -> dict[str, float]:
@@ -126,63 +114,3 @@ def test_entropy_keeps_it_undecided() -> None:
             searcher.observe(Evaluation(arch, {"accuracy": SPACE.accuracy(arch)}))
         sharpest.append(max(probs(searcher).values()))
     assert sharpest[1] < 0.5 < sharpest[0]
-
-
-def test_it_learns_from_its_own_proposals_only() -> None:
-    """What another search found moves the baseline, not the controller."""
-    searcher = made(batch_size=2)
-    before = probs(searcher)
-    for arch in list(SPACE.enumerate())[:6]:
-        searcher.observe(Evaluation(arch, {"accuracy": 0.7}))
-    assert probs(searcher) == before
-    assert searcher.baseline.mean == pytest.approx(0.7)
-    rewarded(searcher, [0.1, 0.9])
-    assert probs(searcher) != before
-
-
-def test_failures_and_violations_get_the_lowest_reward() -> None:
-    searcher = made(Goal.parse("accuracy", "params <= 10"), batch_size=99)
-    for metrics, ok in (({"accuracy": 0.9}, False), ({"accuracy": 0.4}, True), ({"accuracy": 0.6}, True)):
-        arch = searcher.propose()
-        searcher.observe(Evaluation(arch, metrics, status="finished" if ok else "failed"))
-    searcher.observe(Evaluation(searcher.propose(), {"accuracy": 0.9, "params": 11}))
-    searcher.observe(Evaluation(searcher.propose(), {}, status="failed"))
-    assert [reward for _, _, reward in searcher._batch] == [0.4, 0.6, 0.4, 0.4]
-
-
-def test_a_soft_constraint_enters_the_reward() -> None:
-    searcher = made(Goal.parse("accuracy", "params <= 10 soft"), batch_size=99)
-    searcher.observe(Evaluation(searcher.propose(), {"accuracy": 0.5, "params": 20}))
-    assert searcher._batch[0][2] == pytest.approx(0.5 * 2**-0.07)
-
-
-def test_a_controller_that_repeats_itself_is_helped_on() -> None:
-    searcher = made(learning_rate=1e-9)
-    with torch.no_grad():
-        for output in searcher.controller.outputs:
-            assert isinstance(output, torch.nn.Linear)
-            output.weight.zero_()
-            output.weight[0] = 1e3
-    configs = run_trials(searcher, SPACE.result, 12)
-    assert len({SPACE.from_config(config) for config in configs}) == 12
-
-
-@pytest.mark.parametrize("strategy", [Reinforce(), PPO()], ids=["reinforce", "ppo"])
-def test_several_objectives_are_refused_with_the_way_out(strategy: PolicyGradient) -> None:
-    with pytest.raises(ValueError, match="learns from one objective; make the others soft constraints, or use NSGA2"):
-        strategy.searcher(SPACE, ["accuracy", "params"], costs={})
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"batch_size": 1}, "batch_size >= 2 and hidden_size >= 1, got 1 and 35"),
-        ({"hidden_size": 0}, "got 8 and 0"),
-        ({"learning_rate": 0.0}, "learning_rate > 0"),
-        ({"baseline_decay": 1.0}, r"baseline_decay in \[0, 1\)"),
-        ({"entropy_weight": float("nan")}, "entropy_weight >= 0"),
-    ],
-)
-def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Reinforce(**settings)

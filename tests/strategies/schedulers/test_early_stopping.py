@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from raynas.core.archive import Archive, Record
 from raynas.core.goal import Objective
@@ -25,17 +25,24 @@ from raynas.strategies import (
     RandomSearch,
     RegularizedEvolution,
 )
-from raynas.strategies.schedulers.early_stopping import AsyncHyperbandScheduler
 from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 
 SPACE = ToySpace()
+
+
 N_TRIALS, N_EPOCHS = 12, 9
+
+
 RAISES = {"00004": 3, "00006": 1}
 """In which epoch a trial raises."""
+
+
 DIVERGES = "00007"
+
+
 RULES: dict[str, EarlyStopping] = {
     "asha": Asha(grace_period=1, reduction_factor=2),
     "hyperband": Hyperband(grace_period=1, reduction_factor=3),
@@ -43,6 +50,7 @@ RULES: dict[str, EarlyStopping] = {
     "median": MedianStopping(grace_period=2, min_samples=2),
     "mo_asha": MultiObjectiveAsha(objectives=("max:speed",), grace_period=1, reduction_factor=2),
 }
+
 
 Decisions = dict[tuple[str, int], str]
 
@@ -255,70 +263,6 @@ def test_a_line_that_was_lost_costs_its_trial_only(rule: EarlyStopping, tmp_path
     records = [r for r in whole.searcher.archive if not (r["event"] == "proposed" and r["trial"] == "00002")]
     *_, archive = parts(records, tmp_path)
     assert Session(rule, archive).unfinished == []
-
-
-def test_schedulers_get_the_settings() -> None:
-    asha = Asha(grace_period=2, reduction_factor=4).scheduler(Objective("loss", "min"), 8)
-    assert isinstance(asha, ASHAScheduler)
-    assert (asha._metric, asha._mode, asha._max_t) == ("loss", "min", 8)
-    assert [milestone for milestone, _ in asha._brackets[0]._rungs] == [8, 2]
-    assert isinstance(Asha(grace_period=5).scheduler(Objective("loss", "min"), 3), ASHAScheduler)
-    median = MedianStopping(grace_period=4, min_samples=5).scheduler(Objective("accuracy", "max"), 8)
-    assert isinstance(median, MedianStoppingRule)
-    assert (median._metric, median._mode, median._grace_period) == ("accuracy", "max", 4)
-    assert median._min_samples_required == 5
-
-
-def test_hyperband_has_the_brackets_of_the_paper() -> None:
-    """Li et al. (JMLR 2018), table 1: R = 81 and eta = 3, n of the brackets s = 4 to 0, from 1 to 81 epochs."""
-    assert Hyperband().shares(81) == [81, 34, 15, 8, 5]
-    scheduler = Hyperband().scheduler(Objective("loss", "min"), 81)
-    assert isinstance(scheduler, AsyncHyperbandScheduler)
-    assert (scheduler._metric, scheduler._mode, scheduler._max_t) == ("loss", "min", 81)
-    assert [[rung for rung, _ in bracket._rungs] for bracket in scheduler._brackets] == [
-        [81, 27, 9, 3, 1],
-        [81, 27, 9, 3],
-        [81, 27, 9],
-        [81, 27],
-        [81],
-    ]
-    assert Hyperband(grace_period=5).shares(3) == [1]
-
-
-def test_hyperband_can_do_without_its_late_brackets() -> None:
-    """What all cost, from counting: a bracket that starts at r takes r + 2/3 r at each rung where two thirds stop."""
-    shares, costs = Hyperband().shares(27), [3, 7, 15, 27]
-    assert sum(s * c for s, c in zip(shares, costs, strict=True)) / (27 * sum(shares)) == pytest.approx(0.27, abs=0.01)
-    assert Hyperband(max_brackets=2).shares(81) == [81, 34] and Hyperband(max_brackets=9).shares(9) == [9, 5, 3]
-    scheduler = Hyperband(max_brackets=2).scheduler(Objective("accuracy", "max"), 81)
-    assert isinstance(scheduler, AsyncHyperbandScheduler)
-    assert [bracket._rungs[-1][0] for bracket in scheduler._brackets] == [1, 3]
-    with pytest.raises(ValueError, match="max_brackets >= 1, got 0"):
-        Hyperband(max_brackets=0)
-
-
-def test_hyperband_gives_each_bracket_its_share() -> None:
-    scheduler = Hyperband().scheduler(Objective("accuracy", "max"), 9)
-    assert isinstance(scheduler, AsyncHyperbandScheduler) and scheduler.shares == [9, 5, 3]
-    for i in range(17):
-        for _ in range(2):  # Tune adds a trial again that goes on after a restart.
-            scheduler.on_trial_add(NO_CONTROLLER, Trial("toy", trial_id=str(i), stub=True))
-        expected = [(i + 1) * share / 17 for share in (9, 5, 3)]
-        assert all(abs(n - e) < 1 for n, e in zip(scheduler.n_added, expected, strict=True))
-    assert scheduler.n_added == [9, 5, 3]
-
-
-@pytest.mark.parametrize("rule", [Asha, Hyperband, MultiObjectiveAsha])
-@pytest.mark.parametrize("settings", [{"grace_period": 0}, {"reduction_factor": 1}, {"reduction_factor": float("nan")}])
-def test_settings_of_halving_are_checked(rule: Any, settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{rule.__name__} needs grace_period >= 1 and reduction_factor > 1, got"):
-        rule(**settings)
-
-
-@pytest.mark.parametrize("settings", [{"grace_period": 0}, {"min_samples": 0}])
-def test_settings_of_the_median_rule_are_checked(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="grace_period >= 1 and min_samples >= 1, got"):
-        MedianStopping(**settings)
 
 
 def test_composes_with_a_strategy() -> None:

@@ -6,7 +6,7 @@ import pytest
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.strategies import LaNAS, RandomSearch
-from raynas.strategies.trees.lanas import LaNASSearcher, Part, learned_tree, ranks
+from raynas.strategies.trees.lanas import LaNASSearcher, SplitNode, learned_tree
 from raynas.testing import ToySpace, run_trials
 
 SPACE = ToySpace(n_layers=4, n_options=4)
@@ -27,8 +27,8 @@ def taught(n: int = 60, **settings: Any) -> LaNASSearcher:
     return searcher
 
 
-def leaves(part: Part) -> list[Part]:
-    return [part] if part.better is None or part.worse is None else [*leaves(part.better), *leaves(part.worse)]
+def leaves(node: SplitNode) -> list[SplitNode]:
+    return [node] if node.better is None or node.worse is None else [*leaves(node.better), *leaves(node.worse)]
 
 
 def encoded(arch: Architecture) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -69,22 +69,22 @@ def test_each_split_parts_good_from_bad() -> None:
     for half, is_better in ((searcher.root.better, True), (searcher.root.worse, False)):
         for i in half.members:
             assert (encoded(searcher._archs[i]) @ searcher.root.weights > searcher.root.threshold) == is_better
-    parts = leaves(searcher.root)
-    assert sorted(np.concatenate([part.members for part in parts])) == list(range(len(searcher._archs)))
+    nodes = leaves(searcher.root)
+    assert sorted(np.concatenate([node.members for node in nodes])) == list(range(len(searcher._archs)))
     # On a sum of decisions the first regression is nearly exact, so that the best leaf comes first.
-    assert parts[0].value == max(part.value for part in parts) > 0.8
+    assert nodes[0].value == max(node.value for node in nodes) > 0.8
 
 
 def test_height_and_members_bound_the_tree() -> None:
-    assert len(leaves(taught(height=1).root or Part(np.array([0]), 0))) == 2
-    assert 4 < len(leaves(taught(height=3).root or Part(np.array([0]), 0))) <= 8
+    assert len(leaves(taught(height=1).root or SplitNode(np.array([0]), 0))) == 2
+    assert 4 < len(leaves(taught(height=3).root or SplitNode(np.array([0]), 0))) <= 8
     searcher = taught(height=20, min_members=10)
     assert searcher.root is not None
 
-    def parents(part: Part) -> list[Part]:
-        return [part, *parents(part.better), *parents(part.worse)] if part.better and part.worse else []
+    def parents(node: SplitNode) -> list[SplitNode]:
+        return [node, *parents(node.better), *parents(node.worse)] if node.better and node.worse else []
 
-    assert min(len(part.members) for part in parents(searcher.root)) >= 10
+    assert min(len(node.members) for node in parents(searcher.root)) >= 10
 
 
 def test_equal_targets_are_not_split() -> None:
@@ -94,8 +94,8 @@ def test_equal_targets_are_not_split() -> None:
 
 def test_ucb_chooses_the_leaf() -> None:
     """By hand: c = 0 takes the better half; a large c the one with fewer members."""
-    root = Part(np.arange(10), 0.5, np.zeros(1), 0.0)
-    root.better, root.worse = Part(np.arange(8), 0.6), Part(np.arange(8, 10), 0.1)
+    root = SplitNode(np.arange(10), 0.5, np.zeros(1), 0.0)
+    root.better, root.worse = SplitNode(np.arange(8), 0.6), SplitNode(np.arange(8, 10), 0.1)
     assert made(exploration=0.0)._chosen(root) == ([(root, True)], root.better)
     assert made(exploration=1.0)._chosen(root) == ([(root, False)], root.worse)
     # 0.6 + 2c sqrt(2 ln 10 / 8) = 0.1 + 2c sqrt(2 ln 10 / 2) at c = 0.5 / (2 (1.517 - 0.759)) = 0.33
@@ -109,10 +109,10 @@ def test_samples_stay_in_their_part() -> None:
     path, leaf = searcher._chosen(searcher.root)
     assert path and all(to_better for _, to_better in path)
     samples = [searcher._sampled(path, leaf) for _ in range(200)]
-    for part, is_better in path:
-        assert part.weights is not None
+    for node, is_better in path:
+        assert node.weights is not None
         for sample in samples:
-            assert (encoded(sample) @ part.weights > part.threshold) == is_better
+            assert (encoded(sample) @ node.weights > node.threshold) == is_better
     assert len(set(samples) - set(searcher._archs)) > 5
 
 
@@ -124,10 +124,6 @@ def test_the_tree_is_learned_anew_after_as_many_evaluations_as_asked() -> None:
         trees.append(searcher.root)
     # Trees are learned with the first proposals after 6, 9 and 12 evaluations.
     assert [i + 1 for i in range(1, 13) if trees[i] is not trees[i - 1]] == [7, 10, 13]
-
-
-def test_targets_are_ranks() -> None:
-    assert list(ranks([3.0, -5.0, 3.0, 1e9])) == [0.25, 0.0, 0.25, 0.75]
 
 
 def test_failures_count_as_the_worst() -> None:

@@ -9,7 +9,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.strategies import MCTS
-from raynas.strategies.trees.mcts import MCTSSearcher, Node
+from raynas.strategies.trees.mcts import MCTSSearcher, TreeNode
 from raynas.testing import ToySpace, run_trials
 
 SPACE = ToySpace(n_layers=3, n_options=3)
@@ -23,11 +23,11 @@ def arch(digits: str) -> Architecture:
     return Architecture({f"layers.{i}": int(digit) for i, digit in enumerate(digits)})
 
 
-def counts(node: Node) -> dict[Any, int]:
+def counts(node: TreeNode) -> dict[Any, int]:
     return {option: child.n for option, child in node.children.items()}
 
 
-def all_nodes(node: Node) -> list[Node]:
+def all_nodes(node: TreeNode) -> list[TreeNode]:
     return [node, *(below for child in node.children.values() for below in all_nodes(child))]
 
 
@@ -53,9 +53,9 @@ def test_golden_trajectory() -> None:
 
 def test_the_bound_is_ucb1() -> None:
     """Auer et al. (2002): mean + c * sqrt(2 ln n / n_j), with c = 1."""
-    assert Node(3, n=4, total=2.0).bound(1.0, 10) == pytest.approx(0.5 + math.sqrt(2 * math.log(10) / 4))
-    assert Node(3).bound(1.0, 10) == math.inf
-    assert Node(3, n=4, total=2.0, n_pending=4).bound(0.0, 10) == 0.25
+    assert TreeNode(3, n=4, total=2.0).bound(1.0, 10) == pytest.approx(0.5 + math.sqrt(2 * math.log(10) / 4))
+    assert TreeNode(3).bound(1.0, 10) == math.inf
+    assert TreeNode(3, n=4, total=2.0, n_pending=4).bound(0.0, 10) == 0.25
 
 
 def test_every_option_is_tried_before_one_is_tried_again() -> None:

@@ -14,15 +14,17 @@ from raynas.core.architecture import Architecture
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import UnknownNameError
 from raynas.strategies import BANANAS, BoostedTrees, Strategy
+from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.gaussian_process import GaussianProcessPredictor
-from raynas.strategies.predictors.predictor_search import Pool, Predictor
-from raynas.strategies.predictors.predictor_strategy import PredictorStrategy
-from raynas.strategies.predictors.zero_cost_search import USES, PriorMean, ScoredPool, Use, ZeroCostSearcher
+from raynas.strategies.predictors.predictor import Predictor
+from raynas.strategies.predictors.searcher import PredictorSearcher
+from raynas.strategies.predictors.zero_cost_screen import USES, Use
 from raynas.testing import StrategyContract, ToySpace, run_trials
 
 SPACE = ToySpace(n_layers=7, n_options=4)
 """Of 20,480 members."""
-RNG = np.random.default_rng(0)
+
+
 Cost = Callable[[Architecture], float]
 
 
@@ -57,9 +59,11 @@ class Counted:
         return self.cost(arch)
 
 
-def searched(strategy: Strategy, cost: Cost, n_trials: int, seed: int = 0, space: ToySpace = SPACE) -> ZeroCostSearcher:
+def searched(
+    strategy: Strategy, cost: Cost, n_trials: int, seed: int = 0, space: ToySpace = SPACE
+) -> PredictorSearcher:
     searcher = strategy.searcher(space, seed=seed, costs={"proxy": cost})
-    assert isinstance(searcher, ZeroCostSearcher)
+    assert isinstance(searcher, PredictorSearcher) and searcher.screen is not None
     run_trials(searcher, space.result, n_trials)
     return searcher
 
@@ -197,57 +201,6 @@ def test_a_constraint_that_only_trials_tell_is_still_learned() -> None:
     run_trials(searcher, SPACE.result, 35)
     late = searcher.archive.evaluations[20:]
     assert np.mean([e.metrics["params"] <= 9000 for e in late]) > 0.6
-
-
-def scored_pool(ranks: Any, as_features: bool = False) -> ScoredPool:
-    pool = Pool(SPACE, lambda arch: arch)
-    rng = np.random.default_rng(0)
-    pool.add(SPACE.sample(rng) for _ in range(60))
-    return ScoredPool(pool, range(10, 50), np.asarray(ranks)[:40], as_features)
-
-
-def test_a_scored_pool_is_a_part_with_one_more_group() -> None:
-    ranks = RNG.standard_normal((40, 2))
-    part = scored_pool(ranks, as_features=True)
-    assert len(part) == 40 and [part.index(arch) for arch in part.archs] == list(range(40))
-    groups = [*SPACE.features(part.archs[0]), "zero_cost"]
-    assert list(part.scales or ()) == groups and len(part.groups) == len(groups)
-    squared = ((part.groups[-1][:, None] - part.groups[-1]) ** 2).sum(axis=2)
-    assert squared.mean() == pytest.approx(ranks.var(axis=0).mean(), rel=1e-6)  # 1, if the ranks have variance 1
-    assert len(scored_pool(ranks).groups) == len(groups) - 1
-
-
-class Recorded(GaussianProcessPredictor):
-    def fit(self, pool: Pool, observed: Any, targets: Any, rng: np.random.Generator) -> None:
-        self.targets = targets
-        super().fit(pool, observed, targets, rng)
-
-
-def test_the_prior_is_what_the_ranks_say() -> None:
-    """Where they say all the rest is nothing, and what is like nothing observed is predicted by them."""
-    ranks = RNG.standard_normal((40, 2))
-    pool, targets = scored_pool(ranks), ranks @ np.array([1.0, -0.5])
-    mean, spread = targets[:30].mean(), targets[:30].std()
-    predictor = PriorMean(Recorded())
-    predictor.fit(pool, range(30), (targets[:30] - mean) / spread, RNG)
-    predictor.add(pool, 30)
-    belief = predictor.believe(pool, (targets[:31] - mean) / spread, [], RNG)
-    assert np.corrcoef(belief.mean[31:], targets[31:])[0, 1] > 0.99
-    assert belief.spread.max() < 0.5
-    assert isinstance(predictor.rest, Recorded)
-    assert predictor.rest.targets.std() == pytest.approx(1)
-
-
-def test_ranks_that_say_nothing_are_no_prior() -> None:
-    pool = scored_pool(np.tile([1.0, 0.0], (40, 1)))
-    targets = np.array([SPACE.accuracy(arch) for arch in pool.archs])
-    targets = (targets - targets.mean()) / targets.std()
-    predictor, alone = PriorMean(GaussianProcessPredictor()), GaussianProcessPredictor()
-    for each in (predictor, alone):
-        each.fit(pool, range(40), targets, RNG)
-    np.testing.assert_allclose(
-        predictor.believe(pool, targets, [], RNG).mean, alone.believe(pool, targets, [], RNG).mean, atol=1e-9
-    )
 
 
 def test_unknown_metrics_are_refused() -> None:

@@ -4,10 +4,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.gaussian_process import GaussianProcessPredictor
-from raynas.strategies.predictors.predictor_search import Predictor, PredictorSearcher
-from raynas.strategies.predictors.predictor_strategy import PredictorStrategy
-from raynas.strategies.predictors.zero_cost_search import ZeroCostSearcher
+from raynas.strategies.predictors.predictor import Predictor
+from raynas.strategies.predictors.searcher import PredictorSearcher
+from raynas.strategies.predictors.zero_cost_screen import ZeroCost
 from raynas.testing import ToySpace
 
 
@@ -24,18 +25,29 @@ class OfGraphs(Plain):
 
 def test_the_settings_reach_the_searcher() -> None:
     settings: dict[str, Any] = {"n_initial": 3, "acquisition": "ei", "exploration": 0.5}
-    settings |= {"max_observations": 20, "n_candidates": 11}
+    settings |= {"max_observations": 20, "n_candidates": 11, "renewal": 1.5}
     searcher = Plain(**settings, max_enumerated=7).searcher(ToySpace(), costs={})
     assert type(searcher) is PredictorSearcher
-    assert {name: getattr(searcher, name) for name in settings} == settings
-    assert not searcher._enumerates
+    assert searcher.screen is None
+    reached = {
+        "n_initial": searcher.n_initial,
+        "acquisition": searcher.ranking.acquisition,
+        "exploration": searcher.ranking.exploration,
+        "max_observations": searcher.max_observations,
+        "n_candidates": searcher.candidates.n_candidates,
+        "renewal": searcher.schedule.growth,
+    }
+    assert reached == settings
+    assert searcher.constraints.max_observations == 20
+    assert not searcher.candidates.are_whole_space
 
 
-def test_zero_cost_makes_another_searcher() -> None:
+def test_zero_cost_makes_a_screen() -> None:
     strategy = OfGraphs(zero_cost=["a"], zero_cost_as="start", n_zero_cost=5)
     searcher = strategy.searcher(ToySpace(), costs={"a": lambda arch: 0.0, "b": lambda arch: 0.0})
-    assert isinstance(searcher, ZeroCostSearcher)
-    assert (list(searcher.proxies.costs), searcher.zero_cost_as, searcher.n_zero_cost) == (["a"], "start", 5)
+    assert isinstance(searcher, PredictorSearcher) and searcher.screen is not None
+    assert list(searcher.screen.ranks.costs) == ["a"]
+    assert searcher.screen.settings == ZeroCost(names=("a",), use="start", n_initial=5)
     assert strategy.zero_cost == ("a",)
 
 
@@ -47,6 +59,7 @@ def test_zero_cost_makes_another_searcher() -> None:
         ({"n_candidates": 9}, "n_candidates must be at least 10, got 9"),
         ({"max_enumerated": -1}, "max_enumerated must be at least 0, got -1"),
         ({"exploration": math.nan}, "exploration must be at least 0, got nan"),
+        ({"renewal": 0.9}, "renewal must be at least 1, got 0.9"),
         ({"n_zero_cost": 1}, "n_zero_cost must be at least 2, got 1"),
         ({"acquisition": "best"}, "acquisition must be one of ei, thompson, ucb, got 'best'"),
         ({"zero_cost": "synflow"}, "zero_cost must be a sequence of names, got 'synflow'"),

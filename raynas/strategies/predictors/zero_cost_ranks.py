@@ -1,4 +1,4 @@
-"""Zero-cost scores as ranks among random architectures: what a search that learns takes of them.
+"""Zero-cost scores as ranks among random architectures.
 
 Ranks are what proxies are good at (Abdelfattah et al., ICLR 2021, arXiv:2101.08134): their values differ by orders of
 magnitude.
@@ -22,13 +22,13 @@ Scores = dict[str, float | None]
 """By proxy; None where there is no finite score."""
 
 
-class ProxyRanks:
-    """Scores each architecture once, and tells its rank among reference architectures.
+class ZeroCostRanks:
+    """Scores each architecture once and ranks it among reference architectures.
 
     Args:
         costs: functions of an architecture by name; larger is better.
-        names: which of them to use.
-        on_score: is told of each new score.
+        names: of the costs to use.
+        on_score: receives each new score.
 
     Raises:
         UnknownNameError: if one of the names is not among the costs.
@@ -53,7 +53,7 @@ class ProxyRanks:
         return len(self.costs)
 
     def refer_to(self, archs: Iterable[Architecture]) -> None:
-        """Score the architectures that all others are ranked among.
+        """Score the reference architectures, which all others are ranked among.
 
         A proxy without a finite score for any of them is left out, with a warning.
         """
@@ -67,27 +67,27 @@ class ProxyRanks:
                 logger.warning("%s gave no finite score for any of %d architectures: ignored", name, len(column))
 
     def best(self) -> list[Architecture]:
-        """The reference architectures, the best in the mean over proxies first."""
+        """Return the reference architectures, the best mean rank over proxies first."""
         scores = [self.scores(arch) for arch in self.reference]
         ranks = rank_ensemble({name: [each[name] for each in scores] for name in self.costs})
         return [self.reference[i] for i in np.argsort(-ranks, kind="stable")]
 
     def scores(self, arch: Architecture) -> Scores:
-        """Its scores, computed where they are not known yet."""
+        """Return the scores of an architecture; compute each once."""
         if arch not in self.known:
             self.known[arch] = {name: _finite_score(cost, name, arch) for name, cost in self.costs.items()}
             self._on_score(arch, self.known[arch])
         return self.known[arch]
 
     def __call__(self, archs: Sequence[Architecture]) -> Array:
-        """Standardised ranks, larger is better, ``(n, n_proxies)``; of the reference mean 0 and variance 1.
+        """Return standardised ranks, ``(n, n_proxies)``, larger is better; the reference has mean 0 and variance 1.
 
-        Without a finite score the rank is the worst.
+        The rank of an architecture without a finite score is the worst.
         """
-        places = [[self._place(name, score) for name, score in self.scores(arch).items()] for arch in archs]
-        return (np.array(places).reshape(len(archs), len(self)) - 0.5) * 12**0.5
+        quantiles = [[self._quantile(name, score) for name, score in self.scores(arch).items()] for arch in archs]
+        return (np.array(quantiles).reshape(len(archs), len(self)) - 0.5) * 12**0.5
 
-    def _place(self, name: str, score: float | None) -> float:
+    def _quantile(self, name: str, score: float | None) -> float:
         if name not in self._ensembles:
             return 0.5
         return 0.0 if score is None else self._ensembles[name]({name: score})

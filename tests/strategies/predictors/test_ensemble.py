@@ -3,8 +3,8 @@ import pytest
 from numpy.typing import NDArray
 
 from raynas.search_spaces.nasbench201 import NASBench201, from_arch_str
-from raynas.strategies.predictors.ensemble_predictor import EnsemblePredictor, inputs
-from raynas.strategies.predictors.predictor_search import Pool
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.ensemble import EnsemblePredictor, inputs
 from raynas.testing import ToySpace
 
 Array = NDArray[np.float64]
@@ -28,15 +28,15 @@ class Told(EnsemblePredictor):
         return np.stack([x[:, 0], -x[:, 0]])
 
 
-def cells() -> Pool:
-    pool = Pool(NASBench201(), lambda arch: arch)
+def cells() -> CandidatePool:
+    pool = CandidatePool(NASBench201(), lambda arch: arch)
     pool.add(map(from_arch_str, CELLS))
     return pool
 
 
-def toys(n: int) -> Pool:
+def toys(n: int) -> CandidatePool:
     space = ToySpace(n_layers=2, n_options=4)
-    pool = Pool(space, lambda arch: arch)
+    pool = CandidatePool(space, lambda arch: arch)
     pool.add(list(space.enumerate())[:n])
     return pool
 
@@ -50,7 +50,7 @@ def test_the_path_encoding_is_the_paper_s() -> None:
 
 
 def test_all_groups_of_features_vary_alike() -> None:
-    space, pool = NASBench201(), Pool(NASBench201(), lambda arch: arch)
+    space, pool = NASBench201(), CandidatePool(NASBench201(), lambda arch: arch)
     rng = np.random.default_rng(0)
     pool.add(space.sample(rng) for _ in range(200))
     given = inputs(pool, "all")
@@ -71,21 +71,21 @@ def test_the_belief_is_the_members_mean_and_spread() -> None:
     targets = np.array([-1.0, 0.0, 1.0])
     predictor.fit(pool, [4, 1, 7], targets, RNG)
     np.testing.assert_array_equal(predictor.seen[0], inputs(pool, "decisions")[[4, 1, 7]])
-    belief = predictor.believe(pool, targets, [], RNG)
+    posterior = predictor.posterior(pool, targets, [], RNG)
     first = inputs(pool, "decisions")[:, 0]
-    np.testing.assert_allclose(belief.mean, 0, atol=1e-12)
-    np.testing.assert_allclose(belief.spread, np.maximum(2**0.5 * first, 1e-3))
+    np.testing.assert_allclose(posterior.mean, 0, atol=1e-12)
+    np.testing.assert_allclose(posterior.std, np.maximum(2**0.5 * first, 1e-3))
 
 
 def test_it_is_asked_once_until_the_pool_grows() -> None:
     pool, predictor, targets = toys(10), Told(), np.array([-1.0, 1.0])
     predictor.fit(pool, [0, 1], targets, RNG)
     for _ in range(3):
-        predictor.believe(pool, targets, [], RNG)
+        predictor.posterior(pool, targets, [], RNG)
     assert predictor.n_asked == 1
     pool.add(pool.space.enumerate())
     predictor.extend(pool, [0, 1])
-    assert len(predictor.believe(pool, targets, [], RNG).mean) == len(pool) > 10
+    assert len(predictor.posterior(pool, targets, [], RNG).mean) == len(pool) > 10
     assert predictor.n_asked == 2
 
 
@@ -95,6 +95,6 @@ def test_beliefs_are_in_the_scale_of_the_targets_by_now() -> None:
     before = np.array([-1.0, 0.0, 1.0])
     predictor.fit(pool, [0, 1, 2], before, RNG)
     now = np.append(0.5 * before - 2.0, 9.0)
-    belief, old = predictor.believe(pool, now, [], RNG), predictor.believe(pool, before, [], RNG)
-    np.testing.assert_allclose(belief.mean, 0.5 * old.mean - 2.0)
-    np.testing.assert_allclose(belief.spread, np.maximum(0.5 * old.spread, 1e-3))
+    posterior, old = predictor.posterior(pool, now, [], RNG), predictor.posterior(pool, before, [], RNG)
+    np.testing.assert_allclose(posterior.mean, 0.5 * old.mean - 2.0)
+    np.testing.assert_allclose(posterior.std, np.maximum(0.5 * old.std, 1e-3))

@@ -1,4 +1,7 @@
-"""The posterior of a Gaussian process over a whole pool (Rasmussen and Williams, 2006, ch. 2), whatever its kernel."""
+"""Exact Gaussian process inference over a whole pool, for any kernel (Rasmussen and Williams, 2006, ch. 2).
+
+Pending trials are accounted for as in GP-BUCB (Desautels et al., JMLR 2014).
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -7,13 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
-from raynas.strategies.predictors.predictor_search import Belief, Pool, Predictor
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.predictor import Posterior, Predictor
 
 Array = NDArray[np.float64]
 
+JITTER = 1e-8
+"""Least variance of an observation."""
+NOISE_PRIOR = (np.log(0.1), 0.5)
+"""Mean and standard deviation of the prior of the logarithm of the noise's standard deviation; targets have variance 1.
+"""
+PRIOR_REACH = 4.0
+"""Bound of a hyperparameter, in standard deviations of its prior: a line search tries steps at which exponentials
+overflow."""
+MAX_FITTED = 150
+"""The maximum number of observations, the latest, that hyperparameters are learned from; the posterior has them all."""
 
-class PoolPosterior(Predictor):
-    """Keeps what is known of each in the pool: another observation costs one product with that.
+
+class GPPredictor(Predictor):
+    """Keeps the posterior of every candidate, so that another observation costs one product of a vector and a matrix.
 
     A subclass gives ``learn``, ``covariance``, ``variance`` and ``noise``. With K = L Lᵀ of the observed and
     V = L⁻¹ K(observed, pool), the posterior mean is Vᵀ L⁻¹ z and the variance is that of the kernel less the column
@@ -28,7 +43,7 @@ class PoolPosterior(Predictor):
     @property
     @abstractmethod
     def variance(self) -> float:
-        """What is unknown of a candidate that is like nothing observed."""
+        """Prior variance of a candidate."""
 
     @property
     @abstractmethod
@@ -36,43 +51,45 @@ class PoolPosterior(Predictor):
         """Variance of an observation, positive."""
 
     @abstractmethod
-    def learn(self, pool: Pool, observed: Sequence[int], targets: Array) -> None:
-        """Choose the kernel, and the noise; arguments as of ``fit``."""
+    def learn(self, pool: CandidatePool, observed: Sequence[int], targets: Array) -> None:
+        """Choose the kernel and the noise; arguments as of ``fit``."""
 
     @abstractmethod
-    def covariance(self, pool: Pool, some: Sequence[int], since: int = 0) -> Array:
-        """Of some of the pool with all from number ``since`` on, ``(n_some, n_pool - since)``."""
+    def covariance(self, pool: CandidatePool, some: Sequence[int], since: int = 0) -> Array:
+        """Return the covariances of some candidates with all from index ``since``, ``(n_some, n_pool - since)``."""
 
-    def fit(self, pool: Pool, observed: Sequence[int], targets: Array, rng: np.random.Generator) -> None:
+    def fit(self, pool: CandidatePool, observed: Sequence[int], targets: Array, rng: np.random.Generator) -> None:
         self.learn(pool, observed, targets)
         across = self.covariance(pool, observed)
         self._lower = cholesky(across[:, observed] + self.noise * np.eye(len(observed)), lower=True)
         self._rows = solve_triangular(self._lower, across, lower=True)
         self._explained = (self._rows**2).sum(0)
 
-    def extend(self, pool: Pool, observed: Sequence[int]) -> None:
+    def extend(self, pool: CandidatePool, observed: Sequence[int]) -> None:
         across = self.covariance(pool, observed, since=len(self._explained))
         rows = solve_triangular(self._lower, across, lower=True)
         self._rows = np.hstack((self._rows, rows))
         self._explained = np.append(self._explained, (rows**2).sum(0))
 
-    def add(self, pool: Pool, index: int) -> None:
+    def add(self, pool: CandidatePool, index: int) -> None:
         lower, row = self._conditioned(pool, index, self._rows, self._explained)
         self._lower = np.vstack((np.pad(self._lower, ((0, 0), (0, 1))), lower))
         self._rows = np.vstack((self._rows, row))
         self._explained = self._explained + row**2
 
-    def believe(self, pool: Pool, targets: Array, pending: Sequence[int], rng: np.random.Generator) -> Belief:
+    def posterior(
+        self, pool: CandidatePool, targets: Array, pending: Sequence[int], rng: np.random.Generator
+    ) -> Posterior:
         mean = solve_triangular(self._lower, targets, lower=True) @ self._rows
         rows, explained = self._rows, self._explained
-        for index in pending:  # as if it had the expected result: the mean stays, the doubt goes
+        for index in pending:  # as if it had the expected result: the mean stays, the variance shrinks
             _, row = self._conditioned(pool, index, rows, explained)
             rows = np.vstack((rows, row))
             explained = explained + row**2
-        return Belief(mean, np.sqrt(np.maximum(self.variance - explained, 1e-12)))
+        return Posterior(mean, np.sqrt(np.maximum(self.variance - explained, 1e-12)))
 
-    def _conditioned(self, pool: Pool, index: int, rows: Array, explained: Array) -> tuple[Array, Array]:
-        """The row that one more observation adds to L, and to V."""
+    def _conditioned(self, pool: CandidatePool, index: int, rows: Array, explained: Array) -> tuple[Array, Array]:
+        """Return the row that one more observation adds to L, and to V."""
         lower = rows[:, index]
         left = np.sqrt(self.variance + self.noise - min(explained[index], self.variance))
         row = (self.covariance(pool, [index])[0] - lower @ rows) / left

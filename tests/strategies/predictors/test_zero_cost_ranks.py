@@ -6,7 +6,7 @@ import pytest
 
 from raynas.core.architecture import Architecture
 from raynas.errors import UnknownNameError
-from raynas.strategies.predictors.proxy_ranks import ProxyRanks, Scores
+from raynas.strategies.predictors.zero_cost_ranks import Scores, ZeroCostRanks
 
 ARCHS = [Architecture({"a": i}) for i in range(8)]
 
@@ -25,7 +25,7 @@ def sometimes(arch: Architecture) -> float:
 
 def test_ranks_are_standardised() -> None:
     """Their logarithms are as far apart as their values: ranks of n evenly spread scores, mean 0, variance 1 - 1/n²."""
-    ranks = ProxyRanks({"value": value}, ["value"])
+    ranks = ZeroCostRanks({"value": value}, ["value"])
     ranks.refer_to(ARCHS)
     given = ranks(ARCHS)
     assert given.shape == (8, 1)
@@ -34,7 +34,7 @@ def test_ranks_are_standardised() -> None:
 
 
 def test_what_is_new_is_ranked_among_the_reference() -> None:
-    ranks = ProxyRanks({"value": value}, ["value"])
+    ranks = ZeroCostRanks({"value": value}, ["value"])
     ranks.refer_to(ARCHS[::2])  # 1, 100, 10,000, 1,000,000
     (low,), (between,), (high,) = ranks([ARCHS[0], Architecture({"a": 5}), Architecture({"a": 9})])
     assert low < between < high
@@ -43,7 +43,7 @@ def test_what_is_new_is_ranked_among_the_reference() -> None:
 
 
 def test_what_has_no_finite_score_is_the_worst() -> None:
-    ranks = ProxyRanks({"sometimes": sometimes, "value": value}, ["sometimes"])
+    ranks = ZeroCostRanks({"sometimes": sometimes, "value": value}, ["sometimes"])
     ranks.refer_to(ARCHS)
     given = ranks(ARCHS)[:, 0]
     assert set(np.flatnonzero(given == given.min())) == {1, 3, 5}
@@ -52,7 +52,7 @@ def test_what_has_no_finite_score_is_the_worst() -> None:
 
 
 def test_a_proxy_that_always_fails_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    ranks = ProxyRanks({"broken": broken, "value": value}, ["broken", "value"])
+    ranks = ZeroCostRanks({"broken": broken, "value": value}, ["broken", "value"])
     with caplog.at_level(logging.WARNING):
         ranks.refer_to(ARCHS)
     assert "broken gave no finite score for any of 8 architectures" in caplog.text
@@ -61,14 +61,14 @@ def test_a_proxy_that_always_fails_is_left_out(caplog: pytest.LogCaptureFixture)
 
 
 def test_the_best_are_those_of_the_mean_rank() -> None:
-    ranks = ProxyRanks({"value": value, "minus": lambda arch: -2 * value(arch)}, ["value", "minus"])
+    ranks = ZeroCostRanks({"value": value, "minus": lambda arch: -2 * value(arch)}, ["value", "minus"])
     ranks.refer_to([*ARCHS, ARCHS[0]])
     assert ranks.reference == ARCHS == ranks.best()  # no one is better than another: in order
 
 
 def test_each_is_scored_once() -> None:
     told: list[tuple[Architecture, Scores]] = []
-    ranks = ProxyRanks({"value": value}, ["value"], lambda arch, scores: told.append((arch, scores)))
+    ranks = ZeroCostRanks({"value": value}, ["value"], lambda arch, scores: told.append((arch, scores)))
     ranks.refer_to(ARCHS)
     ranks(ARCHS)
     ranks.best()
@@ -77,4 +77,4 @@ def test_each_is_scored_once() -> None:
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="metric that needs no training: 'valeu'; did you mean 'value'"):
-        ProxyRanks({"value": value}, ["valeu"])
+        ZeroCostRanks({"value": value}, ["valeu"])

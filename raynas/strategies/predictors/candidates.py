@@ -1,0 +1,107 @@
+"""Candidate generation: the whole of a small space, random, mutated and crossed architectures of a large one.
+
+The mixture follows White et al. (AAAI 2021, "BANANAS", arXiv:1910.11858, section 4), who mutate the best. Deviations:
+crossovers, random architectures and the neighbours of the most promising candidates are ranked too.
+"""
+
+from collections.abc import Collection, Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raynas.core.architecture import Architecture
+from raynas.core.space import SearchSpace
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+
+N_CLIMBS = 2
+"""Number of times that neighbours of the most promising candidates join a pool that is not the whole space."""
+_N_CENTRES, _N_NEIGHBOURS = 3, 40
+"""Candidates whose neighbours join in one climb, and the maximum number of neighbours of each."""
+_MAX_TRIES = 100
+
+
+class Candidates:
+    """Makes the pools that a predictor ranks.
+
+    Args:
+        space: the space to search.
+        merges_twins: treat architectures that compute the same function as one.
+        max_enumerated: the largest space that is ranked as a whole.
+        n_candidates: number of candidates drawn from larger spaces.
+        rng: source of all randomness.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        merges_twins: bool,
+        max_enumerated: int,
+        n_candidates: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.space, self.merges_twins, self.n_candidates, self.rng = space, merges_twins, n_candidates, rng
+        self.are_whole_space = space.size <= max_enumerated
+        self._whole: CandidatePool | None = None
+        self._scales: dict[str, float] | None = None
+
+    def key(self, arch: Architecture) -> Hashable:
+        """Return the identity of an architecture: its function where twins are merged."""
+        return self.space.function_key(arch) if self.merges_twins else arch
+
+    def whole(self) -> CandidatePool:
+        """Return the pool of the whole space, always the same object."""
+        if self._whole is None:
+            self._whole = CandidatePool(self.space, self.key)
+            self._whole.add(self.space.enumerate())
+        return self._whole
+
+    def pool(self, best: Sequence[Architecture]) -> CandidatePool:
+        """Return the whole space, or fresh candidates: random ones, mutations and crossovers of the best."""
+        if self.are_whole_space:
+            return self.whole()
+        n = self.n_candidates // 4
+        drawn = [self.space.sample(self.rng) for _ in range(n)]
+        mutated = [self._mutated(best[int(self.rng.integers(len(best)))]) for _ in range(2 * n)]
+        pairs = [self.rng.integers(len(best), size=2) for _ in range(n)]
+        crossed = [self.space.crossover(best[i], best[j], self.rng) for i, j in pairs]
+        pool = CandidatePool(self.space, self.key, self._scales)
+        pool.add([*drawn, *mutated, *crossed])
+        self._scales = dict(pool.scales or {})
+        return pool
+
+    def climb(self, pool: CandidatePool, ranks: NDArray[np.float64]) -> bool:
+        """Add neighbours of the most promising candidates; return True if any is new."""
+        n_before = len(pool)
+        for index in np.argsort(-ranks, kind="stable")[:_N_CENTRES]:
+            neighbours = list(self.space.neighbours(pool.archs[index]))
+            pool.add(neighbours[i] for i in self.rng.permutation(len(neighbours))[:_N_NEIGHBOURS])
+        return len(pool) > n_before
+
+    def sample(self, n: int) -> list[Architecture]:
+        """Draw n architectures; from an enumerated space without replacement, and at most all of them."""
+        if self.are_whole_space:
+            pool = self.whole()
+            return [pool.archs[i] for i in self.rng.choice(len(pool), min(n, len(pool)), replace=False)]
+        return [self.space.sample(self.rng) for _ in range(n)]
+
+    def draw_new(self, excluded: Collection[Hashable]) -> Architecture | None:
+        """Draw an architecture whose key is not excluded; in an enumerated space every function is equally probable.
+
+        Returns:
+            None if an enumerated space has nothing left; an excluded architecture after 100 tries in a larger one.
+        """
+        if self.are_whole_space:
+            pool = self.whole()
+            left = [arch for arch, key in zip(pool.archs, pool.keys, strict=True) if key not in excluded]
+            return left[int(self.rng.integers(len(left)))] if left else None
+        for _ in range(_MAX_TRIES):
+            arch = self.space.sample(self.rng)
+            if self.key(arch) not in excluded:
+                break
+        return arch
+
+    def _mutated(self, arch: Architecture) -> Architecture:
+        for _ in range(1 + int(self.rng.geometric(0.5))):
+            arch = self.space.mutate(arch, self.rng)
+        return arch

@@ -1,0 +1,53 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raynas.core.architecture import Architecture
+from raynas.core.decision import Categorical, Decision
+from raynas.core.space import SearchSpace
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.testing import ToySpace
+
+SPACE = ToySpace(n_layers=7, n_options=4)
+"""Of 20,480 members."""
+
+
+RNG = np.random.default_rng(0)
+
+
+def scored_pool(ranks: Any, as_features: bool = False) -> CandidatePool:
+    pool = CandidatePool(SPACE, lambda arch: arch)
+    rng = np.random.default_rng(0)
+    pool.add(SPACE.sample(rng) for _ in range(60))
+    return pool.screened(range(10, 50), np.asarray(ranks)[:40], as_features=as_features)
+
+
+class Cells(SearchSpace):
+    input_shape = (1,)
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return [Categorical("a", ("x", "y"))]
+
+    def build(self, arch: Architecture) -> Any:
+        raise NotImplementedError
+
+
+def test_features_default_to_the_encoding() -> None:
+    arch = Architecture({"a": "y"})
+    features = Cells().features(arch)
+    assert list(features) == ["decisions"] and list(features["decisions"]) == [0, 1]
+    assert Cells().function_key(arch) == arch
+
+
+def test_a_scored_pool_is_a_part_with_one_more_group() -> None:
+    ranks = RNG.standard_normal((40, 2))
+    part = scored_pool(ranks, as_features=True)
+    assert len(part) == 40 and [part.index(arch) for arch in part.archs] == list(range(40))
+    groups = [*SPACE.features(part.archs[0]), "zero_cost"]
+    assert list(part.scales or ()) == groups and len(part.groups) == len(groups)
+    squared = ((part.groups[-1][:, None] - part.groups[-1]) ** 2).sum(axis=2)
+    assert squared.mean() == pytest.approx(ranks.var(axis=0).mean(), rel=1e-6)  # 1, if the ranks have variance 1
+    assert len(scored_pool(ranks).groups) == len(groups) - 1

@@ -1,0 +1,73 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raynas.core.space import SearchSpace
+from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.gaussian_process import GaussianProcessPredictor
+from raynas.strategies.predictors.matern_kernel import MaternKernel
+from raynas.testing import ToySpace
+
+SPACE = ToySpace(n_layers=3, n_options=4)
+
+
+RNG = np.random.default_rng(0)
+
+
+def pool(space: SearchSpace = SPACE) -> CandidatePool:
+    found = CandidatePool(space, lambda arch: arch)
+    found.add(space.enumerate())
+    return found
+
+
+def exact(
+    kernel: MaternKernel, given: CandidatePool, observed: Sequence[int], targets: NDArray[Any]
+) -> tuple[Any, Any]:
+    """Equations 2.25 and 2.26 of Rasmussen and Williams."""
+    seen = given.take(np.array(observed))
+    inverse = np.linalg.inv(kernel(seen, seen) + kernel.noise * np.eye(len(observed)))
+    across = kernel(seen, given.groups)
+    variance = kernel.variance - np.einsum("ij,ik,kj->j", across, inverse, across)
+    return across.T @ inverse @ targets, np.sqrt(variance)
+
+
+def test_the_posterior_is_the_textbook_s() -> None:
+    given, predictor, observed = pool(), GaussianProcessPredictor(), [3, 17, 40, 5, 5]
+    targets = RNG.standard_normal(7)
+    predictor.fit(given, observed, targets[:5], RNG)
+    assert predictor.kernel is not None
+    for added in (8, 3):  # one observation more at a time, one that was there already
+        predictor.add(given, added)
+    posterior = predictor.posterior(given, targets, [], RNG)
+    mean, spread = exact(predictor.kernel, given, [*observed, 8, 3], targets)
+    np.testing.assert_allclose(posterior.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(posterior.std, spread, atol=1e-6)
+
+
+def test_a_pool_may_grow() -> None:
+    archs = list(SPACE.enumerate())
+    given, predictor = CandidatePool(SPACE, lambda arch: arch), GaussianProcessPredictor()
+    given.add(archs[:30])
+    targets = RNG.standard_normal(4)
+    predictor.fit(given, [1, 7, 20], targets[:3], RNG)
+    predictor.add(given, 25)
+    given.add(archs)
+    predictor.extend(given, [1, 7, 20, 25])
+    posterior = predictor.posterior(given, targets, [], RNG)
+    assert predictor.kernel is not None
+    mean, spread = exact(predictor.kernel, given, [1, 7, 20, 25], targets)
+    np.testing.assert_allclose(posterior.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(posterior.std, spread, atol=1e-6)
+
+
+def test_what_is_pending_is_not_doubted_again() -> None:
+    given, predictor = pool(), GaussianProcessPredictor()
+    targets = np.array([1.0, -1.0, 0.0])
+    predictor.fit(given, [0, 30, 50], targets, RNG)
+    before = predictor.posterior(given, targets, [], RNG)
+    after = predictor.posterior(given, targets, [10], RNG)
+    np.testing.assert_array_equal(after.mean, before.mean)
+    assert after.std[10] < 0.5 * before.std[10] and (after.std <= before.std).all()
+    np.testing.assert_array_equal(predictor.posterior(given, targets, [], RNG).std, before.std)
