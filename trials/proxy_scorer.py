@@ -24,7 +24,7 @@ class ProxyScorer:
     """Computes the zero-cost proxies of networks, all on the same images.
 
     Args:
-        settings: how to score.
+        settings: settings of the trials.
         space: gives the networks.
         names: the proxies that trials report.
         batch: the images and labels; only read.
@@ -67,7 +67,7 @@ class LazyProxies:
     """Scores architectures one proxy at a time; data and reference are read on first use.
 
     Args:
-        settings: how to score.
+        settings: settings of the trials.
         space: the space of the architectures.
     """
 

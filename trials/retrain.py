@@ -51,7 +51,7 @@ def retrain(
     Args:
         space: the space of ``arch``.
         arch: the architecture.
-        settings: how to train, for ``epochs`` epochs.
+        settings: settings of the training; ``epochs`` is its length.
         directory: the folder to write; made if missing.
         hyperparameters: those that the search found for it.
         on_epoch: called after every epoch with its result, with ``training_iteration`` (epochs done), ``train_loss``

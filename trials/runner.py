@@ -44,7 +44,7 @@ class TrialRunner(Generic[TrialT]):
 
     Args:
         space: the space of the architectures.
-        settings: how they are scored.
+        settings: settings of the trials.
         make: makes the ``Trial`` of each architecture from ``space`` and ``settings``; objects that trials share are
             bound to it, as in ``partial(MyTrial, data=data)``.
         metrics: metrics that every result must hold besides those in ``STANDARD``, or their names. Those that the trial

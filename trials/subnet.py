@@ -110,7 +110,7 @@ class SharedSupernet:
     """Supernet and data for all trials of a process; other processes receive only the arrays.
 
     Args:
-        settings: how to score.
+        settings: settings of the trials.
         trained: the supernet.
         training: makes the batches.
         source: the data; only read.
@@ -148,7 +148,7 @@ class SubnetTrial(Trial[Subnet]):
 
     Args:
         space: gives the network whose costs are measured.
-        settings: how to score.
+        settings: settings of the trials.
         shared: the weights and data of all trials.
     """
 

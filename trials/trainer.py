@@ -28,7 +28,7 @@ class Trainer:
     Args:
         model: the network, with fresh weights; gives logits of shape ``(batch, n_classes)``.
         batches: the data.
-        settings: how to train; its data settings are not used.
+        settings: settings of the training; those of the data are not used.
         seed: seed of data order, augmentation and dropout.
         device: device of the training.
         n_classes: number of logits that the network must give; None if unknown.

@@ -225,7 +225,7 @@ class TrainingTrial(Trial[Training]):
 
     Args:
         space: gives the network whose costs are measured.
-        settings: how to train.
+        settings: settings of the training.
         reduced: gives the network that is trained: the same space at the size of a lower fidelity.
         source: the data, at the fidelity of the training; arrays are shared with other processes and only read.
     """

@@ -28,7 +28,7 @@ class Trial(ABC, Generic[SettingsT]):
 
     Args:
         space: the space that the architecture belongs to.
-        settings: how it is scored.
+        settings: settings of the trial.
     """
 
     epoch: int = 0

@@ -199,7 +199,7 @@ class ZeroCostTrial(Trial[ZeroCost]):
 
     Args:
         space: the space of the architecture.
-        settings: how to score.
+        settings: settings of the trials.
         scorer: computes the proxies, on the images of all trials.
     """
 

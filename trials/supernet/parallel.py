@@ -53,7 +53,7 @@ class ParallelTraining:
     """Trains in ``settings.workers`` processes; this one waits for the reports of the first.
 
     Args:
-        settings: how to train.
+        settings: settings of the training.
         space: the space of the networks that share weights.
         source: the data.
         directory: a folder that all nodes see, for the state of Ray Train; None for a temporary one.

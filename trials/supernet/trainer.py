@@ -50,7 +50,7 @@ class SupernetTrainer(Trainer):
     Args:
         supernet: with fresh weights.
         source: the data, at the fidelity of the training.
-        settings: how to train.
+        settings: settings of the training.
         device: device of the training.
         workers: those that share each batch.
     """

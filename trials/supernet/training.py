@@ -109,7 +109,7 @@ class SupernetTrial(Trial[SupernetTraining]):
 
     Args:
         space: the supernet.
-        settings: how to train.
+        settings: settings of the training.
         networks: the space whose networks share the weights.
         source: the data, at the fidelity of the training; only read.
     """
