@@ -121,8 +121,8 @@ class ProgressiveSearcher(ArchitectureSearcher):
         """Return the best by prediction, best first; random ones without observations."""
         order = self.rng.permutation(len(candidates))
         predicted = self.predict(candidates) if len(self.rewards) > 1 else [0.0] * len(candidates)
-        # Shuffled first, so that ties are broken at random.
-        best = sorted(order, key=lambda i: -predicted[i])
+        # Ties are broken at random, not by the last bits of a sum.
+        best = sorted(order, key=lambda i: -round(predicted[i], 8))
         return [candidates[i] for i in best[: self.settings.beam_size]]
 
     def predict(self, archs: Sequence[Architecture]) -> Sequence[float]:

@@ -33,10 +33,10 @@ def test_golden_trajectory() -> None:
         "0 2 1 0",
         "0 2 0 1",
         "0 2 1 1",
-        "0 2 1 2",
-        "1 2 1 2",
-        "2 2 1 2 linear",
-        "2 2 1 2 cosine",
+        "0 2 2 1",  # predicted equal to "0 2 1 2"
+        "1 2 2 1",
+        "2 2 2 1 linear",
+        "2 2 2 1 cosine",
     ]
 
 
