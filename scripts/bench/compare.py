@@ -5,7 +5,7 @@ machine than seconds do. A ratio moved if the median of the new runs differs fro
 the largest and smallest stored value differ, and by at least two percent. With five stored runs and three new ones that
 happens by chance in about one case in fifty. Ratios from another machine are a hint, no proof.
 
-    python scripts/bench/compare.py                 all benchmarks three times, against the stored ratios
+    python scripts/bench/compare.py                 all of them three times, against the stored ratios
     python scripts/bench/compare.py darts_step      one of them
     python scripts/bench/compare.py --store --runs 5
 
@@ -29,7 +29,6 @@ STORED = FOLDER / "results" / "ratios.json"
 BENCHMARKS: Mapping[str, tuple[str, ...]] = {
     "darts_step": ("--batch=16", "--channels=16", "--cells=5", "--side=16", "--repeats=3", "--ways", "fast"),
     "overhead": ("--trials=100", "--repeats=3"),
-    "score_many": ("--trials=100", "--archs=5000", "--compared=20"),
 }
 """Arguments of each benchmark, small enough for all to take some minutes; the ratios hold for these alone."""
 

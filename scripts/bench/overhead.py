@@ -118,7 +118,7 @@ def main() -> None:
     print(f"trials a second: plain {args.trials / wall['plain']:.0f}, raynas {args.trials / wall['raynas']:.0f}")
     ratio = {what: times["raynas"] / times["plain"] for what, times in (("wall", wall), ("driver cpu", cpu))}
     print("ratio raynas / plain: " + ", ".join(f"{what} {value:.2f}" for what, value in ratio.items()))
-    print(json.dumps({"ratios": ratio}))
+    print(json.dumps({"ratios": {"driver cpu": ratio["driver cpu"]}}))  # on a busy machine wall time says little
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ compares all costs of the trials, and some of the others, with those of networks
 """
 
 import argparse
-import json
 import logging
 import os
 import tempfile
@@ -104,11 +103,9 @@ def main() -> None:
     bulk_rate, bulk_steady = args.archs / seconds, (args.archs - N_FIRST) / later
     print(f"in bulk: {args.archs} in {seconds:.2f} s, {bulk_rate:.0f} a second; without the start {bulk_steady:.0f}")
     print(f"ratio {bulk_rate / rate:.0f}; without the start of either {bulk_steady / steady:.0f} (goal: 50)")
-    ratios = {"with the start": bulk_rate / rate, "without": bulk_steady / steady}
     few = range(0, args.archs, max(args.archs // args.compared, 1))
     wrong = sum(a != b for a, b in zip(told, found, strict=False)) + sum(found[i] != counted(archs[i]) for i in few)
     print(f"costs that differ from those of trials ({args.trials}) or of counting ({len(few)}): {wrong}")
-    print(json.dumps({"ratios": ratios}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,33 @@
+"""The command line of retraining, and its help."""
+
+from pathlib import Path
+
+import pytest
+
+from raynas.cli.options import names_code
+from raynas.cli.winner import keep
+from raynas.errors import RaynasError
+from raynas.search_spaces import MLP
+from raynas.trials import Training
+from tests.cli.command_lines import retrain
+
+
+def test_help_of_retraining(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        retrain("--help")
+    text = capsys.readouterr().out
+    assert "ARCHITECTURE.json" in text and "--output" in text and "--strategy" not in text
+
+
+def test_settings_that_name_code_do_not_run_it(tmp_path: Path) -> None:
+    keep(next(MLP().enumerate()), tmp_path, MLP(), Training(data="mine:loaders"))
+    file = str(tmp_path / "architecture.json")
+    with pytest.raises(RaynasError, match="say so: --data mine:loaders"):
+        retrain(file)
+    assert retrain(file, "--data", "mine:loaders").training.data == "mine:loaders"
+    assert [names_code(d) for d in ("digits", "npz:a.npz", "folder:b", "mine:f")] == [False, False, False, True]
+
+
+def test_retraining_needs_a_file() -> None:
+    with pytest.raises(RaynasError, match="give the architecture file first"):
+        retrain("--space", "mlp")

@@ -1,0 +1,70 @@
+"""A search made of the classes that its options name."""
+
+from raynas.cli.flags import DEMO_FIELDS
+from raynas.search_spaces import CNN, NASBench201
+from raynas.strategies import Asha, ByBudget, LocalSearch, MedianStopping, Optuna
+from raynas.trials import Function, Training
+from tests.cli.command_lines import search
+
+
+def test_the_demo() -> None:
+    command = search()
+    assert command.names == {"space": "cnn", "strategy": "auto", "early_stopping": "asha", "trainable": "train"}
+    assert command.space() == CNN()
+    assert command.strategy == ByBudget(early_stopping=Asha())
+    assert command.trainable == Training(**DEMO_FIELDS["train"])
+    assert command.run.name == "cnn-digits-auto"
+    assert command.retrain and command.retrain.epochs > 0
+
+
+def test_names_and_fields() -> None:
+    command = search(
+        *("--space", "nasbench201", "--space.channels", "8"),
+        *("--strategy=optuna", "--strategy.sampler", "gp", "--early_stopping", "median"),
+        *("--trainable.lr", "0.05", "--trainable.scale.channels", "4", "--epochs", "3"),
+        *("--objectives", "accuracy", "latency_ms", "--constraints", "latency_ms <= 5", "params <= 1e6"),
+        *("--num_samples", "30", "--no_compare_random", "--retrain.space.channels", "32"),
+    )
+    assert command.space() == NASBench201(channels=8)
+    assert command.strategy == Optuna(sampler="gp", early_stopping=MedianStopping())
+    assert isinstance(command.trainable, Training)
+    assert (command.trainable.lr, command.trainable.scale, command.trainable.epochs) == (0.05, {"channels": 4}, 3)
+    assert command.search.objectives == ("accuracy", "latency_ms")
+    assert command.search.constraints == ("latency_ms <= 5", "params <= 1e6")
+    assert not command.report.compare_random
+    assert command.retrain and command.retrain.space == {"channels": 32}
+
+
+def test_sequences_stay_tuples() -> None:
+    space = search("--space.filters", "8", "16", "--space.dropouts", "0.2").space()
+    assert space == CNN(filters=(8, 16), dropouts=(0.2,))
+
+
+def test_yes_and_no() -> None:
+    for value in ("no", "false"):
+        strategy = search("--strategy", "local", "--strategy.first_improvement", value).strategy
+        assert strategy == LocalSearch(first_improvement=False, early_stopping=Asha())
+    assert search("--no_tensorboard", "--progress").run.tensorboard is False
+
+
+def test_dashes_and_none() -> None:
+    command = search("--early-stopping", "none", "--max-concurrent", "none", "--trainable.lr=none", "--num-samples=3")
+    assert command.strategy.early_stopping is None
+    assert command.run.max_concurrent is None
+    assert command.search.num_samples == 3
+
+
+def test_a_function_of_the_users() -> None:
+    command = search("--trainable", "function", "--trainable.fn", "mine:train", "--objectives", "max:reward")
+    assert command.trainable == Function(fn="mine:train")
+    assert command.retrain is None
+    assert command.run.name and command.run.name.startswith("cnn-mine_train-auto-")
+
+
+def test_the_demos_fields_are_for_its_data_alone() -> None:
+    assert search("--data", "digits").trainable == search().trainable
+    assert search("--data", "mnist").trainable == Training(data="mnist", epochs=9)
+
+
+def test_data_by_its_long_name() -> None:
+    assert search("--trainable.data", "mnist").trainable == search("--data=mnist").trainable

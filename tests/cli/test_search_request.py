@@ -1,0 +1,74 @@
+"""Wrong options in one line, and help."""
+
+import pytest
+
+from raynas.cli.tables import TABLES
+from raynas.errors import RaynasError, UnknownNameError
+from tests.cli.command_lines import search
+
+
+@pytest.mark.parametrize("option", ["space", "strategy", "early_stopping", "trainable"])
+def test_a_wrong_name_lists_the_known_ones(option: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        search(f"--{option}", "nonsense")
+    assert all(name in str(caught.value) for name in TABLES[option])
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (
+            ("--strategy", "local", "--strategy.population_size", "3"),
+            "Known: --strategy.first_improvement, --strategy.n_i",
+        ),
+        (("--space", "mlp", "--space.channels", "3"), "option of search space 'mlp'"),
+        (("--early_stopping", "none", "--early_stopping.grace_period", "3"), "option of early stopping 'none'"),
+        (("--trainable", "function", "--trainable.fn", "a:b", "--data", "digits"), "option of trainable 'function'"),
+        (("--trainable", "function", "--trainable.fn", "a:b", "--retrain.epochs", "3"), "unknown option '--retrain.e"),
+        (("--num_sample", "3"), "did you mean '--num_samples'"),
+        (("--strategy", "evolution", "--strategy.popul", "3"), "did you mean '--strategy.population_size'"),
+        (("--hyperparameters.lr.low", "3"), "unknown option"),
+        (("--objectives", "accurcy"), "needs a direction"),
+        (("--objectives", "max:reward"), "unknown metric 'reward'"),
+        (("--constraints", "latency <= 3"), "did you mean 'latency_ms'"),
+        (("--constraints", "latency_ms < 3"), "cannot read constraint"),
+        (("--trainable.optimizer", "sgdd"), "did you mean 'sgd'"),
+        (("--strategy.few", "many"), "--strategy.few takes a whole number, got 'many'"),
+        (("--strategy", "optuna", "--strategy.sampler", "x"), "--strategy.sampler takes 'tpe' or 'gp' or 'nsga2'"),
+        (("--trainable.lr", "fast"), "--trainable.lr takes a number or none, got 'fast'"),
+        (("--strategy", "evolution", "--strategy.population_size", "1"), "population_size >= 2"),
+        (("--trainable", "function"), "--trainable.fn is missing"),
+        (("--num_samples", "0"), "num_samples must be at least 1"),
+        (("--seed", "-1"), "seed must be at least 0"),
+        (("--max_concurrent", "0"), "max_concurrent must be at least 1"),
+        (("--retrain.epochs", "-1"), "retrain.epochs must be at least 0"),
+        (("--name", "../elsewhere"), "name must be letters"),
+        (("--seed",), "--seed: expected one argument"),
+        (("stray",), "nrecognized arguments: stray"),
+    ],
+)
+def test_a_wrong_option_gets_one_line(argv: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ValueError if "must be at least" in told else (RaynasError, ValueError)) as caught:
+        search(*argv)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        search("--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for option, table in TABLES.items():
+        assert option == "method" or all(f"  {name} " in text for name in table)
+    for part in ("--strategy.few N", "(default: 300)", "--[no_]compare_random", "examples:", "--data, --tr"):
+        assert part in text
+    assert "``" not in text and "type:" not in text
+
+
+def test_help_of_another_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        search("--strategy", "local", "--space", "mlp", "--help")
+    text = capsys.readouterr().out
+    assert "--strategy.first_improvement" in text and "--space.widths" in text
+    assert "population_size" not in text

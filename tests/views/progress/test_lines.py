@@ -1,0 +1,28 @@
+"""Progress as lines in a log."""
+
+import io
+
+from rich.console import Console
+
+from raynas.core.archive import Archive
+from raynas.views.progress import ProgressCallback
+from tests.views.progress.searches import add, searcher_of
+
+
+def test_a_log_gets_a_header_then_few_lines() -> None:
+    archive = Archive()
+    add(archive, "1", status="failed", error="ValueError: old")
+    out = io.StringIO()
+    callback = ProgressCallback(searcher_of(archive), 100, Console(file=out, width=80))
+    for i in range(2, 50):
+        add(archive, str(i), status="failed", error=f"ValueError: [red]{i}[/red] " + "long " * 30)
+        callback.on_step_end(i, [])
+    add(archive, "50", accuracy=0.5)
+    callback.on_experiment_end([])
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("Searching" in line for line in lines) == 1
+    assert "old" not in out.getvalue()
+    assert "[red]49[/red]" in out.getvalue()
+    assert sum("/100 in" in line for line in lines) == 2
+    assert out.getvalue().endswith("50/100 in 0 s, about 0 s left, 49 failed; best 50: accuracy 0.5\n")

@@ -1,0 +1,59 @@
+"""The table of progress, which fits a terminal."""
+
+import pytest
+
+from raynas.core.archive import Archive
+from raynas.core.goal import Goal
+from raynas.metrics import read_goal
+from raynas.views.progress.display import HINT
+from raynas.views.progress.state import SearchState
+from tests.views.progress.searches import ACCURACY, add, crowded, propose, text_of
+
+BOTH = read_goal(["accuracy", "latency_ms"])
+
+
+@pytest.mark.parametrize("goal", [ACCURACY, BOTH, Goal.parse("accuracy", ["latency_ms <= 20 ", "params <= 3e9"])])
+@pytest.mark.parametrize("width", [80, 60])
+def test_the_table_fits_a_terminal_of_24_lines(goal: Goal, width: int) -> None:
+    archive = crowded()
+    lines = text_of(SearchState(archive, 1000), goal, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 24
+
+
+def test_the_table_says_how_the_search_stands() -> None:
+    archive = Archive()
+    seconds = [0.0]
+    shown = SearchState(archive, 10, clock=lambda: seconds[0])
+    add(archive, "1", accuracy=0.91, params=1234567.0, latency_ms=3.414)
+    add(archive, "2", status="stopped", accuracy=0.99)
+    add(archive, "3", status="failed", error="RuntimeError: no\n memory")
+    propose(archive, "4", params=2e6)
+    archive.append("result", trial="4", fidelity=2, metrics={"accuracy": 0.4})
+    archive.append("refused", config={}, metrics={}, reason="params")
+    shown.update(archive)
+    seconds[0] = 90.0
+    text = text_of(shown)
+    assert "cells for highest accuracy" in text
+    assert "3/10 in 1 m 30 s, about 3 m 30 s left" in text
+    assert "1 finished, 1 stopped, 1 failed, 1 running" in text
+    assert "1 broke a constraint, 0 were known already" in text
+    assert "1: accuracy 0.91, params 1.23 M, latency 3.41 ms" in text
+    assert "3: RuntimeError: no memory" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("4 ")] == [
+        ["4", "2", "0.4", "2", "M", "1", "m", "30", "s"]
+    ]
+    assert HINT in text
+
+
+def test_several_objectives_show_the_ends_of_the_front() -> None:
+    archive = Archive()
+    shown = SearchState(archive, 10)
+    for trial, accuracy, latency in (("1", 0.9, 30.0), ("2", 0.8, 20.0), ("3", 0.7, 10.0), ("4", 0.6, 15.0)):
+        add(archive, trial, accuracy=accuracy, latency_ms=latency)
+        shown.update(archive)
+        text_of(shown, BOTH)
+    text = text_of(shown, BOTH)
+    assert "3 architectures" in text
+    assert "1: accuracy 0.9, latency 30 ms" in text
+    assert "3: latency 10 ms, accuracy 0.7" in text

@@ -1,0 +1,74 @@
+"""The facts of a report."""
+
+import pytest
+
+from raynas.views.report import Comparison
+from tests.views.report.searches import TRIALS, searched, summary_of
+
+
+def test_only_what_was_fully_trained_counts() -> None:
+    summary = summary_of(searched())
+    assert summary.best and summary.best.metrics["accuracy"] == 0.95
+    assert summary.counts == {"finished": 4, "stopped": 1, "failed": 1, "refused": 0, "duplicates": 0}
+    assert [e.metrics["latency_ms"] for e in summary.fronts["latency_ms"]] == [4.0, 2.0, 1.0]
+    assert [e.metrics["params"] for e in summary.fronts["params"]] == [30_000, 20_000]
+    assert summary.feasible_share is None
+
+
+def test_constraints() -> None:
+    summary = summary_of(searched(constraints=("latency_ms <= 3", "params <= 4.5e4"), refused=2))
+    assert summary.best and summary.best.metrics["accuracy"] == 0.90
+    assert summary.feasible_share == pytest.approx(6 / 8)
+    assert summary.n_violating == 2
+    assert [e.metrics["latency_ms"] for e in summary.fronts["latency_ms"]] == [2.0, 1.0]
+
+
+def test_of_several_objectives_the_first_decides() -> None:
+    summary = summary_of(searched(objectives=("accuracy", "latency_ms")))
+    assert summary.best and summary.best.metrics["accuracy"] == 0.95
+
+
+def test_an_objective_that_is_minimised() -> None:
+    result = searched(objectives="latency_ms")
+    random = searched([("finished", 9, 0.9, 1.5, 1.0)], objectives="latency_ms")
+    summary = summary_of(result, random)
+    assert list(summary.fronts) == ["params"]
+    assert [e.metrics["latency_ms"] for e in summary.fronts["params"]] == [1.0, 2.0]
+    assert summary.comparison and summary.comparison.difference == 0.5
+
+
+def test_no_result() -> None:
+    summary = summary_of(searched([("failed", 0, 0.0, 0.0, 0.0)]))
+    assert summary.best is None and "epoch 1: it broke" in summary.why_none
+    assert summary.fronts == {}
+
+
+def test_epochs_are_told_of_both() -> None:
+    comparison = summary_of(searched(), searched(TRIALS[:2])).comparison
+    assert comparison
+    assert (comparison.n_trials, comparison.n_random_trials) == (6, 2)
+    assert (comparison.epochs, comparison.random_epochs) == (39, 18)
+
+
+@pytest.mark.parametrize(
+    ("found", "random", "told"),
+    [
+        (0.9, 0.8, "better by 0.1 accuracy"),
+        (0.8, 0.9, "NOT better than random search: it is worse by 0.1 accuracy"),
+        (0.9, 0.9, "NOT better than random search: both reached the same"),
+        (None, 0.9, "NOT better"),
+        (0.9, None, "Random search found nothing"),
+    ],
+)
+def test_verdicts(found: float | None, random: float | None, told: str) -> None:
+    comparison = Comparison(
+        metric="accuracy",
+        mode="max",
+        found=found,
+        random=random,
+        n_trials=9,
+        n_random_trials=9,
+        epochs=20,
+        random_epochs=20,
+    )
+    assert told in comparison.verdict

@@ -1,0 +1,62 @@
+"""A report as text."""
+
+from rich.console import Console
+
+from raynas.search_spaces import CNN
+from raynas.views.report import render, summarise
+from raynas.views.report.text import as_text, readable
+from tests.views.report.searches import TRIALS, Trial, searched, summary_of
+
+
+def test_eighty_columns_but_for_what_is_copied() -> None:
+    summary = summary_of(searched(constraints=("latency_ms <= 3", "params <= 4.5e4"), refused=2), searched())
+    lines = as_text(summary).splitlines()
+    assert all(len(line) <= 80 for line in lines if "/" not in line)
+    assert any(line.endswith("/archive.jsonl") for line in lines)  # a path is never broken
+
+
+def test_what_the_text_says() -> None:
+    text = as_text(summary_of(searched(refused=1, constraints="params <= 4.5e4"), searched(TRIALS[:2])))
+    for part in (
+        "mlp on digits, evolution + asha",
+        "Best architecture: trial 00002, 9 epochs",
+        "layers.0      width",
+        "lr            0.2",
+        "test_accuracy  0.93",
+        "this search       6              39",
+        "NOT better than random search",
+        "repeat both with other values of",
+        "Pareto front of accuracy against latency_ms",
+        "feasible      85.7% of the architectures proposed",
+        "A note.",
+        "tensorboard --logdir",
+    ):
+        assert part in text, part
+
+
+def test_a_search_without_a_result_says_why() -> None:
+    text = as_text(summary_of(searched([("failed", 0, 0.0, 0.0, 0.0)])))
+    assert "No architecture was found" in text and "it broke" in text
+
+
+def test_a_long_front_is_cut() -> None:
+    trials: list[Trial] = [("finished", 9, 0.5 + i / 100, 1.0 + i, 10.0) for i in range(12)]
+    text = as_text(summary_of(searched(trials)))
+    assert "and 4 more, in summary.json" in text
+
+
+def test_markup_in_names_is_text() -> None:
+    summary = summarise(searched(), title="[bold]a[/bold]", notes=["[red]b[/red]"])
+    assert "[bold]a[/bold]" in as_text(summary) and "[red]b[/red]" in as_text(summary)
+
+
+def test_a_terminal_gets_colours() -> None:
+    console = Console(width=80, force_terminal=True, record=True, quiet=True)
+    render(summary_of(searched()), console)
+
+
+def test_decisions_stand_by_parts_of_the_network() -> None:
+    space = CNN(min_layers=2, max_layers=2, n_strides=1)
+    arch = next(space.enumerate())
+    assert [part for part, _ in readable(arch)] == ["n_layers", "layers.0", "layers.1"]
+    assert readable(arch)[1][1] == "op conv, filters 16, kernel 3, activation relu, dropout 0.0"

@@ -1,0 +1,57 @@
+"""The HParams page as TensorBoard reads it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.plugins.hparams import api_pb2
+
+from raynas.core.archive import Archive
+from raynas.core.goal import Goal
+from tests.views.tensorboard.logs import CONV, CONV_ARCH, add, end, hparams_page, propose, text, write
+
+POOL = {"arch": {"op": "pool", "norm": "batch", "skip": False, "depth": 4}, "lr": 0.1, "schedule": "cosine"}
+
+
+def values(group: Any) -> dict[str, Any]:
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in group.hparams.items()}
+
+
+def test_the_hparams_page_has_every_decision_and_metric(tmp_path: Path) -> None:
+    archive = Archive()
+    propose(archive, "00001", CONV)
+    end(archive, "00001", 3, accuracy=0.9, params=1e6)
+    propose(archive, "00002", POOL)
+    end(archive, "00002", 1, "stopped", accuracy=0.5, params=2e6)
+    propose(archive, "00003", POOL)
+    end(archive, "00003", 2, "failed", error="ValueError: no")
+    write(tmp_path, archive, Goal.parse("accuracy", "latency_ms <= 5"))
+
+    experiment, groups = hparams_page(tmp_path)
+    assert {info.name for info in experiment.hparam_infos} == {*CONV_ARCH, "lr", "schedule"}
+    metrics = {info.display_name: info.name.tag for info in experiment.metric_infos}
+    assert metrics == {name: f"trial/{name}" for name in ("accuracy", "latency_ms", "params", "fidelity")}
+    assert values(groups["trials/00001"]) == {**CONV_ARCH, "norm": "0", "lr": 0.01, "schedule": "None"}
+    assert "kernel" not in values(groups["trials/00002"])
+    shown = {value.name.tag: value.value for value in groups["trials/00001"].metric_values}
+    assert shown == pytest.approx({"trial/accuracy": 0.9, "trial/params": 1e6, "trial/fidelity": 3})
+    assert [groups[f"trials/0000{i}"].sessions[0].status for i in (1, 2, 3)] == [
+        api_pb2.STATUS_SUCCESS,
+        api_pb2.STATUS_SUCCESS,
+        api_pb2.STATUS_FAILURE,
+    ]
+    assert text(tmp_path / "trials" / "00003", "error") == "ValueError: no"
+
+
+def test_a_column_knows_what_can_stand_in_it(tmp_path: Path) -> None:
+    archive = Archive()
+    add(archive, "00001", accuracy=0.9)
+    write(tmp_path, archive)
+    columns = {info.name: info for info in hparams_page(tmp_path)[0].hparam_infos}
+    assert list(columns["op"].domain_discrete) == ["conv", "pool"]
+    assert list(columns["kernel"].domain_discrete) == [3, 5]
+    assert list(columns["norm"].domain_discrete) == ["batch", "0", "True"]
+    assert list(columns["skip"].domain_discrete) == [True, False]
+    depth, lr = columns["depth"].domain_interval, columns["lr"].domain_interval
+    assert (depth.min_value, depth.max_value, lr.min_value, lr.max_value) == (1, 4, 1e-4, 1e-1)
+    assert columns["skip"].type == api_pb2.DATA_TYPE_BOOL
