@@ -36,3 +36,9 @@ def test_a_network_on_small_images_is_checked_without_the_compiler_of_torch() ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch._dynamo", "sympy"} & set(done.stdout.split())
+
+
+def test_a_search_loads_only_the_strategy_that_it_needs() -> None:
+    code = "import sys, raynas.cli.run_steps; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"sklearn", "scipy.stats", "hyperopt", "networkx", "matplotlib"} & set(done.stdout.split())

@@ -8,10 +8,9 @@ Parker-Holder, Nguyen and Roberts, "Provably Efficient Online Hyperparameter Opt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
-from ray.tune.schedulers.pb2 import PB2 as TunePB2
 
 from raynas.core.decision import Real
 from raynas.core.goal import Objective
@@ -20,6 +19,9 @@ from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.metrics import METRICS
 from raynas.strategies.schedulers.pbt import Explore, PopulationBasedTraining, population_config
+
+if TYPE_CHECKING:
+    from ray.tune.schedulers.pb2 import PB2 as TunePB2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class PopulationBasedBandits:
         *,
         hyperparameters: Mapping[str, object],
         seed: int = 0,
-    ) -> TunePB2:
+    ) -> "TunePB2":
         """Make a fresh scheduler for the user's ``tune.Tuner``; Tune allows no searcher beside it.
 
         Args:
@@ -81,6 +83,8 @@ class PopulationBasedBandits:
         Raises:
             SpaceError: if no hyperparameter is continuous.
         """
+        from ray.tune.schedulers.pb2 import PB2 as TunePB2  # with scikit-learn and scipy.stats, half a second
+
         objective = Objective.parse(objective, METRICS)
         architectural = {decision.name for decision in space.decisions}
         joint = JointSpace(space, hyperparameters)
