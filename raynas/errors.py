@@ -47,7 +47,7 @@ class UnreportedMetricError(RaynasError, ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line for tables and logs."""
+    """Return an exception as one line for tables and logs."""
     if isinstance(error, RaynasError):
         return " ".join(str(error).split())
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -4,7 +4,7 @@ import hashlib
 
 
 def seed_of(*parts: object) -> int:
-    """A number in [0, 2**63) that follows from ``parts`` alone, the same on every machine.
+    """Derive a number in [0, 2**63) from ``parts`` alone, the same on every machine.
 
     Every epoch of every trial seeds torch with its own number, so a trial gives the same result in whichever process it
     runs, after whichever trials, and whether or not it was interrupted: there is no generator state to carry over.

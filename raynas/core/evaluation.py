@@ -42,7 +42,7 @@ class Evaluation:
 
     @property
     def ok(self) -> bool:
-        """Whether there are scores to learn from."""
+        """True if there are scores to learn from."""
         return self.status != "failed"
 
 

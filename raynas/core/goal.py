@@ -122,7 +122,7 @@ class Constraint:
         return f"{self.metric} {self.op} {self.limit:g}{baseline}{' soft' if self.soft else ''}"
 
     def against(self, baseline: Mapping[str, float]) -> "Constraint":
-        """The absolute constraint, once the baseline's value is known; itself until then."""
+        """Return the absolute constraint, once the baseline's value is known; itself until then."""
         if not self.relative or self.metric not in baseline:
             return self
         return replace(self, limit=self.limit * baseline[self.metric], relative=False)
@@ -229,7 +229,7 @@ class Goal:
         return [constraint for constraint in self.constraints if not constraint.soft]
 
     def against(self, baseline: Mapping[str, float]) -> "Goal":
-        """The same goal with relative constraints made absolute where the baseline's value is known."""
+        """Make relative constraints absolute where the baseline's value is known."""
         return replace(self, constraints=tuple(c.against(baseline) for c in self.constraints))
 
     def violation(self, evaluation: Evaluation) -> float:
@@ -244,7 +244,7 @@ class Goal:
         return tuple(_scaled(o, evaluation.metrics.get(o.metric, -o.sign * math.inf), factor) for o in self.objectives)
 
     def order(self, evaluations: Sequence[Evaluation]) -> list[int]:
-        """Indices, best first; stable, so that the earlier of two equals goes first.
+        """Return indices, best first; stable, so that the earlier of two equals is first.
 
         What breaks a hard constraint is dominated by all that comply, so it has no say in how those are ranked.
         """
@@ -265,12 +265,12 @@ class Goal:
         return [candidates[i] for i in self.order(candidates)]
 
     def best(self, evaluations: Iterable[Evaluation]) -> Evaluation | None:
-        """The best that succeeded and complies; None if there is none."""
+        """Return the best evaluation that succeeded and complies; None if there is none."""
         complying = [e for e in evaluations if self.violation(e) == 0]
         return self.sort(complying)[0] if complying else None
 
     def pareto_front(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-        """The complying evaluations that no other beats in every objective, best in the first objective first."""
+        """Return the complying evaluations that no other dominates, best in the first objective first."""
         complying = [e for e in evaluations if self.violation(e) == 0]
         on_front = is_non_dominated([self.scores(e) for e in complying])
         front = [e for e, is_on_front in zip(complying, on_front, strict=True) if is_on_front]

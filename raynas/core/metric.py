@@ -13,7 +13,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 
 Mode = Literal["max", "min"]
-"""Which values of a metric are better."""
+"""Direction of better values of a metric."""
 
 Needs = Literal["shapes", "weights", "device", "data"]
 """The least that a measurement needs of a candidate:
@@ -72,7 +72,7 @@ class Candidate:
         return self.count("macs")
 
     def example(self, batch_size: int = 1) -> Tensor:
-        """An input of the network, on the device of the candidate."""
+        """Return an input of the network, on the device of the candidate."""
         return self.space.example_input(batch_size, self.device)
 
     @property

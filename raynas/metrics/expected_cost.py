@@ -1,4 +1,4 @@
-"""What a distribution over architectures costs in expectation: differentiable latency, multiply-adds or parameters.
+"""Expected costs of a distribution over architectures: differentiable latency, multiply-adds or parameters.
 
 Cai et al., "ProxylessNAS" (ICLR 2019, arXiv:1812.00332, section 3.3): a table of what each option costs, times how
 likely it is. Where costs add up over decisions, as in a cell on a chain, the table is exact; elsewhere it is the best
@@ -21,7 +21,7 @@ from raynas.metrics.measurer import Measurer
 from raynas.metrics.table import metrics_named
 
 Cost = Callable[[Architecture], float]
-"""What an architecture costs, in any unit."""
+"""Cost of an architecture, in any unit."""
 
 Conditions = tuple[tuple[str, tuple[int, ...]], ...]
 """Decisions and, by index, the options that they must have."""
@@ -44,7 +44,7 @@ class CostTable:
     error: float
 
     def of(self, options: Mapping[str, int]) -> float:
-        """What the table says about an architecture, given the index of each active decision's option."""
+        """Return the cost of an architecture, given the index of each active decision's option."""
         return self.base + sum(self.costs[name][index] for name, index in options.items())
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,11 +53,11 @@ class CostTable:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> "CostTable":
-        """The table of ``to_dict``."""
+        """Return the table that ``to_dict`` wrote."""
         return cls(**state)
 
     def expected(self, probabilities: Mapping[str, Tensor]) -> Tensor:
-        """The expectation over architectures whose decisions are independent, a scalar with a gradient.
+        """Return the expectation over architectures whose decisions are independent, a scalar with a gradient.
 
         Args:
             probabilities: for each decision those of its options, ``(n_options,)``, which sum to 1.
@@ -118,7 +118,7 @@ def fit_cost_table(
 
 
 def index_options(space: SearchSpace, arch: Mapping[str, Option]) -> dict[str, int]:
-    """The index of each active decision's option."""
+    """Return the index of each active decision's option."""
     return {d.name: d.options.index(arch[d.name]) for d in space.decisions if d.name in arch}
 
 
@@ -148,7 +148,7 @@ def _with_error(space: SearchSpace, table: CostTable, archs: Sequence[Architectu
 
 
 def _needs(space: SearchSpace) -> dict[str, Conditions]:
-    """What each decision needs to be active: its own conditions and those of the decisions that they name."""
+    """Return the conditions of each decision: its own, and those of the decisions that they name."""
     options = {d.name: list(d.options) for d in space.decisions}
     allowed: dict[str, dict[str, set[int]]] = {}
     for decision in space.decisions:

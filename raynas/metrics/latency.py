@@ -1,4 +1,4 @@
-"""How long a network takes: the median of repeated runs after a warm-up, with a stated number of threads."""
+"""Latency of a network: the median of repeated runs after a warm-up, with a stated number of threads."""
 
 import statistics
 import time
@@ -66,7 +66,7 @@ def measure_latency(
 
 
 def latency_of(candidate: Candidate) -> float:
-    """The metric "latency_ms": of a network with fresh weights, for one example."""
+    """Measure the metric "latency_ms" of a network with fresh weights, for one example."""
     example = candidate.example()
     return measure_latency(
         candidate.model,
@@ -96,7 +96,7 @@ def _wait_for(device: torch.device) -> None:
 
 @contextmanager
 def _ready(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The model in eval mode on ``device``, and afterwards as it was."""
+    """Put the model in eval mode on ``device``, and restore it afterwards."""
     home = next((tensor.device for tensor in model.parameters()), device)
     with modes_kept(model):
         model.eval().to(device)

@@ -72,7 +72,7 @@ class Measurer:
         self._scores: tuple[frozenset[str], Scores] = (frozenset(), Scores())
 
     def offers(self, metric: Metric) -> bool:
-        """Whether a metric can be measured in this process."""
+        """Return True if a metric can be measured in this process."""
         if metric.measure is None:
             return False
         if metric.needs == "device":

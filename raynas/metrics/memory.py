@@ -26,7 +26,7 @@ def reset_peak_memory(device: str | torch.device = "cpu") -> None:
 
 
 def peak_memory_mb(device: str | torch.device = "cpu") -> float:
-    """The most memory in use since ``reset_peak_memory``, in MB (10^6 bytes).
+    """Return the peak of memory in use since ``reset_peak_memory``, in MB (10^6 bytes).
 
     On a GPU, what tensors took. On a CPU, the resident size of the whole process: Python and its libraries (some 300 MB
     with torch) and what it has read of shared data count, so compare values with each other, not with zero. NaN where

@@ -38,7 +38,7 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
 
 
 def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace the running statistics of a subnet's batch norms by those of its own activations, in place.
+    """Replace the running statistics of a subnet's batch norms by those of its activations, in place.
 
     Running statistics of a supernet average over all its paths and fit none of them; a few batches correct that (Guo et
     al., "Single Path One-Shot", ECCV 2020, arXiv:1904.00420). Weights and modes are left unchanged.

@@ -123,7 +123,7 @@ class Controller(nn.Module):
             arch: a member of the space; decisions that are not active are ignored.
 
         Raises:
-            SpaceError: if an active decision is missing, or holds no option of its own.
+            SpaceError: if an active decision is missing, or has an option that it does not know.
         """
         return self.walk(lambda decision, log_p: _given(decision, arch))
 
@@ -152,7 +152,7 @@ class Controller(nn.Module):
             inactive decisions; their sums over decisions are those of ``evaluate``.
 
         Raises:
-            SpaceError: if an active decision is missing, or holds no option of its own.
+            SpaceError: if an active decision is missing, or has an option that it does not know.
         """
 
         def given(decision: Decision, rows: list[int], log_p: Tensor) -> list[int]:
@@ -187,7 +187,7 @@ class Controller(nn.Module):
         return [Architecture(o) for o in options], torch.stack(log_probs, dim=1), torch.stack(entropies, dim=1)
 
     def most_likely(self) -> Architecture:
-        """The architecture of the most probable option at each step."""
+        """Return the architecture of the most probable option at each step."""
         with torch.no_grad():
             return self.walk(lambda decision, log_p: int(log_p.argmax())).arch
 

@@ -53,7 +53,7 @@ class ChannelRelations:
         return self.shapes[node][self.axis[node]]
 
     def root(self, node: fx.Node) -> fx.Node:
-        """Return the tensor that stands for the group of a tensor."""
+        """Return the tensor that represents the group of a tensor."""
         while (above := self._parent.get(node, node)) is not node:
             node = above
         return node
