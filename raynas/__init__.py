@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from raynas.core.architecture import Architecture
     from raynas.core.evaluation import Evaluation
     from raynas.core.goal import Constraint, Objective
+    from raynas.core.metric import Candidate, Metric
     from raynas.core.result import SearchResult
     from raynas.core.space import SearchSpace
     from raynas.drawing import draw
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "Candidate",
     "Choice",
     "Constraint",
     "Evaluation",
     "FunnelResult",
     "FunnelStage",
     "InputChoice",
+    "Metric",
     "ModelSpace",
     "Objective",
     "RaynasError",
@@ -46,12 +49,14 @@ __all__ = [
 # actor that needs only some of them should pay.
 _MODULES = {
     "Architecture": "raynas.core.architecture",
+    "Candidate": "raynas.core.metric",
     "Choice": "raynas.nn",
     "Constraint": "raynas.core.goal",
     "Evaluation": "raynas.core.evaluation",
     "FunnelResult": "raynas.funnels",
     "FunnelStage": "raynas.funnels",
     "InputChoice": "raynas.nn",
+    "Metric": "raynas.core.metric",
     "ModelSpace": "raynas.nn",
     "Objective": "raynas.core.goal",
     "RaynasError": "raynas.errors",

@@ -38,12 +38,15 @@ class UnknownNameError(RaynasError, ValueError):
 class UnreportedMetricError(RaynasError, ValueError):
     """A metric is asked for that no trial reports and that nothing measures."""
 
-    def __init__(self, name: str, reported: Iterable[str]) -> None:
-        """Word the message: ``reported`` names the metrics that there are."""
-        known = sorted(reported)
-        close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"metric {name!r} is wanted, but what was reported is {', '.join(known) or 'nothing'}{hint}")
+    def __init__(self, name: str, reported: Iterable[str], measurable: Iterable[str] = ()) -> None:
+        """Word the message: ``reported`` and ``measurable`` name the metrics that there are."""
+        known, others = sorted(reported), sorted(measurable)
+        close = get_close_matches(name, [*known, *others], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        besides = f" What can be measured is {', '.join(others)}." if others else ""
+        super().__init__(
+            f"metric {name!r} is wanted, but what was reported is {', '.join(known) or 'nothing'}{hint}{besides}"
+        )
 
 
 def one_line(error: BaseException) -> str:

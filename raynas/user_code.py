@@ -25,18 +25,27 @@ def load_function(reference: str) -> Callable[..., Any]:
     Raises:
         RaynasError: if the module cannot be imported, or has no such function.
     """
-    module, function = split_reference(reference)
+    found = load_object(reference)
+    if not callable(found):
+        raise RaynasError(f"{reference!r} is a {type(found).__name__}, not a function")
+    return found
+
+
+def load_object(reference: str) -> object:
+    """Import the object that ``"package.module:name"`` names.
+
+    Raises:
+        RaynasError: if the module cannot be imported, or has nothing of that name.
+    """
+    module, name = split_reference(reference)
     try:
-        found = getattr(importlib.import_module(module), function)
+        return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise RaynasError(
             f"cannot import {reference!r}: {error}; start from the folder that holds it, or put that on PYTHONPATH "
             "(on every node of a cluster)"
         ) from None
     except AttributeError:
-        raise RaynasError(f"module {module!r} has no function {function!r}") from None
+        raise RaynasError(f"module {module!r} has no function {name!r}") from None
     except Exception as error:
         raise RaynasError(f"module {module!r} cannot be imported: {one_line(error)}") from error
-    if not callable(found):
-        raise RaynasError(f"{reference!r} is a {type(found).__name__}, not a function")
-    return found  # type: ignore[no-any-return]

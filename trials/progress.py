@@ -73,13 +73,20 @@ class Progress:
             "train_seconds": self.train_seconds,
             "peak_memory_mb": max(peak_mb, self.earlier_peak_mb),
             **({} if self.failed else {**self.scores, **self.notes}),
-            **({"unreported": self.unreported} if self.unreported else {}),
+            **self._missing,
             "training_iteration": self.epoch,
             "complete": int(self.done and not self.failed),
             "failed": int(self.failed),
             "error": self.error,
             "done": self.done or self.failed,
         }
+
+    @property
+    def _missing(self) -> dict[str, str]:
+        """Text for the result of a trial that does not report a metric: its name, and the names of those reported."""
+        if not self.unreported:
+            return {}
+        return {"unreported": self.unreported, "reported": ", ".join(sorted(self.reported))}
 
     def checkpoint(self, state: State | None, peak_mb: float) -> Checkpoint:
         """Return the checkpoint of the last epoch.

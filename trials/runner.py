@@ -177,8 +177,9 @@ class TrialRunner(Generic[TrialT]):
         """Refuse a trial without a metric that is asked for; what the user declared may come with the last epoch."""
         for name in self.required:
             if name in names and name not in {*reported, *REPORTED, *self.progress.costs}:
-                self.progress.unreported = name
-                raise UnreportedMetricError(name, reported)
+                self.progress.unreported, self.progress.reported = name, frozenset(reported)
+                measurable = [m.name for m in METRICS.values() if m.measure and m.needs in self.settings.measures]
+                raise UnreportedMetricError(name, reported, measurable)
 
     def _peak_memory_mb(self) -> float:
         on_gpu = self.settings.device != "cpu" and torch.cuda.is_available()

@@ -63,6 +63,11 @@ def expand(argv: Sequence[str]) -> list[str]:
     return [*from_file, *rest]
 
 
+def typed(argv: Sequence[str]) -> list[str]:
+    """Return the flags in one spelling, without those of files."""
+    return [_canonical(token) for token in argv if token.partition("=")[0] != "--config"]
+
+
 def read_options(path: Path) -> dict[str, object]:
     """Return the options in a YAML file.
 

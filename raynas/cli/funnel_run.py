@@ -38,6 +38,7 @@ class FunnelRun(SearchRun):
             self.command.strategy,
             objectives=options.objectives,
             constraints=options.constraints,
+            metrics=self.command.metrics,
             seed=options.seed,
             baseline=read_architecture(options.baseline, self.space) if options.baseline else None,
             max_concurrent=run.max_concurrent,

@@ -21,6 +21,8 @@ class SearchOptions:
         objectives: metrics to optimise, the one that early stopping goes by first: accuracy, loss, params, macs,
             latency_ms, train_seconds, peak_memory_mb; max:NAME or min:NAME for a metric of your own.
         constraints: limits, each in quotes: "latency_ms <= 5", "params <= 0.9 * baseline", "macs <= 3e8 soft".
+        metrics: metrics to measure and show besides, such as latency_ms, or your own: package.module:name of a
+            raynas.Metric, which objectives and constraints may then name. Code is named by the flag, not in a file.
         num_samples: trials in the end; a larger number extends a finished search.
         seed: of the strategy (that of the training is --trainable.seed).
         hyperparameters: searched together with the architecture: --hyperparameters.lr "loguniform(1e-3, 1e-1)",
@@ -36,6 +38,7 @@ class SearchOptions:
 
     objectives: tuple[str, ...] = ("accuracy",)
     constraints: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     num_samples: int = 60
     seed: int = 0
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)

@@ -9,13 +9,15 @@ from raynas.cli.options import ReportOptions, RetrainOptions, RunOptions, Search
 from raynas.cli.search_request import SearchRequest, read_search
 from raynas.cli.stages import parse_stages
 from raynas.cli.tables import SPACES, TRAINABLES
+from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.funnels import FunnelStage, check_stages
-from raynas.metrics import read_goal
+from raynas.metrics import Metrics, read_goal
 from raynas.oneshot import ONESHOT
 from raynas.strategies import EARLY_STOPPING, STRATEGIES, EarlyStopping, Strategy
 from raynas.trials import TrialSettings
+from raynas.user_code import load_object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class SearchCommand:
         given: the options that the user gave, by path.
         text: all options as YAML for ``--config``.
         stages: of a funnel; none for a search in one stage.
+        metrics: metrics to measure and show besides.
     """
 
     names: Mapping[str, str]
@@ -47,6 +50,7 @@ class SearchCommand:
     given: frozenset[str]
     text: str
     stages: tuple[FunnelStage, ...] = ()
+    metrics: Metrics = ()
 
 
 def parse_search(argv: Sequence[str]) -> SearchCommand:
@@ -65,7 +69,8 @@ def search_command(request: SearchRequest) -> SearchCommand:
     trainable = _trainable(request)
     early_stopping = _early_stopping(request)
     stages = parse_stages(search.funnel, trainable, early_stopping)
-    goal = read_goal(search.objectives, search.constraints)
+    metrics = load_metrics(search.metrics)
+    goal = read_goal(search.objectives, search.constraints, metrics)
     if stages:
         check_stages(stages, goal)
         trainable = stages[-1].settings
@@ -88,7 +93,24 @@ def search_command(request: SearchRequest) -> SearchCommand:
         given=request.given,
         text=request.text,
         stages=stages,
+        metrics=metrics,
     )
+
+
+def load_metrics(names: Sequence[str]) -> list[Metric | str]:
+    """Return the metrics that ``--metrics`` lists: names as they are, and those that ``module:name`` refers to.
+
+    Raises:
+        RaynasError: if code cannot be imported, or is no metric.
+    """
+    return [_own_metric(name) if ":" in name else name for name in names]
+
+
+def _own_metric(reference: str) -> Metric:
+    found = load_object(reference)
+    if not isinstance(found, Metric):
+        raise RaynasError(f"{reference!r} is a {type(found).__name__}, not a raynas.Metric")
+    return found
 
 
 def _trainable(request: SearchRequest) -> TrialSettings:

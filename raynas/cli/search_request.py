@@ -7,7 +7,7 @@ for them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raynas.cli.flags import chosen, demo_fields, expand, given
+from raynas.cli.flags import chosen, demo_fields, expand, given, typed
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
 from raynas.cli.options import FROM_DATA, ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.parser import OptionParser, Parsed
@@ -75,11 +75,16 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
     names = _chosen(tokens)
     retrains = names["trainable"] in RETRAINED
     options = _parser(names, tokens).parse(tokens)
-    run = options.make(RunOptions)
+    run, search = options.make(RunOptions), options.make(SearchOptions)
+    if any(":" in metric for metric in search.metrics) and "metrics" not in given(typed(argv)):
+        raise RaynasError(
+            "a file of options names code as a metric; if it is yours and should run, say so: "
+            f"--metrics {' '.join(search.metrics)}"
+        )
     return SearchRequest(
         names=names,
         options=options,
-        search=options.make(SearchOptions),
+        search=search,
         run=run if run.name is not None else replace(run, name=search_name(names, options.changed)),
         report=options.make(ReportOptions),
         retrain=options.make(RetrainOptions, "retrain.") if retrains else None,

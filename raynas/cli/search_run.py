@@ -142,6 +142,7 @@ class SearchRun:
             strategy,
             objectives=options.objectives,
             constraints=options.constraints,
+            metrics=self.command.metrics,
             num_samples=num_samples,
             seed=options.seed,
             hyperparameters=options.hyperparameters or None,

@@ -24,7 +24,7 @@ from raynas.funnels.correlation import RankCorrelation, rank_correlation
 from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
-from raynas.metrics import read_goal
+from raynas.metrics import Metrics, read_goal
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
@@ -37,6 +37,7 @@ def funnel(
     *,
     objectives: Objectives = "accuracy",
     constraints: Constraints = (),
+    metrics: Metrics = (),
     seed: int = 0,
     baseline: Mapping[str, object] | None = None,
     max_concurrent: int | None = None,
@@ -69,6 +70,8 @@ def funnel(
         strategy: proposes the first stage's; default ``RandomSearch()``.
         objectives: the goal of the funnel; a stage may be ranked by others.
         constraints: limits. Those on metrics that need no training hold in every stage, the others in the last.
+        metrics: metrics to measure and show in every stage besides, by name, or your own; see ``raynas.search``. The
+            objectives of a stage name your own with a direction, as in ``"min:energy_mj"``.
         seed: of the strategy.
         baseline: the architecture that relative constraints refer to; it enters every stage, also if it is not
             among the best.
@@ -86,7 +89,7 @@ def funnel(
         RaynasError: if a stage leaves nothing for the next; counts the ends of its trials.
         ValueError: if an argument cannot be read.
     """
-    goals = check_stages(stages, read_goal(objectives, constraints))
+    goals = check_stages(stages, read_goal(objectives, constraints, metrics))
     path = results_path(run_config, f"{space.name}-funnel")
     plan = _Plan(
         space=space,
@@ -158,6 +161,7 @@ class _Plan:
             strategy,
             objectives=goal.objectives,
             constraints=goal.constraints,
+            metrics=[goal.metrics[name] for name in goal.watched],
             num_samples=stage.n if is_first else self._n_in_the_end(folder, listed),
             baseline=self.baseline,
             points_to_evaluate=listed,

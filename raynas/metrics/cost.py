@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
+from raynas.core.metric import Candidate
 from raynas.core.space import SearchSpace
 from raynas.metrics.cost_sums import CostSums, cost_sums
 from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, no_garbage_collection
@@ -124,3 +125,13 @@ class MetaModels:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_last": None, "_operations": {}}  # Networks need not travel.
+
+
+def params(candidate: Candidate) -> float:
+    """Return the metric "params"."""
+    return candidate.params
+
+
+def macs(candidate: Candidate) -> float:
+    """Return the metric "macs"."""
+    return candidate.macs

@@ -1,12 +1,11 @@
 """The table of metrics: the only list of their names, directions, units and measurements."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
-from types import MappingProxyType
 
 from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.metric import Metric
 from raynas.errors import UnknownNameError
+from raynas.metrics.cost import macs, params
 from raynas.metrics.latency import latency_of
 from raynas.metrics.zero_cost import ZERO_COST
 from raynas.metrics.zero_cost.by_name import ProxyMeasure
@@ -17,31 +16,29 @@ Metrics = Sequence[Metric | str]
 COUNTED = ("params", "macs")
 """The metrics that are counted of every network."""
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            Metric(name="accuracy", mode="max"),
-            Metric(name="loss", mode="min"),
-            Metric(name="params", mode="min", measure=attrgetter("params")),
-            Metric(name="macs", mode="min", measure=attrgetter("macs")),
-            Metric(name="latency_ms", mode="min", unit="ms", title="latency", measure=latency_of, needs="device"),
-            Metric(name="train_seconds", mode="min", unit="s", title="training"),
-            Metric(name="peak_memory_mb", mode="min", unit="MB", title="memory"),
-            *(
-                Metric(
-                    name=proxy.name,
-                    mode="max",
-                    measure=ProxyMeasure(proxy.name),
-                    needs="data" if proxy.needs_data else "weights",
-                )
-                for proxy in ZERO_COST.values()
-                if proxy.name not in COUNTED
-            ),
-            Metric(name="ensemble", mode="max", needs="data"),
-        )
-    }
-)
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(name="accuracy", mode="max"),
+        Metric(name="loss", mode="min"),
+        Metric(name="params", mode="min", measure=params),
+        Metric(name="macs", mode="min", measure=macs),
+        Metric(name="latency_ms", mode="min", unit="ms", title="latency", measure=latency_of, needs="device"),
+        Metric(name="train_seconds", mode="min", unit="s", title="training"),
+        Metric(name="peak_memory_mb", mode="min", unit="MB", title="memory"),
+        *(
+            Metric(
+                name=proxy.name,
+                mode="max",
+                measure=ProxyMeasure(proxy.name),
+                needs="data" if proxy.needs_data else "weights",
+            )
+            for proxy in ZERO_COST.values()
+            if proxy.name not in COUNTED
+        ),
+        Metric(name="ensemble", mode="max", needs="data"),
+    )
+}
 """The metrics that raynas knows, by name. Those without a measurement are reported by trials."""
 
 

@@ -1,7 +1,16 @@
-"""Metrics that a search asks its trials for."""
+"""Metrics that a search asks its trials for, and the check that they report them."""
 
+from collections.abc import Mapping
+
+from raynas.core.evaluation import metrics_of
 from raynas.core.metric import Metric
+from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import UnreportedMetricError
+from raynas.metrics import METRICS, Metrics
+from raynas.metrics.table import COUNTED
+from raynas.strategies import Strategy
+from raynas.trials.settings import ArchitectureSettings, TrialSettings
 
 
 def wanted(searcher: ArchitectureSearcher) -> list[Metric | str]:
@@ -10,3 +19,54 @@ def wanted(searcher: ArchitectureSearcher) -> list[Metric | str]:
     limits = {c.metric for c in goal.hard if c.metric in searcher.costs}
     others = {*(o.metric for o in goal.objectives), *(c.metric for c in goal.constraints if c.soft), *goal.watched}
     return [goal.metrics.get(name, name) for name in goal.asked if name in others or name not in limits]
+
+
+def read_by_scheduler(strategy: Strategy, settings: TrialSettings, metrics: Metrics) -> list[str]:
+    """Return names of metrics that trials must measure because early stopping goes by them, besides those given."""
+    read = strategy.early_stopping.metrics if strategy.early_stopping else ()
+    given = {metric if isinstance(metric, str) else metric.name for metric in metrics}
+    return [name for name in read if name in measurable(settings, METRICS) and name not in {*given, *COUNTED}]
+
+
+class ReportCheck:
+    """Notices a metric that is asked for and that no trial reports, with the first trial that could have.
+
+    Only trainables that know alone what they report need it: functions, and classes of the user's.
+
+    Args:
+        searcher: already replayed.
+        settings: the way of scoring.
+    """
+
+    def __init__(self, searcher: ArchitectureSearcher, settings: TrialSettings) -> None:
+        self._goal, self._settings = searcher.goal, settings
+        asked = [metric if isinstance(metric, str) else metric.name for metric in wanted(searcher)]
+        self._unseen = set(asked if settings.reports is None else ())
+        for record in searcher.archive:
+            self._unseen -= record.get("metrics", {}).keys()
+
+    def __call__(self, result: Result | None) -> UnreportedMetricError | None:
+        """Return an error if a result of a trial lacks a metric that no trial has reported so far."""
+        if not result or not self._unseen:
+            return None
+        reported = metrics_of(result).keys() - {"trial_id"}
+        self._unseen -= reported
+        missing = self._missing(result)
+        if not missing:
+            return None
+        known = str(result.get("reported", "")).split(", ") if "unreported" in result else sorted(reported)
+        return UnreportedMetricError(missing, known, measurable(self._settings, self._goal.metrics))
+
+    def _missing(self, result: Result) -> str:
+        if isinstance(self._settings, ArchitectureSettings):  # its results hold NaN for what is not reported
+            name = str(result.get("unreported", ""))
+            return name if name in self._unseen else ""
+        if result.get("failed"):
+            return ""
+        late = () if result.get("done") else {n for n, m in self._goal.metrics.items() if METRICS.get(n) != m}
+        return next((name for name in self._goal.asked if name in self._unseen and name not in {*late, *result}), "")
+
+
+def measurable(settings: TrialSettings, metrics: Mapping[str, Metric]) -> list[str]:
+    """Return the names of the metrics that trials measure where they are asked to."""
+    return [name for name, metric in metrics.items() if metric.measure and metric.needs in settings.measures]

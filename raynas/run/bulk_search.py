@@ -1,12 +1,14 @@
 """search_in_bulk(): a search whose architectures are scored by a pool of actors, a batch at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ray import tune
 
 from raynas.core.architecture import Config
 from raynas.core.archive import Archive
+from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import RaynasError
 from raynas.run.actor_pool import ActorPool
 
 
@@ -17,6 +19,7 @@ def search_in_bulk(
     num_samples: int,
     bulk_size: int,
     callbacks: Sequence[tune.Callback] = (),
+    check: Callable[[Result], RaynasError | None] = lambda result: None,
 ) -> None:
     """Let a searcher search, a batch at a time: nothing of a batch is observed before all of it is proposed.
 
@@ -29,11 +32,17 @@ def search_in_bulk(
         num_samples: number of architectures that the search has scored in the end, over all sessions.
         bulk_size: number of proposals in a batch; a strategy that waits for results makes a batch smaller.
         callbacks: Tune's; their ``on_step_end`` is called after each score, ``on_experiment_end`` after all.
+        check: returns the error that a result ends the search with, if any.
+
+    Raises:
+        RaynasError: if the check returns it.
     """
     iteration = 0
     try:
         while batch := _next_batch(searcher, num_samples, bulk_size):
             for trial, result in zip(batch, pool.results(batch.values()), strict=True):
+                if failure := check(result):
+                    raise failure
                 searcher.on_trial_complete(trial, result)
                 for callback in callbacks:
                     callback.on_step_end(iteration, [])

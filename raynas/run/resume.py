@@ -5,6 +5,7 @@ run replays the archive into a fresh searcher and a fresh scheduler, and starts 
 old names from their last checkpoints. ``Trial`` objects are made directly, not through Tune's argument parser.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from raynas.core.architecture import Config
 from raynas.core.archive import Record
 from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import RaynasError
 from raynas.run.last_checkpoint import last_checkpoint, set_aside
 from raynas.run.scheduler_replay import replay_scheduler
 from raynas.trials.checkpoint import CHECKPOINT_KEY
@@ -30,20 +32,29 @@ class ArchivedSearch(SearchAlgorithm):
         scheduler: lives through the archive's trials when the experiment is set up.
         num_samples: number of trials that the search has in the end.
         max_concurrent: number of trials that may run at a time.
+        check: returns the error that a result ends the search with, if any; its trial is then one that has not ended.
     """
 
     def __init__(
-        self, searcher: ArchitectureSearcher, scheduler: TrialScheduler, *, num_samples: int, max_concurrent: int
+        self,
+        searcher: ArchitectureSearcher,
+        scheduler: TrialScheduler,
+        *,
+        num_samples: int,
+        max_concurrent: int,
+        check: Callable[[Result | None], RaynasError | None] = lambda result: None,
     ) -> None:
         self.searcher = searcher
         self.scheduler = scheduler
         self.num_samples = num_samples
         self.max_concurrent = max_concurrent
+        self._check = check
         self._n_proposed = len(searcher.archive.events("proposed"))
         self._last_number = searcher.archive.last_number
         self._live: set[str] = set()
         self._unfinished: list[Trial] = []
         self._spec: dict[str, Any] = {}
+        self.failure: RaynasError | None = None
 
     @property
     def metric(self) -> str | list[str] | None:
@@ -85,12 +96,30 @@ class ArchivedSearch(SearchAlgorithm):
 
     def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Hand a report to the searcher."""
-        self.searcher.on_trial_result(trial_id, result)
+        if self._is_fine(result):
+            self.searcher.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: Result | None = None, error: bool = False) -> None:
         """Hand the end of a trial to the searcher, and make room for another."""
         self._live.discard(trial_id)
-        self.searcher.on_trial_complete(trial_id, result, error)
+        if self._is_fine(None if error else result):
+            self.searcher.on_trial_complete(trial_id, result, error)
+
+    def _is_fine(self, result: Result | None) -> bool:
+        """Return whether the search goes on: from a failure on, nothing is recorded any more."""
+        self.failure = self.failure or self._check(result)
+        return self.failure is None
+
+    def is_finished(self) -> bool:
+        """Return whether there are no more trials.
+
+        Raises:
+            RaynasError: if the check has failed. Tune asks in each of its steps, and where it ends a trial an exception
+                would only be taken for the trial's.
+        """
+        if self.failure:
+            raise self.failure
+        return bool(super().is_finished())
 
     def _launch(self, trial: Trial) -> Trial:
         self._live.add(trial.trial_id)

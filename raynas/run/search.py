@@ -11,6 +11,7 @@ from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics, read_goal
+from raynas.run.asked import read_by_scheduler
 from raynas.run.feasibility import check_feasible
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.session import baseline_costs, first_budget, start_session
@@ -75,7 +76,7 @@ def search(
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     strategy = strategy or ByBudget()
     settings = as_settings(trainable)
-    asked = read_goal(objectives, constraints, metrics)
+    asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
     settings.check_goal(asked)
     costs = settings.costs(space, asked.metrics)
     path = results_path(run_config, f"{space.name}-{type(strategy).__name__}")

@@ -25,10 +25,10 @@ def baseline_costs(
         return {}
     if baseline is None:
         raise ValueError(f"a constraint on {relative[0]!r} refers to the baseline, an architecture that is not given")
-    if archive.events("proposed"):
-        return dict(archive.events("session")[-1]["baseline"])
+    known = dict(archive.events("session")[-1]["baseline"]) if archive.events("proposed") else {}
     arch = space.point(baseline)
-    return {metric: float(costs[metric](arch)) for metric in relative if metric in costs}
+    missing = [metric for metric in relative if metric in costs and metric not in known]
+    return {**known, **{metric: float(costs[metric](arch)) for metric in missing}}
 
 
 def first_budget(archive: Archive, num_samples: int) -> int:
@@ -64,10 +64,12 @@ def start_session(archive: Archive, space: SearchSpace, goal: Goal, settings: Tr
         "objectives": [f"{o.mode}:{o.metric}" for o in goal.objectives],
         "constraints": [str(c) for c in goal.constraints],
     }
-    # A session that never got to a trial, because of a mistake in the call, binds nobody.
+    # A session that never got to a trial, because of a mistake in the call, binds nobody; nor does its goal, before a
+    # trial has ended.
+    binding = {"space", "trainable"} if not archive.events("ended") else now.keys()
     for earlier in archive.events("session")[-1:] if archive.events("proposed") else ():
         for what, value in now.items():
-            if earlier[what] != value:
+            if what in binding and earlier[what] != value:
                 raise ArchiveError(
                     f"{archive.path} holds a search with {what} {earlier[what]}, this one has {value}; "
                     "choose another name, or run with the same settings to continue"

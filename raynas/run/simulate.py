@@ -16,10 +16,12 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Constraint, Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
-from raynas.errors import DataError, RaynasError, SpaceError, one_line
+from raynas.errors import DataError, RaynasError, SpaceError, UnknownNameError, one_line
+from raynas.metrics import Measurer, Metrics, read_goal
 from raynas.run.no_controller import NO_CONTROLLER
 from raynas.strategies import Strategy
 from raynas.trials.progress import Config
+from raynas.trials.settings import Cost
 from raynas.trials.table import Table
 from raynas.trials.tabular import Tabular
 
@@ -195,6 +197,7 @@ def drive(
     *,
     objectives: str | Objective | Sequence[str | Objective] = "accuracy",
     constraints: str | Constraint | Sequence[str | Constraint] = (),
+    metrics: Metrics = (),
     n_workers: int = 1,
 ) -> list[Trajectory]:
     """Run whole searches against a table, without a cluster and in simulated time.
@@ -208,7 +211,8 @@ def drive(
         n: number of evaluations per search, those that were stopped early included.
         seeds: one search for each.
         objectives: see ``Strategy.searcher``.
-        constraints: see ``Strategy.searcher``; params, macs and latency_ms of the table are known before a trial.
+        constraints: see ``Strategy.searcher``; metrics that need no training are known before a trial.
+        metrics: metrics of your own that need nothing but the shapes of a network, or names of metrics to report.
         n_workers: number of trials that run at a time, in simulated time.
 
     Raises:
@@ -216,20 +220,40 @@ def drive(
         RaynasError: if the early stopping is one that pauses trials.
     """
     loaded = table.load(space) if isinstance(table, Tabular) else table
-    costs = {name: partial(loaded.value, name) for name in ("params", "macs", "latency_ms") if name in loaded.values}
+    goal = read_goal(objectives, constraints, metrics)
+    costs, measured = _costs(loaded, space, goal)
     trajectories = []
     strategy = strategy.for_budget(n)
     for seed in seeds:
-        searcher = strategy.searcher(space, objectives, constraints, seed=seed, costs=costs)
+        searcher = strategy.searcher(space, goal, seed=seed, costs=costs)
         scheduler = strategy.scheduler(searcher.goal.first, len(loaded.fidelities))
-        trajectories.append(simulate(searcher, partial(_answers, loaded), n, scheduler, n_workers=n_workers, seed=seed))
+        trajectories.append(
+            simulate(searcher, partial(_answers, loaded, measured), n, scheduler, n_workers=n_workers, seed=seed)
+        )
     return trajectories
 
 
-def _answers(table: Table, config: Config) -> list[dict[str, Any]]:
+def _costs(table: Table, space: SearchSpace, goal: Goal) -> tuple[dict[str, Cost], dict[str, Cost]]:
+    """Return the metrics that are known before a trial, and those of them that are asked for and not in the table.
+
+    Raises:
+        UnknownNameError: if the table lacks a metric of the goal that shapes do not give.
+    """
+    counted = {name: metric for name, metric in goal.metrics.items() if metric.measure and metric.needs == "shapes"}
+    for name in goal.asked:
+        if name not in table.values and name not in counted:
+            raise UnknownNameError("metric", name, table.values.keys() | counted.keys())
+    listed = [name for name, metric in goal.metrics.items() if metric.measure and name in table.values]
+    measured = Measurer(space).costs([counted[name] for name in goal.asked if name not in table.values])
+    return {**{name: partial(table.value, name) for name in listed}, **measured}, measured
+
+
+def _answers(table: Table, measured: Mapping[str, Cost], config: Config) -> list[dict[str, Any]]:
     """Return the results of a trial, as ``TabularTrial`` would report them."""
     try:
-        reports = table.reports(Architecture.from_config(config))
+        arch = Architecture.from_config(config)
+        costs = {name: cost(arch) for name, cost in measured.items()}
+        reports = [{**report, **costs} for report in table.reports(arch)]
     except (DataError, SpaceError) as error:
         return [{"failed": 1, "error": one_line(error), "training_iteration": 0, "train_seconds": 0.0}]
     last = len(reports)

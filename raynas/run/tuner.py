@@ -1,14 +1,14 @@
 """run_trials(): the trials of a search, on Tune, whose ``Tuner`` is built here alone, or in bulk by actors."""
 
+import gc
 from pathlib import Path
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
-from raynas.core.archive import Archive
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.metrics.table import COUNTED
-from raynas.run.asked import wanted
+from raynas.run.asked import ReportCheck, wanted
 from raynas.run.bulk_search import search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
 from raynas.run.cluster import start_ray
@@ -66,7 +66,10 @@ def run_trials(
         _run_in_bulk(searcher, settings, num_samples, max_concurrent, callbacks)
         return
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
-    search_alg = ArchivedSearch(searcher, scheduler, num_samples=num_samples, max_concurrent=max_concurrent)
+    check = ReportCheck(searcher, settings)
+    search_alg = ArchivedSearch(
+        searcher, scheduler, num_samples=num_samples, max_concurrent=max_concurrent, check=check
+    )
     cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(
         cls,
@@ -75,7 +78,7 @@ def run_trials(
     )
     variables = {**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(max_concurrent)}
     with environment(variables), quiet_tune(), terminate_as_interrupt():
-        _fit(tuner, searcher.archive)
+        _fit(tuner, search_alg)
 
 
 def _run_config(
@@ -96,15 +99,20 @@ def _run_config(
     )
 
 
-def _fit(tuner: tune.Tuner, archive: Archive) -> None:
-    """Run to the end; an archive that cannot be written ends the search, however Tune words or hides it."""
+def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch) -> None:
+    """Run to the end; what ends the search before is raised as it is, however Tune words or hides it."""
+    archive = search_alg.searcher.archive
     try:
         tuner.fit()
     except Exception:
-        if archive.failure is None:
+        if archive.failure is None and search_alg.failure is None:
             raise
-    if archive.failure:
-        raise archive.failure
+    if failure := archive.failure or search_alg.failure:
+        # Tune cleans up after itself only at an orderly end. Its actors and placement groups, which no other search of
+        # this process could use, go with the objects that the traceback still holds.
+        failure.__traceback__ = failure.__context__ = None
+        gc.collect()
+        raise failure
 
 
 def _check_bulk(strategy: Strategy, given: tune.RunConfig) -> None:
@@ -124,4 +132,11 @@ def _run_in_bulk(
 ) -> None:
     pool = pool_for(searcher.space, settings, wanted(searcher), counted=COUNTED, workers=workers)
     with pool, terminate_as_interrupt():
-        search_in_bulk(searcher, pool, num_samples=num_samples, bulk_size=settings.bulk_size, callbacks=callbacks)
+        search_in_bulk(
+            searcher,
+            pool,
+            num_samples=num_samples,
+            bulk_size=settings.bulk_size,
+            callbacks=callbacks,
+            check=ReportCheck(searcher, settings),
+        )

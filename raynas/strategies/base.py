@@ -26,6 +26,11 @@ class EarlyStopping(ABC):
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         """Make a fresh scheduler that compares trials of at most ``max_fidelity`` reports by ``objective``."""
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that the scheduler reads besides the objective."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy(ABC):

@@ -16,6 +16,11 @@ def known_metrics(goal: Goal) -> Mapping[str, Metric]:
     return {**METRICS, **goal.metrics}
 
 
+def own_metrics(goal: Goal) -> list[str]:
+    """Return the names of the metrics that are asked for and that raynas does not know by itself."""
+    return [name for name in goal.asked if name not in METRICS]
+
+
 def amount(metric: str, value: float, metrics: Mapping[str, Metric] = METRICS) -> str:
     """Return a metric's value for people: "1.23 M", "3.41 ms", "0.9312"."""
     if metric in metrics and (unit := metrics[metric].unit):
@@ -41,8 +46,8 @@ def duration(seconds: float) -> str:
 
 
 def describe(evaluation: Evaluation, goal: Goal, metrics: Sequence[str], costs: Sequence[str] = COSTS) -> str:
-    """Return an evaluation in a line: its trial, the given metrics, those watched, its costs."""
+    """Return an evaluation in a line: its trial, the given metrics, the user's own, its costs."""
     known = known_metrics(goal)
-    shown = [m for m in dict.fromkeys([*metrics, *goal.watched, *costs]) if m in evaluation.metrics]
+    shown = [m for m in dict.fromkeys([*metrics, *own_metrics(goal), *costs]) if m in evaluation.metrics]
     values = (f"{title_of(m, known)} {amount(m, evaluation.metrics[m], known)}" for m in shown)
     return f"{evaluation.trial}: {', '.join(values)}"

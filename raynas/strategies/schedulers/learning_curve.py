@@ -56,6 +56,10 @@ class LearningCurve(EarlyStopping):
         if not 0.5 < self.confidence < 1:
             raise ValueError(f"LearningCurve needs confidence in (0.5, 1), got {self.confidence}")
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return self.costs
+
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         return LearningCurveScheduler(self, objective, max_fidelity)
 

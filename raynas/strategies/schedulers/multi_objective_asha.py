@@ -49,6 +49,10 @@ class MultiObjectiveAsha(EarlyStopping):
         for objective in self.objectives:
             Objective.parse(objective, METRICS)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(Objective.parse(objective, METRICS).metric for objective in self.objectives)
+
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         """Make a fresh scheduler.
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raynas.core.goal import Goal
-from raynas.views.amounts import COSTS, amount, describe, duration, known_metrics, title_of
+from raynas.views.amounts import COSTS, amount, describe, duration, known_metrics, own_metrics, title_of
 from raynas.views.progress.state import SearchState, goal_line, time_line
 
 MAX_RUNNING = 6
@@ -69,8 +69,9 @@ def _best_lines(state: SearchState, goal: Goal) -> list[tuple[str, str]]:
 def _running_table(state: SearchState, goal: Goal) -> list[RenderableType]:
     if not state.running:
         return []
-    metrics = [o.metric for o in goal.objectives]
-    metrics = list(dict.fromkeys([*metrics, *goal.watched, *COSTS]))[: max(4, len(metrics) + len(goal.watched))]
+    asked = list(dict.fromkeys([*(o.metric for o in goal.objectives), *own_metrics(goal)]))
+    costs = [cost for cost in COSTS if any(cost in running.metrics for running in state.running.values())]
+    metrics = list(dict.fromkeys([*asked, *costs]))[: max(4, len(asked))]
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), show_edge=False)
     table.add_column("running", no_wrap=True, min_width=9)
     known = known_metrics(goal)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Objective
-from raynas.core.metric import Mode
+from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
+from raynas.metrics import METRICS
+from raynas.views.amounts import known_metrics, own_metrics
 
 COSTS = ("latency_ms", "params")
 """Second axes of the Pareto fronts in a report, against the first objective."""
@@ -70,6 +72,7 @@ class Summary:
         constraints: the limits, relative ones resolved.
         best: the best fully trained architecture that meets the constraints, of several objectives in the first;
             None if there is none.
+        metrics: the metrics that are known, by name.
         why_none: why there is none.
         fronts: Pareto fronts of the first objective against each cost, best in the objective first.
         counts: trials by how they ended, and proposals that cost none.
@@ -88,6 +91,7 @@ class Summary:
     objectives: tuple[str, ...]
     constraints: tuple[str, ...]
     best: Evaluation | None
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     why_none: str = ""
     fronts: Mapping[str, Sequence[Evaluation]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -133,6 +137,7 @@ def summarise(
         objectives=tuple(f"{o.mode}:{o.metric}" for o in result.goal.objectives),
         constraints=tuple(map(str, result.goal.constraints)),
         best=best,
+        metrics=known_metrics(result.goal),
         why_none=why_none,
         fronts=pareto_fronts(result),
         counts=result.counts,
@@ -157,11 +162,15 @@ def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
 
 
 def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:
-    """Return the front of the first objective against each cost that was measured."""
-    first = result.goal.first
+    """Return the front of the first objective against each cost, and each metric of the user's, that was measured."""
+    first, goal = result.goal.first, result.goal
     measured = {metric for e in result.full for metric in e.metrics}
-    costs = [cost for cost in COSTS if cost in measured and cost != first.metric]
-    return {cost: result.pareto_front((f"{first.mode}:{first.metric}", f"min:{cost}")) for cost in costs}
+    modes = {**dict.fromkeys(COSTS, "min"), **{n: goal.metrics[n].mode for n in own_metrics(goal) if n in goal.metrics}}
+    return {
+        name: result.pareto_front((f"{first.mode}:{first.metric}", f"{mode}:{name}"))
+        for name, mode in modes.items()
+        if name in measured and name != first.metric
+    }
 
 
 def feasible_share(result: SearchResult) -> float | None:

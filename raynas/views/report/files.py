@@ -1,6 +1,7 @@
 """A report as files: text, JSON, and plots of the Pareto fronts."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,9 +36,12 @@ def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Ev
         raise RaynasError(f"cannot write the report to {directory}: {error.strerror}") from None
 
 
+_NOT_IN_FILE_NAMES = r"[^\w.@-]"
+
+
 def plot_name(cost: str) -> str:
     """Return the name of the file with a front's plot."""
-    return f"pareto_{cost}.png"
+    return f"pareto_{re.sub(_NOT_IN_FILE_NAMES, '_', cost)}.png"
 
 
 def as_json(summary: Summary) -> dict[str, object]:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Objective
 from raynas.metrics import METRICS
 from raynas.views.amounts import amount
 from raynas.views.report.facts import COSTS, Summary
@@ -30,7 +29,7 @@ def render(summary: Summary, console: Console) -> None:
     _print_retrained(summary, console)
     _print_comparison(summary, console)
     for cost, front in summary.fronts.items():
-        _print_front(summary.objective, cost, front, console)
+        _print_front(summary, cost, front, console)
     _print_counts(summary, console)
     if summary.notes:
         _heading("Notes", console)
@@ -69,7 +68,7 @@ def _print_best(summary: Summary, console: Console) -> None:
     _grid(rows, console)
     _heading("Its metrics in the search", console)
     order = [*dict.fromkeys([*(o.partition(":")[2] for o in summary.objectives), *METRICS, *best.metrics])]
-    _grid([(m, amount(m, best.metrics[m])) for m in order if m in best.metrics], console)
+    _grid([(m, amount(m, best.metrics[m], summary.metrics)) for m in order if m in best.metrics], console)
 
 
 def _print_retrained(summary: Summary, console: Console) -> None:
@@ -97,7 +96,10 @@ def _print_comparison(summary: Summary, console: Console) -> None:
         ("random", comparison.n_random_trials, comparison.random_epochs, comparison.random),
     ):
         table.add_row(
-            f"  {name}", str(trials), str(epochs), "none" if value is None else amount(comparison.metric, value)
+            f"  {name}",
+            str(trials),
+            str(epochs),
+            "none" if value is None else amount(comparison.metric, value, summary.metrics),
         )
     console.print(table)
     _say(comparison.verdict, console, style="bold")
@@ -111,15 +113,17 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _print_front(objective: Objective, cost: str, front: Sequence[Evaluation], console: Console) -> None:
-    metrics = list(dict.fromkeys([objective.metric, cost, *COSTS]))
+def _print_front(summary: Summary, cost: str, front: Sequence[Evaluation], console: Console) -> None:
+    objective = summary.objective
+    measured = {name for e in front for name in e.metrics}
+    metrics = [m for m in dict.fromkeys([objective.metric, cost, *COSTS]) if m in measured]
     _heading(f"Pareto front of {objective.metric} against {cost}", console)
     if not front:
         _say("empty: nothing that was trained to its end meets the constraints", console)
         return
     table = _table("trial", "key", *metrics)
     for e in front[:MAX_ROWS]:
-        values = (amount(m, e.metrics[m]) if m in e.metrics else "" for m in metrics)
+        values = (amount(m, e.metrics[m], summary.metrics) if m in e.metrics else "" for m in metrics)
         table.add_row(f"  {e.trial}", e.arch.key, *values)
     console.print(table)
     if len(front) > MAX_ROWS:

@@ -8,7 +8,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
-from raynas.metrics import METRICS
+from raynas.views.amounts import known_metrics, own_metrics
 from raynas.views.pareto import draw_front, front_of
 from raynas.views.tensorboard.event_file import image
 
@@ -26,13 +26,13 @@ def pareto_figure(tag: str, evaluations: Sequence[Evaluation], goal: Goal) -> "l
         evaluations: all that ended.
         goal: its first objective is the vertical axis.
     """
-    directions = {name: metric.mode for name, metric in {**METRICS, **goal.metrics}.items()}
+    directions = {name: metric.mode for name, metric in known_metrics(goal).items()}
     directions |= {o.metric: o.mode for o in goal.objectives}
-    shown = dict.fromkeys([*(o.metric for o in goal.objectives[1:]), *goal.watched, "latency_ms", "params"])
+    shown = dict.fromkeys([*(o.metric for o in goal.objectives[1:]), *own_metrics(goal), "latency_ms", "params"])
     across = [
         Objective(m, directions[m])
         for m in shown
-        if any(m in e.metrics for e in evaluations) and m != goal.first.metric
+        if m in directions and any(m in e.metrics for e in evaluations) and m != goal.first.metric
     ]
     if not across:
         return []
