@@ -83,9 +83,20 @@ def test_another_search_is_refused(what: str, space: SearchSpace, goal: Goal, fn
     for archive in (with_trials, without):
         start(archive)
     with_trials.append("proposed", trial="1")
+    with_trials.append("ended", trial="1")
     settings = Function(fn=fn)  # type: ignore[arg-type]
     with pytest.raises(ArchiveError, match=rf"holds a search with {what} .*choose another name"):
         start(with_trials, space, goal, settings)
     start(without, space, goal, settings)
     for archive in (with_trials, without):
         archive.close()
+
+
+def test_a_goal_can_be_corrected_before_a_trial_has_ended() -> None:
+    archive = Archive()
+    start(archive)
+    archive.append("proposed", trial="1")
+    start(archive, goal=Goal.parse("min:loss"))
+    assert archive.events("session")[-1]["objectives"] == ["min:loss"]
+    with pytest.raises(ArchiveError, match="holds a search with trainable"):
+        start(archive, settings=Function(fn=another))
