@@ -106,7 +106,7 @@ class ArchivedSearch(SearchAlgorithm):
             self.searcher.on_trial_complete(trial_id, result, error)
 
     def _is_fine(self, result: Result | None) -> bool:
-        """Return whether the search goes on: from a failure on, nothing is recorded any more."""
+        """Return whether the search continues: after a failure nothing is recorded."""
         self.failure = self.failure or self._check(result)
         return self.failure is None
 

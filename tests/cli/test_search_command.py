@@ -1,6 +1,12 @@
 """A search made of the classes that its options name."""
 
+from pathlib import Path
+
+import pytest
+
 from raynas.cli.flags import DEMO_FIELDS
+from raynas.cli.search_command import parse_search
+from raynas.errors import RaynasError
 from raynas.search_spaces import CNN, NASBench201
 from raynas.strategies import Asha, ByBudget, LocalSearch, MedianStopping, Optuna
 from raynas.trials import Function, Training
@@ -68,3 +74,31 @@ def test_the_demos_fields_are_for_its_data_alone() -> None:
 
 def test_data_by_its_long_name() -> None:
     assert search("--trainable.data", "mnist").trainable == search("--data=mnist").trainable
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_of_the_users_are_named_by_a_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "from raynas import Metric\nENERGY = Metric(name='energy_mj', mode='min', measure=lambda c: c.macs)\nNO = 3\n"
+    )
+    (tmp_path / "my_energy_metric.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = ("--metrics", "my_energy_metric:ENERGY", "latency_ms", "--objectives", "accuracy", "energy_mj")
+    command = parse_search([*mine, "--constraints", "energy_mj <= 1e6 soft"])
+    assert [getattr(metric, "name", metric) for metric in command.metrics] == ["energy_mj", "latency_ms"]
+    for wrong, message in (
+        (("--metrics", "my_energy_metric:NO"), "is a int, not a raynas.Metric"),
+        (("--metrics", "latencyms"), "did you mean 'latency_ms'"),
+        (("--constraints", "energymj <= 1", *mine), "did you mean 'energy_mj'"),
+    ):
+        with pytest.raises(RaynasError, match=message):
+            parse_search(wrong)
+
+
+def test_a_file_of_options_names_no_code(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("metrics: ['my_energy_metric:ENERGY']\n")
+    with pytest.raises(RaynasError, match=r"names code as a metric.*--metrics my_energy_metric:ENERGY"):
+        parse_search(["--config", str(file)])
