@@ -2,6 +2,8 @@ import logging
 import os
 import signal
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,11 +29,19 @@ def test_tune_is_quiet_for_a_while() -> None:
     assert logger.level == before
 
 
-def test_sigterm_is_an_interrupt() -> None:
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Python's reaction to SIGINT: Tune leaves its own behind, which only ends the search that is running."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_sigterm_is_an_interrupt(interrupts: None) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), terminate_as_interrupt():
         os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        time.sleep(60)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
