@@ -30,7 +30,7 @@ demo: $(STAMP)
 	$(BIN)/python scripts/run_tune.py
 
 # One process for the tests that need Ray, one for the rest: see tests/conftest.py.
-IN_PARALLEL := --numprocesses 2 --dist loadgroup
+IN_PARALLEL := --numprocesses 2 --dist loadscope
 
 # Ray asks for a token since 2.59 and reports usage: neither belongs in a test.
 test test-lowest: export RAY_AUTH_MODE = disabled

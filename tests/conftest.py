@@ -5,7 +5,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,15 +22,29 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run every test that needs Ray, beside another that runs the rest, file by file.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one process run every file that needs Ray, beside another that runs the rest, file by file.
 
     A cluster costs seconds to start and uses both cores, so two of them would only be in each other's way; most of the
-    time of such a test is waiting, which the other process uses.
+    time of such a test is waiting, which the other process uses. The groups of xdist itself do not work with pytest 9:
+    it writes them into the names of tests, which can no longer be changed.
     """
-    for item in items:
-        needs_ray = "ray_cluster" in getattr(item, "fixturenames", ()) or item.get_closest_marker("own_cluster")
-        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.nodeid.split("::")[0]))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "ray" if needs_ray(config.rootpath / file) else file
+
+    return ByFile(config, log)
+
+
+@cache
+def needs_ray(file: Path) -> bool:
+    """Return True if a test of the file takes the cluster of the session, or starts one in a process of its own."""
+    text = file.read_text(encoding="utf-8")
+    return "ray_cluster" in text or "own_cluster" in text
 
 
 @pytest.fixture(scope="session")
