@@ -72,4 +72,7 @@ class TestRecalibrate:
         torch.testing.assert_close(net.aux.running_mean, torch.full((3,), 5.0))
 
     def test_a_network_without_batch_norm_needs_none(self) -> None:
-        recalibrate(nn.Linear(1, 1), [])
+        net = nn.Linear(1, 1)
+        before = net.weight.clone()
+        recalibrate(net, [])
+        assert torch.equal(net.weight, before) and net.training

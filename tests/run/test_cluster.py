@@ -9,7 +9,11 @@ from raynas.run.cluster import RayStart
 
 
 def test_ray_that_runs_already_is_used(ray_cluster: None) -> None:
+    import ray
+
+    before = ray.get_runtime_context().get_node_id()
     RayStart().wait()
+    assert ray.get_runtime_context().get_node_id() == before
 
 
 def test_no_cluster_is_an_error_for_the_one_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """A report as text."""
 
+import io
+
 from rich.console import Console
 
 from raynas.search_spaces import CNN
@@ -51,8 +53,10 @@ def test_markup_in_names_is_text() -> None:
 
 
 def test_a_terminal_gets_colours() -> None:
-    console = Console(width=80, force_terminal=True, record=True, quiet=True)
+    out = io.StringIO()
+    console = Console(width=80, force_terminal=True, file=out)
     render(summary_of(searched()), console)
+    assert "\x1b[" in out.getvalue()
 
 
 def test_decisions_stand_by_parts_of_the_network() -> None:
