@@ -1,11 +1,33 @@
 """Failures of trials: the reason in one line, and the memory that a traceback holds."""
 
+import re
 import traceback
 from pathlib import Path
 
 import torch
 
 from raynas.errors import RaynasError, one_line
+
+
+_OUT_OF_MEMORY = (
+    "outofmemory",  # CUDA, HIP, MPS and XPU; their runtimes' error codes; NCCL and Triton quote them
+    "cannotallocatememory",  # ENOMEM
+    "cantallocatememory",  # torch's CPU allocator
+    "notenoughmemory",  # the same on Windows
+    "failedtoallocatememory",
+    "badalloc",  # std::bad_alloc
+    "memoryallocation",  # cudaErrorMemoryAllocation
+    "allocfailed",  # CUBLAS_STATUS_ALLOC_FAILED and those of cuDNN, cuFFT, cuSOLVER, HIP
+    "allocationfailed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+    "insufficientresources",  # CUSPARSE_STATUS_INSUFFICIENT_RESOURCES
+    # The libraries say no more than this where there is no room for their handles and workspaces.
+    "cublasstatusnotinitialized",
+    "cudnnstatusnotinitialized",
+    "cudnnstatusnotsupported",
+    "findavalidcudnnalgorithm",
+    "findanenginetoexecutethiscomputation",
+)
+"""What messages say where memory ran out, in lower case and without anything but letters."""
 
 
 def reason_of(error: BaseException) -> str:
@@ -19,8 +41,15 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if memory ran out, of the CPU or the GPU."""
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate" in str(error)
+    """Return True if memory ran out, of the CPU or the GPU: by the error's type, its message, or those of its causes."""
+    while not isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        letters = re.sub("[^a-z]", "", str(error).lower())
+        if any(words in letters for words in _OUT_OF_MEMORY):
+            return True
+        if error.__cause__ is None:
+            return False
+        error = error.__cause__
+    return True
 
 
 def forget_frames(error: BaseException | None) -> None:
