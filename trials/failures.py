@@ -8,7 +8,6 @@ import torch
 
 from raynas.errors import RaynasError, one_line
 
-
 _OUT_OF_MEMORY = (
     "outofmemory",  # CUDA, HIP, MPS and XPU; their runtimes' error codes; NCCL and Triton quote them
     "cannotallocatememory",  # ENOMEM
@@ -41,7 +40,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if memory ran out, of the CPU or the GPU: by the error's type, its message, or those of its causes."""
+    """Return True if memory ran out, by type and message of the error and of its causes."""
     while not isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         letters = re.sub("[^a-z]", "", str(error).lower())
         if any(words in letters for words in _OUT_OF_MEMORY):
