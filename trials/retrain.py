@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
@@ -18,6 +17,7 @@ from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
 from raynas.trials.progress import Result
 from raynas.trials.runner import REPORTED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
+from raynas.trials.weights import WEIGHTS, write_weights
 
 KEPT_CHECKPOINTS = 2
 """Number of checkpoints kept: if a power cut damages the newest, the one before remains."""
@@ -148,9 +148,6 @@ def _keep_checkpoint(runner: TrialRunner[FinalTraining], directory: Path) -> Non
 
 
 def _write_outcome(directory: Path, model: nn.Module, metrics: Mapping[str, float]) -> None:
-    # In torch's usual memory format, and shared parameters written out: safetensors takes no views.
-    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    with Replacing(directory / "weights.safetensors") as draft:
-        save_file(weights, draft)
+    write_weights(model.state_dict(), directory / WEIGHTS)
     with Replacing(directory / "metrics.json") as draft:
         draft.write_text(json.dumps(dict(metrics), indent=2) + "\n")

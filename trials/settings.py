@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import ray
 import torch
 from ray import tune
+from torch import nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.goal import Goal
@@ -16,14 +17,19 @@ from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Measurer, Metrics
+from raynas.trials.checkpoint import State
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
 from raynas.trials.trainable import ArchitectureTrainable
 from raynas.trials.trial import Trial
+from raynas.trials.weights import with_weights
 from raynas.validate import is_number, require, require_whole
 
 Cost = Callable[[Architecture], float]
 """A metric as a function of an architecture."""
+
+TRAIN_IT = "train the network that space.build(result.best().arch) gives, or call result.retrain()"
+"""The remedy where a search has no trained network."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,19 @@ class TrialSettings(ABC):
     def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
         """Return the metrics that can be measured before a trial, by which hard constraints refuse architectures."""
         return Measurer(space).costs(metrics.values())
+
+    def trained_model(self, space: SearchSpace, arch: Architecture, state: State | None) -> nn.Module:
+        """Return the network of an architecture with the weights that its trial gave it, in eval mode.
+
+        Args:
+            space: the space of the search.
+            arch: the architecture.
+            state: the state in the last checkpoint of its trial; None if there is none.
+
+        Raises:
+            RaynasError: if there are no weights.
+        """
+        raise RaynasError(f"raynas cannot read the weights of {type(self).__name__}, if there are any: {TRAIN_IT}")
 
     @property
     def description(self) -> str:
@@ -190,6 +209,16 @@ class ArchitectureSettings(TrialSettings):
         """
         runner = self.runner(space, metrics) if metrics else self.runner(space)
         return runner.run({"arch": dict(arch), **(hyperparameters or {})}, on_result)
+
+    def trained_model(self, space: SearchSpace, arch: Architecture, state: State | None) -> nn.Module:
+        """Return the network with the weights that a trial's ``state`` holds under "model"."""
+        if state is None or "model" not in state:
+            raise RaynasError(f"{type(self).__name__} trains no weights: {TRAIN_IT}")
+        return with_weights(self.trained_space(space), arch, state["model"])
+
+    def trained_space(self, space: SearchSpace) -> SearchSpace:
+        """Return the space of the networks that trials train: that of the search, unless they train smaller ones."""
+        return space.architecture_space
 
     def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
         """Return the metrics as trials measure them; without those of a GPU that this process does not see."""

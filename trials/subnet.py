@@ -1,5 +1,6 @@
 """Subnet: scores an architecture with weights inherited from a trained supernet (Guo et al., 2020, section 3.3)."""
 
+import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
@@ -18,6 +19,7 @@ from raynas.errors import RaynasError
 from raynas.metrics import Metrics
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
+from raynas.trials.checkpoint import State
 from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.runner import TrialRunner
@@ -98,6 +100,19 @@ class Subnet(DataSettings):
         source = source.without_test().reduced(training.data_fraction, training.resolution)
         shared = SharedSupernet(self, trained, training, source)
         return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, batch=batch)
+
+    def trained_model(self, space: SearchSpace, arch: Architecture, state: State | None) -> nn.Module:
+        """Return the subnet with inherited weights and its recalibrated batch norms, as it was scored.
+
+        Raises:
+            RaynasError: if it cannot be scored again.
+        """
+        runner = self.runner(space)
+        runner.begin({"arch": arch.to_config()})
+        result = runner.step()
+        if result["failed"]:
+            raise RaynasError(f"subnet {arch.key} cannot be scored again: {result['error']}")
+        return copy.deepcopy(runner.trial.model).requires_grad_().eval()
 
     def data_settings(self) -> Training:
         """Return the settings of a training on the supernet's data, at its present path."""

@@ -202,6 +202,10 @@ class Training(DataSettings):
         batch = batch_for(metrics, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed))
         return TrialRunner(space, self, partial(TrainingTrial, reduced=reduced, source=source), metrics, batch=batch)
 
+    def trained_space(self, space: SearchSpace) -> SearchSpace:
+        """Return the space at the size that is trained, which follows from the data too."""
+        return self.at_fidelity(space.architecture_space)[1]
+
     def data_settings(self) -> "Training":
         """Return these settings."""
         return self

@@ -14,15 +14,16 @@ from rich.console import Console
 from raynas.cli.options import names_code
 from raynas.cli.search_command import SearchCommand
 from raynas.cli.search_name import search_title
-from raynas.cli.subnets import SubnetSearch, plain_training
+from raynas.cli.subnets import SubnetSearch
 from raynas.cli.terminal import Interrupted, say, shown
-from raynas.cli.winner import fitted, folder_for, keep, read_architecture, train
+from raynas.cli.winner import fitted, keep, read_architecture, train
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import scaled
 from raynas.errors import RaynasError, one_line
+from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
@@ -169,9 +170,8 @@ class SearchRun:
         """Return the settings of the winner's training: those of the search, its hyperparameters, more epochs."""
         if not isinstance(self.command.trainable, Training) or self.command.retrain is None:
             return None
-        training = plain_training(self.command.trainable).at_full_fidelity.with_hyperparameters(winner.hyperparameters)
-        epochs = self.command.retrain.epochs or training.epochs
-        return dataclasses.replace(training, epochs=epochs, data=self.data)
+        training = final_training(self.command.trainable, winner, self.command.retrain.epochs)
+        return dataclasses.replace(training, data=self.data)
 
     def retrain(self, result: SearchResult) -> tuple[Mapping[str, float] | None, Path | None]:
         """Train the winner to its end; return its metrics and the folder of its weights."""

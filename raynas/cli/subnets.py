@@ -7,7 +7,7 @@ from ray import tune
 
 from raynas.core.space import SearchSpace
 from raynas.run.train_supernet import train_supernet
-from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, Training
+from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
 from raynas.validate import require_whole
 
 
@@ -44,8 +44,3 @@ class SubnetSearch(SupernetTraining):
         """Return the settings that score subnets."""
         shared = ("calibration_batches", "seed", "device", "gpus", "n_threads", "latency_threads", "bulk")
         return Subnet(supernet=trained, **{name: getattr(self, name) for name in shared})
-
-
-def plain_training(settings: Training) -> Training:
-    """Return the settings of a supernet's training for one network alone."""
-    return Training(**{f.name: getattr(settings, f.name) for f in fields(Training)})

@@ -1,7 +1,6 @@
 """A found architecture: read from a file, kept in one, trained to its end."""
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,12 +80,6 @@ def fitted(
         if f"space.{name}" in given and wanted != held:
             raise RaynasError(f"--space.{name} is {wanted}, but data {source.name} has {held}: leave it out")
     return space, source.name
-
-
-def folder_for(parent: Path, arch: Architecture, space: SearchSpace, training: Training) -> Path:
-    """Return the folder of a training to the end: another one for another architecture, size or training."""
-    about = hashlib.sha256(f"{space.fingerprint} {training.description}".encode()).hexdigest()[:6]
-    return parent / f"retrained-{arch.key}-{training.epochs}epochs-{about}"
 
 
 def train(

@@ -1,17 +1,29 @@
 """SearchResult: the findings of a search, read from its archive."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
+from torch import nn
 
 from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+
+
+class Networks(Protocol):
+    """The networks of trials with weights, as ``SearchResult`` asks for them."""
+
+    def state(self, evaluation: Evaluation) -> Mapping[str, Any] | None: ...
+
+    def model(self, evaluation: Evaluation) -> nn.Module: ...
+
+    def retrain(self, evaluation: Evaluation, epochs: int | None, directory: Path | None) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,7 @@ class SearchResult:
         path: the folder that holds the archive, the logs and the checkpoints.
         ended_because: the reason why the search ended before its number of trials; "" if it did not.
         interrupted: whether it was interrupted; the same call continues it.
+        networks: gives the networks of its trials with weights; None if it has no trials.
     """
 
     space: SearchSpace
@@ -33,6 +46,13 @@ class SearchResult:
     path: Path
     ended_because: str = ""
     interrupted: bool = False
+    networks: Networks | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        best, name = self.goal.best(self.full), self.goal.first.metric
+        found = f"; best {name} {best.metrics[name]:g}" if best else ""
+        on = "; interrupted: the same call continues it" if self.interrupted else ""
+        return f"<SearchResult of {self.space.name}: {self._ends}{found}{on}; in {self.path}>"
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -45,15 +65,62 @@ class SearchResult:
         return [e for e in self.evaluations if e.status == "finished"]
 
     def best(self) -> Evaluation:
-        """Return the best fully trained evaluation that meets the constraints.
+        """Return the best fully trained evaluation that meets the constraints; of several objectives, in the first.
 
         Raises:
             RaynasError: if there is none; counts the ends of the trials, and gives the last error.
         """
-        best = self.goal.best(self.full)
-        if best is None:
+        front = self.goal.pareto_front(self.full)
+        if not front:
             raise RaynasError(self.why_none)
-        return best
+        return front[0]
+
+    def best_model(self) -> nn.Module:
+        """Return the network of ``best()`` with the weights that its trial gave it; see ``trained_model``."""
+        return self.trained_model(self.best())
+
+    def trained_model(self, evaluation: Evaluation) -> nn.Module:
+        """Return the network of a trial with the weights that it had at its end, on the CPU and in eval mode.
+
+        Checkpoints are kept of the best trials alone. A network that was trained at a lower fidelity has the size and
+        the weights of that; ``retrain`` trains it to the end.
+
+        Raises:
+            RaynasError: if there are no weights; says what to do.
+        """
+        return self._networks.model(evaluation)
+
+    def saved_state(self, evaluation: Evaluation | None = None) -> Mapping[str, Any]:
+        """Return all that a trial saved with its last report, by default that of ``best()``.
+
+        Returns:
+            Tensors, numbers and texts: the weights under "model"; what a training function saved under "state".
+
+        Raises:
+            RaynasError: if it has no checkpoint.
+        """
+        evaluation = evaluation or self.best()
+        if (state := self._networks.state(evaluation)) is None:
+            raise RaynasError(f"trial {evaluation.trial} has no checkpoint: only the best of those that train keep one")
+        return state
+
+    def retrain(self, epochs: int | None = None, directory: str | Path | None = None) -> Mapping[str, float]:
+        """Train the architecture of ``best()`` from scratch to the end, and test it; see ``raynas.trials.retrain``.
+
+        Args:
+            epochs: default those of the search.
+            directory: the folder to write weights and metrics to; by default one in ``path / "best"``.
+
+        Raises:
+            RaynasError: if the search was not by training, or the training fails.
+        """
+        return self._networks.retrain(self.best(), epochs, None if directory is None else Path(directory))
+
+    @property
+    def _networks(self) -> Networks:
+        if self.networks is None:
+            raise RaynasError("this result was not returned by raynas.search, which alone knows the weights of trials")
+        return self.networks
 
     def pareto_front(self, objectives: "tuple[str, ...] | None" = None) -> list[Evaluation]:
         """Return the fully trained evaluations that meet the constraints and that no other beats in every objective.
@@ -76,6 +143,10 @@ class SearchResult:
             **{name: events[event] for name, event in (("refused", "refused"), ("duplicates", "duplicate"))},
         }
 
+    @property
+    def _ends(self) -> str:
+        return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
+
     def to_frame(self) -> pd.DataFrame:
         """Return a row per trial: its name, status, fidelity, metrics, hyperparameters and decisions (``arch/...``)."""
         frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
@@ -84,12 +155,11 @@ class SearchResult:
     @property
     def why_none(self) -> str:
         """The ends of the trials in one line, where none of them is a result."""
-        counts = ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
         errors = [e.error for e in self.evaluations if e.error]
         broken = [str(c) for c in self.goal.hard if any(c.violation(e.metrics) for e in self.full)]
         hint = f"; the last error: {errors[-1]}" if errors else ""
         hint += f"; constraints broken by what finished: {', '.join(broken)}" if broken else ""
-        return f"the search has no result yet ({counts}){hint}"
+        return f"the search has no result yet ({self._ends}){hint}"
 
 
 def _row(evaluation: Evaluation) -> dict[str, Any]:

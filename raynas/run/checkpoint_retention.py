@@ -9,7 +9,11 @@ from pathlib import Path
 from ray import tune
 from ray.tune.experiment import Trial
 
+from raynas.core.evaluation import Evaluation
 from raynas.core.searcher import ArchitectureSearcher
+
+N_BEST = 3
+"""Number of trials that keep their checkpoints after their end."""
 
 
 class KeepBest(tune.Callback):
@@ -20,15 +24,15 @@ class KeepBest(tune.Callback):
     Args:
         searcher: knows the evaluations and their order.
         path: the folder that holds a folder per trial.
-        n_best: number of trials that keep theirs.
+        n_best: number of trials that keep theirs; with several objectives the best in the first keeps its own besides.
     """
 
-    def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int = 3) -> None:
+    def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int = N_BEST) -> None:
         self._searcher = searcher
         self._path = path
         self._n_best = n_best
         finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
-        self._best = searcher.goal.sort(finished)[:n_best]
+        self._best = self._best_of(finished)
 
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: object
@@ -42,9 +46,15 @@ class KeepBest(tune.Callback):
         if evaluation is None:
             return
         candidates = [*self._best, evaluation] if evaluation.status == "finished" else self._best
-        self._best = self._searcher.goal.sort(candidates)[: self._n_best]
+        self._best = self._best_of(candidates)
         for loser in {e.trial for e in [*candidates, evaluation]} - {e.trial for e in self._best}:
             _delete_checkpoints(self._path / loser)
+
+    def _best_of(self, candidates: list[Evaluation]) -> list[Evaluation]:
+        """Return those that keep their checkpoints, the one that ``SearchResult.best`` returns among them."""
+        goal = self._searcher.goal
+        best, winner = goal.sort(candidates)[: self._n_best], goal.pareto_front(candidates)[:1]
+        return best + [e for e in winner if e not in best]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Delete the checkpoints of a failed trial."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 
 from ray import tune
 
@@ -13,6 +12,7 @@ from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics, read_goal
 from raynas.run.asked import read_by_scheduler
 from raynas.run.feasibility import check_feasible
+from raynas.run.networks import TrialNetworks
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.session import baseline_costs, first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings
@@ -109,17 +109,20 @@ def search(
                 progress=progress,
                 tensorboard=tensorboard,
             )
-        return _result(space, searcher, path, num_samples)
+        return _result(space, searcher, TrialNetworks(space, settings, path), num_samples)
 
 
-def _result(space: SearchSpace, searcher: ArchitectureSearcher, path: Path, num_samples: int) -> SearchResult:
+def _result(
+    space: SearchSpace, searcher: ArchitectureSearcher, networks: TrialNetworks, num_samples: int
+) -> SearchResult:
     archive = searcher.archive
     missing = len(archive.events("proposed")) < num_samples and not searcher.ended_because
     return SearchResult(
         space=space,
         goal=searcher.goal,
         archive=archive,
-        path=path,
+        path=networks.path,
         ended_because=searcher.ended_because,
         interrupted=missing or bool(archive.unfinished()),
+        networks=networks,
     )

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from raynas.cli.winner import fitted, folder_for, read_architecture
+from raynas.cli.winner import fitted, read_architecture
 from raynas.core.architecture import Architecture, Option
 from raynas.errors import RaynasError
 from raynas.search_spaces import CNN, MLP
-from raynas.trials import Training
 from tests.cli.command_lines import search, written
 
 MLP_ARCH: dict[str, Option] = {
@@ -52,17 +51,6 @@ def test_an_architecture_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.json", tmp_path):
         with pytest.raises(RaynasError, match="cannot read the architecture"):
             read_architecture(path, MLP())
-
-
-def test_another_training_has_another_folder(tmp_path: Path) -> None:
-    arch = next(MLP().enumerate())
-    folders = [
-        folder_for(tmp_path, arch, space, training)
-        for space in (MLP(), MLP(widths=(32, 64)))
-        for training in (Training(), Training(epochs=6), Training(lr=0.2))
-    ]
-    assert len(set(folders)) == len(folders)
-    assert folder_for(tmp_path, arch, MLP(), Training()) == folders[0]
 
 
 def test_the_space_fits_the_data() -> None:

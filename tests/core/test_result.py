@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,28 @@ def test_the_best_meets_the_constraints() -> None:
     goal = Goal.parse("accuracy", "latency_ms <= 3")
     result = found(score(0.9, latency_ms=5.0), score(0.5, latency_ms=2.0), goal=goal)
     assert result.best().arch == B
+
+
+def test_the_best_of_several_objectives_is_that_in_the_first() -> None:
+    results = [score(a, params=p) for a, p in ((0.1, 1.0), (0.5, 4.0), (0.9, 9.0), (0.6, 9.0))]
+    result = found(*results, goal=Goal.parse(["max:accuracy", "min:params"]))
+    assert result.best() == result.pareto_front()[0] and result.best().arch == C
+
+
+def test_a_line_says_how_it_ended() -> None:
+    result = found(score(0.5), score(0.75), {})
+    assert repr(result) == "<SearchResult of ToySpace: 2 finished, 1 failed; best accuracy 0.75; in results>"
+    stopped = replace(found(), interrupted=True)
+    assert repr(stopped) == (
+        "<SearchResult of ToySpace: no trial ended; interrupted: the same call continues it; in results>"
+    )
+
+
+def test_networks_are_those_of_a_search_alone() -> None:
+    result = found(score(0.5))
+    for ask in (result.best_model, result.saved_state, result.retrain):
+        with pytest.raises(RaynasError, match=r"not returned by raynas\.search"):
+            ask()
 
 
 def test_a_front_of_other_objectives() -> None:

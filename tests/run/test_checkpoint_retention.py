@@ -11,8 +11,8 @@ from raynas.testing import ToySpace
 SPACE = ToySpace(n_layers=2, n_options=3)
 
 
-def new_searcher(archive: Archive | None = None) -> ArchitectureSearcher:
-    return GridSearch().searcher(SPACE, costs={}, archive=archive)
+def new_searcher(archive: Archive | None = None, **goal: Any) -> ArchitectureSearcher:
+    return GridSearch().searcher(SPACE, costs={}, archive=archive, **goal)
 
 
 def checkpoints(folder: Path, n: int = 1) -> None:
@@ -71,3 +71,14 @@ def test_an_earlier_session_counts(tmp_path: Path) -> None:
             end(second, name, accuracy)
             keep.on_trial_complete(0, [], trial(name))
     assert left(tmp_path) == ["1"]
+
+
+def test_of_several_objectives_the_best_in_the_first_keeps_its_own(tmp_path: Path) -> None:
+    searcher = new_searcher(objectives=["accuracy", "params"])
+    keep = KeepBest(searcher, tmp_path, n_best=1)
+    for name, accuracy, params in (("1", 0.5, 1.0), ("2", 0.7, 5.0), ("3", 0.9, 9.0), ("4", 0.8, 8.0)):
+        checkpoints(tmp_path / name)
+        end(searcher, name, accuracy, params=params)
+        keep.on_trial_complete(0, [], trial(name))
+    winner = searcher.goal.pareto_front(searcher.archive.evaluations)[0]
+    assert winner.trial == "3" and "3" in left(tmp_path) and "4" not in left(tmp_path)

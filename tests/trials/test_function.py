@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError
-from raynas.trials import TRIALS, Function
+from raynas.trials import TRIALS, Function, TrialRunner
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
+from raynas.trials.function import FunctionTrial, takes_state
 from raynas.trials.progress import Result
 from tests.trials.spaces import TinyCnn
 
@@ -137,3 +141,136 @@ def test_the_description_is_the_same_in_every_process() -> None:
 
 def test_the_table_of_trials() -> None:
     assert sorted(TRIALS) == ["function", "subnet", "tabular", "train", "zero_cost"]
+
+
+# --- weights and state -----------------------------------------------------------------------------------------------
+
+
+def counts(model: nn.Module, config: Config, state: dict[str, Any]) -> Iterator[float]:
+    """Adds 1 to every weight in each of four epochs, and writes down which of them it did."""
+    for epoch in range(len(state.get("done", [])), 4):
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(1)
+        state["done"] = [*state.get("done", []), epoch]
+        yield 0.1 * epoch
+
+
+def without_state(model: nn.Module, config: Config) -> Iterator[float]:
+    yield from counts(model, config, {})
+
+
+def begun(fn: Any) -> TrialRunner[FunctionTrial]:
+    runner = Function(fn=fn).runner(TinyCnn())
+    runner.begin({"arch": ARCH})
+    return runner
+
+
+def trained(fn: Any, checkpoint: Path) -> nn.Module:
+    state = Checkpoint.read(checkpoint).state
+    return Function(fn=fn).trained_model(TinyCnn(), Architecture(ARCH), state)
+
+
+@pytest.mark.parametrize("fn", [counts, without_state, lambda model, config: sum(counts(model, config, {}))])
+def test_the_weights_are_saved_after_a_report(fn: Any, tmp_path: Path) -> None:
+    runner = begun(fn)
+    before = {name: tensor.clone() for name, tensor in runner.trial.model.state_dict().items()}
+    n_epochs = 4 if fn not in (counts, without_state) else 1
+    assert not runner.step()["failed"]
+    runner.save(tmp_path)
+    model = trained(fn, tmp_path)
+    assert not model.training
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight, before[name] + n_epochs)
+
+
+def test_building_the_network_leaves_the_generator_as_it_was(tmp_path: Path) -> None:
+    runner = begun(counts)
+    runner.step()
+    runner.save(tmp_path)
+    torch.manual_seed(3)
+    expected = torch.rand(())
+    torch.manual_seed(3)
+    trained(counts, tmp_path)
+    assert torch.rand(()) == expected
+
+
+def test_with_a_state_it_continues(tmp_path: Path) -> None:
+    killed = begun(counts)
+    for _ in range(2):
+        killed.step()
+    killed.save(tmp_path)
+    assert Checkpoint.read(tmp_path).state["state"] == {"done": [0, 1]}  # type: ignore[index]
+    runner = Function(fn=counts).runner(TinyCnn())
+    last = runner.run({"arch": ARCH, CHECKPOINT_KEY: str(tmp_path)})
+    whole = begun(counts)
+    while not whole.step()["done"]:
+        pass
+    assert (last["training_iteration"], last["complete"]) == (4, 1)
+    resumed = Function(fn=counts).runner(TinyCnn())
+    resumed.begin({"arch": ARCH, CHECKPOINT_KEY: str(tmp_path)})
+    while not resumed.step()["done"]:
+        pass
+    assert resumed.trial.saved == {"done": [0, 1, 2, 3]}
+    for ours, theirs in zip(resumed.trial.model.parameters(), whole.trial.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_without_a_state_it_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed = begun(without_state)
+    for _ in range(2):
+        killed.step()
+    killed.save(tmp_path)
+    seen: list[Result] = []
+    Function(fn=without_state).runner(TinyCnn()).run({"arch": ARCH, CHECKPOINT_KEY: str(tmp_path)}, seen.append)
+    assert [r["training_iteration"] for r in seen] == [1, 2, 3, 4, 4]
+    assert "starts from the beginning: its function has no parameter 'state' to continue from" in caplog.text
+
+
+def test_an_optimizer_can_be_saved(tmp_path: Path) -> None:
+    def fn(model: nn.Module, config: Config, state: dict[str, Any]) -> float:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        model(torch.zeros(2, 1, 8, 8)).sum().backward()
+        optimizer.step()
+        state.update(optimizer=optimizer.state_dict(), note="one step", losses=(0.5, 0.25))
+        return 0.5
+
+    runner = begun(fn)
+    assert not runner.step()["failed"]
+    runner.save(tmp_path)
+    saved = Checkpoint.read(tmp_path).state["state"]  # type: ignore[index]
+    assert saved["note"] == "one step" and saved["losses"] == (0.5, 0.25)
+    assert isinstance(saved["optimizer"]["state"][0]["momentum_buffer"], torch.Tensor)
+
+
+def test_what_cannot_be_saved_is_named_at_once() -> None:
+    def fn(model: nn.Module, config: Config, state: dict[str, Any]) -> float:
+        state["parts"] = {"optimizer": torch.optim.SGD(model.parameters(), lr=0.1)}
+        return 0.5
+
+    result = begun(fn).step()
+    assert (
+        result["failed"] and "state['parts']['optimizer'] is a SGD, which a checkpoint cannot hold" in result["error"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fn", "takes"),
+    [
+        (counts, True),
+        (lambda model, config, state=None: 0.5, True),
+        (lambda model, config, state="of mind": 0.5, False),
+        (partial(counts, state={}), False),
+        (score, False),
+        (Scorer(), False),
+        (max, False),
+    ],
+)
+def test_a_state_is_asked_for_by_its_name(fn: Any, takes: bool) -> None:
+    assert takes_state(fn) is takes
+
+
+def test_weights_of_another_network() -> None:
+    other = {"model": nn.Linear(2, 2).state_dict()}
+    with pytest.raises(RaynasError, match="do not fit the network that TinyCnn builds"):
+        Function(fn=score).trained_model(TinyCnn(), Architecture(ARCH), other)

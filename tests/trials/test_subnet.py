@@ -18,6 +18,7 @@ from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner
 from raynas.trials.subnet import SubnetTrial
 from raynas.trials.supernet.calibration import calibration_images
 from raynas.trials.supernet.writing import write_supernet
+from raynas.trials.trainer import examine
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCHS = [SPACE.sample(np.random.default_rng(i)) for i in range(3)]
@@ -55,6 +56,18 @@ def test_a_score_is_that_of_the_extracted_network(supernet: TrainedSupernet) -> 
         correct = network.eval()(images).argmax(1).numpy() == source.valid.labels
     assert result["accuracy"] == pytest.approx(correct.mean(), abs=1.5 / len(correct))  # sums differ in their order
     assert result["complete"] == 1 and result["params"] > 0 and result["latency_ms"] > 0
+
+
+def test_the_network_as_it_was_scored_and_a_copy(supernet: TrainedSupernet) -> None:
+    settings = Subnet(supernet=supernet, calibration_batches=2, batch_size=50)
+    result = scored(runner := settings.runner(SPACE), ARCHS[1])
+    model = settings.trained_model(SPACE, ARCHS[1], None)
+    runner.begin({"arch": dict(ARCHS[1])})
+    shared = runner.trial.shared
+    assert examine(model, shared.batches)["accuracy"] == result["accuracy"]
+    for weight in model.parameters():
+        weight.data.zero_()
+    assert scored(settings.runner(SPACE), ARCHS[1])["accuracy"] == result["accuracy"]
 
 
 def test_zero_cost_proxies_beside_the_score(supernet: TrainedSupernet) -> None:

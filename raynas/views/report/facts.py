@@ -153,12 +153,11 @@ def summarise(
 
 
 def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
-    """Return the winner, or why there is none; of a Pareto front, the best in the first objective."""
+    """Return the winner, or why there is none."""
     try:
-        best = result.best()
+        return result.best(), ""
     except RaynasError as error:
         return None, str(error)
-    return (result.pareto_front()[0] if len(result.goal.objectives) > 1 else best), ""
 
 
 def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:
