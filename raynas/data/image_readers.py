@@ -1,6 +1,5 @@
 """Readers of images, one per kind of source; each returns arrays as they are stored."""
 
-import os
 import socket
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +14,6 @@ from raynas.errors import DataError, one_line
 
 Arrays = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 """Images and labels of "train" and, where the source has them, "valid" and "test"; not checked yet."""
-
-IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 
 
 def read_digits() -> Arrays:
@@ -119,64 +116,3 @@ def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"npz:{path} cannot be read ({type(error).__name__}): it is no whole file of numpy.savez, or it holds "
             "Python objects, which are never loaded; save arrays of numbers with numpy.savez(path, x_train=…, …)"
         ) from None
-
-
-def read_folder(path: Path, size: int) -> Arrays:
-    """Read images in one folder per class, or in such folders below ``train``, ``valid`` (or ``val``) and ``test``.
-
-    Each image is converted to RGB; its shorter side is resized to ``size`` pixels and the middle cut out.
-
-    Raises:
-        DataError: if the folder is missing, holds no classes, a class has no images, or an image cannot be read.
-    """
-    if not path.is_dir():
-        raise DataError(f"folder:{path} is not a folder")
-    if not (path / "train").is_dir():
-        return {"train": _read_classes(path, _class_names(path), size)}
-    names = _class_names(path / "train")
-    parts = {}
-    for part, folders in (("train", ("train",)), ("valid", ("valid", "val")), ("test", ("test",))):
-        for folder in folders:
-            if (path / folder).is_dir():
-                parts[part] = _read_classes(path / folder, names, size)
-    return parts
-
-
-def _class_names(path: Path) -> list[str]:
-    names = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if len(names) < 2:
-        raise DataError(f"folder:{path} needs one folder of images per class, at least 2; it has {len(names)}")
-    return names
-
-
-def _read_classes(path: Path, names: list[str], size: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    unknown = {entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")} - set(names)
-    if unknown:
-        raise DataError(f"folder:{path} has class {sorted(unknown)[0]!r}, which train lacks")
-    files = [(file, label) for label, name in enumerate(names) for file in _image_files(path / name)]
-    images = np.empty((len(files), size, size, 3), np.uint8)
-    for i, (file, _) in enumerate(files):
-        images[i] = _read_image(file, size)
-    return images, np.array([label for _, label in files], dtype=np.int64)
-
-
-def _image_files(path: Path) -> list[Path]:
-    found = sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(path, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
-    )
-    if not found:
-        raise DataError(f"folder:{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return found
-
-
-def _read_image(file: Path, size: int) -> NDArray[np.uint8]:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as image:
-            return np.asarray(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR))
-    except Exception as error:
-        raise DataError(f"image {file} cannot be read: {one_line(error)}; repair or remove it") from None

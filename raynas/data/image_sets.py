@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from raynas.data.image_arrays import Images, channel_statistics, check_every_class, checked_images, checked_labels
-from raynas.data.image_readers import Arrays, read_digits, read_folder, read_npz, read_torchvision
+from raynas.data.image_folders import read_folder
+from raynas.data.image_readers import Arrays, read_digits, read_npz, read_torchvision
 from raynas.data.images import ImageData, ImageSplit
 from raynas.data.splitting import stratified_split
 from raynas.errors import DataError, UnknownNameError
@@ -68,11 +69,27 @@ def load_images(
         read, augment = DATA_SETS[name]
         arrays = read(Path(directory).expanduser().resolve())
     else:
+        check_is_no_path(name)
         raise UnknownNameError("data set", name, [*DATA_SETS, *OTHER_SOURCES])
     splits, n_classes = _checked(arrays, name, n_named)
     # Grey images are digits and letters, more often than not: a mirrored one is another.
     augment = augment or ("shift" if splits["train"].images.shape[-1] == 1 else "crop_flip")
     return _with_held_out(splits, name, n_classes, augment, valid_share)
+
+
+def check_is_no_path(name: str) -> None:
+    """Check that a name of data is not the bare path of a folder or file.
+
+    Raises:
+        DataError: if it is one; it says how to write that.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise DataError(f"data {name!r} is a folder; for images in it write folder:{name}")
+    if path.is_file():
+        known = path.suffix.casefold() == ".npz"
+        hint = f"write npz:{name}" if known else "data is read from npz:FILE, folder:FOLDER or module:function"
+        raise DataError(f"data {name!r} is a file; {hint}")
 
 
 def _checked(arrays: Arrays, name: str, n_named: int | None) -> tuple[dict[str, ImageSplit], int]:

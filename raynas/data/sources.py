@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 
 from raynas.data.batches import Batches
-from raynas.data.image_sets import load_images
+from raynas.data.image_sets import check_is_no_path, load_images
 from raynas.data.loaders import Loaders
 
 
@@ -76,5 +76,6 @@ def load_source(name: str, *, data_dir: str, image_size: int, valid_share: float
     """
     kind, colon, _ = name.partition(":")
     if colon and kind not in ("npz", "folder"):
+        check_is_no_path(name)  # C:\\photos
         return Loaders.of(name)
     return load_images(name, directory=data_dir, image_size=image_size, valid_share=valid_share)

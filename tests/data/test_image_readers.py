@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from raynas.data.image_sets import load_images
 from raynas.errors import DataError
@@ -51,54 +50,6 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         load_images(save(tmp_path, changed(x_train=np.array([Hostile()] * 40))))
     assert not (tmp_path / "executed").exists()
-
-
-# --- folders ---------------------------------------------------------------------------------------------------------
-
-
-def paint(path: Path, n: int, colour: tuple[int, int, int], size: tuple[int, int] = (12, 9)) -> None:
-    path.mkdir(parents=True)
-    for i in range(n):
-        Image.new("RGB", size, colour).save(path / f"{i}.png")
-
-
-def test_a_folder_per_class(tmp_path: Path) -> None:
-    paint(tmp_path / "red", 10, (255, 0, 0))
-    paint(tmp_path / "blue", 10, (0, 0, 255), size=(20, 30))
-    (tmp_path / "notes.txt").write_text("not a class")
-    data = load_images(f"folder:{tmp_path}", image_size=8)
-    assert data.input_shape == (3, 8, 8) and data.n_classes == 2
-    for split in splits_of(data):
-        np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.where(split.labels == 1, 255, 0))
-
-
-def test_a_folder_with_its_own_splits(tmp_path: Path) -> None:
-    for part, n in (("train", 5), ("val", 3), ("test", 2)):
-        paint(tmp_path / part / "a", n, (9, 9, 9))
-        paint(tmp_path / part / "b", n, (200, 9, 9))
-    data = load_images(f"folder:{tmp_path}", image_size=8)
-    assert [len(split) for split in splits_of(data)] == [10, 6, 4]
-
-
-def test_bad_folders_get_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
-        load_images(f"folder:{tmp_path / 'none'}")
-    paint(tmp_path / "red", 3, (255, 0, 0))
-    with pytest.raises(DataError, match="at least 2; it has 1"):
-        load_images(f"folder:{tmp_path}")
-    (tmp_path / "blue").mkdir()
-    with pytest.raises(DataError, match="blue holds no images"):
-        load_images(f"folder:{tmp_path}")
-    (tmp_path / "blue" / "broken.png").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match=r"broken\.png cannot be read"):
-        load_images(f"folder:{tmp_path}")
-
-
-def test_a_class_that_only_the_test_split_has(tmp_path: Path) -> None:
-    for name in ("train/a", "train/b", "test/a", "test/c"):
-        paint(tmp_path / name, 2, (1, 2, 3))
-    with pytest.raises(DataError, match="has class 'c', which train lacks"):
-        load_images(f"folder:{tmp_path}", image_size=8)
 
 
 # --- torchvision -----------------------------------------------------------------------------------------------------

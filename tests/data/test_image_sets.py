@@ -120,3 +120,18 @@ def test_bad_arrays_get_one_clear_line(name: str, tmp_path: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"'cifar'.* did you mean 'cifar10'.*digits.*folder:PATH"):
         load_images("cifar")
+
+
+def test_a_bare_path_is_answered_with_how_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    save(tmp_path, some_images())
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(DataError, match="'photos' is a folder; for images in it write folder:photos"):
+        load_images("photos")
+    with pytest.raises(DataError, match=r"'\./data\.npz' is a file; write npz:\./data\.npz"):
+        load_images("./data.npz")
+    with pytest.raises(DataError, match=r"'labels\.csv' is a file; data is read from npz:FILE"):
+        load_images("labels.csv")
+    (tmp_path / "digits").mkdir()
+    assert load_images("digits").n_classes == 10  # a data set of raynas wins over a folder of its name

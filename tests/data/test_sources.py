@@ -9,7 +9,7 @@ import pytest
 
 from raynas.data import loaders
 from raynas.data.sources import load_source
-from raynas.errors import RaynasError, UnknownNameError
+from raynas.errors import DataError, RaynasError, UnknownNameError
 
 
 @pytest.fixture
@@ -32,3 +32,10 @@ def test_names_of_code_that_cannot_be_found(user_module: ModuleType, tmp_path: P
         load_source("C:\\data", **settings)
     with pytest.raises(UnknownNameError):
         load_source("my_data", **settings)
+
+
+def test_a_path_with_a_colon_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run:1").mkdir()
+    with pytest.raises(DataError, match="'run:1' is a folder; for images in it write folder:run:1"):
+        load_source("run:1", data_dir=str(tmp_path), image_size=8, valid_share=0.2)

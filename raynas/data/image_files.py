@@ -1,0 +1,254 @@
+"""Image files as arrays, read by Pillow: each mode and depth is read right, or refused by name.
+
+An image is turned as its EXIF data says; transparent parts are white; colours with a profile are converted to sRGB.
+Images of up to 8 bits per channel, and colours of 16, become uint8. Deeper grey ones (16 or 32 bits, floats) become
+float32, all of them divided by the same number: the smallest of ``WHITE`` that no pixel exceeds becomes 255.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raynas.data.image_arrays import Images
+from raynas.errors import DataError, one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageCms import ImageCmsTransform
+
+T = TypeVar("T")
+
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats of Pillow that are read: those that hold one image and need no program besides it, as EPS does."""
+
+WHITE = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
+"""Usual values of white in deep images: cameras of 10 to 14 bits store their numbers in 16 as they are."""
+
+BYTES, DEEP_COLOUR, WORDS, INTEGERS, FLOATS = "8 bits", "16 bits and colour", "16 bits", "32 bits", "floats"
+
+_MAX_SHOWN = 3
+
+
+def read_images(files: Sequence[Path], size: int) -> Images:
+    """Read images of one data set as RGB, ``(n, size, size, 3)``, uint8 or float32.
+
+    Each image's shorter side is resized to ``size`` pixels and the middle cut out.
+
+    Raises:
+        DataError: if files cannot be read or are ambiguous, or if their depths differ.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata, and of images that are large but not too large
+        depth = _common_depth(files)
+        return _read_bytes(files, size, depth) if depth in (BYTES, DEEP_COLOUR) else _read_deep(files, size)
+
+
+def refuse(reasons: Sequence[str]) -> None:
+    """Name what cannot be used, in one line.
+
+    Raises:
+        DataError: if there are reasons to.
+    """
+    if reasons:
+        more = len(reasons) - _MAX_SHOWN
+        raise DataError("; ".join(reasons[:_MAX_SHOWN]) + (f"; and {more} more" if more > 0 else ""))
+
+
+def _each(files: Sequence[Path], read: Callable[[Path], T]) -> Iterator[T]:
+    """Yield what ``read`` returns, and refuse the files that it fails for when all were tried."""
+    reasons = []
+    for file in files:
+        try:
+            yield read(file)
+        except Exception as error:
+            reasons.append(f"image {file} {_reason(error)}")
+    refuse(reasons)
+
+
+def _reason(error: Exception) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "cannot be read: its content is of no known format; convert or remove it"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"cannot be read: {one_line(error)}; make it smaller"
+    return f"cannot be read: {one_line(error)}; repair, convert or remove it"
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that this Pillow was built with."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _opened(file: Path) -> "Iterator[Image]":
+    from PIL import Image
+
+    with Image.open(file, formats=_formats()) as image:
+        yield image
+
+
+# --- depth -----------------------------------------------------------------------------------------------------------
+
+
+def _common_depth(files: Sequence[Path]) -> str:
+    found: dict[str, Path] = {}
+    for file, depth in zip(files, list(_each(files, _depth)), strict=True):
+        found.setdefault(depth, file)
+    if len(found) > 1:
+        shown = ", ".join(f"{file} has {depth}" for depth, file in found.items())
+        raise DataError(f"images of different depths cannot be compared: {shown}; convert them to the same depth")
+    return next(iter(found))
+
+
+def _depth(file: Path) -> str:
+    """Return the depth of the pixels of a file, of which only the header is read."""
+    if not file.stat().st_size:
+        raise DataError("cannot be read: the file is empty; repair or remove it")
+    with _opened(file) as image:
+        pages = _pages(image)
+        if pages != [0]:
+            raise DataError(f"holds {len(pages)} images (an animation or a stack); save each as a separate file")
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+            depth = WORDS
+        elif image.mode in ("I", "F"):
+            depth = INTEGERS if image.mode == "I" else FLOATS
+        else:
+            return DEEP_COLOUR if ";16" in _raw_mode(image) else BYTES
+        if image.has_transparency_data:
+            raise DataError(f"has {depth} and a transparent colour; remove the transparency, or convert it to 8 bits")
+        if depth == FLOATS and _white_is_zero(image):
+            raise DataError("has floats of which 0 is white, so that black is unknown; convert it")
+        return depth
+
+
+def _pages(image: "Image") -> list[int]:
+    """Return the images that a file holds, apart from previews and smaller copies."""
+    n = getattr(image, "n_frames", 1)
+    if image.format == "MPO":  # a photograph, and previews or other views of it
+        return [0]
+    if image.format != "TIFF" or n == 1:
+        return list(range(n))
+    full = [i for i in range(n) if not _is_reduced(image, i)]
+    image.seek(0)
+    return full
+
+
+def _is_reduced(image: "Image", page: int) -> bool:
+    image.seek(page)
+    return bool(_tiff_tag(image, "NewSubfileType", 0) & 1)
+
+
+def _white_is_zero(image: "Image") -> bool:
+    return image.format == "TIFF" and _tiff_tag(image, "PhotometricInterpretation", 1) == 0
+
+
+def _tiff_tag(image: "Image", name: str, default: int) -> int:
+    from PIL import ExifTags
+
+    return int(image.tag_v2.get(ExifTags.Base[name], default))  # type: ignore[attr-defined]
+
+
+def _raw_mode(image: "Image") -> str:
+    """Return the layout of the pixels in the file; Pillow's mode is that of the pixels in memory."""
+    tiles = getattr(image, "tile", ())
+    arguments = tiles[0].args if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+# --- up to 8 bits, and colour ----------------------------------------------------------------------------------------
+
+
+def _read_bytes(files: Sequence[Path], size: int, depth: str) -> NDArray[np.uint8]:
+    images = np.empty((len(files), size, size, 3), np.uint8)
+    for i, image in enumerate(_each(files, lambda file: _rgb(file, size))):
+        images[i] = image
+    if depth == DEEP_COLOUR and images.max() < 2**6:
+        raise DataError(
+            f"images such as {files[0]} have 16 bits per colour but use less than 14, and only the upper 8 would be "
+            "read: scale them, or save them with 8 bits"
+        )
+    return images
+
+
+def _rgb(file: Path, size: int) -> NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    with _opened(file) as stored:
+        profile = stored.info.get("icc_profile")
+        image = ImageOps.exif_transpose(stored)
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+        elif image.mode not in ("L", "RGB", "CMYK"):  # indices, bits and others cannot be resized
+            image = image.convert("RGB")
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        if image.mode == "RGBA":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        return np.asarray(_in_srgb(image, profile))
+
+
+def _in_srgb(image: "Image", profile: bytes | None) -> "Image":
+    transform = _to_srgb(profile, image.mode) if profile and image.mode != "L" else None
+    if transform is None:
+        return image.convert("RGB")
+    from PIL import ImageCms
+
+    return ImageCms.applyTransform(image, transform) or image
+
+
+@lru_cache(maxsize=16)
+def _to_srgb(profile: bytes, mode: str) -> "ImageCmsTransform | None":
+    """Return the conversion from a profile; None from one that is damaged or of another mode, which viewers ignore."""
+    from PIL import ImageCms
+
+    try:
+        return ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), mode, "RGB"
+        )
+    except (ImageCms.PyCMSError, ImportError, OSError):
+        return None
+
+
+# --- deep ------------------------------------------------------------------------------------------------------------
+
+
+def _read_deep(files: Sequence[Path], size: int) -> NDArray[np.float32]:
+    images = np.empty((len(files), size, size, 3), np.float32)
+    peak = 0.0
+    for i, (image, highest) in enumerate(_each(files, lambda file: _grey(file, size))):
+        images[i] = image[..., np.newaxis]
+        peak = max(peak, highest)
+    white = next((white for white in WHITE if white >= peak), peak)
+    images *= 255 / white
+    return images
+
+
+def _grey(file: Path, size: int) -> tuple[NDArray[np.float32], float]:
+    """Return the pixels, and the highest before they were resized."""
+    from PIL import Image, ImageOps
+
+    with _opened(file) as stored:
+        inverted, unsigned = _white_is_zero(stored), _raw_mode(stored) == "I;32N"
+        pixels = np.asarray(ImageOps.exif_transpose(stored))
+    if unsigned:
+        pixels = pixels.view(np.uint32)
+    if inverted:
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    values = pixels.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError("holds values that are NaN or infinite; replace them")
+    fitted = ImageOps.fit(Image.fromarray(values), (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(fitted), float(np.abs(values).max())

@@ -1,0 +1,382 @@
+"""Image files: every mode and depth is read right, or refused by name."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, features
+
+from raynas.data.image_files import read_images
+from raynas.errors import DataError
+
+Write = Callable[[Path], object]
+
+
+def tiff(*pages: tuple[bytes, dict[int, tuple[int, ...]]]) -> Write:
+    """A TIFF file of pages of 4 by 4 pixels, with tags that Pillow does not write."""
+
+    def write(path: Path) -> None:
+        content = b"II*\0" + struct.pack("<I", 8)
+        for i, (pixels, tags) in enumerate(pages):
+            usual: dict[int, tuple[int, ...]] = {
+                256: (4,),
+                257: (4,),
+                258: (8,),
+                259: (1,),
+                262: (1,),
+                277: (1,),
+                278: (4,),
+            }
+            entries = dict(sorted({**usual, 273: (0,), 279: (len(pixels),), **tags}.items()))
+            after = len(content) + 2 + 12 * len(entries) + 4
+            long = {tag: values for tag, values in entries.items() if len(values) > 2}
+            places = {tag: after + sum(2 * len(long[t]) for t in list(long)[:n]) for n, tag in enumerate(long)}
+            start = after + sum(2 * len(values) for values in long.values())
+            entries[273] = (start,)
+            content += struct.pack("<H", len(entries))
+            for tag, values in entries.items():
+                kind = 4 if tag in (273, 279) else 3
+                field = (
+                    struct.pack("<I", places[tag])
+                    if tag in long
+                    else struct.pack(f"<{len(values)}{'I' if kind == 4 else 'H'}", *values)
+                )
+                content += struct.pack("<HHI", tag, kind, len(values)) + field.ljust(4, b"\0")
+            content += struct.pack("<I", 0 if i + 1 == len(pages) else start + len(pixels))
+            content += b"".join(struct.pack(f"<{len(values)}H", *values) for values in long.values()) + pixels
+        path.with_suffix(".tif").write_bytes(content)
+
+    return write
+
+
+def png(depth: int, colour: int, row: bytes, **chunks: bytes) -> Write:
+    """A PNG file of 4 equal rows of 4 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    def write(path: Path) -> None:
+        header = struct.pack(">IIBBBBB", 4, 4, depth, colour, 0, 0, 0)
+        more = b"".join(chunk(kind.encode(), content) for kind, content in chunks.items())
+        content = chunk(b"IHDR", header) + more + chunk(b"IDAT", zlib.compress((b"\0" + row) * 4)) + chunk(b"IEND", b"")
+        path.with_suffix(".png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+    return write
+
+
+def saved(image: Image.Image, suffix: str = ".png", **options: Any) -> Write:
+    return lambda path: image.save(path.with_suffix(suffix), **options)
+
+
+def grey(values: NDArray[Any] | float, dtype: Any, suffix: str = ".tiff", **options: Any) -> Write:
+    return saved(Image.fromarray(np.full((4, 4), values).astype(dtype)), suffix, **options)
+
+
+def written(folder: Path, *writes: Write) -> list[Path]:
+    for i, write in enumerate(writes):
+        write(folder / str(i))
+    return sorted(folder.iterdir())
+
+
+def means(folder: Path, *writes: Write) -> list[list[float]]:
+    """The mean of each channel of each image."""
+    images = read_images(written(folder, *writes), 4)
+    assert images.shape == (len(writes), 4, 4, 3)
+    return images.astype(float).mean(axis=(1, 2)).tolist()  # type: ignore[no-any-return]
+
+
+def palette(*colours: int) -> Image.Image:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, *colours])
+    return image
+
+
+def swapped_profile() -> bytes:
+    """A colour profile of which red is the blue of sRGB, and blue its red."""
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for before, after in ((b"rXYZ", b"????"), (b"bXYZ", b"rXYZ"), (b"????", b"bXYZ")):
+        plain = plain.replace(before, after)
+    return plain
+
+
+def lab(colour: tuple[int, int, int]) -> Image.Image:
+    return Image.new("RGB", (4, 4), colour).convert("LAB")
+
+
+RED, GREEN = (200, 30, 60), (20, 220, 40)
+LOSSY = {"JPEG": ".jpg", "WEBP": ".webp", "JPEG2000": ".jp2"}
+
+BYTES: dict[str, tuple[Write, tuple[int, int, int], float]] = {
+    "1": (saved(Image.new("1", (4, 4), 1)), (255, 255, 255), 0),
+    "0 is white": (tiff((bytes([255 - 77] * 16), {262: (0,)})), (77, 77, 77), 0),
+    "2 bits": (png(2, 0, b"\x55"), (85, 85, 85), 0),
+    "4 bits": (png(4, 0, b"\x33\x33"), (51, 51, 51), 0),
+    "L": (saved(Image.new("L", (4, 4), 77)), (77, 77, 77), 0),
+    "LA, opaque": (saved(Image.new("LA", (4, 4), (77, 255))), (77, 77, 77), 0),
+    "LA, half": (saved(Image.new("LA", (4, 4), (55, 127))), (155, 155, 155), 1),
+    "LA of 16 bits, clear": (png(16, 4, b"\x12\x34\0\0" * 4), (255, 255, 255), 0),
+    "P": (saved(palette(*RED)), RED, 0),
+    "P, clear": (saved(palette(*RED), transparency=1), (255, 255, 255), 0),
+    "PA, clear": (saved(Image.new("PA", (4, 4)), ".tif"), (255, 255, 255), 0),
+    "RGB": (saved(Image.new("RGB", (4, 4), RED)), RED, 0),
+    "RGB, a clear colour": (saved(Image.new("RGB", (4, 4), RED), transparency=RED), (255, 255, 255), 0),
+    "RGBA, clear": (saved(Image.new("RGBA", (4, 4), (*RED, 0))), (255, 255, 255), 0),
+    "RGBA, opaque": (saved(Image.new("RGBA", (4, 4), (*RED, 255)), ".tif"), RED, 0),
+    "CMYK": (saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), ".tif"), (255, 0, 0), 0),
+    "CMYK, JPEG": (saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), ".jpg"), (255, 0, 0), 3),
+    "YCbCr": (saved(Image.new("RGB", (4, 4), RED).convert("YCbCr"), ".tif"), RED, 2),
+    "LAB": (saved(lab(RED), ".tif"), RED, 4),
+    "RGB with a profile": (saved(Image.new("RGB", (4, 4), GREEN), icc_profile=swapped_profile()), (40, 220, 20), 6),
+    "a broken profile": (saved(Image.new("RGB", (4, 4), GREEN), icc_profile=b"broken"), GREEN, 0),
+    "BMP": (saved(Image.new("RGB", (4, 4), RED), ".bmp"), RED, 0),
+    "GIF": (saved(Image.new("RGB", (4, 4), RED), ".gif"), RED, 0),
+    "PPM": (saved(Image.new("RGB", (4, 4), RED), ".ppm"), RED, 0),
+    "PPM of 12 bits": (
+        lambda p: p.write_bytes(b"P6 4 4 4095\n" + b"\x03\x33\x0c\xcc\x0f\xff" * 16),
+        (51, 204, 255),
+        0,
+    ),
+    **{name: (saved(Image.new("RGB", (4, 4), RED), suffix), RED, 4) for name, suffix in LOSSY.items()},
+    "another suffix": (lambda p: Image.new("RGB", (4, 4), RED).save(p.with_suffix(".jpg"), "PNG"), RED, 0),
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_modes_of_up_to_8_bits(name: str, tmp_path: Path) -> None:
+    write, colour, tolerance = BYTES[name]
+    assert read_images(written(tmp_path, write), 4).dtype == np.uint8
+    np.testing.assert_allclose(read_images(written(tmp_path), 4)[0], np.broadcast_to(colour, (4, 4, 3)), atol=tolerance)
+
+
+def test_avif(tmp_path: Path) -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    np.testing.assert_allclose(means(tmp_path, saved(Image.new("RGB", (4, 4), RED), ".avif")), [RED], atol=6)
+
+
+def test_grey_and_colour_of_several_sizes(tmp_path: Path) -> None:
+    images = Image.new("L", (9, 5), 7), Image.new("RGB", (3, 30), RED), Image.new("1", (1, 1), 1), palette(*GREEN)
+    assert means(tmp_path, *map(saved, images)) == [[7, 7, 7], [*RED], [255, 255, 255], [*GREEN]]
+
+
+# --- depth -----------------------------------------------------------------------------------------------------------
+
+
+def level(share: float, white: float, dtype: Any, suffix: str = ".tiff", **options: Any) -> Write:
+    return grey(share * white, dtype, suffix, **options)
+
+
+def words(share: float, white: int, **tags: tuple[int, ...]) -> Write:
+    """A TIFF file of numbers of 16 bits."""
+    pixels = np.full(16, round(share * white), np.uint16).tobytes()
+    return tiff((pixels, {258: (16,), **{int(tag[1:]): values for tag, values in tags.items()}}))
+
+
+def pgm(share: float, white: int) -> Write:
+    value = struct.pack(">H", round(share * white))
+    return lambda path: path.with_suffix(".pgm").write_bytes(b"P5 4 4 %d\n" % white + value * 16) and None
+
+
+def twelve(share: float) -> Write:
+    """A TIFF file of 12 bits per pixel: two pixels in three bytes."""
+    value = round(share * 4095)
+    pair = struct.pack(">I", value << 12 | value)[1:]
+    return tiff((pair * 8, {258: (12,)}))
+
+
+DEEP: dict[str, Callable[[float], Write]] = {
+    "PNG of 16 bits": lambda share: level(share, 65535, np.uint16, ".png"),
+    "TIFF of 16 bits": lambda share: level(share, 65535, np.uint16),
+    "TIFF of 16 bits, compressed": lambda share: level(share, 65535, np.uint16, compression="tiff_lzw"),
+    "TIFF of 16 bits, the other order of bytes": lambda share: saved(
+        Image.new("I;16B", (4, 4), round(share * 65535)), ".tif"
+    ),
+    "TIFF of which 0 is white": lambda share: words(1 - share, 65535, _262=(0,)),
+    "10 bits in 16": lambda share: level(share, 1023, np.uint16, ".png"),
+    "12 bits in 16": lambda share: level(share, 4095, np.uint16),
+    "12 bits": twelve,
+    "14 bits in 16": lambda share: level(share, 16383, np.uint16, ".png"),
+    "PGM of 16 bits": lambda share: pgm(share, 65535),
+    "PGM of 12 bits": lambda share: pgm(share, 4095),
+    "JPEG2000 of 16 bits": lambda share: level(share, 65535, np.uint16, ".jp2"),
+    "signed 16 bits": lambda share: words(share, 16383, _339=(2,)),
+    "32 bits": lambda share: level(share, 65535, np.int32),
+    "32 bits, all used": lambda share: tiff(
+        (np.full(16, share * (2**32 - 1)).astype(np.uint32).tobytes(), {258: (32,)})
+    ),
+    "floats to 1": lambda share: level(share, 1, np.float32),
+    "floats to 255": lambda share: level(share, 255, np.float32, compression="tiff_deflate"),
+    "PFM": lambda share: level(share, 1, np.float32, ".pfm"),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_images_keep_their_brightness(name: str, tmp_path: Path) -> None:
+    write = DEEP[name]
+    means_ = means(tmp_path, write(0.2), write(0.8), write(1.0))
+    np.testing.assert_allclose(means_, np.transpose([[51, 204, 255]] * 3), atol=0.5)
+
+
+def test_deep_images_keep_differences_that_8_bits_would_lose(tmp_path: Path) -> None:
+    images = read_images(written(tmp_path, *(grey(value, np.uint16, ".png") for value in (1000, 1001, 40000))), 4)
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(images[:, 0, 0, 0], np.array([1000, 1001, 40000]) * 255 / 65535, rtol=1e-6)
+
+
+def test_numbers_below_zero_stay_in_order(tmp_path: Path) -> None:
+    values = [-1000.0, 0.0, 400.0, 2000.0]
+    found = [mean[0] for mean in means(tmp_path, *(grey(value, np.int32) for value in values))]
+    np.testing.assert_allclose(found, np.array(values) * 255 / 4095, atol=1e-3)
+
+
+def test_one_scale_for_all_files_whatever_each_holds(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 40), np.uint16)
+    pixels[20, 20] = 50000  # one bright pixel, which is lost when the image is made small
+    found = means(tmp_path, grey(3000, np.uint16), saved(Image.fromarray(pixels), ".tiff"))
+    np.testing.assert_allclose(found[0], 3000 * 255 / 65535, rtol=1e-5)
+
+
+def test_black_images_stay_black(tmp_path: Path) -> None:
+    assert means(tmp_path, grey(0, np.float32)) == [[0, 0, 0]]
+
+
+def test_colour_of_16_bits(tmp_path: Path) -> None:
+    row = struct.pack(">3H", 0x3333, 0xCCCC, 0xFFFF) * 4
+    assert means(tmp_path, png(16, 2, row)) == [[0x33, 0xCC, 0xFF]]
+
+
+# --- orientation -----------------------------------------------------------------------------------------------------
+
+TURNED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,  # a camera held so that its right side was up
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_images_are_turned_as_the_camera_says(orientation: int, suffix: str, tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[:8, :8], pixels[:8, 8:], pixels[8:, :8] = 250, 170, 90
+    turn = TURNED[orientation]
+    image = Image.fromarray(pixels).convert("RGB")
+    stored = image if turn is None else image.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = read_images(written(tmp_path, saved(stored, suffix, exif=exif)), 16)[0, ..., 0]
+    np.testing.assert_allclose(found[2::10, 2::10], [[250, 170], [90, 0]], atol=25)
+
+
+def test_deep_images_are_turned_too(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 4), np.uint16)
+    pixels[0] = 65535
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    found = read_images(written(tmp_path, saved(Image.fromarray(pixels), ".png", exif=exif)), 4)[0, ..., 0]
+    np.testing.assert_array_equal(found[:, 0], [0, 0, 0, 255])
+
+
+# --- several images in a file ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif"])
+def test_animations_and_stacks_are_refused(suffix: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), (70 * i, 0, 0)) for i in range(3)]
+    files = written(tmp_path, saved(frames[0], suffix, save_all=True, append_images=frames[1:]))
+    with pytest.raises(DataError, match=r"image .*0\.\w+ holds 3 images \(an animation or a stack\); save each"):
+        read_images(files, 4)
+
+
+def test_a_photograph_with_previews(tmp_path: Path) -> None:
+    views = [Image.new("RGB", (16, 16), (i * 80, i * 80, i * 80)) for i in (2, 0, 1)]
+    found = means(tmp_path, saved(views[0], ".mpo", save_all=True, append_images=views[1:]))
+    np.testing.assert_allclose(found, [[160, 160, 160]], atol=1)
+
+
+def test_a_slide_with_smaller_copies(tmp_path: Path) -> None:
+    whole, copy = bytes([99] * 16), bytes([1] * 16)
+    assert means(tmp_path, tiff((whole, {}), (copy, {254: (1,)}))) == [[99, 99, 99]]
+    with pytest.raises(DataError, match="holds 2 images"):
+        read_images(written(tmp_path, tiff((whole, {}), (copy, {254: (0,)}))), 4)
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".jp2", ".jpg", ".png", ".ppm", ".tif", ".webp"])
+def test_files_that_were_cut_off(suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (file,) = written(tmp_path, saved(Image.fromarray(noise), suffix))
+    whole = file.read_bytes()
+    for share in (0.5, 0.9):
+        file.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(DataError, match=rf"image {tmp_path}/0\{suffix} cannot be read"):
+            read_images([file], 8)
+
+
+REFUSED: dict[str, tuple[list[Write], str]] = {
+    "empty": ([lambda path: path.with_suffix(".jpg").touch()], r"0\.jpg cannot be read: the file is empty"),
+    "a web page": (
+        [lambda path: path.with_suffix(".jpg").write_text("<html>404</html>") and None],
+        r"0\.jpg cannot be read: its content is of no known format",
+    ),
+    "16 bits with a clear colour": ([png(16, 0, b"\x12\x34" * 4, tRNS=b"\x12\x34")], "transparent colour; remove"),
+    "NaN": ([grey(np.nan, np.float32)], r"0\.tiff holds values that are NaN or infinite"),
+    "infinite": ([grey(np.inf, np.float32)], "NaN or infinite"),
+    "floats of which 0 is white": (
+        [tiff((np.zeros(16, np.float32).tobytes(), {258: (32,), 339: (3,), 262: (0,)}))],
+        "0 is white, so that black is unknown",
+    ),
+    "colour of 12 bits in 16": ([png(16, 2, struct.pack(">3H", 4095, 100, 2000) * 4)], "use less than 14"),
+    "floats of 64 bits": ([tiff((np.zeros(16).tobytes(), {258: (64,), 339: (3,)}))], r"0\.tif cannot be read"),
+    "five channels": ([tiff((bytes(80), {258: (8,) * 5, 277: (5,), 338: (0,) * 4}))], r"0\.tif cannot be read"),
+    "8 and 16 bits": (
+        [grey(1, np.uint8, ".png"), grey(1, np.uint16, ".png")],
+        r"different depths.*0\.png has 8 bits, .*1\.png has 16 bits; convert them to the same depth",
+    ),
+    "32 bits and floats": ([grey(1, np.int32), grey(1, np.float32)], "has 32 bits, .* has floats"),
+    "colour and grey of 16 bits": ([png(16, 2, bytes(24)), grey(1, np.uint16, ".png")], "different depths"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_right_is_refused(name: str, tmp_path: Path) -> None:
+    writes, reason = REFUSED[name]
+    with pytest.raises(DataError, match=reason) as caught:
+        read_images(written(tmp_path, *writes), 4)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_bad_files_are_named_at_once(tmp_path: Path) -> None:
+    files = written(tmp_path, *(lambda path: path.with_suffix(".jpg").touch() for _ in range(5)))
+    with pytest.raises(DataError, match=r"0\.jpg .*1\.jpg .*2\.jpg .*; and 2 more$"):
+        read_images(files, 4)
+
+
+def test_images_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = written(tmp_path, saved(Image.new("L", (100, 100))))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6000)
+    assert read_images(files, 4).shape == (1, 4, 4, 3)  # Pillow warns, which is an error in tests
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
+    with pytest.raises(DataError, match=r"0\.png cannot be read: DecompressionBombError.*; make it smaller"):
+        read_images(files, 4)
+
+
+def test_no_program_is_started_for_a_file(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(content, "EPS")  # Ghostscript would read it
+    (tmp_path / "0.png").write_bytes(content.getvalue())
+    with pytest.raises(DataError, match="of no known format"):
+        read_images([tmp_path / "0.png"], 4)
