@@ -14,6 +14,7 @@ import torch
 from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnreportedMetricError, one_line
+from raynas.isolation import OwnState, isolated, seed_generators
 from raynas.metrics import METRICS, Batch, Metrics
 from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
 from raynas.metrics.table import COUNTED
@@ -40,7 +41,8 @@ TrialT = TypeVar("TrialT", bound=Trial[Any], covariant=True)
 class TrialRunner(Generic[TrialT]):
     """Runs one trial after another; whatever fails in one becomes a result with ``failed`` 1.
 
-    torch's global generator is the only global state that stays changed.
+    Global state of the process, such as torch's gradient mode and the working folder, is as before each trial. What a
+    trial changes holds for itself alone, from epoch to epoch.
 
     Args:
         space: the space of the architectures.
@@ -77,6 +79,7 @@ class TrialRunner(Generic[TrialT]):
         self.progress = Progress()
         self._make: Callable[[], TrialT] = partial(make, self.space, settings)
         self._trial: TrialT | None = None
+        self._own_state = OwnState()
 
     @property
     def trial(self) -> TrialT:
@@ -105,7 +108,7 @@ class TrialRunner(Generic[TrialT]):
     def begin(self, config: Config) -> None:
         """Begin the trial that a Tune config describes, in place of the one before."""
         self.release()
-        self.progress = Progress()
+        self.progress, self._own_state = Progress(), OwnState()
         self._guarded(partial(self._begin, config))
 
     def _begin(self, config: Config) -> None:
@@ -128,7 +131,7 @@ class TrialRunner(Generic[TrialT]):
         self.release()
         trial = self._trial = self._make()
         trial.directory = self.directory
-        torch.manual_seed(self._seed("weights"))
+        seed_generators(self._seed("weights"))
         trial.start(progress.arch, progress.hyperparameters)
 
     def _seed(self, part: object) -> int:
@@ -157,7 +160,7 @@ class TrialRunner(Generic[TrialT]):
 
     def _advance(self) -> dict[str, float] | None:
         """Do one epoch; return its scores, or None if nothing was left to do."""
-        torch.manual_seed(self._seed(self.progress.epoch))
+        seed_generators(self._seed(self.progress.epoch))
         start = time.perf_counter()
         try:
             return checked_scores(self.trial.advance())
@@ -187,23 +190,27 @@ class TrialRunner(Generic[TrialT]):
 
     def release(self) -> None:
         """Drop the trial with its network."""
-        trial, self._trial = self._trial, None
-        if trial is not None:
-            try:
-                trial.close()
-            except Exception as error:
-                logger.warning("%s could not be closed: %s", self.progress.arch.key, one_line(error))
+        if self._trial is not None:
+            with isolated(self._own_state):
+                self._close()
+
+    def _close(self) -> None:
+        trial, self._trial = self.trial, None
+        try:
+            trial.close()
+        except Exception as error:
+            logger.warning("%s could not be closed: %s", self.progress.arch.key, one_line(error))
 
     # --- failures ----------------------------------------------------------------------------------------------------
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        try:
-            with limited_threads(self.settings.n_threads):
+        with limited_threads(self.settings.n_threads), isolated(self._own_state):
+            try:
                 action()
-        except (Exception, SystemExit) as error:
-            if self.raises:
-                raise
-            self._fail(error)
+            except (Exception, SystemExit) as error:
+                if self.raises:
+                    raise
+                self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         progress = self.progress

@@ -24,7 +24,8 @@ class Trial(ABC, Generic[SettingsT]):
     objects that many evaluations share, such as data, are arguments of the constructor. Every method may raise: the
     runner turns an exception into a result with ``failed`` 1.
 
-    ``start`` and every ``advance`` find torch's global generator seeded from the seed, the architecture and the epoch.
+    ``start`` and every ``advance`` find the global generators of torch, numpy and Python seeded from the seed, the
+    architecture and the epoch. What they change of the process, such as the default dtype, ends with the trial.
 
     Args:
         space: the space that the architecture belongs to.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import cached_property, partial
 
 import torch
@@ -12,7 +12,9 @@ from raynas.core.architecture import Architecture
 from raynas.core.metric import Candidate, Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.isolation import isolated
 from raynas.metrics.cost import MetaModels
+from raynas.metrics.table import METRICS
 from raynas.metrics.zero_cost import Batch, Scores
 from raynas.metrics.zero_cost.by_name import ProxyMeasure, fresh_network, proxy_scores
 from raynas.seeds import seed_of
@@ -101,9 +103,12 @@ class Measurer:
         """
         if metric.measure is None:
             raise RaynasError(f"{metric.name} {_LACKS[None]}")
+        # A measurement of the user's may switch gradients off, or change the default dtype.
+        guard = nullcontext() if METRICS.get(metric.name) == metric else isolated()
         if metric.needs == "shapes":
-            return _finite(metric, metric.measure(self.candidate(arch, "shapes")))
-        with ExitStack() as stack:
+            with guard:
+                return _finite(metric, metric.measure(self.candidate(arch, "shapes")))
+        with ExitStack() as stack, guard:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             if isinstance(metric.measure, ProxyMeasure):
                 return self._proxy(metric.measure, arch, [m.measure for m in together])

@@ -197,3 +197,15 @@ def test_networks_that_cannot_be_built_without_values_are_built_with_them() -> N
     measurer = Measurer(ReadsValues())
     values = measurer.values([METRICS["params"], METRICS["macs"]], Architecture({"width": 4}))
     assert values == {"params": 12, "macs": 12}
+
+
+def test_a_measurement_of_the_users_does_not_change_the_next() -> None:
+    def careless(candidate: Candidate) -> float:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        return 1.0
+
+    needs: tuple[Needs, ...] = ("shapes", "weights")
+    for metric in (Metric(name="careless", mode="min", measure=careless, needs=need) for need in needs):
+        assert Measurer(SPACE).value(metric, SMALL) == 1.0
+        assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32

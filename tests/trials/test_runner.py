@@ -4,11 +4,13 @@ import gc
 import json
 import math
 import os
+import random
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -282,3 +284,60 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning(
     runner.save(tmp_path / "file")
     assert "could not be written" in caplog.text
     assert runner.step()["training_iteration"] == 2
+
+
+# --- global state ----------------------------------------------------------------------------------------------------
+
+
+def test_one_trial_does_not_change_the_next(tmp_path: Path) -> None:
+    """Neither torch, nor the process, nor the random numbers that the user's code draws from numpy and Python."""
+    seen: list[object] = []
+
+    def train(model: nn.Module, config: Mapping[str, Any]) -> float:
+        seen.append((Path.cwd(), torch.ones(1).dtype, os.environ.get("SEEN"), random.random(), np.random.rand()))
+        model(torch.zeros(2, 1, 8, 8)).sum().backward()
+        os.chdir(tmp_path)
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        os.environ["SEEN"] = "yes"
+        random.seed(0), np.random.seed(0)
+        return 0.5
+
+    runner = Function(fn=train).runner(TinyCnn())
+    results = [runner.run(CONFIG) for _ in range(2)]
+    assert [result["error"] for result in results] == ["", ""]
+    assert seen[0] == seen[1]
+    assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32 and "SEEN" not in os.environ
+
+
+def test_a_trial_keeps_its_own_state_between_epochs() -> None:
+    seen: list[torch.dtype] = []
+
+    def train(model: nn.Module, config: Mapping[str, Any]) -> Iterator[float]:
+        torch.set_default_dtype(torch.float64)
+        try:
+            for _ in range(2):
+                yield 0.5
+                seen.append(torch.ones(1).dtype)
+        finally:
+            torch.set_default_dtype(torch.bfloat16)
+
+    runner = Function(fn=train).runner(TinyCnn())
+    runner.begin(CONFIG)
+    runner.step()
+    assert torch.ones(1).dtype == torch.float32
+    runner.step()
+    assert seen == [torch.float64]
+    runner.release()
+    gc.collect()
+    assert torch.ones(1).dtype == torch.float32
+
+
+def test_a_failed_trial_leaves_nothing_behind() -> None:
+    def train(model: nn.Module, config: Mapping[str, Any]) -> float:
+        torch.inference_mode().__enter__()
+        torch.set_default_device("meta")
+        raise KeyError("after that")
+
+    assert Function(fn=train).runner(TinyCnn()).run(CONFIG)["failed"] == 1
+    assert not torch.is_inference_mode_enabled() and torch.ones(1).device.type == "cpu"
