@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.random import mtrand
 from torch import overrides
 from torch.nn.modules import module as torch_module
 from torch.utils import _device, _python_dispatch, deterministic
@@ -85,13 +86,13 @@ def seed_generators(seed: int) -> None:
 @contextlib.contextmanager
 def _generators() -> Iterator[None]:
     """Leave the generators of Python, numpy and torch as they are; numpy's is replaced, since copying takes 150 us."""
-    python, numpy, state = random.getstate(), np.random.get_bit_generator(), torch.get_rng_state()
-    np.random.set_bit_generator(_spare_generator())
+    python, numpy, state = random.getstate(), mtrand.get_bit_generator(), torch.get_rng_state()
+    mtrand.set_bit_generator(_spare_generator())
     try:
         yield
     finally:
         random.setstate(python)
-        np.random.set_bit_generator(numpy)
+        mtrand.set_bit_generator(numpy)
         torch.set_rng_state(state)
 
 
@@ -194,7 +195,7 @@ def _has(module: ModuleType, name: str) -> bool:
 
 def _function_modes() -> tuple[object, ...]:
     """Return the stack of modes, among them the default device; that of ``torch.set_default_device`` comes first."""
-    default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)  # type: ignore[attr-defined]
+    default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return (default, _device.CURRENT_DEVICE, *overrides._get_current_function_mode_stack())
 
 
@@ -204,7 +205,7 @@ def _set_function_modes(value: tuple[Any, ...]) -> None:
         overrides._pop_mode()
     for mode in modes:
         overrides._push_mode(mode)
-    torch._GLOBAL_DEVICE_CONTEXT.device_context = default  # type: ignore[attr-defined]
+    torch._GLOBAL_DEVICE_CONTEXT.device_context = default
     _device.CURRENT_DEVICE = device
 
 

@@ -26,7 +26,7 @@ _OUT_OF_MEMORY = (
     "findavalidcudnnalgorithm",
     "findanenginetoexecutethiscomputation",
 )
-"""What messages say where memory ran out, in lower case and without anything but letters."""
+"""Parts of the messages where memory ran out, in lower case and without anything but letters."""
 
 
 def reason_of(error: BaseException) -> str:
