@@ -165,7 +165,7 @@ def _tiff_tag(image: "Image", name: str, default: int) -> int:
 def _raw_mode(image: "Image") -> str:
     """Return the layout of the pixels in the file; Pillow's mode is that of the pixels in memory."""
     tiles = getattr(image, "tile", ())
-    arguments = tiles[0].args if tiles else ""
+    *_, arguments = tiles[0] if tiles else ("",)  # a plain tuple in older releases
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 

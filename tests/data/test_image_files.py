@@ -130,7 +130,7 @@ BYTES: dict[str, tuple[Write, tuple[int, int, int], float]] = {
     "RGBA, opaque": (saved(Image.new("RGBA", (4, 4), (*RED, 255)), ".tif"), RED, 0),
     "CMYK": (saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), ".tif"), (255, 0, 0), 0),
     "CMYK, JPEG": (saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), ".jpg"), (255, 0, 0), 3),
-    "YCbCr": (saved(Image.new("RGB", (4, 4), RED).convert("YCbCr"), ".tif"), RED, 2),
+    "YCbCr": (saved(Image.new("RGB", (4, 4), RED).convert("YCbCr"), ".tif", compression="jpeg"), RED, 4),
     "LAB": (saved(lab(RED), ".tif"), RED, 4),
     "RGB with a profile": (saved(Image.new("RGB", (4, 4), GREEN), icc_profile=swapped_profile()), (40, 220, 20), 6),
     "a broken profile": (saved(Image.new("RGB", (4, 4), GREEN), icc_profile=b"broken"), GREEN, 0),
