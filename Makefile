@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 		{ echo "raynas needs Python 3.10 to 3.13, and '$(PYTHON)' is not one of them: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,vision]"
 	$(BIN)/python scripts/dev/types_and_layers.py --only-lay-out
 	@touch $@
 
@@ -45,5 +45,5 @@ LOWEST := .venv-lowest
 test-lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
-		--editable ".[bohb]" build hypothesis pytest pytest-timeout pytest-xdist setuptools
+		--editable ".[bohb,vision]" build hypothesis pytest pytest-timeout pytest-xdist setuptools
 	$(LOWEST)/$(SCRIPTS)/python -m pytest $(IN_PARALLEL) -W default

@@ -7,6 +7,8 @@ from raynas.checkout import find_parts
 
 find_parts()
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from raynas.core.architecture import Architecture
     from raynas.core.evaluation import Evaluation

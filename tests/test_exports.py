@@ -19,7 +19,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_a_worker_does_not_load_what_only_the_driver_needs() -> None:
     code = "import sys, raynas.trials, raynas.search_spaces; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"hyperopt", "optuna", "tensorboard", "matplotlib", "raynas.run.search"} & set(done.stdout.split())
+    assert not {"hyperopt", "optuna", "tensorboard", "matplotlib", "torchvision", "raynas.run.search"} & set(
+        done.stdout.split()
+    )
 
 
 def test_help_loads_none_of_the_large_libraries() -> None:

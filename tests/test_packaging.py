@@ -10,11 +10,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pip
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+import raynas
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("search_spaces", "trials")  # folders of the root, which a wheel has inside
@@ -22,6 +25,7 @@ PARTS = ("search_spaces", "trials")  # folders of the root, which a wheel has in
 
 def run(*command: str | Path, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env["PIP_CONFIG_FILE"] = os.devnull  # the settings of this machine
     if path is not None:
         env["PYTHONPATH"] = str(path)
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
@@ -177,6 +181,83 @@ def test_a_bare_import_is_refused(name: str) -> None:
     done = run(sys.executable, "-c", f"import {name}", cwd=ROOT)
     assert done.returncode != 0
     assert f"ImportError: import raynas.{name}" in done.stderr
+
+
+# --- an environment that has a torch ----------------------------------------------------------------------------------
+
+# Without site, so that pip finds the distributions in PYTHONPATH alone and none of this environment.
+PIP = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("pip", sys.argv.pop(1))
+pip = sys.modules["pip"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pip)
+from pip._internal.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def metadata(name: str, version: str, *requires: str) -> str:
+    needs = "".join(f"Requires-Dist: {need}\n" for need in requires)
+    return f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+
+
+def offer(index: Path, name: str, version: str, *requires: str) -> None:
+    """Make an empty wheel that pip can find."""
+    index.mkdir(exist_ok=True)
+    with zipfile.ZipFile(index / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        folder = f"{name}-{version}.dist-info"
+        archive.writestr(f"{folder}/METADATA", metadata(name, version, *requires))
+        archive.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{folder}/RECORD", "")
+
+
+def would_install(site: Path, index: Path, *wanted: str) -> dict[str, str]:
+    """What pip would install into an environment, and which versions."""
+    options = ("--isolated", "install", "--dry-run", "--quiet", "--no-index", "--find-links", index, "--report", "-")
+    done = run(sys.executable, "-S", "-c", PIP, pip.__file__, *options, *wanted, cwd=index, path=site)
+    assert done.returncode == 0, done.stderr
+    installed = (entry["metadata"] for entry in json.loads(done.stdout)["install"])
+    return {entry["name"]: entry["version"] for entry in installed}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that has all that raynas needs, with a torch for CPUs and without torchvision."""
+    folder = tmp_path_factory.mktemp("site")
+    versions = {**{name: str(version) for name, version in pins("constraints.txt")}, "torch": "2.13.0+cpu"}
+    for name in versions.keys() - {"torchvision"}:
+        inside = folder / f"{name.replace('-', '_')}-{versions[name]}.dist-info"
+        inside.mkdir()
+        (inside / "METADATA").write_text(metadata(name, versions[name]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Newer releases of torch and torchvision, and the torchvision that pairs with the torch that is there."""
+    folder = tmp_path_factory.mktemp("index")
+    offer(folder, "torch", "2.14.1")
+    offer(folder, "torchvision", "0.29.1", "torch>=2.14.0")
+    offer(folder, "torchvision", "0.28.0", "torch==2.13.0")
+    return folder
+
+
+def test_a_plain_install_leaves_torch_as_it_is(wheel: Path, site: Path, index: Path) -> None:
+    assert would_install(site, index, str(wheel)) == {"raynas": raynas.__version__}
+
+
+def test_torchvision_beside_the_torch_that_is_there(wheel: Path, site: Path, index: Path) -> None:
+    # As the README says: without the partner's version pip takes the newest torchvision, and with it another torch.
+    found = would_install(site, index, f"{wheel}[vision]", "torchvision==0.28.*")
+    assert found == {"raynas": raynas.__version__, "torchvision": "0.28.0"}
+    assert "torch" in would_install(site, index, f"{wheel}[vision]")
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_package_knows_its_version(wheel: Path) -> None:
+    assert raynas.__version__ == wheel.name.split("-")[1]
 
 
 def test_the_checks_run_with_versions_that_raynas_allows(requirements: dict[str, Requirement]) -> None:

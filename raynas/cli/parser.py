@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
+from raynas import __version__
 from raynas.cli.catalogue import KINDS, Entry, catalogue
 from raynas.cli.describe import describe
 from raynas.cli.flags import DEMO, SHORT, given
@@ -71,6 +72,7 @@ class OptionParser:
             epilog=examples,
             formatter_class=_Help,
             exit_on_error=False,
+            version=__version__,
         )
         self._hints: dict[str, object] = {}
         self._entries: dict[str, str] = {}
@@ -148,7 +150,7 @@ class OptionParser:
         return Parsed(values, self._parser.get_defaults(), list(self._hints), self._derived)
 
     def _check_known(self, option: str) -> None:
-        if option in self._hints or option in ("help", "config"):
+        if option in self._hints or option in ("help", "config", "version"):
             return
         if self._hints.get(option.removeprefix("no_")) is bool:
             return

@@ -39,16 +39,24 @@ def read_torchvision(name: str, class_name: str, files: str, directory: Path) ->
     try:
         from torchvision import datasets
     except Exception as error:  # a torchvision that does not pair with torch raises RuntimeError
-        raise DataError(
-            f"data {name!r} needs torchvision: install the one that pairs with your torch, from where torch came "
-            f"({one_line(error)})"
-        ) from None
+        raise DataError(f"data {name!r} needs torchvision: {_how_to_install(error)}") from None
     dataset = getattr(datasets, class_name)
     parts = {}
     for part, train in (("train", True), ("test", False)):
         found = _found_or_downloaded(dataset, train, name, files, directory)
         parts[part] = (np.asarray(found.data), np.asarray(found.targets))
     return parts
+
+
+def _how_to_install(error: Exception) -> str:
+    import torch
+
+    version = torch.__version__
+    major, minor = (int(part) for part in version.split(".")[:2])
+    pair = f"torchvision==0.{minor + 15}.*" if (major, minor) < (2, 14) else "torchvision>=0.29.1"
+    missing = isinstance(error, ModuleNotFoundError) and error.name == "torchvision"
+    fault = "it is not installed" if missing else f"the one here was built for another torch ({one_line(error)})"
+    return f"{fault}; pip install '{pair}', from where torch came, pairs with your torch {version}"
 
 
 def _found_or_downloaded(dataset: Callable[..., Any], train: bool, name: str, files: str, directory: Path) -> Any:

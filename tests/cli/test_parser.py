@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+import raynas
 from raynas.cli.parser import OptionParser
 from raynas.errors import RaynasError, UnknownNameError
 
@@ -55,3 +56,10 @@ def test_help_says_where_defaults_come_from(capsys: pytest.CaptureFixture[str]) 
         parser().parse(["--help"])
     text = capsys.readouterr().out
     assert "how deep (default: the data's)" in text and "how wide (default: 1 2)" in text and "(default: no)" in text
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser().parse(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"prog {raynas.__version__}\n"

@@ -1,6 +1,5 @@
 """Files of images: what is read, and one clear line for everything that can be wrong."""
 
-import importlib
 import struct
 import sys
 from pathlib import Path
@@ -8,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from raynas.data.image_sets import load_images
 from raynas.errors import DataError
 from tests.data.files import changed, save, some_images, splits_of
+from tests.torchvision_here import can_import_torchvision
 
 # --- npz -------------------------------------------------------------------------------------------------------------
 
@@ -69,16 +70,7 @@ def write_mnist(directory: Path) -> None:
         write_idx(directory / f"{part}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
 
 
-def torchvision_works() -> bool:
-    """A torchvision that does not pair with torch raises RuntimeError when it is imported."""
-    try:
-        importlib.import_module("torchvision.datasets")
-    except (ImportError, RuntimeError):
-        return False
-    return True
-
-
-needs_torchvision = pytest.mark.skipif(not torchvision_works(), reason="no torchvision that pairs with torch")
+needs_torchvision = pytest.mark.skipif(not can_import_torchvision(), reason="torchvision is not installed")
 
 
 @needs_torchvision
@@ -117,7 +109,30 @@ def test_without_a_network_the_user_learns_where_to_put_the_files(
     assert "\n" not in str(caught.value)
 
 
-def test_without_torchvision_the_user_learns_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("torch_version", "pair"),
+    [("2.6.0", "==0.21.*"), ("2.13.0+cpu", "==0.28.*"), ("2.14.1+cu130", ">=0.29.1"), ("3.0.0a0", ">=0.29.1")],
+)
+def test_without_torchvision_the_user_learns_what_to_install(
+    torch_version: str, pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(DataError, match="'mnist' needs torchvision: install the one that pairs"):
+    monkeypatch.setattr(torch, "__version__", torch_version)
+    with pytest.raises(DataError) as caught:
+        load_images("mnist", directory=tmp_path)
+    assert str(caught.value) == (
+        f"data 'mnist' needs torchvision: it is not installed; pip install 'torchvision{pair}', from where torch came, "
+        f"pairs with your torch {torch_version}"
+    )
+
+
+def test_a_torchvision_for_another_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms is missing')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        DataError, match=r"built for another torch \(RuntimeError: operator torchvision::nms is missing"
+    ):
         load_images("mnist", directory=tmp_path)

@@ -11,6 +11,7 @@ from raynas.core.decision import Decision, Integer
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import MetaModels, count_macs, count_params, untrained_metrics
+from tests.torchvision_here import can_import_torchvision
 
 
 class Widths(SearchSpace):
@@ -154,10 +155,10 @@ class TestCountMacs:
             count_macs(Reading(), (3,))
 
     def test_of_mobilenet_is_the_published_one(self) -> None:
-        try:
-            from torchvision.models import mobilenet_v3_large
-        except (ImportError, RuntimeError) as error:
-            pytest.skip(f"torchvision cannot be imported: {error}")
+        if not can_import_torchvision():
+            pytest.skip("torchvision is not installed")
+        from torchvision.models import mobilenet_v3_large
+
         with torch.device("meta"):
             model = mobilenet_v3_large()
         assert count_params(model) == 5_483_032
