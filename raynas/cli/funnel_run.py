@@ -10,7 +10,6 @@ from ray import tune
 
 from raynas.cli.search_run import SearchRun
 from raynas.cli.terminal import Interrupted, say, shown
-from raynas.cli.winner import read_architecture
 from raynas.core.result import SearchResult
 from raynas.funnels import FunnelResult, funnel
 from raynas.funnels.report import PLOT, TEXT, as_text, notes
@@ -40,7 +39,7 @@ class FunnelRun(SearchRun):
             constraints=options.constraints,
             metrics=self.command.metrics,
             seed=options.seed,
-            baseline=read_architecture(options.baseline, self.space) if options.baseline else None,
+            baseline=options.baseline,
             max_concurrent=run.max_concurrent,
             progress=run.progress,
             tensorboard=run.tensorboard,

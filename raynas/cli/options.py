@@ -27,7 +27,8 @@ class SearchOptions:
         seed: of the strategy (that of the training is --trainable.seed).
         hyperparameters: searched together with the architecture: --hyperparameters.lr "loguniform(1e-3, 1e-1)",
             likewise uniform(low, high), randint(low, high) without high, choice(a, b, ...), or a constant.
-        baseline: architecture file that "baseline" in a constraint refers to; it is tried first.
+        baseline: what "baseline" in a constraint refers to: default (the first option of every decision), or a file
+            with an architecture, or its JSON. It is tried first, and shown beside what is found.
         funnel: a search in stages, each on the best of the one before, in quotes: "TRAINABLE NUMBER [METRIC ...]
             [OPTION=VALUE ...]", e.g. "zero_cost 1000 synflow" "train 60 epochs=2" "train 8 epochs=30". Other options of
             a stage are those of --trainable. The strategy, random by default, proposes the first.

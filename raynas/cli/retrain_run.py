@@ -8,7 +8,8 @@ from rich.text import Text
 from raynas.cli.retrain_command import retrain_command
 from raynas.cli.retrain_request import RetrainRequest
 from raynas.cli.terminal import say, shown
-from raynas.cli.winner import fitted, read_architecture, train
+from raynas.cli.winner import fitted, train
+from raynas.run.architecture_file import read_architecture
 from raynas.run.retraining import folder_for
 from raynas.views.amounts import amount
 

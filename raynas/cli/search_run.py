@@ -16,13 +16,15 @@ from raynas.cli.search_command import SearchCommand
 from raynas.cli.search_name import search_title
 from raynas.cli.subnets import SubnetSearch
 from raynas.cli.terminal import Interrupted, say, shown
-from raynas.cli.winner import fitted, keep, read_architecture, train
+from raynas.cli.winner import fitted, keep, train
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import scaled
 from raynas.errors import RaynasError, one_line
+from raynas.metrics import read_goal
+from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
@@ -39,7 +41,8 @@ class SearchRun:
         console: shows what happens.
 
     Raises:
-        RaynasError: if data and space do not fit together.
+        RaynasError: if data and space do not fit together, or the baseline cannot be read.
+        ValueError: if there is none that constraints refer to.
     """
 
     command: SearchCommand
@@ -52,6 +55,9 @@ class SearchRun:
     def __post_init__(self) -> None:
         self._scoring = self.command.trainable
         self.space, self.data = fitted(self.command.space, self.command.trainable, self.command.given)
+        asked = self.command.search
+        goal = read_goal(asked.objectives, asked.constraints, self.command.metrics)
+        check_baseline(goal, read_baseline(asked.baseline, self.space, asked.hyperparameters))
 
     @property
     def path(self) -> Path:
@@ -147,7 +153,7 @@ class SearchRun:
             num_samples=num_samples,
             seed=options.seed,
             hyperparameters=options.hyperparameters or None,
-            baseline=read_architecture(options.baseline, self.space) if options.baseline else None,
+            baseline=options.baseline,
             points_to_evaluate=first,
             max_concurrent=run.max_concurrent,
             progress=run.progress,

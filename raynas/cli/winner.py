@@ -1,4 +1,4 @@
-"""A found architecture: read from a file, kept in one, trained to its end."""
+"""A found architecture: kept in a file, trained to its end."""
 
 import dataclasses
 import time
@@ -14,31 +14,10 @@ from raynas.cli.options import RETRAIN_SETTINGS
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fit_space
-from raynas.errors import RaynasError, SpaceError
+from raynas.errors import RaynasError
 from raynas.search_spaces import SEARCH_SPACES
 from raynas.trials import Training, TrialSettings, retrain
 from raynas.views.progress import LINE_SECONDS
-
-MAX_BYTES = 2**20
-"""No architecture needs more; a file that has more is not read."""
-
-
-def read_architecture(path: str | Path, space: SearchSpace) -> Architecture:
-    """Return the architecture of ``space`` in a JSON file.
-
-    Raises:
-        RaynasError: if the file cannot be read, is no JSON object of scalars, or not an architecture of the space.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise SpaceError(f"it has more than {MAX_BYTES} bytes")
-        return space.canonical(Architecture.from_json(content.decode()))
-    except OSError as error:
-        raise RaynasError(f"cannot read the architecture {str(path)!r}: {error.strerror}") from None
-    except (RaynasError, ValueError, RecursionError) as error:
-        raise RaynasError(f"{path} holds no architecture of {space.name}: {error}") from None
 
 
 def keep(arch: Architecture, directory: Path, space: SearchSpace, training: Training | None) -> None:

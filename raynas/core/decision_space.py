@@ -51,6 +51,11 @@ class DecisionSpace(ABC):
                 options[decision.name] = decide(decision)
         return Architecture(options)
 
+    @cached_property
+    def default(self) -> Architecture:
+        """The architecture of the first option of every decision, and of the middle of each continuous one."""
+        return self._complete(lambda decision: decision.default)
+
     def canonical(self, arch: Mapping[str, Option]) -> Architecture:
         """Drop the inactive decisions, so that equal networks are equal keys.
 

@@ -162,6 +162,7 @@ class Goal:
         constraints: hard and soft ones.
         metrics: the metrics that are known, by name: how objectives were read, and how values are measured and shown.
         watched: names of metrics that are measured and shown although nothing is ranked by them.
+        baseline: metrics of the baseline, as far as they are known.
 
     Raises:
         ValueError: if there is no objective, or two are of the same metric.
@@ -171,6 +172,7 @@ class Goal:
     constraints: tuple[Constraint, ...] = ()
     metrics: Mapping[str, Metric] = field(default_factory=dict, compare=False, repr=False)
     watched: tuple[str, ...] = field(default=(), compare=False)
+    baseline: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         metrics = [objective.metric for objective in self.objectives]
@@ -229,8 +231,9 @@ class Goal:
         return [constraint for constraint in self.constraints if not constraint.soft]
 
     def against(self, baseline: Mapping[str, float]) -> "Goal":
-        """Make relative constraints absolute where the baseline's value is known."""
-        return replace(self, constraints=tuple(c.against(baseline) for c in self.constraints))
+        """Make relative constraints absolute where the baseline's value is known; a value known before stays."""
+        baseline = {**baseline, **self.baseline}
+        return replace(self, constraints=tuple(c.against(baseline) for c in self.constraints), baseline=baseline)
 
     def violation(self, evaluation: Evaluation) -> float:
         """Sum of the shares by which hard constraints are broken; infinite for a failure or a missing objective."""

@@ -13,6 +13,7 @@ from typing import Any
 from ray import tune
 from rich.console import Console
 from rich.text import Text
+from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
@@ -25,6 +26,7 @@ from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
 from raynas.metrics import Metrics, read_goal
+from raynas.run.baseline import Baseline, check_baseline, read_baseline
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
@@ -39,7 +41,7 @@ def funnel(
     constraints: Constraints = (),
     metrics: Metrics = (),
     seed: int = 0,
-    baseline: Mapping[str, object] | None = None,
+    baseline: Baseline | None = None,
     max_concurrent: int | None = None,
     progress: bool = True,
     tensorboard: bool = True,
@@ -73,8 +75,8 @@ def funnel(
         metrics: metrics to measure and show in every stage besides, by name, or your own; see ``raynas.search``. The
             objectives of a stage name your own with a direction, as in ``"min:energy_mj"``.
         seed: of the strategy.
-        baseline: the architecture that relative constraints refer to; it enters every stage, also if it is not
-            among the best.
+        baseline: what relative constraints refer to; see ``raynas.search``. An architecture enters every stage, also if
+            it is not among the best.
         max_concurrent: number of trials, or of actors that score in bulk, at a time.
         progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
@@ -90,13 +92,16 @@ def funnel(
         ValueError: if an argument cannot be read.
     """
     goals = check_stages(stages, read_goal(objectives, constraints, metrics))
+    reference = read_baseline(baseline, space)
+    given = baseline if isinstance(baseline, nn.Module) else None
+    check_baseline(goals[-1], reference)
     path = results_path(run_config, f"{space.name}-funnel")
     plan = _Plan(
         space=space,
         stages=tuple(stages),
         goals=goals,
         strategy=strategy or RandomSearch(),
-        baseline=None if baseline is None else space.point(baseline),
+        baseline=reference.arch if reference and reference.config else given,
         path=path,
         run_config=run_config or tune.RunConfig(),
         console=Console(quiet=not progress),
@@ -118,7 +123,7 @@ class _Plan:
     stages: tuple[FunnelStage, ...]
     goals: tuple[Goal, ...]
     strategy: Strategy
-    baseline: Architecture | None
+    baseline: Architecture | nn.Module | None
     path: Path
     run_config: tune.RunConfig
     console: Console
@@ -174,7 +179,7 @@ class _Plan:
         file = folder / "archive.jsonl"
         proposed = Archive.load(file).events("proposed") if file.exists() else []
         known = {self.space.from_config(record["config"]) for record in proposed}
-        return len(known.union(listed, [self.baseline] if self.baseline is not None else []))
+        return len(known.union(listed, [self.baseline] if isinstance(self.baseline, Architecture) else []))
 
     def _judged(
         self, number: int, stage: FunnelStage, n_candidates: int, result: SearchResult, earlier: StageResult | None

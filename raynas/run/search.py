@@ -11,10 +11,11 @@ from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics, read_goal
 from raynas.run.asked import read_by_scheduler
+from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.feasibility import check_feasible
 from raynas.run.networks import TrialNetworks
 from raynas.run.results_folder import open_archive, results_path
-from raynas.run.session import baseline_costs, first_budget, start_session
+from raynas.run.session import first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings
 from raynas.run.tuner import run_trials
 from raynas.strategies import ByBudget, Strategy
@@ -31,7 +32,7 @@ def search(
     num_samples: int = 50,
     seed: int = 0,
     hyperparameters: Mapping[str, object] | None = None,
-    baseline: Mapping[str, object] | None = None,
+    baseline: Baseline | None = None,
     points_to_evaluate: Sequence[Mapping[str, object]] = (),
     max_concurrent: int | None = None,
     progress: bool = True,
@@ -56,7 +57,9 @@ def search(
         num_samples: number of trials that the search has in the end, over all runs.
         seed: of the strategy; one trial at a time makes the search reproducible.
         hyperparameters: Tune domains searched jointly, e.g. ``{"lr": tune.loguniform(1e-3, 1e-1)}``.
-        baseline: the architecture that relative constraints refer to.
+        baseline: what relative constraints refer to, and the views show: "default" for the first option of every
+            decision, an architecture, or JSON of one, as text or in a file, which is tried first; or a network, which
+            is measured, but not trained.
         points_to_evaluate: architectures to try first.
         max_concurrent: number of trials, or of actors that score in bulk, at a time; default as many as the cluster has
             room for.
@@ -78,10 +81,12 @@ def search(
     settings = as_settings(trainable)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
     settings.check_goal(asked)
+    reference = read_baseline(baseline, space, hyperparameters)
+    check_baseline(asked, reference)
     costs = settings.costs(space, asked.metrics)
     path = results_path(run_config, f"{space.name}-{type(strategy).__name__}")
     with closing(open_archive(path)) as archive:
-        known = baseline_costs(archive, asked, space, baseline, costs)
+        known = baseline_figures(archive, asked, reference, settings)
         strategy = strategy.for_budget(first_budget(archive, num_samples))
         searcher = strategy.searcher(
             space,
@@ -90,11 +95,12 @@ def search(
             hyperparameters=hyperparameters,
             costs=costs,
             points_to_evaluate=points_to_evaluate,
-            baseline=baseline,
+            baseline=reference.config if reference else None,
             archive=archive,
         )
         check_feasible(searcher, seed)
         session = {"strategy": repr(strategy), "seed": seed, "num_samples": num_samples, "baseline": known}
+        session |= {"baseline_is": reference.name} if reference else {}
         start_session(archive, searcher.space, asked, settings, **session)
         searcher.replay(archive)
         if archive.unfinished() or len(archive.events("proposed")) < num_samples:

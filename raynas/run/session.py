@@ -1,34 +1,10 @@
 """Sessions of a search: what an archive says of earlier ones, and the record of a new one."""
 
-from collections.abc import Mapping
-
 from raynas.core.archive import Archive
-from raynas.core.cost_limits import Costs
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError
 from raynas.trials.settings import TrialSettings
-
-
-def baseline_costs(
-    archive: Archive, goal: Goal, space: SearchSpace, baseline: Mapping[str, object] | None, costs: Costs
-) -> dict[str, float]:
-    """Return the baseline's metrics that relative constraints need and that need no training.
-
-    Values of an earlier session are kept: a latency measured again would move the limit during the search.
-
-    Raises:
-        ValueError: if a constraint is relative and there is no baseline.
-    """
-    relative = [c.metric for c in goal.constraints if c.relative]
-    if not relative:
-        return {}
-    if baseline is None:
-        raise ValueError(f"a constraint on {relative[0]!r} refers to the baseline, an architecture that is not given")
-    known = dict(archive.events("session")[-1]["baseline"]) if archive.events("proposed") else {}
-    arch = space.point(baseline)
-    missing = [metric for metric in relative if metric in costs and metric not in known]
-    return {**known, **{metric: float(costs[metric](arch)) for metric in missing}}
 
 
 def first_budget(archive: Archive, num_samples: int) -> int:

@@ -120,3 +120,10 @@ class TestEncoding:
     def test_tells_a_whole_space_apart(self) -> None:
         space = Decided(*CHAIN)
         assert len({space.encode(arch).tobytes() for arch in space.enumerate()}) == space.size
+
+
+def test_the_default_is_the_first_of_every_decision_that_is_active() -> None:
+    space = Decided(*CHAIN, LR)
+    lr = LR.default
+    assert space.default == Architecture({"depth": 1, "kind": "conv", "kernel": 3, "lr": lr})
+    assert space.default == space.canonical(space.default)

@@ -226,3 +226,12 @@ def test_several_objectives_sort_by_rank_then_crowding() -> None:
     failed = evaluation("failed", trial="g")
     order = [e.trial for e in goal.sort([failed, dominated, *crowded, lonely, *ends])]
     assert order[:3] == ["a", "b", "e"] and set(order[3:5]) == {"c", "d"} and order[5:] == ["f", "g"]
+
+
+def test_figures_of_the_baseline_stay_as_they_were_first_known() -> None:
+    goal = Goal.parse("accuracy", ["latency_ms <= 0.5 * baseline", "accuracy >= baseline"])
+    measured = goal.against({"latency_ms": 4.0})
+    ended = measured.against({"latency_ms": 5.0, "accuracy": 0.75})
+    assert ended.baseline == {"latency_ms": 4.0, "accuracy": 0.75}
+    assert [constraint.limit for constraint in ended.constraints] == [2.0, 0.75]
+    assert ended == Goal.parse("accuracy", ended.constraints), "goals are equal if they rank alike"

@@ -166,6 +166,13 @@ def test_the_baseline_goes_through_every_stage(search: InProcess, tmp_path: Path
     assert all(e.metrics["params"] <= 12_000 for at in found.stages for e in at.survivors)
 
 
+def test_the_baseline_is_given_as_to_a_search(search: InProcess, tmp_path: Path) -> None:
+    found = funnel(tmp_path, 4, 2, 1, baseline="default", constraints="params <= 12 * baseline")
+    assert all(at.result.evaluations[0].arch == found.stages[0].result.space.default for at in found.stages)
+    with pytest.raises(ValueError, match="--baseline default"):
+        funnel(tmp_path / "none", 4, 2, 1, constraints="params <= 12 * baseline")
+
+
 # --- resume and extension --------------------------------------------------------------------------------------------
 
 

@@ -8,14 +8,12 @@ from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError
-from raynas.run.session import baseline_costs, start_session
+from raynas.run.session import start_session
 from raynas.testing import ToySpace
 from raynas.trials import Function
 from raynas.trials.settings import TrialSettings
 
 SPACE = ToySpace(n_layers=2, n_options=3)
-BASELINE = {"layers.0": 1, "layers.1": 1}
-COSTS = {"params": SPACE.params}
 RELATIVE = Goal.parse("accuracy", ["params <= 0.9 * baseline", "accuracy >= baseline", "params <= 5000"])
 
 
@@ -31,30 +29,6 @@ def start(
     archive: Archive, space: SearchSpace = SPACE, goal: Goal = RELATIVE, settings: TrialSettings | None = None
 ) -> None:
     start_session(archive, space, goal, settings or Function(fn=score), seed=3, baseline={"params": 1.0})
-
-
-# --- costs of the baseline -------------------------------------------------------------------------------------------
-
-
-def test_costs_that_relative_constraints_need() -> None:
-    assert baseline_costs(Archive(), RELATIVE, SPACE, BASELINE, COSTS) == {"params": 3000.0}
-    assert baseline_costs(Archive(), RELATIVE, SPACE, {"arch": BASELINE}, COSTS) == {"params": 3000.0}
-    assert baseline_costs(Archive(), Goal(), SPACE, BASELINE, COSTS) == {}
-
-
-def test_a_relative_constraint_needs_a_baseline() -> None:
-    with pytest.raises(ValueError, match="a constraint on 'params' refers to the baseline"):
-        baseline_costs(Archive(), RELATIVE, SPACE, None, COSTS)
-
-
-def test_costs_are_not_measured_again() -> None:
-    archive = Archive()
-    start(archive)
-    archive.append("proposed", trial="1")
-    assert baseline_costs(archive, RELATIVE, SPACE, BASELINE, COSTS) == {"params": 1.0}
-
-
-# --- the record of a session -----------------------------------------------------------------------------------------
 
 
 def test_the_same_search_continues_with_other_facts() -> None:

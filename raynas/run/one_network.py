@@ -1,0 +1,37 @@
+"""OneNetwork: a network that was given, as a space, so that it is measured as the networks of a search are."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from raynas.core.architecture import Architecture
+from raynas.core.decision import Categorical, Decision
+from raynas.core.space import SearchSpace
+
+GIVEN = Architecture({"network": "given"})
+"""Its only architecture."""
+
+
+class OneNetwork(SearchSpace):
+    """The space of one network alone.
+
+    Args:
+        network: the network; it is copied, never changed.
+        like: a space whose networks take the same inputs.
+    """
+
+    def __init__(self, network: nn.Module, like: SearchSpace) -> None:
+        self._network, self._like = network, like
+        self.input_shape = like.input_shape
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        return (Categorical("network", ("given",)),)
+
+    def build(self, arch: Architecture) -> nn.Module:
+        return copy.deepcopy(self._network).cpu()
+
+    def example_input(self, *args: Any, **kwargs: Any) -> Any:
+        return self._like.example_input(*args, **kwargs)
