@@ -1,7 +1,10 @@
 """The errors that a caller of raynas would catch; each message says what is wrong, where, and what to do."""
 
+import os
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class RaynasError(Exception):
@@ -54,3 +57,17 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, RaynasError):
         return " ".join(str(error).split())
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+def code_of(error: BaseException) -> str:
+    """Return the innermost line of the user's code in a traceback, as " (forward in net.py, line 7: return x + y)".
+
+    Code of installed packages and raynas is passed over; empty if there is no other.
+    """
+    packages = [f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages", "torch")]
+    libraries = (*packages, str(Path(__file__).parent) + os.sep, "<frozen")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(part in f.filename for part in libraries)]
+    if not frames:
+        return ""
+    frame = frames[-1]
+    return f" ({frame.name} in {Path(frame.filename).name}, line {frame.lineno}: {frame.line})"

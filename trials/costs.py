@@ -39,6 +39,7 @@ class Costs:
         self.space, self.settings, self.batch, self.counted = space, settings, batch, counted
         self._wanted = tuple(metrics)
         self._names = frozenset(metric if isinstance(metric, str) else metric.name for metric in metrics)
+        self._unmeasured: set[str] = set()
         self._measurer: Measurer | None = None
 
     @property
@@ -54,16 +55,18 @@ class Costs:
         ]
 
     def measure(self, metrics: Sequence[Metric], arch: Architecture) -> dict[str, float]:
-        """Return the values of metrics, by name; multiply-adds that cannot be counted are left out unless required."""
+        """Return the values of metrics, by name; those that cannot be measured and nobody asked for are left out."""
         measurer = self._measurer_here()
         values: dict[str, float] = {}
         for metric in metrics:
             try:
                 values[metric.name] = measurer.value(metric, arch, together=metrics)
             except Exception as error:
-                if metric.name in self._names or metric.name != "macs":
+                if metric.name in self._names:
                     raise
-                logger.warning("macs of %s cannot be counted: %s", arch.key, one_line(error))
+                if metric.name not in self._unmeasured:  # said once: the next architectures will be alike
+                    logger.warning("%s of %s cannot be measured: %s", metric.name, arch.key, one_line(error))
+                self._unmeasured.add(metric.name)
         measurer.forget()
         return values
 

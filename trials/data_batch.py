@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from raynas.core.inputs import mapped
 from raynas.core.metric import Metric
 from raynas.data.sources import Source
 from raynas.errors import RaynasError
@@ -26,19 +28,19 @@ def first_batch(training: "Training", source: Source, batch_size: int, seed: int
     Args:
         training: has the settings of the data.
         source: the data.
-        batch_size: number of images; loaders of the user's have their own size.
+        batch_size: number of examples; loaders of the user's have their own size.
         seed: seed of the order.
 
     Raises:
-        RaynasError: if it holds fewer than two images.
+        RaynasError: if it holds fewer than two examples.
     """
     plain = replace(training.at_full_fidelity, augment="none", batch_size=batch_size)
     with torch.random.fork_rng(devices=[]):  # for samplers of the user's loaders
         torch.manual_seed(seed)
-        images, labels = next(iter(plain.batches(source.without_test(), torch.device("cpu")).train(seed)))
-    if len(images) < 2:
-        raise RaynasError(f"{source.name} gives a first batch of {len(images)} image; proxies need at least 2")
-    return Batch(images, labels)
+        inputs, labels = next(iter(plain.batches(source.without_test(), torch.device("cpu")).train(seed)))
+    if len(labels) < 2:
+        raise RaynasError(f"{source.name} gives a first batch of {len(labels)} example; proxies need at least 2")
+    return Batch(inputs, labels)
 
 
 class HeldBatch:
@@ -49,12 +51,25 @@ class HeldBatch:
     """
 
     def __init__(self, batch: Batch) -> None:
-        self.images, self.labels = (np.asarray(part.permute(0, 2, 3, 1) if part.ndim == 4 else part) for part in batch)
+        self.inputs, self.labels = mapped(batch.inputs, _array), np.asarray(batch.labels)
 
     def __call__(self) -> Batch:
         """Return a copy of the batch: arrays from the object store must not be written to, and torch warns of them."""
-        images, labels = torch.tensor(self.images), torch.tensor(self.labels)
-        return Batch(images.permute(0, 3, 1, 2) if images.ndim == 4 else images, labels)
+        return Batch(mapped(self.inputs, _tensor), torch.tensor(self.labels))
+
+
+def _array(leaf: Any) -> Any:
+    """Return a tensor as an array, images with their channels last, as they are in memory."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    return np.asarray(leaf.permute(0, 2, 3, 1) if leaf.ndim == 4 else leaf)
+
+
+def _tensor(leaf: Any) -> Any:
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    tensor = torch.tensor(leaf)
+    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
 
 def batch_for(metrics: Iterable[Metric | str], draw: Callable[[], Batch]) -> HeldBatch | None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from ray.tune.search import sample
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.decision import Decision
 from raynas.core.features import encode
+from raynas.core.inputs import Inputs, InputSpec
 from raynas.core.operation_graph import OperationGraph
 from raynas.core.space import SearchSpace
 from raynas.core.tune_domains import decision_of
@@ -60,6 +62,13 @@ class JointSpace(SearchSpace):
         # The sizes of the networks are fields of the space inside.
         own = super().fingerprint
         return hashlib.sha256(f"{self.space.fingerprint} {own}".encode()).hexdigest()[:16]
+
+    @property
+    def inputs(self) -> InputSpec:
+        return self.space.inputs
+
+    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Inputs:
+        return self.space.example_input(batch_size, device)
 
     @property
     def architecture_space(self) -> SearchSpace:

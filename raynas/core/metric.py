@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class Candidate:
     seed: int = 0
     build: Callable[[], nn.Module]
     count: Callable[[str], int]
-    draw: Callable[[], tuple[Tensor, Tensor]] | None = None
+    draw: Callable[[], tuple[Any, Tensor]] | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -71,12 +71,16 @@ class Candidate:
         """The number of multiply-adds for one example."""
         return self.count("macs")
 
-    def example(self, batch_size: int = 1) -> Tensor:
-        """Return an input of the network, on the device of the candidate."""
-        return self.space.example_input(batch_size, self.device)
+    def example(self, batch_size: int = 1) -> Any:
+        """Return inputs of the network, on the device of the candidate; ``Arguments.of(inputs).call(model)`` runs it.
+
+        For a network of a single tensor that is ``model(inputs)``.
+        """
+        inputs = self.space.example(batch_size, self.device)
+        return inputs.args[0] if len(inputs.args) == 1 and not inputs.kwargs else inputs
 
     @property
-    def batch(self) -> tuple[Tensor, Tensor]:
+    def batch(self) -> tuple[Any, Tensor]:
         """Inputs and targets of training examples, on the CPU.
 
         Raises:

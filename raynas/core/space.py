@@ -17,8 +17,9 @@ from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.cell_graph import CellGraph
 from raynas.core.decision_space import DecisionSpace
 from raynas.core.features import DecisionFeatures
+from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, make_example, varies
 from raynas.core.operation_graph import OperationGraph
-from raynas.core.space_check import check_members
+from raynas.core.space_check import MemberRun, check_members
 
 
 class SearchSpace(DecisionSpace):
@@ -30,7 +31,7 @@ class SearchSpace(DecisionSpace):
     """
 
     input_shape: tuple[int, ...]
-    """Shape of one example without the batch: ``(channels, height, width)`` for images."""
+    """Shape of one example without the batch: ``(channels, height, width)`` for images; empty for several inputs."""
 
     @abstractmethod
     def build(self, arch: Architecture) -> nn.Module:
@@ -45,7 +46,7 @@ class SearchSpace(DecisionSpace):
         """Sixteen digits, equal for two searches of the same networks: of their decisions and their sizes."""
         decisions = [(d.name, list(d.options) or repr(d), sorted(d.active_if.items())) for d in self.decisions]
         sizes: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
-        text = json.dumps([self.name, self.input_shape, decisions, sizes], default=repr, sort_keys=True)
+        text = json.dumps([self.name, describe(self.inputs), decisions, sizes], default=repr, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def param_space(self) -> dict[str, Any]:
@@ -128,12 +129,26 @@ class SearchSpace(DecisionSpace):
         options = self.canonical(arch)
         return OperationGraph.chain([d.label(options[d.name]) for d in self._decisions.values() if d.name in options])
 
-    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> torch.Tensor:
-        """Return zeros of shape ``(batch_size, *input_shape)``."""
-        return torch.zeros((batch_size, *self.input_shape), device=device)
+    @property
+    def inputs(self) -> InputSpec:
+        """Description of the inputs of the networks: by default one tensor of real numbers, of ``input_shape``."""
+        return TensorSpec(self.input_shape)
+
+    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Inputs:
+        """Return a batch of examples, made from ``inputs``; a space may override it instead of ``inputs``."""
+        return make_example(self.inputs, batch_size, device)
+
+    def example(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Arguments:
+        """Return ``example_input`` on the device, ready for a call; always the same values."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Arguments.of(self.example_input(batch_size, device)).to(device)
 
     def check(self, n_samples: int = 20, seed: int = 0) -> None:
-        """Build members that together show every option, run each on the meta device, and name the choices that broke.
+        """Build members that together show every option, run each, and name the cause and the choices that broke.
+
+        They run on the meta device, which costs no memory; on the CPU where they need values, for example because a
+        forward pass branches on a number in a tensor.
 
         Args:
             n_samples: random members tried besides those that show an option not seen yet.
@@ -143,8 +158,10 @@ class SearchSpace(DecisionSpace):
             SpaceError: if a member cannot be built or run; names the options that only broken members have.
         """
 
-        def run(arch: Architecture) -> torch.Tensor:
-            with torch.device("meta"), torch.no_grad():
-                return self.build(arch).eval()(self.example_input(2, "meta"))  # type: ignore[no-any-return]
+        def examples(device: str) -> list[Arguments]:
+            smallest = (
+                [Arguments.of(make_example(self.inputs, 2, device, smallest=True))] if varies(self.inputs) else []
+            )
+            return [self.example(2, device), *smallest]
 
-        check_members(self.name, self.showcase(n_samples, seed), run)
+        check_members(self.name, self.showcase(n_samples, seed), MemberRun(self.build, examples))

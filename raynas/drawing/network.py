@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Option
+from raynas.core.inputs import Arguments
 from raynas.core.space import SearchSpace
 from raynas.drawing.picture import Arrow, Box, Picture
 from raynas.nn.decision_module import DecisionModule
@@ -32,11 +33,19 @@ def network_picture(space: SearchSpace, arch: Mapping[str, Option], undecided: n
     options = space.canonical(arch)
     paths = {name: name for name in options} | ({} if undecided is None else _labelled(undecided))
     decided = [_Decided(paths[name], name, option) for name, option in options.items()]
-    with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
-        blocks = list(_called(space.build(options).eval(), space.example_input(2, "meta"), decided))
+
+    def blocks_on(device: str) -> list[_Block]:
+        with torch.random.fork_rng(devices=[]), torch.device(device), torch.no_grad():
+            return list(_called(space.build(options).eval(), space.example(2, device), decided))
+
+    try:
+        blocks = blocks_on("meta")
+    except Exception:  # Code that reads numbers out of tensors.
+        blocks = blocks_on("cpu")
     rest = [f"{d.name} = {d.option}" for d in decided if not any(_is_inside(d.path, block.path) for block in blocks)]
     panel = "network" if rest else ""
-    boxes = [Box("input", f"input\n{_sides(space.input_shape)}", "input", panel)]
+    inputs = [_sides(tensor.shape[1:]) for tensor in space.example(2, "meta").tensors]
+    boxes = [Box("input", "\n".join(["input", *inputs]), "input", panel)]
     runs = [list(run) for _, run in groupby(blocks, key=lambda block: block.key)]
     boxes += [Box(run[0].path, _text(run), "node", panel) for run in runs]
     boxes[-1] = Box(boxes[-1].name, boxes[-1].text, "output", panel)
@@ -79,7 +88,7 @@ def _labelled(model: nn.Module) -> dict[str, str]:
     return {name: found.pop() for name, found in paths.items() if len(found) == 1}
 
 
-def _called(model: nn.Module, x: torch.Tensor, decided: Sequence[_Decided]) -> Iterator[_Block]:
+def _called(model: nn.Module, inputs: Arguments, decided: Sequence[_Decided]) -> Iterator[_Block]:
     """Yield the blocks of ``model`` in the order of their first output."""
     shapes: dict[str, str] = {}
     modules = dict(_outermost(model, "")) or {"model": model}
@@ -88,7 +97,7 @@ def _called(model: nn.Module, x: torch.Tensor, decided: Sequence[_Decided]) -> I
         shapes.setdefault(path, _shape(output))
 
     hooks = [m.register_forward_hook(lambda _, __, out, p=path: note(p, out)) for path, m in modules.items()]
-    model(x)
+    inputs.call(model)
     for hook in hooks:
         hook.remove()
     for path, shape in shapes.items():

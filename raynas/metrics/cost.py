@@ -6,14 +6,17 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.core.architecture import Architecture
+from raynas.core.inputs import Arguments, Inputs, InputSpec, as_spec, make_example
 from raynas.core.metric import Candidate
 from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
 from raynas.metrics.cost_sums import CostSums, cost_sums
-from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, no_garbage_collection
+from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, macs_with_values, no_garbage_collection
 from raynas.nn.model_space import ModelSpace
+from raynas.nn.stand_ins import device_of, is_bare
 
 N_COUNTED = 20
 """Minimum number of exact counts before the additive model is trusted."""
@@ -24,28 +27,41 @@ def count_params(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
+def count_macs(model: nn.Module, inputs: InputSpec | Sequence[int]) -> int:
     """Return the multiply-adds of ``model`` for one example, in eval mode.
 
     Counted are convolutions, matrix products and attention, as ``torch.utils.flop_counter`` knows them (it counts two
     operations for each multiply-add), and their biases, one for each number put out, as Dong and Yang (ICLR 2020) count
-    them. Normalisation, activations and pooling are free. The model runs on the meta device, so nothing is computed,
-    and it is left as it was.
+    them. Normalisation, activations and pooling are free. A part that is used at two places counts for each call. The
+    model runs on the meta device, so nothing is computed, unless it needs values, e.g. because it reads a number out of
+    a tensor. It is left as it was.
 
     Args:
-        model: takes one tensor of shape ``(batch, *input_shape)``.
-        input_shape: shape of one example without the batch.
+        model: the network.
+        inputs: what it takes: the shape of one example, without the batch, for one tensor of real numbers; else a
+            description or examples, see ``InputSpec``.
 
     Raises:
-        RaynasError: if the model cannot run without values, e.g. because it reads a number out of a tensor.
+        RaynasError: if the model cannot run.
     """
-    return macs_of(model, lambda: _as_for(model, torch.zeros((1, *input_shape), device="meta")), MacCounter({}))
+    spec = as_spec(inputs)
+
+    def example(device: str | torch.device) -> Arguments:
+        return _as_for(model, make_example(spec, 1, device))
+
+    try:
+        return macs_of(model, lambda: example("meta"), MacCounter({}))
+    except RaynasError:
+        if is_bare(model):
+            raise
+        return macs_with_values(model, example(device_of(model)))
 
 
-def _as_for(model: nn.Module, example: Tensor) -> Tensor:
-    """Return an input in the floating-point type of the model's parameters."""
+def _as_for(model: nn.Module, inputs: Inputs) -> Arguments:
+    """Return inputs in the floating-point type of the model's parameters."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    return example.to(dtype) if dtype and example.is_floating_point() else example
+    arguments = Arguments.of(inputs)
+    return arguments.map_real(lambda tensor: tensor.to(dtype)) if dtype else arguments
 
 
 class MetaModels:
@@ -92,7 +108,12 @@ class MetaModels:
 
     def _macs(self, arch: Architecture) -> int:
         model = self(arch)
-        return macs_of(model, lambda: _as_for(model, self.space.example_input(1, "meta")), MacCounter(self._operations))
+        try:
+            return macs_of(model, lambda: _as_for(model, self.space.example(1, "meta")), MacCounter(self._operations))
+        except RaynasError:
+            with torch.random.fork_rng(devices=[]):
+                model = self.space.build(arch)
+            return macs_with_values(model, _as_for(model, self.space.example(1, device_of(model))))
 
     def _cost(self, name: str, arch: Architecture, count: Callable[[], int]) -> int:
         if self._adds_up.get(name) and self.sums is not None:

@@ -81,7 +81,7 @@ def cost_sums(space: SearchSpace) -> CostSums | None:
             found = list(_choices(model, frozenset()))
             choices = [choice for choice, _ in found]
             params, added_params = params_by_option(model, choices)
-            macs, added_macs = macs_by_option(model, choices, lambda: space.example_input(1, "meta"))
+            macs, added_macs = macs_by_option(model, choices, lambda: space.example(1, "meta"))
     except Exception:  # An error in a user's model is raised, with its reason, when its networks are counted.
         return None
     terms = {"params": _merged(found, added_params), "macs": _merged(found, added_macs)}

@@ -1,18 +1,21 @@
-"""Counts of multiply-adds in a forward pass on the meta device, where nothing is computed."""
+"""Counts of multiply-adds in a forward pass: on the meta device, where nothing is computed, or with values."""
 
 import gc
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from raynas.errors import RaynasError
+from raynas.core.inputs import Arguments, Inputs
+from raynas.errors import RaynasError, code_of, one_line
 from raynas.nn.modes import evaluating
+from raynas.nn.stand_ins import attributes_kept, is_bare, without_values
 
 
 class _Outcome(NamedTuple):
@@ -45,12 +48,12 @@ Outcomes = dict[object, _Outcome]
 """Outcomes by operation and description of its arguments."""
 
 
-def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "MacCounter") -> int:
+def macs_of(model: nn.Module, example: Callable[[], Inputs], counter: "MacCounter") -> int:
     """Count the multiply-adds of a forward pass in eval mode; the model is left as it was.
 
     Args:
         model: on any device; its tensors are replaced by tensors without values.
-        example: makes the input, on the meta device.
+        example: makes the inputs, on the meta device.
         counter: its count grows by the result.
 
     Raises:
@@ -59,18 +62,48 @@ def macs_of(model: nn.Module, example: Callable[[], torch.Tensor], counter: "Mac
     before = counter.macs
     try:
         # Under a caller's inference mode the counter would see whole layers instead of the operations in them.
-        with torch.inference_mode(False), evaluating(model):
-            tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-            stand_ins = {name: tensor.to("meta") for name, tensor in tensors.items() if not tensor.is_meta}
-            inputs = (example(),)
-            with counter:
-                functional_call(model, stand_ins, inputs) if stand_ins else model(*inputs)
-    except (NotImplementedError, RuntimeError) as error:
+        with torch.inference_mode(False), evaluating(model), ExitStack() as stack:
+            if not is_bare(model):
+                stack.enter_context(without_values(model))
+            inputs = Arguments.of(example())
+            stack.enter_context(counter)
+            inputs.call(model)
+    except RaynasError:
+        raise
+    except Exception as error:
         raise RaynasError(
             f"{type(model).__name__} cannot run on the meta device, where tensors have no values, so its multiply-adds "
-            f"cannot be counted: {error}"
+            f"cannot be counted: {one_line(error)}{code_of(error)}"
         ) from error
     return counter.macs - before
+
+
+def macs_with_values(model: nn.Module, inputs: Arguments) -> int:
+    """Count the multiply-adds of a forward pass that is computed; the model is left as it was.
+
+    Args:
+        model: in any mode.
+        inputs: on its device.
+
+    Raises:
+        RaynasError: if the model cannot run.
+    """
+    counter = MacCounter(None)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        # Fused attention and recurrent layers would hide the operations in them.
+        torch.backends.mha.set_fastpath_enabled(False)
+        with torch.inference_mode(False), evaluating(model), attributes_kept(model), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")  # of the flags
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH), counter:
+                inputs.call(model)
+    except Exception as error:
+        raise RaynasError(
+            f"the multiply-adds of {type(model).__name__} cannot be counted: {one_line(error)}{code_of(error)}"
+        ) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return counter.macs
 
 
 @contextmanager
@@ -90,24 +123,28 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 class MacCounter(TorchDispatchMode):
-    """Adds up the multiply-adds of the operations that run under it, on the meta device.
+    """Adds up the multiply-adds of the operations that run under it.
 
     It uses the formulas of torch's FlopCounterMode, but remembers outcomes: a network repeats few different operations,
     and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
 
     Args:
-        known: outcomes of earlier operations; more are added.
+        known: outcomes of earlier operations on the meta device; more are added. None to compute every operation.
     """
 
-    def __init__(self, known: Outcomes) -> None:
+    def __init__(self, known: Outcomes | None) -> None:
         super().__init__()
         self.macs: int = 0
         self._known = known
-        if len(known) > MAX_KNOWN:
+        if known and len(known) > MAX_KNOWN:
             known.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
+        if self._known is None:
+            result = func(*args, **kwargs)
+            self.macs += _macs_of_operation(func, args, kwargs, result)
+            return result
         if kwargs.get("device") is not None:  # A tensor that the forward pass makes has to be on the meta device too.
             kwargs["device"] = torch.device("meta")
         key = (func, description(args), description(tuple(kwargs.items())))

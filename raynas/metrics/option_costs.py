@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Option
+from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
 from raynas.metrics.mac_counter import MacCounter, description, macs_of
 from raynas.nn.expansion import ExpandedChoice
@@ -76,14 +77,14 @@ def _outside_choices(module: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def macs_by_option(
-    model: nn.Module, choices: Sequence[ExpandedChoice], example: Callable[[], torch.Tensor]
+    model: nn.Module, choices: Sequence[ExpandedChoice], example: Callable[[], Inputs]
 ) -> tuple[int, dict[ExpandedChoice, OptionCosts]]:
     """Return the number of multiply-adds outside of all choices, and of those that each option adds.
 
     Args:
         model: the expanded model, on the meta device.
         choices: all choices in it.
-        example: makes the input, on the meta device.
+        example: makes the inputs, on the meta device.
 
     Raises:
         NoSumError: if the options of a choice have outputs of different shapes, or different inputs for a branch.

@@ -15,6 +15,7 @@ from raynas.nn.decision_module import BranchOf, DecisionModule
 from raynas.nn.discovery import decision_name, join, undecided_modules
 from raynas.nn.elastic import ElasticLayer
 from raynas.nn.extraction import current_extraction, plain_deepcopy
+from raynas.nn.input_choice import InputChoice
 from raynas.nn.selection import Mixture, current_call
 
 
@@ -59,11 +60,11 @@ class ExpandedChoice(nn.Module):
         Args:
             selected: one option, or weights for the alternatives.
             inputs: arguments of the chosen module.
-            named: keyword arguments of the chosen module; possible for a ``Choice`` only.
+            named: keyword arguments of the chosen module, or of each block of a ``Repeat``.
 
         Raises:
             SpaceError: if a mixture does not have one weight for each alternative, or channels cannot be split.
-            TypeError: if there are keyword arguments, and this is no ``Choice``.
+            TypeError: if there are keyword arguments, and this is an ``InputChoice``.
         """
         branch_of = self._with_keywords(named) if named else self.branch
         if self.k > 1:
@@ -72,7 +73,7 @@ class ExpandedChoice(nn.Module):
 
     def _with_keywords(self, named: Mapping[str, object]) -> BranchOf:
         """Return a lookup of branches whose keyword arguments are given already."""
-        if not isinstance(self.choice, Choice):
+        if isinstance(self.choice, InputChoice):
             raise TypeError(f"decision {self.name!r} takes no named arguments, got {', '.join(named)}")
         return lambda name: partial(self.branch(name), **named)
 

@@ -1,11 +1,12 @@
 """Lazy layers, whose width follows from the first input: their names, and a forward pass that resolves them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from raynas.core.inputs import Arguments, describe
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn.modes import evaluating
@@ -17,13 +18,13 @@ def lazy_layers(model: nn.Module) -> list[str]:
     return [name.rpartition(".")[0] for name, tensor in tensors if is_lazy(tensor)]
 
 
-def resolve_lazy_layers(model: nn.Module, space: SearchSpace, calls: Iterable[Sequence[object]] = ((),)) -> None:
-    """Run a model once if it has lazy layers, so that they take the width of their input.
+def resolve_lazy_layers(model: nn.Module, space: SearchSpace, passes: Iterable[Callable[[Arguments], object]]) -> None:
+    """Run a model if it has lazy layers, so that they take the width of their input.
 
     Args:
         model: takes an example of the space.
         space: gives the example.
-        calls: for each forward pass, the arguments besides the example; tried until no lazy layer is left.
+        passes: forward passes of the model on the example; made until no lazy layer is left.
 
     Raises:
         SpaceError: if a pass fails, or none reaches a lazy layer.
@@ -33,14 +34,14 @@ def resolve_lazy_layers(model: nn.Module, space: SearchSpace, calls: Iterable[Se
     device = next(chain(model.parameters(), model.buffers())).device
     try:
         with evaluating(model):
-            for arguments in calls:
-                model(space.example_input(1, device), *arguments)
+            for forward in passes:
+                forward(space.example(1, device))
                 if not lazy_layers(model):
                     break
     except Exception as error:
         raise SpaceError(
-            f"{space.name}: the forward pass that finds the widths of lazy layers failed on one example of shape "
-            f"{space.input_shape}: {error}; in a supernet, layers behind a choice of widths have to be elastic"
+            f"{space.name}: the forward pass that finds the widths of lazy layers failed on one example of "
+            f"{describe(space.inputs)}: {error}; in a supernet, layers behind a choice of widths have to be elastic"
         ) from error
     if unreached := lazy_layers(model):
         raise SpaceError(f"{space.name}: the forward pass never reaches lazy layer {unreached[0]!r}; give it its width")

@@ -8,6 +8,7 @@ from torch import nn
 
 from raynas.core.architecture import Option
 from raynas.core.decision import Decision
+from raynas.core.inputs import InputSpec, TensorSpec, describe
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn.discovery import decisions_of
@@ -30,7 +31,13 @@ class ModelSpace(SearchSpace):
     ``layers`` is ``layers.2.op`` and is active if ``layers`` >= 3.
 
     ``ModelSpace(Net, input_shape=(3, 32, 32))`` takes a user's model. A catalogue space is a frozen dataclass that
-    derives from ModelSpace, has a field ``input_shape`` and overrides ``factory``.
+    derives from ModelSpace, has a field ``input_shape`` and overrides ``factory``. Models that take anything else than
+    one tensor of real numbers describe it by ``inputs``::
+
+        ModelSpace(Reader, inputs=TensorSpec((128,), torch.long, high=30_000))              # reader(token_ids)
+        ModelSpace(Twins, inputs=(TensorSpec((3, 32, 32)), TensorSpec((3, 32, 32))))        # twins(left, right)
+        ModelSpace(Bert, inputs={"input_ids": TensorSpec(...), "mask": TensorSpec(...)})    # bert(input_ids=…, mask=…)
+        ModelSpace(Graph, inputs=lambda n: make_graphs(n))                                  # graph(*make_graphs(2))
 
     A layer behind a choice of widths may be lazy (``nn.LazyConv2d``, ``nn.LazyBatchNorm2d``, …): ``build`` finds its
     width by one forward pass. Constructors run on the meta device too, where tensors have no values, so they must not
@@ -38,19 +45,36 @@ class ModelSpace(SearchSpace):
 
     Args:
         factory: makes the model with the choices; a class or function without arguments.
-        input_shape: shape of one example without the batch.
+        input_shape: shape of one example without the batch, for models that take one tensor of real numbers.
+        inputs: instead of it, the description of any inputs; see ``InputSpec``.
 
     Raises:
-        SpaceError: if ``factory`` is a module instead of a factory.
+        SpaceError: if ``factory`` is a module instead of a factory, or not exactly one of ``input_shape`` and
+            ``inputs`` is given.
     """
 
-    def __init__(self, factory: ModuleFactory, *, input_shape: Sequence[int]) -> None:
+    _inputs: InputSpec | None = None
+
+    def __init__(
+        self, factory: ModuleFactory, *, input_shape: Sequence[int] | None = None, inputs: InputSpec | None = None
+    ) -> None:
         if isinstance(factory, nn.Module) or not callable(factory):
             raise SpaceError(
                 f"ModelSpace needs a factory that makes a new model, such as its class, got {type(factory).__name__}"
             )
+        if (input_shape is None) == (inputs is None):
+            raise SpaceError(
+                "ModelSpace needs either input_shape, for one tensor of real numbers, or inputs, e.g. "
+                "inputs=TensorSpec((128,), torch.long, high=30_000) for token ids"
+            )
         self._factory = factory
-        self.input_shape = tuple(input_shape)
+        self._inputs = inputs
+        self.input_shape = tuple(input_shape or (inputs.sizes() if isinstance(inputs, TensorSpec) else ()))
+
+    @property
+    def inputs(self) -> InputSpec:
+        """Description of the inputs of the networks."""
+        return super().inputs if self._inputs is None else self._inputs
 
     def factory(self) -> nn.Module:
         """Make the model with undecided choices; catalogue spaces override this."""
@@ -103,10 +127,10 @@ class ModelSpace(SearchSpace):
         """
         try:
             with torch.no_grad(), calling(Call(options, shapes_only=True)) as call:
-                self._twin(self.example_input(1, "meta"))
+                self.example(1, "meta").call(self._twin)
         except (RuntimeError, ValueError) as error:
             raise SpaceError(
-                f"{self.name}: {dict(options)} does not run at shape {self.input_shape}: {error}"
+                f"{self.name}: {dict(options)} does not run on {describe(self.inputs)}: {error}"
             ) from error
         return {self._elastic[layer]: width for layer, width in call.widths.items()}
 
@@ -125,5 +149,5 @@ class ModelSpace(SearchSpace):
         """
         options = self.canonical(arch)
         model = materialise(self.factory(), options, lambda: self.elastic_widths(options))
-        resolve_lazy_layers(model, self)
+        resolve_lazy_layers(model, self, [lambda inputs: inputs.call(model)])
         return model

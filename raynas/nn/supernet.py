@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
 from raynas.core.architecture import Option
+from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import SpaceError
 from raynas.nn.decision_module import DecisionModule
 from raynas.nn.elastic import ElasticLayer
@@ -46,7 +48,7 @@ class Supernet(nn.Module):
         self._known = {decision.name: decision for decision in space.decisions}
         if partial_channels > 1 and not any(choice.k > 1 for choice in self.expanded_choices):
             raise SpaceError(f"no Choice of {space.name} says how to be narrow: Choice(..., narrow=...)")
-        resolve_lazy_layers(self, space, ((arch,) for arch in space.showcase()))
+        resolve_lazy_layers(self, space, (partial(self, selection=arch) for arch in space.showcase()))
 
     @property
     def expanded_choices(self) -> list[ExpandedChoice]:
@@ -62,11 +64,11 @@ class Supernet(nn.Module):
                 found |= {layer.names[argument]: size for argument, size in layer.size_choices.items()}
         return {decision.name: found[decision.name] for decision in self.space.decisions}
 
-    def forward(self, x: Tensor, selection: Selection) -> Tensor:
+    def forward(self, x: Inputs, selection: Selection) -> Tensor:
         """Compute a selection.
 
         Args:
-            x: shape ``(batch, *input_shape)``.
+            x: what the networks take: a tensor of shape ``(batch, *input_shape)``, or several; see ``Inputs``.
             selection: an option or weights for every active decision, for example an ``Architecture``.
 
         Returns:
@@ -78,7 +80,7 @@ class Supernet(nn.Module):
         """
         self._check(selection)
         with calling(Call(selection)):
-            out: Tensor = self.net(x)
+            out: Tensor = Arguments.of(x).call(self.net)
         return out
 
     def _check(self, selection: Selection) -> None:

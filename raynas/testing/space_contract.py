@@ -35,7 +35,7 @@ class SpaceContract(DecisionContract):
         for arch in space.showcase(5):
             seen |= set(arch.items())
             with torch.no_grad():
-                out = space.build(arch).eval()(space.example_input(2))
+                out = space.example(2).call(space.build(arch).eval())
             assert out.shape[0] == 2 and torch.isfinite(out).all(), arch
         assert seen >= {(d.name, option) for d in space.decisions for option in d.options}
 
@@ -46,7 +46,7 @@ class SpaceContract(DecisionContract):
     def test_networks_have_gradients(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
         """In training mode the loss of a batch reaches some parameter."""
         model = space.build(samples[0]).train()
-        model(torch.randn_like(space.example_input(4))).square().sum().backward()
+        space.example(4).map_real(torch.randn_like).call(model).square().sum().backward()
         assert any(parameter.grad is not None for parameter in model.parameters())
 
     def test_build_follows_the_seed(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:
@@ -82,11 +82,11 @@ class SpaceContract(DecisionContract):
             pytest.skip(f"{space.name} has no supernet")
         torch.manual_seed(0)
         supernet = Supernet(space).eval()
-        x = torch.randn_like(space.example_input(2))
+        x = space.example(2).map_real(torch.randn_like)
         for arch in space.showcase(2):
             subnet = supernet.extract(arch)
             with torch.no_grad():
-                torch.testing.assert_close(subnet(x), supernet(x, arch), rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(x.call(subnet), supernet(x, arch), rtol=1e-4, atol=1e-5)
             assert _shapes(subnet) == _shapes(space.build(arch))
 
     def test_space_pickles(self, space: SearchSpace, samples: Sequence[Architecture]) -> None:

@@ -116,14 +116,14 @@ def weights_of(model: nn.Module) -> list[Tensor]:
 
 def plain_gradient(model: nn.Module, batch: Batch, score: Callable[[Tensor, Tensor], Tensor]) -> float:
     model.train().zero_grad()
-    cross_entropy(model(batch.images), batch.labels).backward()
+    cross_entropy(model(batch.inputs), batch.labels).backward()
     return sum(float(score(w.detach(), w.grad)) for w in weights_of(model) if w.grad is not None)
 
 
 def plain_grasp(model: nn.Module, batch: Batch) -> float:
     model.train()
     weights = weights_of(model)
-    loss = cross_entropy(model(batch.images), batch.labels)
+    loss = cross_entropy(model(batch.inputs), batch.labels)
     first = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
     product = sum((g * g.detach()).sum() for g in first if g is not None)
     assert isinstance(product, Tensor)
@@ -141,7 +141,7 @@ def plain_fisher(model: nn.Module, batch: Batch) -> float:
 
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(collect) for layer in layers]
-    cross_entropy(model(batch.images), batch.labels).backward()
+    cross_entropy(model(batch.inputs), batch.labels).backward()
     for hook in hooks:
         hook.remove()
     products = [each.detach() * each.grad for each in maps if each.grad is not None]
@@ -156,13 +156,13 @@ def plain_synflow(model: nn.Module, batch: Batch) -> float:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.abs_()
-    model(torch.ones_like(batch.images[:1], dtype=torch.float64)).sum().backward()
+    model(torch.ones_like(batch.inputs[:1], dtype=torch.float64)).sum().backward()
     return sum(float((w * w.grad).abs().sum()) for w in weights_of(model) if w.grad is not None)
 
 
 def plain_jacob_cov(model: nn.Module, batch: Batch) -> float:
     model.train().zero_grad()
-    images = batch.images.clone().requires_grad_()
+    images = batch.inputs.clone().requires_grad_()
     model(images).backward(torch.ones(len(images), 10))
     assert images.grad is not None
     values = np.linalg.eigvalsh(np.corrcoef(images.grad.flatten(1).numpy())) + 1e-5
@@ -181,7 +181,7 @@ PLAIN: Mapping[str, Callable[[nn.Module, Batch], float]] = {
 
 def print_times(texts: list[str], batch: Batch, names: list[str], seed: int) -> None:
     """Return a line for each proxy: mean CPU seconds of a network over ``texts``, and the difference of the scores."""
-    plain_batch = Batch(batch.images.contiguous(), batch.labels)
+    plain_batch = Batch(batch.inputs.contiguous(), batch.labels)
     ours: dict[str, list[float]] = {name: [] for name in [*names, "all in one go"]}
     plain: dict[str, list[float]] = {name: [] for name in PLAIN if name in names}
     apart: dict[str, list[float]] = {name: [] for name in plain}

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.decision import Decision, Integer
+from raynas.core.inputs import TensorSpec
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import MetaModels, count_macs, count_params, untrained_metrics
@@ -129,9 +130,9 @@ class TestCountMacs:
 
     def test_restores_training_mode_when_the_model_fails(self) -> None:
         model = nn.Linear(3, 2)
-        with pytest.raises(RaynasError, match="Linear cannot run on the meta device"):
+        with pytest.raises(RaynasError, match=r"multiply-adds of Linear cannot be counted: RuntimeError: .*shapes"):
             count_macs(model, (4,))
-        assert model.training
+        assert model.training and model.weight.device.type == "cpu"
 
     def test_does_not_depend_on_the_callers_mode(self) -> None:
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
@@ -146,13 +147,54 @@ class TestCountMacs:
         huge = nn.Linear(10**6, 10**6, device="meta")
         assert count_macs(huge, (10**6,)) == 10**12 + 10**6
 
-    def test_says_what_cannot_run_without_values(self) -> None:
+    def test_a_model_that_reads_values_is_computed(self) -> None:
         class Reading(nn.Module):
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return x if x.sum().item() > 0 else -x
+            def __init__(self) -> None:
+                super().__init__()
+                self.rnn, self.attention = nn.LSTM(4, 5, batch_first=True), nn.MultiheadAttention(5, 1, bias=False)
 
-        with pytest.raises(RaynasError, match="Reading cannot run on the meta device, where tensors have no values"):
-            count_macs(Reading(), (3,))
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                y = self.rnn(x)[0]
+                out: torch.Tensor = self.attention(y, y, y)[0] if x.sum().item() > -1e9 else y
+                return out
+
+        model = Reading()
+        lstm, attention = 3 * 4 * 5 * (4 + 5 + 2), 4 * 3 * 5 * 5 + 3 * 2 * 5  # three steps, each a batch of its own
+        assert count_macs(model, (3, 4)) == lstm + attention
+        with torch.device("meta"):
+            bare = Reading()
+        with pytest.raises(
+            RaynasError, match=r"Reading cannot run on the meta device, where .*forward in test_cost.py"
+        ):
+            count_macs(bare, (3, 4))
+
+    def test_parts_at_two_places_count_for_each_call_and_stay_as_they_are(self) -> None:
+        class Twice(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.left = self.right = nn.Linear(3, 3, bias=False)
+                self.tokens, self.head = nn.Embedding(7, 3), nn.Linear(3, 7, bias=False)
+                self.head.weight = self.tokens.weight
+                self.shift, self.calls = torch.zeros(3), [0]
+
+            def forward(self, ids: torch.Tensor) -> torch.Tensor:
+                x = self.tokens(ids) + self.shift
+                self.scale = x.mean()
+                out: torch.Tensor = self.head(self.right(self.left(x)))
+                return out
+
+        model = Twice().train()
+        model.head.weight.grad = torch.ones(7, 3)
+        parts, before = dict(model.named_modules(remove_duplicate=False)), dict(vars(model))
+        tensors = dict(model.named_parameters(remove_duplicate=False))
+        values = {name: tensor.clone() for name, tensor in tensors.items()}
+        assert count_macs(model, TensorSpec((5,), torch.long, high=7)) == 5 * (9 + 9 + 21)
+        assert count_params(model) == 9 + 21
+        assert all(vars(model)[name] is value for name, value in before.items()) and not hasattr(model, "scale")
+        assert dict(model.named_modules(remove_duplicate=False)) == parts and model.training
+        after = dict(model.named_parameters(remove_duplicate=False))
+        assert all(after[name] is tensor and torch.equal(tensor, values[name]) for name, tensor in tensors.items())
+        assert model.head.weight is model.tokens.weight and model.tokens.weight.grad is not None
 
     def test_of_mobilenet_is_the_published_one(self) -> None:
         if not can_import_torchvision():

@@ -31,7 +31,7 @@ class TestSize:
 
     def test_is_no_module(self) -> None:
         with pytest.raises(SpaceError, match="number of an elastic layer"):
-            Supernet(ModelSpace(lambda: nn.Sequential(Size((1, 2))), input_shape=(1,)))({}, {"0": 1})
+            Supernet(ModelSpace(lambda: nn.Sequential(Size((1, 2))), input_shape=(1,)))(torch.zeros(1, 1), {"0": 1})
 
     def test_values(self) -> None:
         assert [Size((3, 5)).value(option, 8) for option in (3, 5)] == [3, 5]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from raynas.errors import SpaceError
 from raynas.nn import (
     Choice,
+    InputChoice,
     ModelSpace,
     Repeat,
     Supernet,
@@ -27,10 +28,15 @@ class TestForward:
         both = supernet(x, {"op": torch.tensor([0.5, 2.0])})
         torch.testing.assert_close(both, 0.5 * supernet(x, {"op": "first"}) + 2 * supernet(x, {"op": "second"}))
 
-    def test_only_a_choice_takes_named_arguments(self) -> None:
+    def test_each_block_of_a_repeat_takes_named_arguments(self) -> None:
         supernet = Supernet(ModelSpace(lambda: Named(Repeat(lambda i: Scaled(), 1, 2)), input_shape=(3,)))
+        x, option = torch.randn(2, 3), {"op": 2}
+        torch.testing.assert_close(supernet(x, option), supernet.extract(option)(x))
+
+    def test_an_input_choice_takes_no_named_arguments(self) -> None:
+        supernet = Supernet(ModelSpace(lambda: Named(InputChoice(1)), input_shape=(3,)))
         with pytest.raises(TypeError, match="'op' takes no named arguments, got scale"):
-            supernet(torch.randn(2, 3), {"op": 1})
+            supernet(torch.randn(2, 3), {"op": "0"})
 
 
 class Scaled(nn.Module):

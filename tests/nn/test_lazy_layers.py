@@ -37,7 +37,7 @@ class TestBuild:
 
         space = ModelSpace(model, input_shape=(7,))
         assert space.build(Architecture({"0": "b"}))[1].in_features == 7  # type: ignore[index]
-        with pytest.raises(SpaceError, match=r"widths of lazy layers failed on one example of shape \(7,\)"):
+        with pytest.raises(SpaceError, match=r"widths of lazy layers failed on one example of float32 \(7,\)"):
             space.build(Architecture({"0": "a"}))
 
     def test_says_which_lazy_layer_is_never_reached(self) -> None:

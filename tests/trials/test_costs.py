@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.metric import Metric
@@ -49,10 +50,22 @@ def test_values_are_those_of_the_network() -> None:
     assert costs.measure(costs.metrics, ARCH) == expected
 
 
-def test_macs_may_be_missing_unless_they_are_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    arch = Architecture({"bias": True})
-    costs = Costs(NeedsValues(), Training(), ["accuracy"])
-    assert costs.measure(costs.metrics, arch) == {"params": 650} and "macs of" in caplog.text
-    required = Costs(NeedsValues(), Training(), ["macs"])
-    with pytest.raises(RaynasError):
-        required.measure(required.metrics, arch)
+def test_a_network_that_reads_values_is_measured_too() -> None:
+    costs = Costs(NeedsValues(), Training(), ["latency_ms"])
+    values = costs.measure(costs.metrics, Architecture({"bias": True}))
+    assert values["params"] == values["macs"] == 650 and values["latency_ms"] > 0
+
+
+def test_what_cannot_be_measured_is_missing_unless_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(TinyCnn):
+        def build(self, arch: Architecture) -> nn.Module:
+            return nn.Bilinear(64, 1, 1)
+
+    archs = [Architecture({"depth": 1, "kernel": kernel}) for kernel in (3, 5)]
+    costs = Costs(Broken(), Training(), ["accuracy"])
+    for arch in archs:
+        assert list(costs.measure(costs.metrics, arch)) == ["params"]
+    assert caplog.text.count("macs of") == 1, "said once"
+    required = Costs(Broken(), Training(), ["macs"])
+    with pytest.raises(RaynasError, match=r"multiply-adds of .* cannot be counted"):
+        required.measure(required.metrics, archs[0])

@@ -14,9 +14,9 @@ def test_the_batch_is_the_first_of_an_epoch_and_follows_the_seed() -> None:
     source = training.load_source()
     before = torch.get_rng_state()
     first, again, other = (first_batch(training, source, 16, seed) for seed in (0, 0, 1))
-    assert first.images.shape == (16, 1, 8, 8) and torch.equal(first.images, again.images)
-    assert not torch.equal(first.images, other.images) and torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(RaynasError, match="gives a first batch of 1 image; proxies need at least 2"):
+    assert first.inputs.shape == (16, 1, 8, 8) and torch.equal(first.inputs, again.inputs)
+    assert not torch.equal(first.inputs, other.inputs) and torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(RaynasError, match="gives a first batch of 1 example; proxies need at least 2"):
         first_batch(training, source, 1, 0)
 
 
@@ -24,11 +24,11 @@ def test_a_held_batch_is_copied_at_each_call() -> None:
     batch = Batch(torch.rand(4, 3, 2, 2), torch.arange(4))
     held = HeldBatch(batch)
     taken = held()
-    assert torch.equal(taken.images, batch.images) and torch.equal(taken.labels, batch.labels)
-    taken.images.zero_()
-    assert torch.equal(held().images, batch.images)
+    assert torch.equal(taken.inputs, batch.inputs) and torch.equal(taken.labels, batch.labels)
+    taken.inputs.zero_()
+    assert torch.equal(held().inputs, batch.inputs)
     flat = HeldBatch(Batch(torch.rand(4, 6), torch.arange(4)))
-    assert flat().images.shape == (4, 6)
+    assert flat().inputs.shape == (4, 6)
 
 
 def test_it_is_drawn_only_where_a_metric_needs_it() -> None:

@@ -44,5 +44,5 @@ def test_shared_arrays_may_be_read_only() -> None:
     copied = cloudpickle.loads(payload, buffers=[bytes(buffer.raw()) for buffer in buffers])
     copied.raises = True
     copied.begin({"arch": dict(ARCH)})
-    assert buffers and not copied.trial.scorer.batch.images.flags.writeable
+    assert buffers and not copied.trial.scorer.batch.inputs.flags.writeable
     assert copied.run({"arch": dict(ARCH)})["snip"] == expected

@@ -27,7 +27,7 @@ def test_scores_are_those_of_the_network_on_training_images() -> None:
     assert result["complete"] == 1 and result["params"] > 0 and "fisher" not in result
     # The images are some of the training split, normalised, with their labels.
     data = load_images("digits")
-    images = batch.images * torch.tensor(data.std).view(1, -1, 1, 1) + torch.tensor(data.mean).view(1, -1, 1, 1)
+    images = batch.inputs * torch.tensor(data.std).view(1, -1, 1, 1) + torch.tensor(data.mean).view(1, -1, 1, 1)
     for image, label in zip(images.permute(0, 2, 3, 1).numpy(), batch.labels, strict=True):
         same = np.abs(data.train.images - image).max((1, 2, 3)) < 1e-3
         assert label in data.train.labels[same]

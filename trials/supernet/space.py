@@ -7,6 +7,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
+from raynas.core.inputs import Inputs, InputSpec
 from raynas.core.space import SearchSpace
 from raynas.metrics.cost import count_params
 from raynas.nn import ModelSpace, Supernet
@@ -34,6 +35,15 @@ class SupernetSpace(SearchSpace):
     def fingerprint(self) -> str:
         """Fingerprint of the space."""
         return self.space.fingerprint
+
+    @property
+    def inputs(self) -> InputSpec:
+        """Description of the inputs of the networks."""
+        return self.space.inputs
+
+    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Inputs:
+        """Return a batch of examples of the space."""
+        return self.space.example_input(batch_size, device)
 
     @property
     def decisions(self) -> Sequence[Decision]:

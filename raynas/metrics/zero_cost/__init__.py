@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from raynas.core.inputs import Arguments
 from raynas.errors import RaynasError, UnknownNameError, one_line
 from raynas.metrics.cost import count_macs, count_params
 from raynas.metrics.zero_cost.ensemble import ENSEMBLE, RankEnsemble, rank_ensemble
@@ -39,7 +40,7 @@ class Proxy:
         name: its key in ``ZERO_COST``.
         compute: the score of what a view shows.
         parts: what it needs of the forward pass that proxies share.
-        needs_data: whether it needs real images and labels; else only the shape of the images counts.
+        needs_data: whether it needs real inputs and labels; else only their shapes count, and token ids.
     """
 
     name: str
@@ -51,8 +52,8 @@ class Proxy:
         """Score a network, which is left as it was.
 
         Args:
-            model: takes the batch's images and gives one tensor; on any device.
-            batch: images and labels, at least two.
+            model: takes the batch's inputs and gives one tensor; on any device.
+            batch: inputs and labels, at least two.
             loss: maps outputs and labels to a scalar.
             seed: of dropout and random inputs; the same gives the same score.
 
@@ -81,7 +82,7 @@ ZERO_COST: Mapping[str, Proxy] = {
         Proxy("zen", zen, needs_data=False),
         Proxy("l2_norm", l2_norm, needs_data=False),
         Proxy("params", lambda view: float(count_params(view.model)), needs_data=False),
-        Proxy("macs", lambda view: float(count_macs(view.model, view.images.shape[1:])), needs_data=False),
+        Proxy("macs", lambda view: float(count_macs(view.model, view.inputs)), needs_data=False),
     )
 }
 """The zero-cost proxies by name. Taken as a score, more parameters and multiply-adds are better too."""
@@ -118,19 +119,19 @@ def zero_cost_scores(
     The model is left as it was: weights, buffers, gradients, modes and what requires gradients.
 
     Args:
-        model: takes the batch's images and gives one tensor; on any device.
-        batch: images and labels, at least two.
+        model: takes the batch's inputs and gives one tensor; on any device.
+        batch: inputs and labels, at least two.
         names: keys of ``ZERO_COST``.
         loss: maps outputs and labels to a scalar.
         seed: of dropout and random inputs; the same gives the same scores.
 
     Raises:
         UnknownNameError: if a name is not in ``ZERO_COST``.
-        ValueError: if the batch has fewer than two images.
+        ValueError: if the batch has fewer than two examples.
     """
     proxies = [proxy_named(name) for name in dict.fromkeys(names)]
-    if len(batch.images) < 2:
-        raise ValueError(f"a batch must hold at least 2 images, got {len(batch.images)}")
+    if (n := Arguments.of(batch[0]).n_examples) < 2:
+        raise ValueError(f"a batch must hold at least 2 examples, got {n}")
     parts = frozenset[Part]().union(*(proxy.parts for proxy in proxies))
     view = View(model, Batch(*batch), loss, seed, parts)
     values: dict[str, float] = {}

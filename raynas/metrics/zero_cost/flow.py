@@ -15,7 +15,10 @@ from raynas.metrics.zero_cost.passes import View, gradients, norms_of, outputs_o
 
 
 def synflow(view: View) -> float:
-    """Sum ``w * dR/dw``, with R the sum of the outputs for an input of ones and each weight w made positive."""
+    """Sum ``w * dR/dw``, with R the sum of the outputs for an input of ones and each weight w made positive.
+
+    Inputs of whole numbers, such as token ids, stay as they are: their embeddings are weights.
+    """
     return _score(view, lambda g: g)
 
 
@@ -39,6 +42,7 @@ def _flow(view: View) -> tuple[list[Tensor], list[Tensor]]:
             for parameter in model.parameters():
                 parameter.abs_()
         weights = weights_of(model)
-        ones = channels_last(torch.ones_like(view.images[:1], dtype=torch.float64))
+        one = view.inputs.part(slice(1))
+        ones = one.map_real(lambda x: channels_last(torch.ones_like(x, dtype=torch.float64)))
         flows = gradients(outputs_of(model, ones).sum(), weights)
     return [weight.detach() for weight in weights], flows

@@ -36,7 +36,7 @@ def grasp(view: View) -> float:
         model = view.fresh_copy()
         quick_twice(model)
         weights = weights_of(model)
-        loss = view.loss(outputs_of(model, view.images), view.labels)
+        loss = view.loss(outputs_of(model, view.inputs), view.labels)
         if not loss.requires_grad:
             return 0.0
         first = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
@@ -74,11 +74,11 @@ def zico(view: View) -> float:
     Raises:
         RaynasError: if no layer is left.
     """
-    half = len(view.images) // 2
+    half = len(view.labels) // 2
     with view.seeded():
         model = view.fresh_copy()
         first, second = (
-            view.loss_gradients(model, view.images[part], view.labels[part])
+            view.loss_gradients(model, view.inputs.part(part), view.labels[part])
             for part in (slice(half), slice(half, 2 * half))
         )
     layers = [_signal_to_noise(a, b) for a, b in zip(first, second, strict=True)]

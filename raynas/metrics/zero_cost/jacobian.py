@@ -47,8 +47,10 @@ def _rows(view: View) -> Tensor:
     """Return the gradient for each image, ``(batch, n_values)``.
 
     Raises:
-        RaynasError: if one is constant, so that it correlates with nothing.
+        RaynasError: if one is constant, so that it correlates with nothing, or there are none.
     """
+    if not view.seen.input_gradient.numel():
+        raise RaynasError("the inputs have no gradients: they are whole numbers, and no nn.Embedding reads them")
     rows = view.seen.input_gradient.flatten(1).double()
     if not bool((rows.std(1) > 0).all()):
         raise RaynasError("gradients for the images do not vary: the outputs do not depend on the input, or are broken")

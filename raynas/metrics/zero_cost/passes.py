@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from raynas.core.inputs import Arguments
 from raynas.errors import RaynasError
 from raynas.metrics.zero_cost.copies import channels_last, copied
 
@@ -29,11 +30,12 @@ class Batch(NamedTuple):
     """Examples that a network is looked at with.
 
     Args:
-        images: shape ``(batch, *input_shape)``; normalised as for training.
+        inputs: what the network takes, see ``Inputs``; images of shape ``(batch, *input_shape)`` are normalised as for
+            training.
         labels: shape ``(batch,)``.
     """
 
-    images: Tensor
+    inputs: Any
     labels: Tensor
 
 
@@ -85,12 +87,12 @@ class View:
     @cached_property
     def device(self) -> torch.device:
         """Device of the model."""
-        return next((p.device for p in self.model.parameters()), self.batch.images.device)
+        return next((p.device for p in self.model.parameters()), self.batch.labels.device)
 
     @cached_property
-    def images(self) -> Tensor:
-        """The batch's images where the model is."""
-        return channels_last(self.batch.images.to(self.device))
+    def inputs(self) -> Arguments:
+        """The batch's inputs where the model is."""
+        return Arguments.of(self.batch.inputs).to(self.device).map_real(channels_last)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -114,9 +116,9 @@ class View:
         with self.seeded():
             return _look(self)
 
-    def loss_gradients(self, model: nn.Module, images: Tensor, labels: Tensor) -> list[Tensor]:
+    def loss_gradients(self, model: nn.Module, inputs: Arguments, labels: Tensor) -> list[Tensor]:
         """Return the gradient of the loss for each weight of ``model``."""
-        return gradients(self.loss(outputs_of(model, images), labels), weights_of(model))
+        return gradients(self.loss(outputs_of(model, inputs), labels), weights_of(model))
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class Seen:
         weight_gradients: of the loss, for each.
         maps: what each layer with weights put out.
         map_gradients: of the loss, for each.
-        input_gradient: of the sum of all outputs, shape of the images.
+        input_gradient: of the sum of all outputs, for the input, ``(batch, ...)``; for several inputs in a row, and for
+            inputs of whole numbers, such as token ids, for their embeddings. Empty if there are none.
         agreement: how many activations of two examples are both on or both off, ``(batch, batch)``, float64.
     """
 
@@ -145,33 +148,52 @@ class Seen:
 def _look(view: View) -> Seen:
     model, parts = view.fresh_copy(), view.parts
     weights = weights_of(model)
-    images = view.images.detach().requires_grad_(bool(parts - {Part.CODES}))
+    inputs = view.inputs.map_real(lambda x: x.detach().requires_grad_(bool(parts - {Part.CODES})))
+    sources = [tensor for tensor in inputs.tensors if tensor.is_floating_point()]
+    if Part.INPUT_GRADIENT in parts and not sources:
+        _collect_embeddings(model, inputs.n_examples, sources)
     maps: list[Tensor] = []
     if Part.MAP_GRADIENTS in parts:
         _collect_maps(model, maps)
-    codes = Codes()
+    codes = Codes(inputs.n_examples)
     with torch.set_grad_enabled(bool(parts - {Part.CODES})):
         if Part.CODES in parts:
             with codes:
-                outputs = outputs_of(model, images)
+                outputs = outputs_of(model, inputs)
         else:
-            outputs = outputs_of(model, images)
+            outputs = outputs_of(model, inputs)
     wanted = weights if Part.WEIGHT_GRADIENTS in parts else []
     of_loss: list[Tensor] = []
     # Only what is asked for is computed: without weights among them, a backward pass costs a half.
     if targets := [*wanted, *maps]:
         loss = view.loss(outputs, view.labels)
         of_loss = gradients(loss, targets, retain_graph=Part.INPUT_GRADIENT in parts)
-    of_images = gradients(outputs.sum(), [images])[0] if Part.INPUT_GRADIENT in parts else torch.empty(0)
+    of_inputs = gradients(outputs.sum(), sources) if Part.INPUT_GRADIENT in parts else []
     return Seen(
         n_outputs=outputs.shape[-1],
         weights=[weight.detach() for weight in weights],
         weight_gradients=of_loss[: len(wanted)],
         maps=[each.detach() for each in maps],
         map_gradients=of_loss[len(wanted) :],
-        input_gradient=of_images,
+        input_gradient=of_inputs[0] if len(of_inputs) == 1 else _joined(of_inputs),
         agreement=codes.agreement,
     )
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(len(tensor), -1) for tensor in tensors], 1) if tensors else torch.empty(0)
+
+
+def _collect_embeddings(model: nn.Module, n: int, found: list[Tensor]) -> None:
+    """Collect the outputs of embeddings that have a row for each of n examples, unlike those of positions."""
+
+    def collect(module: nn.Module, args: Any, output: Any) -> None:
+        if output.requires_grad and len(output) == n:
+            found.append(output)
+
+    for module in model.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.register_forward_hook(collect)
 
 
 def _collect_maps(model: nn.Module, maps: list[Tensor]) -> None:
@@ -192,14 +214,19 @@ _ACTIVATIONS = frozenset(
 
 
 class Codes(TorchDispatchMode):
-    """Compares what the activation functions that run under it switch on for the examples of a batch."""
+    """Compares what the activation functions that run under it switch on for the examples of a batch.
 
-    def __init__(self) -> None:
+    Args:
+        n: number of examples; activations with another first dimension are left out.
+    """
+
+    def __init__(self, n: int) -> None:
         super().__init__()
+        self._n = n
         self.agreement = torch.empty(0)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket in _ACTIVATIONS and args[0].ndim > 1:
+        if func.overloadpacket in _ACTIVATIONS and args[0].ndim > 1 and len(args[0]) == self._n:
             self._compare(args[0])
         return func(*args, **(kwargs or {}))
 
@@ -236,13 +263,13 @@ def gradients(y: Tensor, targets: list[Tensor], *, retain_graph: bool = False) -
     return [torch.zeros_like(t) if g is None else g for t, g in zip(targets, found, strict=True)]
 
 
-def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
+def outputs_of(model: nn.Module, inputs: Arguments) -> Tensor:
     """Return the output of the network.
 
     Raises:
         RaynasError: if that is not a tensor.
     """
-    outputs = model(images)
+    outputs = inputs.call(model)
     if not isinstance(outputs, Tensor):
         raise RaynasError(f"zero-cost proxies need a network that gives one tensor, got a {type(outputs).__name__}")
     return outputs

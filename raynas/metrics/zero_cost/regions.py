@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from raynas.core.inputs import Arguments
 from raynas.errors import RaynasError
 from raynas.metrics.zero_cost.copies import channels_last
 from raynas.metrics.zero_cost.passes import View, norms_of, outputs_of, weights_of
@@ -43,17 +44,23 @@ def zen(view: View) -> float:
     linear layer); sigma is the root of the mean variance that a batch norm divides by. Batch norms that get nothing
     but constants (dead edges) are left out. Shortcuts stay, and x is one batch of the given size, where the paper
     cuts shortcuts within blocks and draws 32 batches of 16.
+
+    Raises:
+        RaynasError: if no input is one of real numbers, which alone can be changed a little.
     """
+    if not any(t.is_floating_point() for t in view.inputs.tensors):
+        raise RaynasError("zen needs an input of real numbers, which can be changed a little; token ids cannot")
     with view.seeded(), torch.no_grad():
         model = view.fresh_copy()
         _standard_normal(model)
-        x, e = (channels_last(torch.randn_like(view.images)) for _ in range(2))
+        x, e = (view.inputs.map_real(lambda t: channels_last(torch.randn_like(t))) for _ in range(2))
         spreads: list[float] = []
         hooks = [norm.register_forward_pre_hook(_spread_into(spreads)) for norm in norms_of(model)]
         before = _features(model, x)
         for hook in hooks:
             hook.remove()
-        after = _features(model, x + ZEN_STEP * e)
+        steps = iter([t for t in e.tensors if t.is_floating_point()])
+        after = _features(model, x.map_real(lambda t: t + ZEN_STEP * next(steps)))
     distance = float((before - after).flatten(1).double().norm(dim=1).mean())
     if not distance > 0:
         raise RaynasError(f"zen is not finite: a change of the input changes the features by {distance}")
@@ -83,7 +90,7 @@ def _spread_into(spreads: list[float]) -> Any:
 _GLOBAL_POOLING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d)
 
 
-def _features(model: nn.Module, x: Tensor) -> Tensor:
+def _features(model: nn.Module, x: Arguments) -> Tensor:
     """Return the input of the last global pooling, or else of the last linear layer, or else the output."""
     taken: dict[type, Tensor] = {}
 

@@ -133,7 +133,7 @@ class _Finder:
                 tensor.normal_(generator=self.generator).div_(max(1, tensor[:1].numel()) ** 0.5)
         self.layers = elastic_layers(self.bare)
         self.selections = self._covering_selections()
-        self.images = torch.randn(2, *space.input_shape, generator=self.generator)
+        self.inputs = space.example(2).map_real(lambda x: torch.randn(x.shape, generator=self.generator))
         self.outputs = self._outputs()
         self.widths = self._input_widths({})
 
@@ -183,11 +183,11 @@ class _Finder:
             for path, layer in self.layers.items()
             if not isinstance(layer, ElasticResize)
         }
-        images = self.bare.space.example_input(2, "meta")
+        inputs = self.bare.space.example(2, "meta")
         widths: dict[str, int] = {}
         for selection in self.selections:
             with torch.no_grad(), calling(Call(selection, sizes=fixed, shapes_only=True)) as call:
-                self.bare.net(images)
+                inputs.call(self.bare.net)
             widths |= {paths[layer]: width for layer, width in call.widths.items()}
         return widths
 
@@ -210,18 +210,18 @@ class _Finder:
 
     def _outputs(self) -> list[Tensor]:
         with torch.no_grad(), batch_statistics(self.random):
-            return [self.random(self.images, selection) for selection in self.selections]
+            return [self.random(self.inputs, selection) for selection in self.selections]
 
     def _covering_selections(self) -> list[dict[str, Option]]:
         """Return members with the largest sizes that together reach every elastic layer, and some more."""
         largest = self._largest_options()
         unseen = set(self.layers)
         selections: list[dict[str, Option]] = []
-        images = self.bare.space.example_input(2, "meta")
+        inputs = self.bare.space.example(2, "meta")
         for i, arch in enumerate(self.bare.space.showcase(N_RANDOM)):
             selection = {**arch, **{name: largest[name] for name in arch if name in largest}}
             with torch.no_grad(), calling(Call(selection, shapes_only=True)) as call:
-                self.bare.net(images)
+                inputs.call(self.bare.net)
             reached = {path for path, layer in self.layers.items() if layer in call.widths}
             if (i < N_RANDOM or reached & unseen) and selection not in selections:
                 selections.append(selection)

@@ -56,13 +56,13 @@ def batch_of(n: int = 6, shape: tuple[int, ...] = (2, 4, 4), n_classes: int = 3,
 
 def loss_and_weights(model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
     weights = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return cross_entropy(model.train()(batch.images), batch.labels), weights
+    return cross_entropy(model.train()(batch.inputs), batch.labels), weights
 
 
 def weight_gradients(model: nn.Module, batch: Batch) -> list[tuple[Any, Any]]:
     """The weights and gradients of used layers, as numpy arrays, by plain ``backward``."""
     model = copy.deepcopy(model).double()
-    loss, weights = loss_and_weights(model, Batch(batch.images.double(), batch.labels))
+    loss, weights = loss_and_weights(model, Batch(batch.inputs.double(), batch.labels))
     loss.backward()
     return [(w.detach().numpy(), w.grad.numpy()) for w in weights if w.grad is not None]
 

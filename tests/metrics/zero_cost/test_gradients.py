@@ -40,7 +40,7 @@ def test_grasp_is_minus_weights_times_hessian_times_gradient(smooth: bool) -> No
     def loss(flat: Tensor) -> Tensor:
         parts = flat.split(sizes)
         given = {n: p.view_as(exact.get_parameter(n)) for n, p in zip(names, parts, strict=True)}
-        outputs = torch.func.functional_call(exact, given, (BATCH.images.double(),))
+        outputs = torch.func.functional_call(exact, given, (BATCH.inputs.double(),))
         return cross_entropy(outputs, BATCH.labels)
 
     hessian = torch.autograd.functional.hessian(loss, start)
@@ -56,7 +56,7 @@ def test_grasp_through_batch_norm() -> None:
         exact[1].weight.normal_()  # type: ignore[index]
     batch = batch_of(12, n_classes=6)
     weight = exact[0].weight  # type: ignore[index]
-    loss = cross_entropy(exact(batch.images.double()), batch.labels)
+    loss = cross_entropy(exact(batch.inputs.double()), batch.labels)
     (first,) = torch.autograd.grad(loss, weight, create_graph=True)
     (second,) = torch.autograd.grad((first * first.detach()).sum(), weight)
     assert ZERO_COST["grasp"](exact.float(), batch) == close(-float((weight * second).detach().sum()))
@@ -81,7 +81,7 @@ def test_fisher_sums_squares_of_what_a_channel_contributes() -> None:
 
         layer.register_forward_hook(keep)  # type: ignore[union-attr]
     model.relu.inplace = False  # type: ignore[union-attr]
-    cross_entropy(model(BATCH.images.double()), BATCH.labels).backward()
+    cross_entropy(model(BATCH.inputs.double()), BATCH.labels).backward()
     expected = 0.0
     for each in maps:
         assert each.grad is not None
@@ -92,7 +92,7 @@ def test_fisher_sums_squares_of_what_a_channel_contributes() -> None:
 
 
 def test_zico_is_the_log_of_mean_over_deviation() -> None:
-    halves = [Batch(BATCH.images[part], BATCH.labels[part]) for part in (slice(3), slice(3, 6))]
+    halves = [Batch(BATCH.inputs[part], BATCH.labels[part]) for part in (slice(3), slice(3, 6))]
     expected = 0.0
     for (_, a), (_, b) in zip(*(weight_gradients(MODEL, half) for half in halves), strict=True):
         both = np.stack([a, b])

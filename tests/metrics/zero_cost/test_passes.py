@@ -137,7 +137,7 @@ def test_weights_that_are_not_numbers_give_no_score(name: str) -> None:
 def test_misuse_is_told() -> None:
     with pytest.raises(UnknownNameError, match="naswot"):
         zero_cost_scores(MODEL, BATCH, ["naswott"])
-    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+    with pytest.raises(ValueError, match="at least 2 examples, got 1"):
         zero_cost_scores(MODEL, batch_of(1), ["snip"])
 
     class Pair(Tiny):

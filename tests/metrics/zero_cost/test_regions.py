@@ -20,7 +20,7 @@ from tests.metrics.zero_cost.networks import BATCH, MODEL, batch_of, made
 def test_naswot_counts_agreeing_units(activation: nn.Module) -> None:
     model = made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(32, 30), activation, nn.Linear(30, 20), nn.ReLU()))
     with torch.no_grad():
-        first = model[:2](BATCH.images)  # type: ignore[index]
+        first = model[:2](BATCH.inputs)  # type: ignore[index]
         second = model[3](activation(first.clone()))  # type: ignore[index]
     codes = torch.cat([first > 0, second > 0], 1).numpy()
     kernel = np.array([[float((a == b).sum()) for a in codes] for b in codes])
@@ -68,6 +68,6 @@ def test_zen_does_not_depend_on_data_or_weights() -> None:
 def test_naswot_refuses_what_it_cannot_tell_apart() -> None:
     with pytest.raises(RaynasError, match="none"):
         ZERO_COST["naswot"](nn.Sequential(nn.Flatten(), nn.Linear(32, 3)), BATCH)
-    same = Batch(BATCH.images[:1].repeat(4, 1, 1, 1), BATCH.labels[:4])
+    same = Batch(BATCH.inputs[:1].repeat(4, 1, 1, 1), BATCH.labels[:4])
     with pytest.raises(RaynasError, match="the same everywhere"):
         ZERO_COST["naswot"](MODEL, same)
