@@ -33,7 +33,7 @@ class UnknownNameError(RaynasError, ValueError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Word the message: ``kind`` says what was looked up, ``known`` what would have been found."""
         known = sorted(known)
-        close = get_close_matches(name, known, n=1)
+        close = get_close_matches(name, known, n=1) or [other for other in known if other.lower() == name.lower()]
         hint = f"; did you mean {close[0]!r}?" if close else "."
         super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}.")
 

@@ -1,5 +1,6 @@
 """Images as arrays of shape ``(n, height, width, channels)``, uint8 or float32: checks and arithmetic."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,19 @@ from raynas.errors import DataError
 Images = NDArray[Any]
 """Shape ``(n, height, width, channels)``, uint8 or float32; may be read-only."""
 
+MAX_CHANNELS = 16
+"""Number of channels up to which square images with channels first are recognised."""
+
 Labels = NDArray[np.int64]
 """From 0 to n_classes - 1, shape ``(n,)``."""
 
 
-def checked_images(images: NDArray[Any], where: str) -> Images:
-    """Return images as raynas keeps them.
+MAX_SCALE_RATIO = 16
+"""Ratio of the highest values of two splits from which they cannot be in the same units: 255 to 1, or 65,535 to 255."""
+
+
+def checked_images(images: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return images with an axis of channels.
 
     Raises:
         DataError: if shape or values cannot be those of images; ``where`` names them.
@@ -28,17 +36,54 @@ def checked_images(images: NDArray[Any], where: str) -> Images:
         raise DataError(f"{where} must have shape (n, height, width[, channels]), got {images.shape}")
     if 0 in images.shape:
         raise DataError(f"{where} is empty: shape {images.shape}")
-    if images.shape[1] in (1, 3) and images.shape[3] > 4:
+    if _is_channels_first(images.shape):
         raise DataError(f"{where} has shape {images.shape}, channels first; transpose to (n, height, width, channels)")
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind in "iu" and images.min() >= 0 and images.max() <= 255:
-        return images.astype(np.uint8)
-    if images.dtype.kind != "f":
-        raise DataError(f"{where} must be uint8 (0 to 255) or float, got {images.dtype}")
-    if not np.isfinite(images).all():
+    if images.dtype.kind not in "biuf":
+        raise DataError(f"{where} must be uint8 (0 to 255), other whole numbers or float, got {images.dtype}")
+    return images
+
+
+def _is_channels_first(shape: tuple[int, ...]) -> bool:
+    _, first, middle, last = shape
+    if first in (1, 3) and last > 4:
+        return True
+    return first != middle == last > MAX_CHANNELS >= first  # square images of several bands
+
+
+def in_memory(parts: Mapping[str, NDArray[Any]], where: Mapping[str, str]) -> dict[str, Images]:
+    """Return checked images of all splits as raynas keeps them: whole numbers from 0 to 255 as uint8, else float32.
+
+    Raises:
+        DataError: if a split has values that are NaN or infinite; ``where`` names it.
+    """
+    are_bytes = all(images.dtype.kind != "f" and images.min() >= 0 and images.max() <= 255 for images in parts.values())
+    return {part: _as_bytes(images) if are_bytes else _as_floats(images, where[part]) for part, images in parts.items()}
+
+
+def check_scales(parts: Mapping[str, Images], where: Mapping[str, str]) -> None:
+    """Check that no split goes up to 1 where the training split goes up to 255, or the like.
+
+    Raises:
+        DataError: if one does; ``where`` names it.
+    """
+    peaks = {part: max(float(images.max()), -float(images.min())) for part, images in parts.items()}
+    for part, peak in peaks.items():
+        if max(peak, peaks["train"]) > MAX_SCALE_RATIO * min(peak, peaks["train"]) > 0:
+            raise DataError(
+                f"{where[part]} goes up to {peak:g}, but {where['train']} to {peaks['train']:g}; scale them alike"
+            )
+
+
+def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
+    return images * np.uint8(255) if images.dtype.kind == "b" else images.astype(np.uint8, copy=False)
+
+
+def _as_floats(images: NDArray[Any], where: str) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        floats = images.astype(np.float32, copy=False)
+    if not np.isfinite(floats).all():
         raise DataError(f"{where} holds values that are NaN or infinite")
-    return images.astype(np.float32, copy=False)
+    return floats
 
 
 def checked_labels(labels: NDArray[Any], n_images: int, where: str) -> Labels:
@@ -50,9 +95,11 @@ def checked_labels(labels: NDArray[Any], n_images: int, where: str) -> Labels:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or len(labels) != n_images:
-        raise DataError(f"{where} must hold one label per image, shape ({n_images},), got {labels.shape}")
+        hint = "; if they are one-hot, take .argmax(1)" if labels.ndim == 2 and len(labels) == n_images else ""
+        raise DataError(f"{where} must hold one label per image, shape ({n_images},), got {labels.shape}{hint}")
     if labels.dtype.kind not in "iu":
-        raise DataError(f"{where} must hold whole numbers from 0, got {labels.dtype}; convert with .astype('int64')")
+        convert = ".astype('int64')" if labels.dtype.kind in "fb" else "numpy.unique(…, return_inverse=True)[1]"
+        raise DataError(f"{where} must hold whole numbers from 0, got {labels.dtype}; convert with {convert}")
     if labels.min() < 0:
         raise DataError(f"{where} holds label {labels.min()}; number the classes from 0")
     return labels.astype(np.int64)

@@ -3,8 +3,18 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from raynas.data.image_arrays import Images, channel_statistics, check_every_class, checked_images, checked_labels
+from numpy.typing import NDArray
+
+from raynas.data.image_arrays import (
+    channel_statistics,
+    check_every_class,
+    check_scales,
+    checked_images,
+    checked_labels,
+    in_memory,
+)
 from raynas.data.image_folders import read_folder
 from raynas.data.image_readers import Arrays, read_digits, read_npz, read_torchvision
 from raynas.data.images import ImageData, ImageSplit
@@ -94,27 +104,35 @@ def check_is_no_path(name: str) -> None:
 
 def _checked(arrays: Arrays, name: str, n_named: int | None) -> tuple[dict[str, ImageSplit], int]:
     """Return the splits as raynas keeps them, and the number of classes."""
-    splits = {}
-    for part, (images, labels) in arrays.items():
-        where = f"{name}: x_{part}" if name.startswith("npz:") else f"{name}: {part} images"
-        kept = checked_images(images, where)
-        splits[part] = ImageSplit(kept, checked_labels(labels, len(kept), where.replace("x_", "y_", 1)))
-    train = splits["train"]
-    n_classes = n_named or int(train.labels.max()) + 1
-    for part, split in splits.items():
-        if split.images.shape[1:] != train.images.shape[1:] or split.images.dtype != train.images.dtype:
+    is_file = name.startswith("npz:")
+    where = {part: f"{name}: x_{part}" if is_file else f"{name}: {part} images" for part in arrays}
+    images = {part: checked_images(images, where[part]) for part, (images, _) in arrays.items()}
+    for part, others in images.items():
+        if _kind(others) != _kind(images["train"]):
             raise DataError(
-                f"{name}: {part} images are {_kind(split.images)}, those of train {_kind(train.images)}; "
-                "make them alike"
+                f"{name}: {part} images are {_shown(others)}, those of train {_shown(images['train'])}; make them alike"
             )
+    kept = in_memory(images, where)
+    if is_file:
+        check_scales(kept, where)
+    splits = {}
+    for part, (_, labels) in arrays.items():
+        labels = checked_labels(labels, len(kept[part]), where[part].replace("x_", "y_", 1))
+        splits[part] = ImageSplit(kept[part], labels)
+    n_classes = n_named or int(splits["train"].labels.max()) + 1
+    for part, split in splits.items():
         if (highest := split.labels.max()) >= n_classes:
             classes = f"{n_classes} classes (0 to {n_classes - 1})"
             raise DataError(f"{name}: {part} holds label {highest}, but there are {classes}")
-    check_every_class(train.labels, n_classes, name)
+    check_every_class(splits["train"].labels, n_classes, name)
     return splits, n_classes
 
 
-def _kind(images: Images) -> str:
+def _kind(images: NDArray[Any]) -> tuple[bool, tuple[int, ...]]:
+    return images.dtype.kind == "f", images.shape[1:]
+
+
+def _shown(images: NDArray[Any]) -> str:
     return f"{images.dtype} of {'x'.join(map(str, images.shape[1:]))}"
 
 

@@ -75,6 +75,28 @@ def test_whole_numbers_up_to_255_become_bytes(tmp_path: Path) -> None:
     assert data.train.images.dtype == np.uint8
 
 
+def test_deeper_whole_numbers_become_floats(tmp_path: Path) -> None:
+    arrays = some_images()
+    deep = arrays["x_train"].astype(np.uint16) * 16
+    signed = {
+        **arrays,
+        "x_train": deep.astype(np.int32) - 2000,
+        "x_test": deep[:8] // 16,
+        "y_test": arrays["y_train"][:8],
+    }
+    for case in ({**arrays, "x_train": deep}, signed):
+        data = load_images(save(tmp_path, case))
+        assert all(split.images.dtype == np.float32 for split in splits_of(data))
+        everything = np.concatenate([split.images for split in splits_of(data)])
+        assert everything.min() == case["x_train"].min() and everything.max() == case["x_train"].max()
+
+
+def test_masks_become_black_and_white(tmp_path: Path) -> None:
+    arrays = some_images()
+    data = load_images(save(tmp_path, {**arrays, "x_train": arrays["x_train"] > 100}))
+    assert set(np.unique(data.train.images)) == {0, 255}
+
+
 def test_the_path_may_be_relative_to_where_the_driver_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, some_images())
     monkeypatch.chdir(tmp_path)
@@ -88,10 +110,13 @@ BAD = {
     "flat": (changed(x_train=x.reshape(40, -1)), r"x_train must have shape \(n, height, width"),
     "channels first": (changed(x_train=x.transpose(0, 3, 1, 2)), "channels first; transpose"),
     "text": (changed(x_train=x.astype(str)), "x_train must be uint8"),
-    "too large": (changed(x_train=x.astype(int) + 300), "x_train must be uint8"),
+    "complex": (changed(x_train=x + 1j), "x_train must be uint8 .*, other whole numbers or float, got complex128"),
+    "several bands first": (changed(x_train=np.zeros((40, 13, 32, 32))), "channels first; transpose"),
+    "too large": (changed(x_train=x * 1e300), "x_train holds values that are NaN or infinite"),
     "NaN": (changed(x_train=np.full(x.shape, np.nan)), "x_train holds values that are NaN"),
     "too few labels": (changed(y_train=y[:-1]), r"y_train must hold one label per image, shape \(40,\), got \(39,\)"),
-    "one-hot": (changed(y_train=np.eye(4)[y]), "y_train must hold one label per image"),
+    "one-hot": (changed(y_train=np.eye(4)[y]), r"y_train must hold one label per image.*one-hot, take \.argmax\(1\)"),
+    "names": (changed(y_train=np.array(["a", "b", "c", "d"])[y]), "got <U1; convert with numpy.unique"),
     "fractions": (changed(y_train=y + 0.5), "y_train must hold whole numbers"),
     "negative": (changed(y_train=y - 1), "y_train holds label -1"),
     "from one": (changed(y_train=y + 1), "no training image has label 0"),
@@ -102,6 +127,12 @@ BAD = {
     "unknown class": (changed(x_test=x, y_test=y + 1), "test holds label 4, but there are 4 classes"),
     "test alone": (changed(x_test=x), "needs both x_test and y_test"),
     "other size": (changed(x_test=x[:, :4], y_test=y), "test images are uint8 of 4x6x3, those of train uint8 of 6x6x3"),
+    "other scale": (
+        changed(x_train=x / 255, x_test=x * 1.0, y_test=y),
+        "x_test goes up to 255, but .*x_train to 1; scale",
+    ),
+    "other depth": (changed(x_train=x, x_test=x * 257.0 // 1, y_test=y), "make them alike"),
+    "other depth, whole": (changed(x_train=x, x_test=x.astype(int) * 257, y_test=y), "x_test goes up to 65535, but"),
     "other type": (changed(x_test=x / 255, y_test=y), "make them alike"),
     "lone": (changed(x_train=x[:2], y_train=[0, 1]), "2 training images are too few to hold out"),
     "objects": (changed(x_train=np.array([None] * 40)), "never loaded"),
@@ -120,6 +151,11 @@ def test_bad_arrays_get_one_clear_line(name: str, tmp_path: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"'cifar'.* did you mean 'cifar10'.*digits.*folder:PATH"):
         load_images("cifar")
+
+
+def test_case_does_not_hide_what_was_meant() -> None:
+    with pytest.raises(UnknownNameError, match="unknown data set 'MNIST'; did you mean 'mnist'"):
+        load_images("MNIST")
 
 
 def test_a_bare_path_is_answered_with_how_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
