@@ -78,7 +78,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, DataError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        return "cannot be read: its content is of no known format; convert or remove it"
+        return "cannot be read: Pillow knows no such format, depth or number of channels; convert or remove it"
     if isinstance(error, Image.DecompressionBombError):
         return f"cannot be read: {one_line(error)}; make it smaller"
     return f"cannot be read: {one_line(error)}; repair, convert or remove it"

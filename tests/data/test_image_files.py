@@ -322,7 +322,7 @@ def test_files_that_were_cut_off(suffix: str, tmp_path: Path) -> None:
     whole = file.read_bytes()
     for share in (0.5, 0.9):
         file.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(DataError, match=rf"image {tmp_path}/0\{suffix} cannot be read"):
+        with pytest.raises(DataError, match=rf"image .*0\{suffix} cannot be read"):
             read_images([file], 8)
 
 
@@ -330,7 +330,7 @@ REFUSED: dict[str, tuple[list[Write], str]] = {
     "empty": ([lambda path: path.with_suffix(".jpg").touch()], r"0\.jpg cannot be read: the file is empty"),
     "a web page": (
         [lambda path: path.with_suffix(".jpg").write_text("<html>404</html>") and None],
-        r"0\.jpg cannot be read: its content is of no known format",
+        r"0\.jpg cannot be read: Pillow knows no such format",
     ),
     "16 bits with a clear colour": ([png(16, 0, b"\x12\x34" * 4, tRNS=b"\x12\x34")], "transparent colour; remove"),
     "NaN": ([grey(np.nan, np.float32)], r"0\.tiff holds values that are NaN or infinite"),
@@ -378,5 +378,5 @@ def test_no_program_is_started_for_a_file(tmp_path: Path) -> None:
     content = io.BytesIO()
     Image.new("RGB", (4, 4)).save(content, "EPS")  # Ghostscript would read it
     (tmp_path / "0.png").write_bytes(content.getvalue())
-    with pytest.raises(DataError, match="of no known format"):
+    with pytest.raises(DataError, match="Pillow knows no such format"):
         read_images([tmp_path / "0.png"], 4)
