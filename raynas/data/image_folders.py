@@ -40,6 +40,7 @@ _TEXTS = (".csv", ".htm", ".html", ".ipynb", ".json", ".jsonl", ".log", ".md", "
 _NOTE_SUFFIXES = frozenset((*_TEXTS, ".yaml", ".yml", ".aae", ".db", ".ini", ".xmp"))
 """Suffixes of what may be beside images: notes, labels and files of systems, such as ``Thumbs.db``."""
 
+_MAX_NAMED = 5
 _CLUTTER = frozenset(
     ("$recycle.bin", "__macosx", "@eadir", "icon\r", "license", "lost+found", "readme", "system volume information")
 )
@@ -50,6 +51,8 @@ SPLIT_WORDS: Mapping[str, str] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Names of splits, in lower case; "set", "data", "images" or "split" may follow, as in ``training_set``."""
+
+_HINTS = {**SPLIT_WORDS, "trn": "train", "tst": "test", "eval": "eval", "evaluation": "eval", "holdout": "holdout"}
 
 
 def read_folder(path: Path, size: int) -> Arrays:
@@ -137,10 +140,12 @@ def _check_unmixed(root: Path, splits: Mapping[str, Path], others: Sequence[Path
 
 def _check_no_hidden_splits(root: Path, folders: Sequence[Path]) -> None:
     """Refuse names such as ``seg_train`` and ``seg_test``, and splits within classes."""
-    words = {word for folder in folders for word in re.split(r"[\W\d_]+", folder.name.casefold())}
-    if len({SPLIT_WORDS[word] for word in words & SPLIT_WORDS.keys()}) > 1:
+    words = {folder: set(re.split(r"[\W\d_]+", folder.name.casefold())) & _HINTS.keys() for folder in folders}
+    hints = {_HINTS[word] for found in words.values() for word in found}
+    if len(hints) > 1 or any(found and len(_folders(folder)) > 1 for folder, found in words.items()):
+        named = _quoted(folder for folder in folders if words[folder])
         raise DataError(
-            f"folder:{root} has {_quoted(folders)}, which look like splits: name splits train, valid and test"
+            f"folder:{root} has {named}, named like splits: name splits train, valid and test, or rename what is a class"
         )
     for folder in folders:
         for inner in _folders(folder):
@@ -275,4 +280,5 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _quoted(folders: Iterable[Path]) -> str:
-    return ", ".join(repr(folder.name) for folder in folders)
+    names = [repr(folder.name) for folder in folders]
+    return ", ".join([*names[:_MAX_NAMED], "…"] if len(names) > _MAX_NAMED else names)

@@ -98,10 +98,19 @@ def test_splits_without_train(tmp_path: Path) -> None:
     assert "has 'test', 'val', but no train split" in refusal(tmp_path)
 
 
-def test_names_that_look_like_splits(tmp_path: Path) -> None:
-    for name in ("seg_train", "seg_test", "seg_pred"):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("seg_train", "seg_test", "seg_pred"),
+        ("train2017", "val2017"),
+        ("trn", "tst"),
+        ("data.train/a", "data.train/b", "data.other/a", "data.other/b"),
+    ],
+)
+def test_names_that_look_like_splits(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
         paint(tmp_path / name)
-    assert "look like splits: name splits train, valid and test" in refusal(tmp_path)
+    assert "named like splits: name splits train, valid and test, or rename" in refusal(tmp_path)
 
 
 def test_classes_whose_names_only_hold_the_word_of_a_split(tmp_path: Path) -> None:
