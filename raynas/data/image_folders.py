@@ -145,7 +145,7 @@ def _check_no_hidden_splits(root: Path, folders: Sequence[Path]) -> None:
     if len(hints) > 1 or any(found and len(_folders(folder)) > 1 for folder, found in words.items()):
         named = _quoted(folder for folder in folders if words[folder])
         raise DataError(
-            f"folder:{root} has {named}, named like splits: name splits train, valid and test, or rename what is a class"
+            f"folder:{root} has {named}, named like splits: name splits train, valid and test, or rename a class"
         )
     for folder in folders:
         for inner in _folders(folder):
