@@ -47,7 +47,11 @@ def duration(seconds: float) -> str:
 
 def describe(evaluation: Evaluation, goal: Goal, metrics: Sequence[str], costs: Sequence[str] = COSTS) -> str:
     """Return an evaluation in a line: its trial, the given metrics, the user's own, its costs."""
+    return f"{evaluation.trial}: {figures(evaluation.metrics, goal, metrics, costs)}"
+
+
+def figures(values: Mapping[str, float], goal: Goal, metrics: Sequence[str], costs: Sequence[str] = COSTS) -> str:
+    """Return values in a line, as far as they are there: the given metrics, the user's own, the costs."""
     known = known_metrics(goal)
-    shown = [m for m in dict.fromkeys([*metrics, *own_metrics(goal), *costs]) if m in evaluation.metrics]
-    values = (f"{title_of(m, known)} {amount(m, evaluation.metrics[m], known)}" for m in shown)
-    return f"{evaluation.trial}: {', '.join(values)}"
+    shown = [m for m in dict.fromkeys([*metrics, *own_metrics(goal), *costs]) if m in values]
+    return ", ".join(f"{title_of(m, known)} {amount(m, values[m], known)}" for m in shown)

@@ -3,14 +3,28 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from raynas.core.goal import Objective
+from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Mode
 from raynas.core.pareto import is_non_dominated
+from raynas.views.amounts import known_metrics, own_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Point = tuple[float, float]
+
+
+def compared(goal: Goal) -> list[Objective]:
+    """Return the metrics to show the first objective against.
+
+    These are the other objectives, the user's own metrics, those that are limited, latency and params.
+    """
+    modes: dict[str, Mode] = {c.metric: "min" if c.op.startswith("<") else "max" for c in goal.constraints}
+    modes |= {name: metric.mode for name, metric in known_metrics(goal).items()}
+    modes |= {o.metric: o.mode for o in goal.objectives}
+    others = [o.metric for o in goal.objectives[1:]]
+    names = dict.fromkeys([*others, *own_metrics(goal), *(c.metric for c in goal.constraints), "latency_ms", "params"])
+    return [Objective(name, modes[name]) for name in names if name in modes and name != goal.first.metric]
 
 
 def front_of(points: Sequence[Point], across: Objective, up: Objective) -> list[Point]:
@@ -36,3 +50,23 @@ def draw_front(axes: "Axes", front: Sequence[Point], mode: Mode) -> None:
     # Between two points of the front, the value that the worse of them in x offers is not yet to be had.
     where: Literal["post", "pre"] = "post" if mode == "min" else "pre"
     axes.step(*zip(*front, strict=True), where=where, c="black", lw=1, marker=".", label="Pareto front")
+
+
+def draw_references(axes: "Axes", goal: Goal, across: str, up: str) -> None:
+    """Mark every limit on one of the two metrics by a line, and the baseline by a star, or a line too.
+
+    Args:
+        axes: of the plot.
+        goal: with the limits and the baseline's figures; a relative limit whose value is not known is left out.
+        across: the horizontal metric.
+        up: the vertical one.
+    """
+    for limit in goal.constraints:
+        if not limit.relative and limit.metric in (across, up):
+            draw = axes.axvline if limit.metric == across else axes.axhline
+            draw(limit.limit, ls=":" if limit.soft else "--", c="tab:red", lw=1, label=str(limit))
+    baseline = goal.baseline
+    if across in baseline and up in baseline:
+        axes.scatter([baseline[across]], [baseline[up]], s=90, marker="*", c="tab:green", zorder=3, label="baseline")
+    elif across in baseline:  # a model that was measured, but not trained
+        axes.axvline(baseline[across], ls="-.", c="tab:green", lw=1, label="baseline")

@@ -1,7 +1,7 @@
 """Progress as lines in a log."""
 
 from raynas.core.goal import Goal
-from raynas.views.amounts import amount, describe, known_metrics
+from raynas.views.amounts import amount, describe, figures, known_metrics
 from raynas.views.progress.state import SearchState, goal_line, time_line
 
 
@@ -30,7 +30,8 @@ class ProgressLines:
         best = state.best(goal)
         found = f"best {describe(best[0], goal, [goal.first.metric], costs=())}" if best else self._so_far(goal)
         ends = "".join(f", {state.counts[s]} {s}" for s in ("stopped", "failed") if state.counts[s])
-        return [*failures, f"{time_line(state)}{ends}; {found}"]
+        base = figures(goal.baseline, goal, [goal.first.metric], costs=())
+        return [*failures, f"{time_line(state)}{ends}; {found}{f'; baseline {base}' if base else ''}"]
 
     def _so_far(self, goal: Goal) -> str:
         """Return the last report of the trial that is furthest, for as long as none has finished."""

@@ -1,4 +1,4 @@
-"""Progress as a table of at most 21 lines, for a terminal of 24."""
+"""Progress as a table of at most 22 lines, for a terminal of 24."""
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raynas.core.goal import Goal
-from raynas.views.amounts import COSTS, amount, describe, duration, known_metrics, own_metrics, title_of
+from raynas.views.amounts import COSTS, amount, describe, duration, figures, known_metrics, own_metrics, title_of
 from raynas.views.progress.state import SearchState, goal_line, time_line
 
 MAX_RUNNING = 6
@@ -55,14 +55,17 @@ def _count_lines(state: SearchState) -> list[tuple[str, str]]:
 def _best_lines(state: SearchState, goal: Goal) -> list[tuple[str, str]]:
     best = state.best(goal)
     metrics = [o.metric for o in goal.objectives]
+    base = figures(goal.baseline, goal, [*metrics, *(c.metric for c in goal.constraints)])
+    baseline = [("baseline", base)] if base else []
     if not best:
-        return [("best", "nothing yet that was trained to its end and meets the constraints")]
+        return [("best", "nothing yet that was trained to its end and meets the constraints"), *baseline]
     if len(metrics) == 1:
-        return [("best", describe(best[0], goal, metrics))]
+        return [("best", describe(best[0], goal, metrics)), *baseline]
     ends = [max(best, key=lambda e, i=i: goal.scores(e)[i]) for i in range(len(metrics))[:3]]  # type: ignore[misc]
     return [
         ("front", f"{len(best)} architecture{'s' if len(best) > 1 else ''}; the best in each objective:"),
         *(("", describe(end, goal, [metric, *metrics])) for metric, end in zip(metrics, ends, strict=False)),
+        *baseline,
     ]
 
 

@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Objective
+from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
-from raynas.metrics import METRICS
-from raynas.views.amounts import known_metrics, own_metrics
-
-COSTS = ("latency_ms", "params")
-"""Second axes of the Pareto fronts in a report, against the first objective."""
+from raynas.views.amounts import known_metrics
+from raynas.views.pareto import compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +65,17 @@ class Summary:
 
     Args:
         title: space, data and strategy in a line.
-        objectives: what was searched for, ``mode:metric``.
-        constraints: the limits, relative ones resolved.
+        goal: what was searched for, relative limits resolved, and the baseline's figures.
         best: the best fully trained architecture that meets the constraints, of several objectives in the first;
             None if there is none.
-        metrics: the metrics that are known, by name.
         why_none: why there is none.
-        fronts: Pareto fronts of the first objective against each cost, best in the objective first.
+        fronts: Pareto fronts of the first objective against other metrics, best in the objective first.
         counts: trials by how they ended, and proposals that cost none.
         feasible_share: share of the different architectures proposed that met the constraints which need no training;
             None without such constraints.
         n_violating: fully trained architectures that broke a constraint.
         ended_because: why the search ended before its number of trials.
+        interrupted: whether it was interrupted, and can continue.
         comparison: with random search; None if it was not run.
         retrained: metrics of the winner, trained again to its end; None if it was not.
         notes: remarks that the reader must know.
@@ -88,16 +84,15 @@ class Summary:
     """
 
     title: str
-    objectives: tuple[str, ...]
-    constraints: tuple[str, ...]
+    goal: Goal
     best: Evaluation | None
-    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     why_none: str = ""
     fronts: Mapping[str, Sequence[Evaluation]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     feasible_share: float | None = None
     n_violating: int = 0
     ended_because: str = ""
+    interrupted: bool = False
     comparison: Comparison | None = None
     retrained: Mapping[str, float] | None = None
     notes: Sequence[str] = ()
@@ -105,9 +100,17 @@ class Summary:
     commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def objective(self) -> Objective:
-        """The first objective."""
-        return Objective.parse(self.objectives[0])
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics that are known, by name."""
+        return known_metrics(self.goal)
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """The limits of each metric that has any, relative ones resolved, such as "<= 5"."""
+        limits: dict[str, list[str]] = {}
+        for constraint in self.goal.constraints:
+            limits.setdefault(constraint.metric, []).append(str(constraint).removeprefix(constraint.metric).strip())
+        return {metric: ", ".join(texts) for metric, texts in limits.items()}
 
 
 def summarise(
@@ -134,19 +137,18 @@ def summarise(
     best, why_none = best_or_reason(result)
     return Summary(
         title=title,
-        objectives=tuple(f"{o.mode}:{o.metric}" for o in result.goal.objectives),
-        constraints=tuple(map(str, result.goal.constraints)),
+        goal=result.goal,
         best=best,
-        metrics=known_metrics(result.goal),
         why_none=why_none,
         fronts=pareto_fronts(result),
         counts=result.counts,
         feasible_share=feasible_share(result),
         n_violating=sum(result.goal.violation(e) > 0 for e in result.full),
         ended_because=result.ended_because,
+        interrupted=result.interrupted,
         comparison=compare(result, random) if random else None,
         retrained=retrained,
-        notes=tuple(notes),
+        notes=(*notes, *_unresolved(result.goal)),
         files=dict(files or {}),
         commands=dict(commands or {}),
     )
@@ -161,15 +163,22 @@ def best_or_reason(result: SearchResult) -> tuple[Evaluation | None, str]:
 
 
 def pareto_fronts(result: SearchResult) -> dict[str, list[Evaluation]]:
-    """Return the front of the first objective against each cost, and each metric of the user's, that was measured."""
-    first, goal = result.goal.first, result.goal
-    measured = {metric for e in result.full for metric in e.metrics}
-    modes = {**dict.fromkeys(COSTS, "min"), **{n: goal.metrics[n].mode for n in own_metrics(goal) if n in goal.metrics}}
+    """Return the front of the first objective against each other metric that was measured; see ``compared``."""
+    first, measured = result.goal.first, {metric for e in result.full for metric in e.metrics}
     return {
-        name: result.pareto_front((f"{first.mode}:{first.metric}", f"{mode}:{name}"))
-        for name, mode in modes.items()
-        if name in measured and name != first.metric
+        other.metric: result.pareto_front((f"{first.mode}:{first.metric}", f"{other.mode}:{other.metric}"))
+        for other in compared(result.goal)
+        if other.metric in measured
     }
+
+
+def _unresolved(goal: Goal) -> list[str]:
+    """Return a note on each relative limit that could not be applied."""
+    return [
+        f"The limit {c} was not applied: the baseline has no {c.metric}, as its trial did not end, or failed."
+        for c in goal.constraints
+        if c.relative
+    ]
 
 
 def feasible_share(result: SearchResult) -> float | None:

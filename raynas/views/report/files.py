@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Objective
+from raynas.core.goal import Goal, Objective
 from raynas.errors import RaynasError
-from raynas.views.pareto import draw_front
+from raynas.views.pareto import compared, draw_front, draw_references
 from raynas.views.report.facts import Summary
 from raynas.views.report.text import as_text
 
@@ -31,7 +31,7 @@ def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Ev
         (directory / "summary.json").write_text(json.dumps(as_json(summary), indent=2) + "\n", encoding="utf-8")
         for cost, front in summary.fronts.items():
             if front:
-                plot_front(summary.objective, cost, front, points or {}, directory / plot_name(cost))
+                plot_front(summary.goal, cost, front, points or {}, directory / plot_name(cost))
     except OSError as error:
         raise RaynasError(f"cannot write the report to {directory}: {error.strerror}") from None
 
@@ -49,8 +49,9 @@ def as_json(summary: Summary) -> dict[str, object]:
     comparison = summary.comparison
     return {
         "title": summary.title,
-        "objectives": list(summary.objectives),
-        "constraints": list(summary.constraints),
+        "objectives": [f"{o.mode}:{o.metric}" for o in summary.goal.objectives],
+        "constraints": [str(constraint) for constraint in summary.goal.constraints],
+        "baseline": dict(summary.goal.baseline),
         "best": summary.best and _evaluation(summary.best),
         "why_none": summary.why_none,
         "fronts": {cost: [_evaluation(e) for e in front] for cost, front in summary.fronts.items()},
@@ -58,6 +59,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "feasible_share": summary.feasible_share,
         "violating": summary.n_violating,
         "ended_because": summary.ended_because,
+        "interrupted": summary.interrupted,
         "comparison": comparison
         and {**asdict(comparison), "difference": comparison.difference, "verdict": comparison.verdict},
         "retrained": None if summary.retrained is None else dict(summary.retrained),
@@ -79,37 +81,37 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def plot_front(
-    objective: Objective,
-    cost: str,
-    front: Sequence[Evaluation],
-    points: Mapping[str, Sequence[Evaluation]],
-    path: Path,
+    goal: Goal, other: str, front: Sequence[Evaluation], points: Mapping[str, Sequence[Evaluation]], path: Path
 ) -> None:
-    """Draw a Pareto front among all fully trained architectures.
+    """Draw a Pareto front among all fully trained architectures, with the baseline and the limits.
 
     Args:
-        objective: the vertical axis.
-        cost: the horizontal axis, logarithmic.
+        goal: its first objective is the vertical axis.
+        other: the metric of the horizontal axis, logarithmic where values allow it.
         front: the front.
         points: evaluations to show besides it, by what to call them.
         path: of the PNG file.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5), dpi=100)
+    figure.subplots_adjust(left=0.12, right=0.97, bottom=0.12, top=0.97)
     axes = figure.add_subplot()
     for (label, evaluations), marker in zip(points.items(), "o^sv", strict=False):
-        x, y = _coordinates(evaluations, cost, objective)
+        x, y = _coordinates(evaluations, other, goal.first)
         axes.scatter(x, y, marker=marker, alpha=0.45, label=f"{label} ({len(x)} fully trained)")
-    x, y = _coordinates(sorted(front, key=lambda e: e.metrics[cost]), cost, objective)
-    draw_front(axes, list(zip(x, y, strict=True)), "min")
+    x, y = _coordinates(sorted(front, key=lambda e: e.metrics[other]), other, goal.first)
+    modes = {objective.metric: objective.mode for objective in compared(goal)}
+    draw_front(axes, list(zip(x, y, strict=True)), modes[other])
+    draw_references(axes, goal, other, goal.first.metric)
     if min(x) > 0:
         axes.set_xscale("log")
-    axes.set_xlabel(cost)
-    axes.set_ylabel(f"{objective.metric} (validation)")
+    axes.set_xlabel(other)
+    axes.set_ylabel(f"{goal.first.metric} (validation)")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    FigureCanvasAgg(figure).print_png(path)
 
 
 def _coordinates(evaluations: Iterable[Evaluation], cost: str, objective: Objective) -> tuple[list[float], list[float]]:

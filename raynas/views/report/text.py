@@ -1,7 +1,7 @@
 """A report as text, 80 columns wide."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,7 +12,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.metrics import METRICS
 from raynas.views.amounts import amount
-from raynas.views.report.facts import COSTS, Summary
+from raynas.views.report.facts import Summary
 
 MAX_ROWS = 8
 """Number of rows of a front in the text; the JSON file has all of it."""
@@ -25,6 +25,8 @@ def render(summary: Summary, console: Console) -> None:
     """Print a summary."""
     console.print()
     console.rule(Text(f"Summary: {summary.title}", overflow="ellipsis"), align="left")
+    if summary.interrupted:
+        _heading("Interrupted: what follows is what the search found so far", console)
     _print_best(summary, console)
     _print_retrained(summary, console)
     _print_comparison(summary, console)
@@ -66,9 +68,28 @@ def _print_best(summary: Summary, console: Console) -> None:
     rows = readable(best.arch)
     rows += [(name, f"{value}") for name, value in best.hyperparameters.items()]
     _grid(rows, console)
+    _print_metrics(summary, best, console)
+
+
+def _print_metrics(summary: Summary, best: Evaluation, console: Console) -> None:
+    """Print the metrics of the best beside those of the baseline and the limits."""
+    baseline, limits = summary.goal.baseline, summary.limits
     _heading("Its metrics in the search", console)
-    order = [*dict.fromkeys([*(o.partition(":")[2] for o in summary.objectives), *METRICS, *best.metrics])]
-    _grid([(m, amount(m, best.metrics[m], summary.metrics)) for m in order if m in best.metrics], console)
+    shown = dict.fromkeys([*summary.goal.names, *METRICS, *best.metrics])
+    columns: dict[str, dict[str, str]] = {
+        "best": {m: amount(m, value, summary.metrics) for m, value in best.metrics.items()},
+        "baseline": {m: amount(m, value, summary.metrics) for m, value in baseline.items()},
+        "limit": limits,
+    }
+    filled = {title: column for title, column in columns.items() if column}
+    if len(filled) == 1:
+        _grid([(m, filled["best"][m]) for m in shown if m in best.metrics], console)
+        return
+    table = _table("", *filled)
+    for metric in shown:
+        if any(metric in column for column in filled.values()):
+            table.add_row(f"  {metric}", *(column.get(metric, "") for column in filled.values()))
+    console.print(table)
 
 
 def _print_retrained(summary: Summary, console: Console) -> None:
@@ -113,21 +134,28 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _print_front(summary: Summary, cost: str, front: Sequence[Evaluation], console: Console) -> None:
-    objective = summary.objective
+def _print_front(summary: Summary, other: str, front: Sequence[Evaluation], console: Console) -> None:
+    first, baseline, limits = summary.goal.first.metric, summary.goal.baseline, summary.limits
     measured = {name for e in front for name in e.metrics}
-    metrics = [m for m in dict.fromkeys([objective.metric, cost, *COSTS]) if m in measured]
-    _heading(f"Pareto front of {objective.metric} against {cost}", console)
+    metrics = [m for m in dict.fromkeys([first, other, "latency_ms", "params"]) if m in measured]
+    _heading(f"Pareto front of {first} against {other}", console)
     if not front:
         _say("empty: nothing that was trained to its end meets the constraints", console)
         return
     table = _table("trial", "key", *metrics)
     for e in front[:MAX_ROWS]:
-        values = (amount(m, e.metrics[m], summary.metrics) if m in e.metrics else "" for m in metrics)
-        table.add_row(f"  {e.trial}", e.arch.key, *values)
+        table.add_row(f"  {e.trial}", e.arch.key, *_amounts(e.metrics, metrics, summary))
+    if baseline:
+        table.add_row("  baseline", "", *_amounts(baseline, metrics, summary), style="green")
+    if limits.keys() & set(metrics):
+        table.add_row("  limit", "", *(limits.get(metric, "") for metric in metrics), style="red")
     console.print(table)
     if len(front) > MAX_ROWS:
         _say(f"and {len(front) - MAX_ROWS} more, in summary.json", console)
+
+
+def _amounts(values: Mapping[str, float], metrics: Sequence[str], summary: Summary) -> list[str]:
+    return [amount(m, values[m], summary.metrics) if m in values else "" for m in metrics]
 
 
 def _print_counts(summary: Summary, console: Console) -> None:
@@ -136,8 +164,8 @@ def _print_counts(summary: Summary, console: Console) -> None:
     rows = [(name, str(counts.get(name, 0))) for name in ("finished", "stopped", "failed")]
     rows[1] = ("stopped", f"{rows[1][1]} (early, to save time)")
     rows.append(("duplicates", f"{counts.get('duplicates', 0)} proposals were known already and cost nothing"))
-    if summary.constraints:
-        rows.append(("constraints", ", ".join(summary.constraints)))
+    if summary.goal.constraints:
+        rows.append(("constraints", ", ".join(map(str, summary.goal.constraints))))
         rows.append(("refused", f"{counts.get('refused', 0)} architectures broke one before any training"))
         rows.append(("broke one", f"{summary.n_violating} after training"))
     if summary.feasible_share is not None:

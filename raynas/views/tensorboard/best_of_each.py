@@ -1,7 +1,7 @@
 """The best evaluation for each objective, as it is after every trial."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
@@ -37,12 +37,19 @@ class BestOfEach:
                 self.evaluations[objective.metric] = evaluation
 
     def table(self) -> str:
-        """Return the best evaluations side by side, in Markdown."""
-        columns = [
-            {"trial": e.trial, **{n: f"{v:.6g}" for n, v in e.metrics.items()}, **e.arch, **e.hyperparameters}
-            for e in self.evaluations.values()
+        """Return the best evaluations side by side, and the baseline, in Markdown."""
+        columns: dict[str, Mapping[str, object]] = {
+            f"best {metric}": {"trial": e.trial, **_shown(e.metrics), **e.arch, **e.hyperparameters}
+            for metric, e in self.evaluations.items()
+        }
+        columns |= {"baseline": _shown(self.goal.baseline)} if self.goal.baseline else {}
+        names = dict.fromkeys(name for column in columns.values() for name in column)
+        lines = [["", *columns], ["---"] * (len(columns) + 1)]
+        lines += [
+            [name, *(str(column.get(name, "")).replace("|", r"\|") for column in columns.values())] for name in names
         ]
-        names = dict.fromkeys(name for column in columns for name in column)
-        lines = [["", *(f"best {metric}" for metric in self.evaluations)], ["---"] * (len(columns) + 1)]
-        lines += [[name, *(str(column.get(name, "")).replace("|", r"\|") for column in columns)] for name in names]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(metrics: Mapping[str, float]) -> dict[str, str]:
+    return {name: f"{value:.6g}" for name, value in metrics.items()}

@@ -87,7 +87,7 @@ class TensorBoardLog:
             archive: the same at each call.
             goal: ranks the evaluations; its relative constraints are resolved in the course of the search.
         """
-        if goal != self._best.goal:
+        if goal is not self._best.goal:  # also where it has only learned of the baseline's figures
             self._best = BestOfEach(goal, self._evaluations)
         for record in self._new.read(archive):
             self._read(record)

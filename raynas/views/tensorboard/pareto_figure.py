@@ -8,8 +8,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
-from raynas.views.amounts import known_metrics, own_metrics
-from raynas.views.pareto import draw_front, front_of
+from raynas.views.pareto import compared, draw_front, draw_references, front_of
 from raynas.views.tensorboard.event_file import image
 
 if TYPE_CHECKING:
@@ -19,21 +18,14 @@ _COLOURS = {"finished": "tab:blue", "stopped": "tab:orange", "failed": "tab:red"
 
 
 def pareto_figure(tag: str, evaluations: Sequence[Evaluation], goal: Goal) -> "list[Summary.Value]":
-    """Return a picture of the first objective against latency, params and the other objectives; none without these.
+    """Return a picture of the first objective against other metrics (see ``compared``); none without these.
 
     Args:
         tag: of the picture.
         evaluations: all that ended.
         goal: its first objective is the vertical axis.
     """
-    directions = {name: metric.mode for name, metric in known_metrics(goal).items()}
-    directions |= {o.metric: o.mode for o in goal.objectives}
-    shown = dict.fromkeys([*(o.metric for o in goal.objectives[1:]), *own_metrics(goal), "latency_ms", "params"])
-    across = [
-        Objective(m, directions[m])
-        for m in shown
-        if m in directions and any(m in e.metrics for e in evaluations) and m != goal.first.metric
-    ]
+    across = [o for o in compared(goal) if any(o.metric in e.metrics for e in evaluations)]
     if not across:
         return []
     # Importing matplotlib takes a third of a second, which no search should pay before its first trial; and no pyplot,
@@ -62,6 +54,7 @@ def _draw_pair(axes: "Axes", across: Objective, evaluations: Sequence[Evaluation
     front = front_of([(e.metrics[x], e.metrics[y]) for e in comparable], across, goal.first)
     if front:
         draw_front(axes, front, across.mode)
+    draw_references(axes, goal, x, y)
     axes.set(xlabel=x, ylabel=y)
     if not drawn:
         return

@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from raynas.core.archive import Archive
+from raynas.metrics import read_goal
 from raynas.views.progress import ProgressCallback
 from tests.views.progress.searches import add, searcher_of
 
@@ -26,3 +27,13 @@ def test_a_log_gets_a_header_then_few_lines() -> None:
     assert "[red]49[/red]" in out.getvalue()
     assert sum("/100 in" in line for line in lines) == 2
     assert out.getvalue().endswith("50/100 in 0 s, about 0 s left, 49 failed; best 50: accuracy 0.5\n")
+
+
+def test_the_baseline_is_beside_the_best() -> None:
+    archive = Archive()
+    out = io.StringIO()
+    goal = read_goal("accuracy").against({"accuracy": 0.25, "params": 7.0})
+    callback = ProgressCallback(searcher_of(archive, goal), 2, Console(file=out, width=80))
+    add(archive, "1", accuracy=0.5)
+    callback.on_experiment_end([])
+    assert out.getvalue().endswith("; best 1: accuracy 0.5; baseline accuracy 0.25\n")

@@ -12,7 +12,14 @@ from tests.views.progress.searches import ACCURACY, add, crowded, propose, text_
 BOTH = read_goal(["accuracy", "latency_ms"])
 
 
-@pytest.mark.parametrize("goal", [ACCURACY, BOTH, Goal.parse("accuracy", ["latency_ms <= 20 ", "params <= 3e9"])])
+BASELINE = read_goal(["accuracy", "latency_ms", "params"]).against(
+    {"accuracy": 0.8, "params": 123456789.0, "macs": 9e9}
+)
+
+
+@pytest.mark.parametrize(
+    "goal", [ACCURACY, BOTH, BASELINE, Goal.parse("accuracy", ["latency_ms <= 20 ", "params <= 3e9"])]
+)
 @pytest.mark.parametrize("width", [80, 60])
 def test_the_table_fits_a_terminal_of_24_lines(goal: Goal, width: int) -> None:
     archive = crowded()
@@ -57,3 +64,12 @@ def test_several_objectives_show_the_ends_of_the_front() -> None:
     assert "3 architectures" in text
     assert "1: accuracy 0.9, latency 30 ms" in text
     assert "3: latency 10 ms, accuracy 0.7" in text
+
+
+def test_the_baseline_is_beside_the_best() -> None:
+    archive = Archive()
+    goal = read_goal("accuracy", "params <= 0.5 * baseline").against({"params": 4000.0, "accuracy": 0.8125})
+    lines = text_of(SearchState(archive, 10), goal).splitlines()
+    assert any(line.split() == ["baseline", "accuracy", "0.8125,", "params", "4", "k"] for line in lines), lines
+    assert "params <= 2000" in lines[0]
+    assert not any("baseline" in line for line in text_of(SearchState(archive, 10)).splitlines())

@@ -1,6 +1,6 @@
 """Results of searches, and their summaries."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from raynas.core.archive import Archive
@@ -28,6 +28,8 @@ def searched(
     constraints: str | tuple[str, ...] = (),
     refused: int = 0,
     path: Path = Path("results/name"),
+    baseline: Mapping[str, float] | None = None,
+    interrupted: bool = False,
 ) -> SearchResult:
     """What a search would give that had these trials."""
     archive = Archive()
@@ -40,7 +42,8 @@ def searched(
         archive.append("ended", trial=trial, status=status, fidelity=epochs, metrics=metrics, error=error)
     for _ in range(refused):
         archive.append("refused", config={"arch": next(architectures).to_config()}, metrics={}, reason="too large")
-    return SearchResult(space=MLP(), goal=read_goal(objectives, constraints), archive=archive, path=path)
+    goal = read_goal(objectives, constraints).against(baseline or {})
+    return SearchResult(space=MLP(), goal=goal, archive=archive, path=path, interrupted=interrupted)
 
 
 def summary_of(result: SearchResult, random: SearchResult | None = None) -> Summary:

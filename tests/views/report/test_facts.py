@@ -72,3 +72,18 @@ def test_verdicts(found: float | None, random: float | None, told: str) -> None:
         random_epochs=20,
     )
     assert told in comparison.verdict
+
+
+def test_limits_are_resolved_and_those_that_are_not_are_noted() -> None:
+    limits = ("latency_ms <= 0.5 * baseline", "latency_ms >= 1", "accuracy >= baseline")
+    summary = summary_of(searched(constraints=limits, baseline={"latency_ms": 6.0}))
+    assert summary.limits == {"latency_ms": "<= 3, >= 1", "accuracy": ">= 1 * baseline"}
+    assert [note for note in summary.notes if "accuracy >= 1 * baseline was not applied: the baseline has no" in note]
+    assert not summary_of(searched(constraints=limits[1])).notes[1:]
+
+
+def test_fronts_of_all_that_is_limited_or_an_objective() -> None:
+    result = searched(objectives=("latency_ms", "accuracy"), constraints="params <= 45000")
+    summary = summary_of(result)
+    assert list(summary.fronts) == ["accuracy", "params"]
+    assert [e.metrics["accuracy"] for e in summary.fronts["accuracy"]] == [0.85, 0.90, 0.95]

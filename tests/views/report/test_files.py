@@ -25,6 +25,13 @@ def test_files(tmp_path: Path) -> None:
         assert (tmp_path / f"pareto_{cost}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_file_has_the_baseline_and_how_the_search_ended(tmp_path: Path) -> None:
+    result = searched(constraints="macs <= 2 * baseline", baseline={"macs": 4.0}, interrupted=True)
+    write(summary_of(result), tmp_path)
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert (told["baseline"], told["constraints"], told["interrupted"]) == ({"macs": 4.0}, ["macs <= 8"], True)
+
+
 def test_files_of_a_search_without_a_result(tmp_path: Path) -> None:
     write(summary_of(searched([("failed", 0, 0.0, 0.0, 0.0)])), tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["best"] is None

@@ -36,6 +36,23 @@ def test_what_the_text_says() -> None:
         assert part in text, part
 
 
+def test_the_best_is_beside_the_baseline_and_the_limits() -> None:
+    baseline = {"accuracy": 0.875, "latency_ms": 8.0, "params": 64_000.0}
+    text = as_text(summary_of(searched(constraints="latency_ms <= 0.5 * baseline", baseline=baseline)))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["best", "baseline", "limit"] in rows
+    assert ["accuracy", "0.95", "0.875"] in rows
+    assert ["latency_ms", "4", "ms", "8", "ms", "<=", "4"] in rows
+    assert ["baseline", "0.875", "8", "ms", "64", "k"] in rows and ["limit", "<=", "4"] in rows
+    assert "baseline" not in as_text(summary_of(searched()))
+
+
+def test_an_interrupted_search_says_so_first() -> None:
+    lines = as_text(summary_of(searched(interrupted=True))).splitlines()
+    assert lines[3] == "Interrupted: what follows is what the search found so far"
+    assert "Interrupted" not in as_text(summary_of(searched()))
+
+
 def test_a_search_without_a_result_says_why() -> None:
     text = as_text(summary_of(searched([("failed", 0, 0.0, 0.0, 0.0)])))
     assert "No architecture was found" in text and "it broke" in text

@@ -48,3 +48,15 @@ def test_a_constraint_resolved_along_the_way_is_applied_to_what_came_before(tmp_
     log.update(archive, relative.against({"params": 10}))
     log.close(archive, relative.against({"params": 10}))
     assert scalars(tmp_path / "search", "search/best_accuracy") == [(1, 0.9), (2, 0.7)]
+
+
+def test_the_baseline_has_a_column(tmp_path: Path) -> None:
+    archive = Archive()
+    log = TensorBoardLog(tmp_path, SPACE)
+    goal = read_goal("accuracy")
+    add(archive, "1", accuracy=0.9, params=10)
+    log.update(archive, goal)
+    log.close(archive, goal.against({"params": 12.5}))
+    best = text(tmp_path / "search", "search/best").splitlines()
+    assert best[0] == "|  | best accuracy | baseline |"
+    assert "| params | 10 | 12.5 |" in best and "| accuracy | 0.9 |  |" in best
