@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
 
@@ -380,3 +382,39 @@ def test_no_program_is_started_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(content.getvalue())
     with pytest.raises(DataError, match="Pillow knows no such format"):
         read_images([tmp_path / "0.png"], 4)
+
+
+def contents() -> dict[str, bytes]:
+    """A small file of each format."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    found = {}
+    for name in ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"):
+        content = io.BytesIO()
+        Image.fromarray(noise).save(content, name)
+        found[name] = content.getvalue()
+    content = io.BytesIO()
+    Image.fromarray(noise[..., 0].astype(np.uint16)).save(content, "TIFF", compression="tiff_lzw")
+    return {**found, "TIFF of 16 bits": content.getvalue()}
+
+
+CONTENTS = contents()
+
+
+@given(st.sampled_from(sorted(CONTENTS)), st.data())
+@settings(max_examples=200)
+def test_damaged_files_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    whole = CONTENTS[name]
+    content = bytearray(whole[: data.draw(st.integers(1, len(whole)))] if data.draw(st.booleans()) else whole)
+    places = (
+        st.integers(0, min(len(content), 200) - 1) if data.draw(st.booleans()) else st.integers(0, len(content) - 1)
+    )
+    for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=8)):
+        content[place] = value
+    file = tmp_path_factory.getbasetemp() / "damaged.png"
+    file.write_bytes(content)
+    try:
+        assert read_images([file], 4).shape == (1, 4, 4, 3)
+    except DataError as error:
+        assert "damaged.png" in str(error) and "\n" not in str(error)
