@@ -11,8 +11,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from raynas.core.architecture import Architecture
+    from raynas.core.constraint import Constraint
     from raynas.core.evaluation import Evaluation
-    from raynas.core.goal import Constraint, Objective
+    from raynas.core.goal import Objective
     from raynas.core.metric import Candidate, Metric
     from raynas.core.result import SearchResult
     from raynas.core.space import SearchSpace
@@ -53,7 +54,7 @@ _MODULES = {
     "Architecture": "raynas.core.architecture",
     "Candidate": "raynas.core.metric",
     "Choice": "raynas.nn",
-    "Constraint": "raynas.core.goal",
+    "Constraint": "raynas.core.constraint",
     "Evaluation": "raynas.core.evaluation",
     "FunnelResult": "raynas.funnels",
     "FunnelStage": "raynas.funnels",

@@ -27,14 +27,21 @@ class DataError(RaynasError, ValueError):
     """A data set is missing, empty or malformed."""
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the known one that is nearest to it, or ""."""
+    candidates = list(known)
+    lower = {candidate.lower(): candidate for candidate in candidates}
+    close = get_close_matches(name, candidates, n=1) or get_close_matches(name.lower(), lower, n=1)
+    return f"; did you mean {lower.get(close[0].lower(), close[0])!r}?" if close else ""
+
+
 class UnknownNameError(RaynasError, ValueError):
     """A name is not in the table it was looked up in."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Word the message: ``kind`` says what was looked up, ``known`` what would have been found."""
         known = sorted(known)
-        close = get_close_matches(name, known, n=1) or [other for other in known if other.lower() == name.lower()]
-        hint = f"; did you mean {close[0]!r}?" if close else "."
+        hint = did_you_mean(name, known) or "."
         super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(known) or 'none'}.")
 
 
@@ -44,8 +51,7 @@ class UnreportedMetricError(RaynasError, ValueError):
     def __init__(self, name: str, reported: Iterable[str], measurable: Iterable[str] = ()) -> None:
         """Word the message: ``reported`` and ``measurable`` name the metrics that there are."""
         known, others = sorted(reported), sorted(measurable)
-        close = get_close_matches(name, [*known, *others], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
+        hint = did_you_mean(name, [*known, *others]) or "."
         besides = f" What can be measured is {', '.join(others)}." if others else ""
         super().__init__(
             f"metric {name!r} is wanted, but what was reported is {', '.join(known) or 'nothing'}{hint}{besides}"

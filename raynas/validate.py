@@ -1,6 +1,7 @@
 """Checks of settings: the rule first, then the value."""
 
 import math
+from typing import cast
 
 
 def is_number(value: object) -> bool:
@@ -29,3 +30,20 @@ def require_whole(name: str, value: object, least: int) -> None:
         f"{name} must be a whole number of at least {least}",
         value,
     )
+
+
+def plain(value: object) -> object:
+    """Return a number of numpy, or a tensor of one number, as Python's; return anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """Return an argument that is a whole number, also one of numpy or a float such as 20.0, as an int.
+
+    Raises:
+        ValueError: if it is no whole number, or less than ``least``.
+    """
+    number = plain(value)
+    number = int(number) if isinstance(number, float) and number.is_integer() else number
+    require_whole(name, number, least)
+    return cast(int, number)

@@ -6,12 +6,18 @@ from typing import Any
 
 from ray import tune
 
+from raynas.core.architecture import plain_option
 from raynas.errors import RaynasError, UnknownNameError, one_line
 from raynas.trials import Training, TrialSettings
 
 DOMAINS: Mapping[str, Callable[..., Any]] = {
     "choice": lambda *options: tune.choice(list(options)),
+    "lograndint": tune.lograndint,
     "loguniform": tune.loguniform,
+    "qlograndint": tune.qlograndint,
+    "qloguniform": tune.qloguniform,
+    "qrandint": tune.qrandint,
+    "quniform": tune.quniform,
     "randint": tune.randint,
     "uniform": tune.uniform,
 }
@@ -50,7 +56,7 @@ def parse_domain(name: str, text: object) -> object:
         RaynasError: if it is neither a constant nor one of ``DOMAINS`` of constants.
     """
     if isinstance(text, list):
-        return tune.choice(text)
+        return tune.choice([plain_option(name, option) for option in text])  # YAML has no tuples
     if not isinstance(text, str):
         return text
     try:
@@ -58,7 +64,7 @@ def parse_domain(name: str, text: object) -> object:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         raise RaynasError(
             f"cannot read hyperparameter {name!r} from {text!r}: write choice(a, b), uniform(low, high), "
-            "loguniform(low, high), randint(low, high), or a constant"
+            "loguniform(low, high), randint(low, high), with q in front and a step behind for a grid, or a constant"
         ) from None
     if not domain:
         return arguments[0]
@@ -92,6 +98,6 @@ def _constant(node: ast.expr) -> Any:
     if isinstance(node, ast.Name):
         return node.id
     value = ast.literal_eval(node)
-    if not isinstance(value, str | int | float | bool):
+    if isinstance(value, dict | set | bytes | complex):
         raise ValueError(value)
-    return value
+    return plain_option("", value)

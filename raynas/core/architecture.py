@@ -2,16 +2,43 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from raynas.errors import SpaceError
+from raynas.validate import plain
 
 Option = str | int | float | bool
-"""A value of a decision: a scalar, because Tune's searchers break on anything else."""
+"""A value of a decision. None and tuples of options are options too, though not in this type: most decisions have none,
+and ``int(arch["depth"])`` then needs no cast. Tune's searchers break on lists and dicts."""
+
+_USUAL = (str, int, bool, type(None))
 
 Config = dict[str, Any]
 """A Tune config: the architecture under "arch", hyperparameters and constants beside it."""
+
+
+def plain_option(name: str, value: object) -> Option:
+    """Return an option in its one form: numbers of numpy (BOHB's) as Python's, lists (JSON's) as tuples.
+
+    Args:
+        name: of the decision, for the message.
+        value: the option.
+
+    Raises:
+        SpaceError: if it can be no option.
+    """
+    if type(value) in _USUAL:
+        return cast(Option, value)
+    value = plain(value)
+    if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)):
+        return cast(Option, value)
+    if isinstance(value, list | tuple):
+        return cast(Option, tuple(plain_option(name, part) for part in value))
+    raise SpaceError(
+        f"decision {name!r} must hold a string, a finite number, True, False, None, or a tuple of these, got {value!r}"
+    )
 
 
 class Architecture(Mapping[str, Option]):
@@ -24,18 +51,16 @@ class Architecture(Mapping[str, Option]):
         options: the option of each decision.
 
     Raises:
-        SpaceError: if a name holds "/" (Tune's separator), or an option is not a scalar.
+        SpaceError: if a name holds "/" (Tune's separator), or an option can be none.
     """
 
     __slots__ = ("_hash", "_options")
 
     def __init__(self, options: Mapping[str, Option]) -> None:
-        for name, option in options.items():
+        for name in options:
             if "/" in str(name):
                 raise SpaceError(f"a decision's name must not hold '/', got {name!r}")
-            if not isinstance(option, str | int | float | bool):
-                raise SpaceError(f"decision {name!r} must hold a string or a number, got {option!r}")
-        self._options = dict(options)
+        self._options = {name: plain_option(name, option) for name, option in options.items()}
         self._hash = hash(frozenset(self._options.items()))
 
     def __getitem__(self, name: str) -> Option:
@@ -84,8 +109,7 @@ class Architecture(Mapping[str, Option]):
                 f"the config has no architecture under 'arch' (keys: {sorted(config)}); "
                 "search with param_space={'arch': space.param_space(), ...}"
             )
-        # BOHB hands out numpy scalars, whose item() is the plain value.
-        return cls({name: option.item() if hasattr(option, "item") else option for name, option in arch.items()})
+        return cls(arch)
 
     def to_json(self) -> str:
         """One line of JSON, decisions in alphabetical order."""
@@ -96,7 +120,7 @@ class Architecture(Mapping[str, Option]):
         """Read what ``to_json`` wrote; JSON can hold no code.
 
         Raises:
-            SpaceError: if the text is not a JSON object of scalars.
+            SpaceError: if the text is not a JSON object of options.
         """
         try:
             options = json.loads(text)

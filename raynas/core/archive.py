@@ -165,6 +165,13 @@ class Archive:
         return archive
 
 
+def _with_tuples(value: Any) -> Any:
+    """Return what JSON holds as a list as the tuple that it was as an option."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
 def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
     """Return the evaluation of an ``ended`` record and its trial's config."""
     return Evaluation(
@@ -174,7 +181,7 @@ def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
         status=ended["status"],
         trial=ended["trial"],
         error=ended["error"],
-        hyperparameters={name: value for name, value in config.items() if name != "arch"},
+        hyperparameters={name: _with_tuples(value) for name, value in config.items() if name != "arch"},
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from raynas.core.architecture import Architecture
+from raynas.core.constraint import exact
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.errors import one_line
@@ -40,7 +41,7 @@ class CostLimits:
                 except Exception as error:  # Tune ends the whole run when a searcher raises.
                     return f"{metric} cannot be measured: {one_line(error)}"
             if constraint.violation(measured) > 0 and point != self._exempt:
-                return f"{metric} = {measured[metric]:g}, required {constraint}"
+                return f"{metric} = {exact(measured[metric])}, required {constraint}"
         return ""
 
     def measured(self, point: Architecture) -> dict[str, float]:

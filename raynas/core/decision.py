@@ -4,13 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raynas.core.architecture import Option
+from raynas.core.architecture import Option, plain_option
 from raynas.errors import SpaceError
+from raynas.validate import plain
 
 Condition = Mapping[str, Sequence[Option]]
 """The condition under which a decision is active: all named ones are active and hold one of the listed options."""
@@ -59,6 +60,10 @@ class Decision(ABC):
         """Return whether the decision can hold ``option``."""
         return option in self.options
 
+    def member(self, option: Option) -> Option:
+        """Return the option that equals one: a searcher may hand out 2.0 for 2, which has another key."""
+        return self.options[self.options.index(option)]
+
     @property
     def n_features(self) -> int:
         """The length of this decision's part of an encoding."""
@@ -79,31 +84,44 @@ class Decision(ABC):
 class Categorical(Decision):
     """A choice between unordered options (at least one, all different)."""
 
-    choices: Sequence[Option] = ()
+    choices: Sequence[object] = ()
 
     def __post_init__(self) -> None:
-        if not self.choices or len(set(self.choices)) != len(self.choices):
-            raise SpaceError(f"decision {self.name!r} needs different options, at least one, got {self.choices!r}")
+        for option in self.choices:
+            if isinstance(option, list):
+                raise SpaceError(f"an option of decision {self.name!r} must not be a list; write a tuple, got {option}")
+        choices = tuple(plain_option(self.name, option) for option in self.choices)
+        if not choices or len(set(choices)) != len(choices):
+            raise SpaceError(f"decision {self.name!r} needs different options, at least one, got {choices!r}")
+        object.__setattr__(self, "choices", choices)
 
     @property
     def options(self) -> Sequence[Option]:
-        return self.choices
+        return cast(Sequence[Option], self.choices)
 
 
 @dataclass(frozen=True)
 class Integer(Decision):
-    """An integer from ``low`` to ``high``, both included."""
+    """A whole number from ``low`` to ``high``, both included, in steps of ``step``."""
 
     low: int = 0
     high: int = 1
+    step: int = 1
 
     def __post_init__(self) -> None:
+        for field_name in ("low", "high", "step"):
+            value = plain(getattr(self, field_name))
+            if not isinstance(value, int):
+                raise SpaceError(f"{field_name} of decision {self.name!r} must be a whole number, got {value!r}")
+            object.__setattr__(self, field_name, value)
         if self.low > self.high:
             raise SpaceError(f"decision {self.name!r} needs low <= high, got {self.low} and {self.high}")
+        if self.step < 1:
+            raise SpaceError(f"decision {self.name!r} needs step >= 1, got {self.step}")
 
     @property
     def options(self) -> Sequence[Option]:
-        return range(self.low, self.high + 1)
+        return range(self.low, self.high + 1, self.step)
 
 
 @dataclass(frozen=True)
@@ -117,7 +135,9 @@ class Real(Decision):
     """The standard deviation of a mutation, as a share of the range."""
 
     def __post_init__(self) -> None:
-        if not self.low < self.high or (self.log and self.low <= 0):
+        for name in ("low", "high"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        if not -math.inf < self.low < self.high < math.inf or (self.log and self.low <= 0):
             raise SpaceError(
                 f"decision {self.name!r} needs low < high (and low > 0 if log), got {self.low} and {self.high}"
             )
@@ -157,6 +177,9 @@ class Real(Decision):
 
     def contains(self, option: Option) -> bool:
         return isinstance(option, int | float) and self.low <= option <= self.high
+
+    def member(self, option: Option) -> Option:
+        return float(option)
 
     @property
     def n_features(self) -> int:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, Option, plain_option
 from raynas.core.decision import Decision
 from raynas.core.enumeration import count, enumerated
 from raynas.core.features import encode
@@ -68,12 +68,11 @@ class DecisionSpace(ABC):
         def checked(decision: Decision) -> Option:
             if decision.name not in arch:
                 raise SpaceError(f"{self.name}: the architecture lacks decision {decision.name!r}")
-            option = arch[decision.name]
+            option = plain_option(decision.name, arch[decision.name])
             if not decision.contains(option):
                 legal = ", ".join(map(repr, decision.options[:20])) or "a number in its range"
                 raise SpaceError(f"{self.name}: {decision.name!r} cannot be {option!r}; options: {legal}")
-            # A searcher may hand out 2.0 for 2, which is equal but has another key.
-            return decision.options[decision.options.index(option)] if decision.options else float(option)
+            return decision.member(option)
 
         return self._complete(checked)
 
@@ -88,7 +87,7 @@ class DecisionSpace(ABC):
             SpaceError: if no decision has an alternative.
         """
         # In the order of the space, not of arch: one that was read from JSON must mutate alike.
-        names = [n for n, d in self._decisions.items() if n in arch and (d.n_features > 1 or not d.options)]
+        names = [n for n, d in self._decisions.items() if n in arch and len(d.options) != 1]
         if not names:
             raise SpaceError(f"{self.name}: no decision of {arch} has another option")
         changed = names[int(rng.integers(len(names)))]

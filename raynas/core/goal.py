@@ -1,15 +1,15 @@
 """Goal: what a search is for, as objectives and constraints, and the order in which it ranks evaluations."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from typing import Literal, get_args
+from typing import get_args
 
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.metric import NAME, Metric, Mode
+from raynas.core.metric import Metric, Mode
 from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
+from raynas.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,17 @@ class Objective:
         """
         if isinstance(text, Objective):
             return text
-        mode, colon, name = text.rpartition(":")
+        mode, colon, name = text.partition(":")
+        if colon and mode in get_args(Mode):
+            return cls(name, mode)  # type: ignore[arg-type]
         known = {ACCURACY.metric: ACCURACY.mode, **{metric.name: metric.mode for metric in (metrics or {}).values()}}
-        if (colon and mode not in get_args(Mode)) or (name and not colon and name not in known):
-            close = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+        if text and text not in known:
+            wanted = name if name in known or not mode else text
             raise ValueError(
-                f"objective {text!r} needs a direction: write 'max:{name}' or 'min:{name}' "
-                f"(known without one: {', '.join(known)}){hint}"
+                f"objective {text!r} needs a direction: write 'max:{wanted}' or 'min:{wanted}' "
+                f"(known without one: {', '.join(known)}){did_you_mean(wanted, known)}"
             )
-        return cls(name, mode if colon else known.get(name, "max"))  # type: ignore[arg-type]
+        return cls(text, known.get(text, "max"))
 
     @property
     def sign(self) -> int:
@@ -65,89 +66,6 @@ class Objective:
 
 ACCURACY = Objective("accuracy", "max")
 """The objective of a search that names none."""
-
-_CONSTRAINT = re.compile(
-    rf"\s*(?P<metric>{NAME})\s*(?P<op><=|>=)\s*(?P<limit>[^*\s]+)(\s*\*\s*(?P<times>\w+))?(\s+(?P<soft>soft))?\s*"
-)
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A limit on a metric, e.g. ``"latency_ms <= 20"`` or ``"params <= 0.9 * baseline"`` or ``"macs <= 3e8 soft"``.
-
-    A hard constraint refuses what violates it: before a trial starts where the metric needs no training, otherwise by
-    ranking it behind all that comply. A soft one multiplies the objective by ``(value / limit) ** weight``
-    (Tan et al. 2019, MnasNet, equation 2 with alpha = beta).
-
-    Args:
-        metric: the result key.
-        op: "<=" or ">=".
-        limit: the limit, or the factor on the baseline's value if ``relative``.
-        relative: whether ``limit`` is a share of the baseline's value.
-        soft: whether to trade it against the objective instead of refusing.
-        weight: MnasNet's exponent w; only for soft constraints.
-    """
-
-    metric: str
-    op: Literal["<=", ">="]
-    limit: float
-    relative: bool = False
-    soft: bool = False
-    weight: float = -0.07
-
-    @classmethod
-    def parse(cls, text: "str | Constraint") -> "Constraint":
-        """Read a constraint string.
-
-        Raises:
-            ValueError: if it is not of the form ``METRIC <= NUMBER [* baseline] [soft]``.
-        """
-        if isinstance(text, Constraint):
-            return text
-        match = _CONSTRAINT.fullmatch(text)
-        number = _number(match["limit"]) if match else None
-        if match and match["limit"] == "baseline" and match["times"] is None:
-            number, relative = 1.0, True
-        else:
-            relative = bool(match and match["times"] == "baseline")
-        if not match or number is None or (match["times"] and not relative):
-            raise ValueError(
-                f"cannot read constraint {text!r}: write METRIC <= NUMBER, METRIC >= NUMBER or "
-                "METRIC <= NUMBER * baseline, with ' soft' behind it for a soft one"
-            )
-        return cls(match["metric"], match["op"], number, relative, bool(match["soft"]))  # type: ignore[arg-type]
-
-    def __str__(self) -> str:
-        baseline = " * baseline" if self.relative else ""
-        return f"{self.metric} {self.op} {self.limit:g}{baseline}{' soft' if self.soft else ''}"
-
-    def against(self, baseline: Mapping[str, float]) -> "Constraint":
-        """Return the absolute constraint, once the baseline's value is known; itself until then."""
-        if not self.relative or self.metric not in baseline:
-            return self
-        return replace(self, limit=self.limit * baseline[self.metric], relative=False)
-
-    def violation(self, metrics: Mapping[str, float]) -> float:
-        """By which share of the limit ``metrics`` break it; 0 where they comply or do not (yet) say."""
-        if self.relative or self.metric not in metrics:
-            return 0.0
-        excess = metrics[self.metric] - self.limit
-        return max(excess if self.op == "<=" else -excess, 0.0) / max(abs(self.limit), 1e-12)
-
-    def factor(self, metrics: Mapping[str, float]) -> float:
-        """MnasNet's factor on an objective that is maximised: below 1 where a soft constraint is violated."""
-        if not self.soft or self.relative or not metrics.get(self.metric, 0) > 0 or self.limit <= 0:
-            return 1.0
-        ratio = metrics[self.metric] / self.limit
-        return float((ratio if self.op == "<=" else 1 / ratio) ** self.weight)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from ray import tune
 from ray.tune.search import sample
 from torch import nn
 
-from raynas.core.architecture import Architecture, Config, Option
+from raynas.core.architecture import Architecture, Config, Option, plain_option
 from raynas.core.decision import Decision
 from raynas.core.features import encode
 from raynas.core.inputs import Inputs, InputSpec
 from raynas.core.operation_graph import OperationGraph
 from raynas.core.space import SearchSpace
-from raynas.core.tune_domains import decision_of
+from raynas.core.tune_domains import decision_of, holds_domain, leaves
 from raynas.errors import SpaceError
+from raynas.validate import plain
 
 
 class JointSpace(SearchSpace):
@@ -29,7 +31,8 @@ class JointSpace(SearchSpace):
 
     Args:
         space: the architectures.
-        hyperparameters: Tune domains and constants by name, one level deep.
+        hyperparameters: Tune domains and constants by name; dicts of these may nest, and a decision is then named by
+            the dotted path.
 
     Raises:
         SpaceError: if a name is also a decision's, or a domain cannot be mutated and encoded.
@@ -40,13 +43,14 @@ class JointSpace(SearchSpace):
             raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
         self.space = space
         self.input_shape = space.input_shape
-        self.hyperparameters = dict(hyperparameters)
-        self._constants = {n: d for n, d in hyperparameters.items() if not isinstance(d, sample.Domain | dict)}
-        self._own = [decision_of(n, d) for n, d in hyperparameters.items() if n not in self._constants]
+        values = dict(leaves(hyperparameters))
+        self._own = [decision_of(name, value) for name, value in values.items() if holds_domain(value)]
         self._names = {decision.name for decision in self._own}
-        for name, value in self._constants.items():
-            _check_constant(name, value)
-        if both := {decision.name for decision in self.space.decisions} & self.hyperparameters.keys():
+        self.hyperparameters = _plain(hyperparameters)
+        for name, value in hyperparameters.items():
+            if not holds_domain(value):
+                _check_constant(name, self.hyperparameters[name])
+        if both := {decision.name for decision in self.space.decisions} & (values.keys() | hyperparameters.keys()):
             raise SpaceError(f"hyperparameter {min(both)!r} has the name of a decision of {self.space.name}; rename it")
 
     @cached_property
@@ -99,13 +103,51 @@ class JointSpace(SearchSpace):
         """Return the architecture's domains under "arch", the hyperparameters beside it."""
         return {"arch": self.space.param_space(), **self.hyperparameters}
 
+    def own_options(self, config: Mapping[str, object]) -> dict[str, Any]:
+        """Return the hyperparameters to be searched that a config holds, by the names of their decisions."""
+        return dict(_taken(self.hyperparameters, config))
+
+    def with_own(self, config: Mapping[str, object], own: Mapping[str, Option]) -> Config:
+        """Return a config with other values for hyperparameters, by the names of their decisions."""
+        return _filled(config, own)
+
     def to_config(self, arch: Architecture) -> Config:
-        own = {name: option for name, option in arch.items() if name in self._names}
-        return {"arch": self.architecture(arch).to_config(), **own, **self._constants}
+        return {"arch": self.architecture(arch).to_config(), **_filled(self.hyperparameters, arch)}
 
     def from_config(self, config: Mapping[str, object]) -> Architecture:
-        own = {name: config[name] for name in self._names if name in config}
-        return self.canonical({**Architecture.from_config(config), **Architecture.from_config({"arch": own})})
+        return self.canonical({**Architecture.from_config(config), **self.own_options(config)})
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, Any]:
+    """Return domains and constants without numbers of numpy, which neither JSON nor every searcher can hold."""
+    return {name: _plain_value(value) for name, value in values.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, sample.Categorical):
+        return tune.choice([plain_option("", option) for option in value.categories])
+    if isinstance(value, dict):
+        return _plain(value)
+    return type(value)(map(_plain_value, value)) if type(value) in (list, tuple) else plain(value)
+
+
+def _filled(values: Mapping[str, Any], point: Mapping[str, Option], prefix: str = "") -> dict[str, Any]:
+    """Return nested values with those of a point, which are named by their dotted path, in their place."""
+    return {
+        name: _filled(value, point, f"{prefix}{name}.")
+        if isinstance(value, dict) and f"{prefix}{name}" not in point
+        else point.get(f"{prefix}{name}", value)
+        for name, value in values.items()
+    }
+
+
+def _taken(values: Mapping[str, Any], config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the options that a config holds where the values hold domains, by dotted name."""
+    for name, value in values.items():
+        if name in config and isinstance(value, dict) and isinstance(config[name], Mapping):
+            yield from _taken(value, config[name], f"{prefix}{name}.")
+        elif name in config and holds_domain(value):
+            yield f"{prefix}{name}", config[name]
 
 
 def _check_constant(name: str, value: Any) -> None:

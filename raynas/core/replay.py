@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive, Record
 from raynas.core.cost_limits import CostLimits
 from raynas.core.evaluation import Evaluation
@@ -62,6 +62,10 @@ class ReplayableSearcher(Searcher):
         """Append to the archive, unless the event is a replayed one."""
         if not self._is_replaying:
             self.archive.append(event, **fields)
+
+    def config_of(self, proposed: Record) -> Config:
+        """Return the config of a recorded proposal, with tuples where JSON has lists."""
+        return self.space.to_config(self.space.from_config(proposed["config"]))
 
     def save(self, checkpoint_path: str) -> None:
         """Write the archive."""

@@ -10,8 +10,9 @@ from ray import tune
 from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.goal import Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.metrics import METRICS

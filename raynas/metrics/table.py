@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.constraint import Constraint
+from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
 from raynas.errors import UnknownNameError
 from raynas.metrics.cost import macs, params

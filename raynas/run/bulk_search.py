@@ -57,7 +57,7 @@ def search_in_bulk(
 def _next_batch(searcher: ArchitectureSearcher, num_samples: int, bulk_size: int) -> dict[str, Config]:
     """Return the configs to score next, by trial."""
     archive = searcher.archive
-    batch: dict[str, Config] = {trial: record["config"] for trial, record in archive.unfinished().items()}
+    batch = {trial: searcher.config_of(record) for trial, record in archive.unfinished().items()}
     if batch and _is_begun(archive, batch):
         return batch
     n_left = num_samples - len(archive.events("proposed"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from raynas.core.constraint import exact
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import InfeasibleError
 
@@ -31,11 +32,11 @@ def check_feasible(searcher: ArchitectureSearcher, seed: int) -> None:
             return
         seen.append(metrics)
     for constraint in limits:
-        values = sorted((m[constraint.metric] for m in seen), reverse=constraint.op == ">=")
+        values = sorted((m[constraint.metric] for m in seen), reverse=not constraint.is_upper)
         if constraint.violation({constraint.metric: values[0]}):
             raise InfeasibleError(
                 f"none of {PROBES} random architectures meets {constraint}; the closest has "
-                f"{constraint.metric} = {values[0]:g}: loosen it or choose a smaller space"
+                f"{constraint.metric} = {exact(values[0])}: loosen it or choose a smaller space"
             )
     raise InfeasibleError(
         f"none of {PROBES} random architectures meets all of {', '.join(map(str, limits))} at once: loosen one of them"

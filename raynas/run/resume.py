@@ -149,7 +149,7 @@ class ArchivedSearch(SearchAlgorithm):
         directory = Path(self._spec["storage"].experiment_fs_path) / trial_id
         found = last_checkpoint(directory, max(epochs, default=0))
         resumed = {CHECKPOINT_KEY: str(set_aside(found[0]))} if found else {}
-        return self._trial(trial_id, {**record["config"], **resumed})
+        return self._trial(trial_id, {**self.searcher.config_of(record), **resumed})
 
 
 def _short_name(trial: Trial) -> str:

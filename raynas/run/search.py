@@ -5,7 +5,8 @@ from contextlib import closing
 
 from ray import tune
 
-from raynas.core.goal import Constraint, Objective
+from raynas.core.constraint import Constraint
+from raynas.core.goal import Objective
 from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace

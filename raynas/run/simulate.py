@@ -12,8 +12,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raynas.core.architecture import Architecture
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.goal import Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, RaynasError, SpaceError, UnknownNameError, one_line

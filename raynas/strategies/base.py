@@ -10,8 +10,9 @@ from ray.tune.schedulers import TrialScheduler
 from typing_extensions import Unpack
 
 from raynas.core.archive import Archive
+from raynas.core.constraint import Constraint
 from raynas.core.cost_limits import Costs
-from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.goal import Goal, Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace

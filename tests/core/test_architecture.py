@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import subprocess
@@ -6,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from raynas.core.architecture import Architecture, Option
 from raynas.errors import SpaceError
@@ -64,10 +66,39 @@ def test_refuses_names_that_tune_cannot_hold() -> None:
         Architecture({"a/b": 1})
 
 
-@pytest.mark.parametrize("option", [None, [1, 2], (1,), {"x": 1}, np.int64(3)])
-def test_refuses_options_that_are_no_scalars(option: Any) -> None:
-    with pytest.raises(SpaceError, match="'x' must hold a string or a number"):
+@pytest.mark.parametrize(
+    "option", [{"x": 1}, {1}, np.zeros(2), object(), float("nan"), float("inf"), 1j, ("a", {}), torch.float32, b"x"]
+)
+def test_refuses_what_can_be_no_option(option: Any) -> None:
+    with pytest.raises(SpaceError, match="'x' must hold a string, a finite number, True, False, None, or a tuple"):
         Architecture({"x": option})
+
+
+@pytest.mark.parametrize("option", [None, (), (8, "relu", None), ((1, 2), (3,)), -0.5, "", True])
+def test_options_survive_files_and_configs_as_they_are(option: Any) -> None:
+    arch = Architecture({"x": option, "y": 1})
+    for back in (
+        Architecture.from_json(arch.to_json()),
+        Architecture.from_config({"arch": arch.to_config()}),
+        Architecture(json.loads(json.dumps(arch.to_config()))),
+        pickle.loads(pickle.dumps(arch)),
+    ):
+        assert back == arch and hash(back) == hash(arch) and back.key == arch.key
+        assert back["x"] == option and type(back["x"]) is type(option)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        *((np.int32(3), 3), (np.float64(0.5), 0.5), (np.bool_(True), True), (np.str_("a"), "a"), (np.array(7), 7)),
+        *((torch.tensor(2), 2), ([1, [2]], (1, (2,))), ((np.int64(1), np.str_("b")), (1, "b"))),
+    ],
+)
+def test_numbers_of_numpy_become_plain(given: Any, plain: Any) -> None:
+    option = Architecture({"x": given})["x"]
+    assert option == plain and type(option) is type(plain)
+    if isinstance(option, tuple):
+        assert list(map(type, option)) == list(map(type, plain))
 
 
 def test_json_round_trip_keeps_types() -> None:
@@ -76,7 +107,7 @@ def test_json_round_trip_keeps_types() -> None:
     assert {name: type(option) for name, option in back.items()} == {n: type(o) for n, o in OPTIONS.items()}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"x"', "null", '{"x": [1]}', '{"x": null}', '{"a/b": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"x"', "null", '{"x": {"y": 1}}', '{"x": NaN}', '{"a/b": 1}'])
 def test_refuses_malformed_json(text: str) -> None:
     with pytest.raises(SpaceError):
         Architecture.from_json(text)

@@ -15,6 +15,25 @@ class TestDecisions:
         with pytest.raises(SpaceError, match="'x' needs different options, at least one"):
             Categorical("x", choices)
 
+    def test_options_of_numpy_none_and_tuples(self) -> None:
+        widths = Categorical("x", list(2 ** np.arange(3, 6)))
+        assert widths.choices == (8, 16, 32) and {type(option) for option in widths.choices} == {int}
+        mixed = Categorical("x", (None, (1, 2), (1, (2,)), "none"))
+        assert [mixed.encode(option).tolist().index(1) for option in mixed.options] == [0, 1, 2, 3]
+        assert len({mixed.label(option) for option in mixed.options}) == 4
+
+    def test_a_list_is_no_option(self) -> None:
+        with pytest.raises(SpaceError, match=r"decision 'x' must not be a list; write a tuple, got \[1, 2\]"):
+            Categorical("x", ([1, 2], [3]))
+
+    def test_integer_takes_numbers_of_numpy_and_steps(self) -> None:
+        decision = Integer("x", np.int64(2), np.int64(9), step=3)
+        assert list(decision.options) == [2, 5, 8] and type(decision.low) is int
+        with pytest.raises(SpaceError, match="needs step >= 1, got 0"):
+            Integer("x", 0, 1, step=0)
+        with pytest.raises(SpaceError, match=r"high of decision 'x' must be a whole number, got 1\.5"):
+            Integer("x", 0, 1.5)  # type: ignore[arg-type]
+
     def test_integer_refuses_an_empty_range(self) -> None:
         with pytest.raises(SpaceError, match="'x' needs low <= high, got 2 and 1"):
             Integer("x", 2, 1)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.constraint import Constraint
+from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Candidate, Metric
 from raynas.errors import RaynasError
 from raynas.testing import ToySpace

@@ -6,8 +6,9 @@ import pytest
 from torch import nn
 
 from raynas import Architecture, FunnelStage
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Constraint, Goal
+from raynas.core.goal import Goal
 from raynas.funnels.stage import Listed, survivors
 from raynas.metrics import read_goal
 from raynas.strategies import Asha

@@ -2,7 +2,8 @@ import pickle
 
 import pytest
 
-from raynas.core.goal import Constraint, Goal, Objective
+from raynas.core.constraint import Constraint
+from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
 from raynas.errors import UnknownNameError
 from raynas.metrics import METRICS, ZERO_COST, metrics_named, read_goal, with_metrics

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Constraint, Goal
+from raynas.core.goal import Goal
 
 Array = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def constraint_margins(constraint: Constraint, evaluations: Sequence[Evaluation]
     limit = constraint.limit
     if limit > 0 and (values > 0).all():  # costs differ by factors
         values, limit = np.log(values), float(np.log(limit))
-    margins = (limit - values) * (1 if constraint.op == "<=" else -1)
+    margins = (limit - values) * (1 if constraint.is_upper else -1)
     std = float(margins.std()) or 1.0
     return (margins - margins.mean()) / std, -float(margins.mean()) / std
 

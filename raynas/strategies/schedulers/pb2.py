@@ -89,6 +89,8 @@ class PopulationBasedBandits:
         architectural = {decision.name for decision in space.decisions}
         joint = JointSpace(space, hyperparameters)
         own = [d for d in joint.decisions if d.name not in architectural and isinstance(d, Real)]
+        if nested := [d.name for d in own if d.name not in hyperparameters]:
+            raise SpaceError(f"PB2 takes no hyperparameters in nested dicts, as {nested[0]!r} is; use PBT")
         if not own:
             raise SpaceError("PB2 needs a continuous hyperparameter, e.g. {'lr': tune.uniform(0.01, 0.1)}; use PBT")
         mutation = PopulationBasedTraining(mutation_prob=self.mutation_prob)
@@ -133,4 +135,5 @@ class MutateWithin(Explore):
         self.bounds = tuple(bounds)
 
     def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
-        return {**super().__call__(config), **{d.name: min(max(config[d.name], d.low), d.high) for d in self.bounds}}
+        own = {d.name: d.member(min(max(config[d.name], d.low), d.high)) for d in self.bounds}
+        return {**super().__call__(config), **own}

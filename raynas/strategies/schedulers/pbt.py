@@ -171,12 +171,9 @@ class Explore:
         if self.rng.random() < self.settings.mutation_prob:
             with suppress(SpaceError):  # nothing in it has another option
                 arch = self.space.space.mutate(arch, self.rng)
-        own = {decision.name: self._step(decision, config[decision.name]) for decision in self._hyperparameters(config)}
-        return {**config, **own, "arch": arch.to_config()}
-
-    def _hyperparameters(self, config: Mapping[str, Any]) -> list[Decision]:
-        architectural = {decision.name for decision in self.space.space.decisions}
-        return [d for d in self.space.decisions if d.name not in architectural and d.name in config]
+        held = self.space.own_options(config)
+        own = {d.name: self._step(d, held[d.name]) for d in self.space.decisions if d.name in held}
+        return {**self.space.with_own(config, own), "arch": arch.to_config()}
 
     def _step(self, decision: Decision, value: Option) -> Option:
         """Draw a new value, or multiply a number and move an option to a neighbour; always within the domain."""
@@ -184,6 +181,6 @@ class Explore:
             return decision.sample(self.rng)
         if isinstance(decision, Real):
             factor = self.settings.factors[int(self.rng.integers(len(self.settings.factors)))]
-            return min(max(float(value) * factor, decision.low), decision.high)
-        index = list(decision.options).index(value) + int(self.rng.choice((-1, 1)))
+            return decision.member(min(max(float(value) * factor, decision.low), decision.high))
+        index = list(decision.options).index(decision.member(value)) + int(self.rng.choice((-1, 1)))
         return decision.options[min(max(index, 0), len(decision.options) - 1)]

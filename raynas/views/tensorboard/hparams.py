@@ -1,7 +1,7 @@
 """Values for the HParams page of TensorBoard: its columns, and the start and end of each trial."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -83,7 +83,7 @@ class Columns:
 
     def values(self, config: Config) -> dict[str, bool | float | str]:
         """Return a trial's config by column."""
-        flat = {**config["arch"], **{name: value for name, value in config.items() if name != "arch"}}
+        flat = {**config["arch"], **dict(_dotted({name: value for name, value in config.items() if name != "arch"}))}
         as_text = {name for name in flat if name in self._as_text or not isinstance(flat[name], bool | int | float)}
         return {name: str(value) if name in as_text else value for name, value in flat.items()}
 
@@ -93,6 +93,12 @@ class Columns:
         rest = {name: value for name, value in self.values(config).items() if name not in decided}
         constants = [hparams_api.HParamInfo(name=name, type=_data_type([value])) for name, value in rest.items()]
         return [*map(_column, self._decisions), *constants]
+
+
+def _dotted(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values in nested dicts, named as the decisions of hyperparameters are."""
+    for name, value in config.items():
+        yield from _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
 
 
 def _column(decision: Decision) -> hparams_api.HParamInfo:
