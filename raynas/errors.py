@@ -11,6 +11,10 @@ class RaynasError(Exception):
     """Base class of every error that raynas raises on purpose."""
 
 
+class SettingError(RaynasError, ValueError):
+    """An argument or a setting has a value that it cannot have."""
+
+
 class SpaceError(RaynasError, ValueError):
     """A search space, an architecture or a model with choices is malformed."""
 

@@ -1,7 +1,10 @@
 """Checks of settings: the rule first, then the value."""
 
 import math
+from dataclasses import fields
 from typing import cast
+
+from raynas.errors import SettingError
 
 
 def is_number(value: object) -> bool:
@@ -13,17 +16,17 @@ def require(ok: bool, rule: str, value: object) -> None:
     """Check a setting.
 
     Raises:
-        ValueError: with rule and value, unless ``ok``.
+        SettingError: with rule and value, unless ``ok``.
     """
     if not ok:
-        raise ValueError(f"{rule}, got {value!r}")
+        raise SettingError(f"{rule}, got {value!r}")
 
 
 def require_whole(name: str, value: object, least: int) -> None:
     """Check that a setting is a whole number of at least ``least``.
 
     Raises:
-        ValueError: if it is not.
+        SettingError: if it is not.
     """
     require(
         isinstance(value, int) and not isinstance(value, bool) and value >= least,
@@ -41,9 +44,17 @@ def whole(name: str, value: object, least: int) -> int:
     """Return an argument that is a whole number, also one of numpy or a float such as 20.0, as an int.
 
     Raises:
-        ValueError: if it is no whole number, or less than ``least``.
+        SettingError: if it is no whole number, or less than ``least``.
     """
     number = plain(value)
     number = int(number) if isinstance(number, float) and number.is_integer() else number
     require_whole(name, number, least)
     return cast(int, number)
+
+
+def make_plain(settings: object) -> None:
+    """Replace numbers of numpy in the fields of frozen settings by Python's, and 3.0 by 3 where the type is int."""
+    for field in fields(settings):  # type: ignore[arg-type]
+        value = plain(getattr(settings, field.name))
+        is_whole = isinstance(value, float) and value.is_integer() and field.type in (int, "int", int | None)
+        object.__setattr__(settings, field.name, int(cast(float, value)) if is_whole else value)

@@ -1,10 +1,14 @@
 """Checks of settings."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from raynas.validate import is_number, require, require_whole
+from raynas.validate import is_number, make_plain, plain, require, require_whole, whole
 
 
 @pytest.mark.parametrize("value", [0, -3, 1.5])
@@ -28,3 +32,35 @@ def test_whole_numbers(value: object) -> None:
     require_whole("n", 1, 1)
     with pytest.raises(ValueError, match="n must be a whole number of at least 1, got"):
         require_whole("n", value, 1)
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3), np.array(3), torch.tensor(3)])
+def test_whole_numbers_of_any_kind_become_ints(value: object) -> None:
+    number = whole("n", value, 1)
+    assert number == 3 and type(number) is int
+
+
+@pytest.mark.parametrize("value", [None, "3", 2.5, True, np.bool_(True), math.nan, math.inf, np.zeros(1), [3], 0, -1.0])
+def test_what_is_no_whole_number_is_named(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^n must be a whole number of at least 1, got "):
+        whole("n", value, 1)
+
+
+def test_numbers_of_numpy_become_plain() -> None:
+    values = (np.float64(0.1), np.int64(3), np.array(2), torch.tensor(0.5), "sgd", None)
+    assert [type(plain(value)) for value in values] == [float, int, int, float, str, type(None)]
+    array = np.zeros(2)
+    assert plain(array) is array
+
+
+def test_settings_become_plain() -> None:
+    @dataclass(frozen=True)
+    class Settings:
+        epochs: int
+        rate: float
+        limit: "int | None"
+        name: str = "x"
+
+    given: Any = Settings(np.int64(3), np.float32(2.0), 4.0)  # type: ignore[arg-type]
+    make_plain(given)
+    assert given == Settings(3, 2.0, 4) and [type(v) for v in vars(given).values()] == [int, float, float, str]

@@ -24,8 +24,9 @@ from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.costs import Costs
 from raynas.trials.failures import forget_frames, is_out_of_memory, reason_of
 from raynas.trials.progress import Config, Progress, Result
-from raynas.trials.scores import checked_scores, plain_scalar
+from raynas.trials.scores import checked_scores
 from raynas.trials.trial import SettingsT, Trial
+from raynas.validate import plain
 
 if TYPE_CHECKING:
     from raynas.trials.settings import ArchitectureSettings
@@ -115,7 +116,7 @@ class TrialRunner(Generic[TrialT]):
         progress = self.progress
         reset_peak_memory(self.settings.torch_device)
         progress.arch = self.space.from_config(config)
-        progress.hyperparameters = {k: plain_scalar(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
+        progress.hyperparameters = {k: plain(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
         checkpoint = self._read(config[CHECKPOINT_KEY]) if CHECKPOINT_KEY in config else None
         progress.costs = dict(checkpoint.costs) if checkpoint else {}
         if missing := [metric for metric in self.costs.metrics if metric.name not in progress.costs]:

@@ -30,8 +30,3 @@ def _checked_score(name: object, value: object) -> float:
     if not math.isfinite(number):
         raise RaynasError(f"{name} is {number}: the training diverged; a lower learning rate may help")
     return number
-
-
-def plain_scalar(value: object) -> object:
-    """Convert a numpy scalar, as BOHB gives, to a Python number; return anything else as it is."""
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value

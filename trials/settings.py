@@ -23,7 +23,7 @@ from raynas.trials.runner import TrialRunner
 from raynas.trials.trainable import ArchitectureTrainable
 from raynas.trials.trial import Trial
 from raynas.trials.weights import with_weights
-from raynas.validate import is_number, require, require_whole
+from raynas.validate import is_number, make_plain, require, require_whole
 
 Cost = Callable[[Architecture], float]
 """A metric as a function of an architecture."""
@@ -163,6 +163,7 @@ class ArchitectureSettings(TrialSettings):
     measures: ClassVar[frozenset[Needs]] = frozenset(("shapes", "weights", "device"))
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.device in self.DEVICES, f"device must be one of {', '.join(self.DEVICES)}", self.device)
         require(is_number(self.gpus) and self.gpus > 0, "gpus must be greater than 0", self.gpus)
         for name in ("n_threads", "latency_threads"):

@@ -20,13 +20,14 @@ class SearchOptions:
     Args:
         objectives: metrics to optimise, the one that early stopping goes by first: accuracy, loss, params, macs,
             latency_ms, train_seconds, peak_memory_mb; max:NAME or min:NAME for a metric of your own.
-        constraints: limits, each in quotes: "latency_ms <= 5", "params <= 0.9 * baseline", "macs <= 3e8 soft".
+        constraints: limits, each in quotes: "latency_ms <= 5", "params < 0.9 * baseline", "macs <= 300M soft".
         metrics: metrics to measure and show besides, such as latency_ms, or your own: package.module:name of a
             raynas.Metric, which objectives and constraints may then name. Code is named by the flag, not in a file.
         num_samples: trials in the end; a larger number extends a finished search.
         seed: of the strategy (that of the training is --trainable.seed).
         hyperparameters: searched together with the architecture: --hyperparameters.lr "loguniform(1e-3, 1e-1)",
-            likewise uniform(low, high), randint(low, high) without high, choice(a, b, ...), or a constant.
+            likewise uniform(low, high), randint(low, high) without high, lograndint, with q in front and a step behind
+            for a grid: quniform(0, 1, 0.1); choice(a, b, ...), or a constant.
         baseline: what "baseline" in a constraint refers to: default (the first option of every decision), or a file
             with an architecture, or its JSON. It is tried first, and shown beside what is found.
         funnel: a search in stages, each on the best of the one before, in quotes: "TRAINABLE NUMBER [METRIC ...]

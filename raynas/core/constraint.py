@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, cast
 
+from raynas.errors import SettingError
 from raynas.validate import is_number, plain
 
 Comparison = Literal["<=", ">=", "<", ">"]
@@ -58,7 +59,7 @@ class Constraint:
         weight: MnasNet's exponent w; only for soft constraints.
 
     Raises:
-        ValueError: if the metric is no name, the comparison none of these, or a number is not finite.
+        SettingError: if the metric is no name, the comparison none of these, or a number is not finite.
     """
 
     metric: str
@@ -70,14 +71,14 @@ class Constraint:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(_METRIC, str(self.metric)) or _number(self.metric) is not None:
-            raise ValueError(f"the metric of a constraint must be a name without <, > and =, got {self.metric!r}")
+            raise SettingError(f"the metric of a constraint must be a name without <, > and =, got {self.metric!r}")
         object.__setattr__(self, "op", _SYMBOLS.get(self.op, self.op))
         if self.op not in _HOLDS:
-            raise ValueError(f"the comparison of a constraint must be one of {', '.join(_HOLDS)}, got {self.op!r}")
+            raise SettingError(f"the comparison of a constraint must be one of {', '.join(_HOLDS)}, got {self.op!r}")
         for name in ("limit", "weight"):
             value = plain(getattr(self, name))
             if not is_number(value):
-                raise ValueError(f"the {name} of a constraint must be a finite number, got {value!r}")
+                raise SettingError(f"the {name} of a constraint must be a finite number, got {value!r}")
             object.__setattr__(self, name, float(cast(float, value)))
 
     @classmethod
@@ -85,7 +86,7 @@ class Constraint:
         """Read a constraint string.
 
         Raises:
-            ValueError: if it is of none of the ``FORMS``.
+            SettingError: if it is of none of the ``FORMS``.
         """
         if isinstance(text, Constraint):
             return text
@@ -93,7 +94,7 @@ class Constraint:
         limit = _limit(match["limit"]) if match else None
         weight = _number(match["weight"] or "-0.07") if match else None
         if match is None or limit is None or weight is None or _number(match["metric"]) is not None:
-            raise ValueError(f"cannot read constraint {text!r}: write {FORMS}")
+            raise SettingError(f"cannot read constraint {text!r}: write {FORMS}")
         return cls(match["metric"], cast(Comparison, match["op"]), *limit, bool(match["soft"]), weight)
 
     def __str__(self) -> str:

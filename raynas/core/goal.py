@@ -9,7 +9,7 @@ from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
 from raynas.core.metric import Metric, Mode
 from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
-from raynas.errors import did_you_mean
+from raynas.errors import SettingError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Objective:
         mode: "max" or "min".
 
     Raises:
-        ValueError: if there is no metric, or the mode is neither.
+        SettingError: if there is no metric, or the mode is neither.
     """
 
     metric: str
@@ -29,9 +29,9 @@ class Objective:
 
     def __post_init__(self) -> None:
         if not self.metric:
-            raise ValueError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
+            raise SettingError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
         if self.mode not in get_args(Mode):
-            raise ValueError(f"the direction of objective {self.metric!r} must be 'max' or 'min', got {self.mode!r}")
+            raise SettingError(f"the direction of objective {self.metric!r} must be 'max' or 'min', got {self.mode!r}")
 
     @classmethod
     def parse(cls, text: "str | Objective", metrics: Mapping[str, Metric] | None = None) -> "Objective":
@@ -42,7 +42,7 @@ class Objective:
             metrics: the metrics whose direction is known; "accuracy" is known without.
 
         Raises:
-            ValueError: if the direction is missing for a metric that is not among them.
+            SettingError: if the direction is missing for a metric that is not among them.
         """
         if isinstance(text, Objective):
             return text
@@ -52,7 +52,7 @@ class Objective:
         known = {ACCURACY.metric: ACCURACY.mode, **{metric.name: metric.mode for metric in (metrics or {}).values()}}
         if text and text not in known:
             wanted = name if name in known or not mode else text
-            raise ValueError(
+            raise SettingError(
                 f"objective {text!r} needs a direction: write 'max:{wanted}' or 'min:{wanted}' "
                 f"(known without one: {', '.join(known)}){did_you_mean(wanted, known)}"
             )
@@ -83,7 +83,7 @@ class Goal:
         baseline: metrics of the baseline, as far as they are known.
 
     Raises:
-        ValueError: if there is no objective, or two are of the same metric.
+        SettingError: if there is no objective, or two are of the same metric.
     """
 
     objectives: tuple[Objective, ...] = (ACCURACY,)
@@ -95,7 +95,7 @@ class Goal:
     def __post_init__(self) -> None:
         metrics = [objective.metric for objective in self.objectives]
         if not metrics or len(set(metrics)) != len(metrics):
-            raise ValueError(f"a search needs different objectives, at least one, got {metrics}")
+            raise SettingError(f"a search needs different objectives, at least one, got {metrics}")
 
     @classmethod
     def parse(
@@ -114,7 +114,7 @@ class Goal:
             watched: names of metrics to measure and show besides.
 
         Raises:
-            ValueError: if one cannot be read.
+            SettingError: if one cannot be read.
         """
         metrics = metrics or {}
         if isinstance(objectives, str | Objective):

@@ -20,6 +20,7 @@ from raynas.run.trainables import as_settings
 from raynas.strategies import EarlyStopping, Strategy
 from raynas.trials import TRIALS, Training, TrialSettings, ZeroCost
 from raynas.trials.proxy_scorer import ENSEMBLE_KEY
+from raynas.validate import whole
 
 Objectives = str | Objective | Sequence[str | Objective]
 Constraints = str | Constraint | Sequence[str | Constraint]
@@ -50,8 +51,7 @@ class FunnelStage:
     early_stopping: EarlyStopping | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or isinstance(self.n, bool) or self.n < 1:
-            raise ValueError(f"n of a stage must be a whole number of at least 1, got {self.n!r}")
+        object.__setattr__(self, "n", whole("n of a stage", self.n, 1))
         self.goal(Goal(), is_last=True)
 
     @cached_property

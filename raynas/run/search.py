@@ -20,6 +20,7 @@ from raynas.run.session import first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings
 from raynas.run.tuner import run_trials
 from raynas.strategies import ByBudget, Strategy
+from raynas.validate import whole
 
 
 def search(
@@ -76,8 +77,8 @@ def search(
         InfeasibleError: if no architecture meets the constraints that need no training.
         ValueError: if an argument cannot be read.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    num_samples, seed = whole("num_samples", num_samples, 1), whole("seed", seed, 0)
+    max_concurrent = None if max_concurrent is None else whole("max_concurrent", max_concurrent, 1)
     strategy = strategy or ByBudget()
     settings = as_settings(trainable)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])

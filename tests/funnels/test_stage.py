@@ -127,7 +127,7 @@ def test_a_list_is_proposed_in_its_order_and_nothing_more() -> None:
         ({"n": 0}, "at least 1, got 0"),
         ({"n": 2.5}, "at least 1, got 2.5"),
         ({"n": 2, "objectives": "f1"}, "needs a direction"),
-        ({"n": 2, "constraints": "params < 3"}, "cannot read constraint"),
+        ({"n": 2, "constraints": "params == 3"}, "cannot read constraint"),
     ],
 )
 def test_settings_are_checked(settings: Any, told: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynas.trials.scores import checked_scores, plain_scalar
+from raynas.trials.scores import checked_scores
 from tests.trials.scripted import scripted
 
 
@@ -32,11 +32,3 @@ def test_scores_are_checked(report: Any, expected: str) -> None:
 def test_scores_become_plain_floats() -> None:
     scores = checked_scores({"accuracy": np.float32(0.5), "loss": torch.tensor(2.0), "n": 3})
     assert scores == {"accuracy": 0.5, "loss": 2.0, "n": 3.0} and {type(v) for v in scores.values()} == {float}
-
-
-def test_numpy_scalars_become_numbers() -> None:
-    assert [type(plain_scalar(v)) for v in (np.float64(0.1), np.int64(3), np.array(2), "sgd", None)] == [
-        *(float, int, int, str, type(None))
-    ]
-    array = np.zeros(2)
-    assert plain_scalar(array) is array
