@@ -117,7 +117,7 @@ class ParallelTraining:
     def _train(self, payload: list[ray.ObjectRef[Any]], reports: Queue) -> None:
         # Ray Train takes a second to import, and only the few who train in parallel need it.
         from ray.train import RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
+        from ray.train.torch import TorchConfig, TorchTrainer
 
         # Ray Train's first version wants a CPU for itself, though it only waits; the second refuses to be told.
         is_first = not TorchTrainer.__module__.startswith("ray.train.v2")
@@ -126,6 +126,7 @@ class ParallelTraining:
             TorchTrainer(
                 _work,
                 train_loop_config={"payload": payload, "reports": reports},
+                torch_config=TorchConfig(backend=backend_for(self._settings.worker_resources)),
                 scaling_config=ScalingConfig(
                     num_workers=self._settings.workers,
                     use_gpu="GPU" in self._settings.worker_resources,
@@ -148,6 +149,14 @@ class ParallelTraining:
                 if not alive:
                     reason = one_line(self._failure) if self._failure else "they ended early"
                     raise RaynasError(f"the workers of data-parallel training failed: {reason}") from self._failure
+
+
+def backend_for(resources: Mapping[str, float]) -> str:
+    """Return the backend of torch's process group for workers that need these resources each.
+
+    nccl wants a GPU of its own for each worker; gloo, on the CPU, is for the others.
+    """
+    return "nccl" if resources.get("GPU", 0) >= 1 else "gloo"
 
 
 def _work(config: dict[str, Any]) -> None:

@@ -109,7 +109,7 @@ class SupernetTrainer(Trainer):
             seed, held_out = seed_of(self._seed, "held out", self.epoch), self._held_out
             self._valid = chain.from_iterable(held_out.train(seed_of(seed, n)) for n in count())
         self.learner.begin_epoch()
-        loss = torch.tensor(super().train_epoch())
+        loss = torch.tensor(super().train_epoch(), device=self._device)
         buffers = [b for b in self.learner.supernet.buffers() if b.is_floating_point()]
         self._workers.average([loss, *buffers])
         self.watched = self.learner.end_epoch(partial((self._held_out or self.batches).examine, "valid"))

@@ -67,6 +67,11 @@ class SupernetTraining(Training):
         return {"memory": 2**20} if self.workers > 1 else super().resources  # Tune takes no trial that needs nothing
 
     @property
+    def torch_device(self) -> torch.device:
+        """Device of a training in one process; a trial that only waits for workers needs no GPU."""
+        return super().torch_device if self.workers == 1 else torch.device("cpu")
+
+    @property
     def worker_resources(self) -> dict[str, float]:
         """Resources of each worker, as Ray Train names them."""
         return {{"cpu": "CPU", "gpu": "GPU"}[name]: n for name, n in super().resources.items()}

@@ -1,10 +1,12 @@
 """Workers that share each batch."""
 
 import pytest
+import ray
 import torch
 from torch import nn
 
 from raynas.nn import Choice, ModelSpace
+from raynas.trials.supernet.parallel import backend_for
 from tests.trials.supernet.small import SPACE, settings
 
 
@@ -49,3 +51,25 @@ def test_more_workers_than_there_is_room_for() -> None:
     runner = settings(workers=64, batch_size=64).runner(SPACE)
     runner.begin({"arch": {"method": "SinglePath"}})
     assert "64 workers need 64 CPUs, the cluster has 2" in runner.step()["error"]
+
+
+def test_a_trial_that_waits_for_workers_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process sees none: Ray gives the GPUs to the workers."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 2.0})
+    given = settings(workers=2, device="cuda")
+    runner = given.runner(SPACE)
+    runner.begin({"arch": {"method": "SinglePath"}})
+    assert not runner.progress.error
+    assert given.worker_resources == {"CPU": 1, "GPU": 1} and "gpu" not in given.resources
+    alone = settings(device="cuda").runner(SPACE)
+    alone.begin({"arch": {"method": "SinglePath"}})
+    assert "this process sees no GPU" in alone.progress.error
+
+
+@pytest.mark.parametrize(
+    ("resources", "backend"),
+    [({"CPU": 1}, "gloo"), ({"CPU": 1, "GPU": 1.0}, "nccl"), ({"CPU": 1, "GPU": 0.5}, "gloo")],
+)
+def test_workers_talk_over_nccl_where_each_has_a_gpu(resources: dict[str, float], backend: str) -> None:
+    assert backend_for(resources) == backend
