@@ -34,6 +34,7 @@ WHITE = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 BYTES, DEEP_COLOUR, WORDS, INTEGERS, FLOATS = "8 bits", "16 bits and colour", "16 bits", "32 bits", "floats"
 
 _MAX_SHOWN = 3
+_PACK_BITS = 32773
 
 
 def read_images(files: Sequence[Path], size: int) -> Images:
@@ -122,6 +123,7 @@ def _depth(file: Path) -> str:
         pages = _pages(image)
         if pages != [0]:
             raise DataError(f"holds {len(pages)} images (an animation or a stack); save each as a separate file")
+        _check_layout(image)
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
             depth = WORDS
         elif image.mode in ("I", "F"):
@@ -152,6 +154,21 @@ def _is_reduced(image: "Image", page: int) -> bool:
     return bool(_tiff_tag(image, "NewSubfileType", 0) & 1)
 
 
+def _check_layout(image: "Image") -> None:
+    """Refuse the layouts of TIFF files that Pillow reads wrong without an error."""
+    if image.format != "TIFF":
+        return
+    raw_mode, compressed = _raw_mode(image), image.tile[0].codec_name == "libtiff"  # type: ignore[attr-defined]
+    if not compressed and _tiff_tag(image, "PlanarConfiguration", 1) == 2 and _tiff_tag(image, "BitsPerSample", 1) > 8:
+        raise DataError(
+            "holds its channels one after the other with more than 8 bits; save it with interleaved channels"
+        )
+    if compressed and raw_mode in ("F;32BF", "I;16BS", "I;32BS"):  # whose bytes Pillow swaps a second time
+        raise DataError("is compressed with the most significant byte first; save it without compression")
+    if _tiff_tag(image, "Predictor", 1) != 1 and _tiff_tag(image, "Compression", 1) == _PACK_BITS:
+        raise DataError("holds differences compressed by PackBits, which is against the standard; save it otherwise")
+
+
 def _white_is_zero(image: "Image") -> bool:
     return image.format == "TIFF" and _tiff_tag(image, "PhotometricInterpretation", 1) == 0
 
@@ -159,7 +176,8 @@ def _white_is_zero(image: "Image") -> bool:
 def _tiff_tag(image: "Image", name: str, default: int) -> int:
     from PIL import ExifTags
 
-    return int(image.tag_v2.get(ExifTags.Base[name], default))  # type: ignore[attr-defined]
+    value = image.tag_v2.get(ExifTags.Base[name], default)  # type: ignore[attr-defined]
+    return int(value[0] if isinstance(value, tuple) else value)
 
 
 def _raw_mode(image: "Image") -> str:

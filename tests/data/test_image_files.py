@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +21,36 @@ from raynas.errors import DataError
 Write = Callable[[Path], object]
 
 
-def tiff(*pages: tuple[bytes, dict[int, tuple[int, ...]]]) -> Write:
-    """A TIFF file of pages of 4 by 4 pixels, with tags that Pillow does not write."""
+Page = tuple[bytes | list[bytes], dict[int, tuple[int, ...]]]
+
+
+def tiff(*pages: Page, order: str = "<") -> Write:
+    """A TIFF file of pages of 4 by 4 pixels, in one strip or several, with tags that Pillow does not write."""
+
+    def packed(tag: int, values: tuple[int, ...]) -> bytes:
+        return struct.pack(f"{order}{len(values)}{'I' if tag in (273, 279) else 'H'}", *values)
+
+    def page(pixels: bytes | list[bytes], tags: dict[int, tuple[int, ...]], start: int, *, last: bool) -> bytes:
+        strips = [pixels] if isinstance(pixels, bytes) else pixels
+        usual = {256: (4,), 257: (4,), 258: (8,), 259: (1,), 262: (1,), 277: (1,), 278: (4,)}
+        fields = {**usual, 273: (0,) * len(strips), 279: tuple(map(len, strips)), **tags}
+        end = start + 2 + 12 * len(fields) + 4
+        large = {tag: packed(tag, values) for tag, values in fields.items() if len(packed(tag, values)) > 4}
+        places = dict(zip(large, accumulate(map(len, large.values()), initial=end), strict=False))
+        *offsets, after = accumulate(map(len, strips), initial=end + sum(map(len, large.values())))
+        if 273 in large:
+            large[273] = packed(273, tuple(offsets))
+        fields[273] = tuple(offsets)
+        content = struct.pack(f"{order}H", len(fields))
+        for tag, values in sorted(fields.items()):
+            value = struct.pack(f"{order}I", places[tag]) if tag in places else packed(tag, values).ljust(4, b"\0")
+            content += struct.pack(f"{order}HHI", tag, 4 if tag in (273, 279) else 3, len(values)) + value
+        return content + struct.pack(f"{order}I", 0 if last else after) + b"".join([*large.values(), *strips])
 
     def write(path: Path) -> None:
-        content = b"II*\0" + struct.pack("<I", 8)
+        content = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8)
         for i, (pixels, tags) in enumerate(pages):
-            usual: dict[int, tuple[int, ...]] = {
-                256: (4,),
-                257: (4,),
-                258: (8,),
-                259: (1,),
-                262: (1,),
-                277: (1,),
-                278: (4,),
-            }
-            entries = dict(sorted({**usual, 273: (0,), 279: (len(pixels),), **tags}.items()))
-            after = len(content) + 2 + 12 * len(entries) + 4
-            long = {tag: values for tag, values in entries.items() if len(values) > 2}
-            places = {tag: after + sum(2 * len(long[t]) for t in list(long)[:n]) for n, tag in enumerate(long)}
-            start = after + sum(2 * len(values) for values in long.values())
-            entries[273] = (start,)
-            content += struct.pack("<H", len(entries))
-            for tag, values in entries.items():
-                kind = 4 if tag in (273, 279) else 3
-                field = (
-                    struct.pack("<I", places[tag])
-                    if tag in long
-                    else struct.pack(f"<{len(values)}{'I' if kind == 4 else 'H'}", *values)
-                )
-                content += struct.pack("<HHI", tag, kind, len(values)) + field.ljust(4, b"\0")
-            content += struct.pack("<I", 0 if i + 1 == len(pages) else start + len(pixels))
-            content += b"".join(struct.pack(f"<{len(values)}H", *values) for values in long.values()) + pixels
+            content += page(pixels, tags, len(content), last=i + 1 == len(pages))
         path.with_suffix(".tif").write_bytes(content)
 
     return write
@@ -111,6 +110,7 @@ def lab(colour: tuple[int, int, int]) -> Image.Image:
     return Image.new("RGB", (4, 4), colour).convert("LAB")
 
 
+DEFLATED = {259: (8,)}
 RED, GREEN = (200, 30, 60), (20, 220, 40)
 LOSSY = {"JPEG": ".jpg", "WEBP": ".webp", "JPEG2000": ".jp2"}
 
@@ -130,6 +130,11 @@ BYTES: dict[str, tuple[Write, tuple[int, int, int], float]] = {
     "RGB, a clear colour": (saved(Image.new("RGB", (4, 4), RED), transparency=RED), (255, 255, 255), 0),
     "RGBA, clear": (saved(Image.new("RGBA", (4, 4), (*RED, 0))), (255, 255, 255), 0),
     "RGBA, opaque": (saved(Image.new("RGBA", (4, 4), (*RED, 255)), ".tif"), RED, 0),
+    "planes": (
+        tiff(([bytes([value] * 16) for value in RED], {258: (8,) * 3, 262: (2,), 277: (3,), 284: (2,)})),
+        RED,
+        0,
+    ),
     "CMYK": (saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), ".tif"), (255, 0, 0), 0),
     "CMYK, JPEG": (saved(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), ".jpg"), (255, 0, 0), 3),
     "YCbCr": (saved(Image.new("RGB", (4, 4), RED).convert("YCbCr"), ".tif", compression="jpeg"), RED, 4),
@@ -213,6 +218,12 @@ DEEP: dict[str, Callable[[float], Write]] = {
         (np.full(16, share * (2**32 - 1)).astype(np.uint32).tobytes(), {258: (32,)})
     ),
     "floats to 1": lambda share: level(share, 1, np.float32),
+    "floats, the other order of bytes": lambda share: tiff(
+        (np.full(16, share, ">f4").tobytes(), {258: (32,), 339: (3,)}), order=">"
+    ),
+    "compressed words, the other order of bytes": lambda share: tiff(
+        (zlib.compress(np.full(16, round(share * 65535), ">u2").tobytes()), {**DEFLATED, 258: (16,)}), order=">"
+    ),
     "floats to 255": lambda share: level(share, 255, np.float32, compression="tiff_deflate"),
     "PFM": lambda share: level(share, 1, np.float32, ".pfm"),
 }
@@ -343,6 +354,19 @@ REFUSED: dict[str, tuple[list[Write], str]] = {
     ),
     "colour of 12 bits in 16": ([png(16, 2, struct.pack(">3H", 4095, 100, 2000) * 4)], "use less than 14"),
     "floats of 64 bits": ([tiff((np.zeros(16).tobytes(), {258: (64,), 339: (3,)}))], r"0\.tif cannot be read"),
+    "planes of 16 bits": (
+        [tiff(([bytes(range(32))] * 3, {258: (16,) * 3, 262: (2,), 277: (3,), 284: (2,)}))],
+        "save it with interleaved channels",
+    ),
+    "compressed floats, the other order of bytes": (
+        [tiff((zlib.compress(np.full(16, 0.5, ">f4").tobytes()), {**DEFLATED, 258: (32,), 339: (3,)}), order=">")],
+        "save it without compression",
+    ),
+    "compressed integers, the other order of bytes": (
+        [tiff((zlib.compress(np.full(16, 5, ">i4").tobytes()), {**DEFLATED, 258: (32,), 339: (2,)}), order=">")],
+        "save it without compression",
+    ),
+    "differences in PackBits": ([tiff((b"\x0f" + bytes(16), {259: (32773,), 317: (2,)}))], "against the standard"),
     "five channels": ([tiff((bytes(80), {258: (8,) * 5, 277: (5,), 338: (0,) * 4}))], r"0\.tif cannot be read"),
     "8 and 16 bits": (
         [grey(1, np.uint8, ".png"), grey(1, np.uint16, ".png")],
