@@ -75,7 +75,8 @@ CASES = [
 
 
 def searched(folder: Path, trainable: Any, space: Any = SPACE, strategy: Any = None, **asked: Any) -> Any:
-    settings: dict[str, Any] = {"num_samples": 3, "max_concurrent": 1, "progress": False, "tensorboard": False}
+    quiet = dict.fromkeys(("progress", "tensorboard", "leave_report"), False)
+    settings: dict[str, Any] = {"num_samples": 3, "max_concurrent": 1, **quiet}
     where = tune.RunConfig(storage_path=str(folder), name="search")
     return raynas.search(space, trainable, strategy or RandomSearch(), run_config=where, **{**settings, **asked})
 

@@ -43,6 +43,7 @@ class FunnelRun(SearchRun):
             max_concurrent=run.max_concurrent,
             progress=run.progress,
             tensorboard=run.tensorboard,
+            leave_report=False,
             run_config=tune.RunConfig(name=self.path.name, storage_path=str(self.path.parent)),
         )
         if found.interrupted:
@@ -98,7 +99,6 @@ class FunnelRun(SearchRun):
             epochs=self._epochs,
         )
         files = {"stages": shown(self.path / TEXT), "plot of stages": shown(self.path / PLOT), **summary.files}
-        files["archive"] = shown(result.path / "archive.jsonl")
         return dataclasses.replace(summary, comparison=comparison, files=files)
 
     def _next_commands(self, summary: Summary) -> dict[str, str]:

@@ -9,9 +9,6 @@ from typing import Any
 FROM_DATA = ("space.input_shape", "space.n_classes")
 """Fields of a space that follow from the data where training knows it."""
 
-RETRAIN_SETTINGS = "retrain.yaml"
-"""The file of settings that a search writes beside the architecture that it found."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raynas.cli.flags import chosen, expand, flags_of, given, read_options
-from raynas.cli.options import FROM_DATA, RETRAIN_SETTINGS, OutputOptions, RetrainOptions, names_code
+from raynas.cli.options import FROM_DATA, OutputOptions, RetrainOptions, names_code
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.errors import RaynasError
+from raynas.run.file_names import RETRAIN_SETTINGS
 
 EXAMPLES = """\
 examples:

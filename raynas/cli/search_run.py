@@ -16,7 +16,7 @@ from raynas.cli.search_command import SearchCommand
 from raynas.cli.search_name import search_title
 from raynas.cli.subnets import SubnetSearch
 from raynas.cli.terminal import Interrupted, say, shown
-from raynas.cli.winner import fitted, keep, train
+from raynas.cli.winner import fitted, train
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
@@ -25,11 +25,15 @@ from raynas.data.fit_space import scaled
 from raynas.errors import RaynasError, one_line
 from raynas.metrics import read_goal
 from raynas.run.baseline import check_baseline, read_baseline
+from raynas.run.best import keep, weights_of
+from raynas.run.file_names import ARCHITECTURE, BEST
+from raynas.run.report import report_files
 from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
-from raynas.views.report import Summary, best_or_reason, plot_name, summarise
+from raynas.trials.weights import WEIGHTS
+from raynas.views.report import Summary, best_or_reason, summarise, write
 
 
 @dataclass
@@ -95,6 +99,8 @@ class SearchRun:
         derived = [trained.derived] if trained and trained.derived is not None else []
         result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples, derived)
         self._keep(result)
+        if result.interrupted:
+            write(self.summary(result, None, None, None), self.path, points={"search": result.full})
         return self._whole(result, "", self.command.search.num_samples)
 
     def _keep(self, result: SearchResult) -> None:
@@ -103,7 +109,8 @@ class SearchRun:
         try:
             (self.path / "options.yaml").write_text(self.command.text, encoding="utf-8")
             if winner:
-                keep(winner.arch, self.path / "best", self._final_space, self._final_training(winner))
+                training = self._final_training(winner)
+                keep(winner.arch, self.path / BEST, self._final_space, training, weights_of(result, winner))
         except OSError as error:
             raise RaynasError(f"cannot write to {self.path}: {error.strerror}; what was searched is kept") from None
 
@@ -158,6 +165,7 @@ class SearchRun:
             max_concurrent=run.max_concurrent,
             progress=run.progress,
             tensorboard=run.tensorboard,
+            leave_report=False,
             run_config=tune.RunConfig(name=name, storage_path=str(self.path.parent)),
         )
 
@@ -185,7 +193,7 @@ class SearchRun:
         training = self._final_training(winner) if winner else None
         if winner is None or training is None or not (self.command.retrain and self.command.retrain.epochs):
             return None, None
-        folder = folder_for(self.path / "best", winner.arch, self._final_space, training)
+        folder = folder_for(self.path / BEST, winner.arch, self._final_space, training)
         try:
             return train(self._final_space, winner.arch, training, folder, self.console), folder
         except RaynasError as error:
@@ -203,12 +211,9 @@ class SearchRun:
     ) -> Summary:
         """Return the facts, with the paths of all files and the next commands."""
         summary = summarise(result, title=self.title, random=random, retrained=retrained, notes=self.notes)
-        files = {"archive": "archive.jsonl", "this report": "summary.txt", "as JSON": "summary.json"}
-        files |= {f"{cost} plot": plot_name(cost) for cost, front in summary.fronts.items() if front}
-        files |= {"options": "options.yaml"}
-        files |= {"architecture": "best/architecture.json"} if summary.best else {}
-        files |= {"weights": f"best/{weights.name}/weights.safetensors"} if weights else {}
-        places = {name: shown(self.path / file) for name, file in files.items()}
+        files = report_files(result, self.path, summary) | {"options": self.path / "options.yaml"}
+        files |= {"final weights": weights / WEIGHTS} if weights else {}
+        places = {name: shown(path) for name, path in files.items()}
         return dataclasses.replace(summary, files=places, commands=self._next_commands(summary))
 
     def _next_commands(self, summary: Summary) -> dict[str, str]:
@@ -217,10 +222,12 @@ class SearchRun:
             commands["look closer"] = f"tensorboard --logdir {shlex.quote(shown(self.path / 'tensorboard'))}"
         if summary.best and self.command.retrain:
             code = f" --data {shlex.quote(self.data)}" if names_code(self.data) else ""
-            file = shlex.quote(shown(self.path / "best" / "architecture.json"))
+            file = shlex.quote(shown(self.path / BEST / ARCHITECTURE))
             epochs = 4 * (self.command.retrain.epochs or 25)
             commands["train longer"] = f"python scripts/retrain.py {file}{code} --epochs {epochs}"
-        if not summary.ended_because:
+        if summary.interrupted:
+            commands["continue"] = "the same command"
+        elif not summary.ended_because:
             commands["search on"] = f"the same command with --num_samples {2 * self.command.search.num_samples}"
         return commands
 

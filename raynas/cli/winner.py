@@ -1,38 +1,18 @@
-"""A found architecture: kept in a file, trained to its end."""
+"""A space that fits the data, and a found architecture trained to its end."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from raynas.cli.options import RETRAIN_SETTINGS
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fit_space
 from raynas.errors import RaynasError
-from raynas.search_spaces import SEARCH_SPACES
 from raynas.trials import Training, TrialSettings, retrain
 from raynas.views.progress import LINE_SECONDS
-
-
-def keep(arch: Architecture, directory: Path, space: SearchSpace, training: Training | None) -> None:
-    """Write the architecture, and beside it the settings with which ``scripts/retrain.py`` trains it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "architecture.json").write_text(arch.to_json() + "\n", encoding="utf-8")
-    name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
-    if training and name:
-        settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
-        (directory / RETRAIN_SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-
-
-def _fields(settings: Any) -> dict[str, Any]:
-    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.init}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value != {}}
 
 
 def fitted(

@@ -27,6 +27,7 @@ from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
 from raynas.metrics import Metrics, read_goal
 from raynas.run.baseline import Baseline, check_baseline, read_baseline
+from raynas.run.report import report, title_of
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
@@ -45,6 +46,7 @@ def funnel(
     max_concurrent: int | None = None,
     progress: bool = True,
     tensorboard: bool = True,
+    leave_report: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> FunnelResult:
     """Score many architectures cheaply, the best of them better, and so on; a run with the same name continues it.
@@ -80,6 +82,8 @@ def funnel(
         max_concurrent: number of trials, or of actors that score in bulk, at a time.
         progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
+        leave_report: whether to write, besides the summary of the stages, that of the last one, with plots and the best
+            architecture with its weights.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder.
 
     Returns:
@@ -104,6 +108,7 @@ def funnel(
         baseline=reference.arch if reference and reference.config else given,
         path=path,
         run_config=run_config or tune.RunConfig(),
+        leaves_report=leave_report,
         console=Console(quiet=not progress),
         common={
             "seed": seed,
@@ -126,6 +131,7 @@ class _Plan:
     baseline: Architecture | nn.Module | None
     path: Path
     run_config: tune.RunConfig
+    leaves_report: bool
     console: Console
     common: Mapping[str, Any]
 
@@ -147,7 +153,14 @@ class _Plan:
                     f"change it, and remove {self._folder(number)} to run it again"
                 )
         draw(found)
+        if self.leaves_report and done[-1].is_last:
+            self._report(done[-1])
         return found
+
+    def _report(self, at: StageResult) -> None:
+        title = f"{title_of(self.space, at.stage.settings, self.strategy)}, a funnel of {at.n_stages} stages"
+        logs = self.path if self.common["tensorboard"] else None
+        report(at.result, at.stage.settings, title, directory=self.path, logs=logs, progress=self.common["progress"])
 
     def _folder(self, number: int) -> Path:
         return self.path / f"{number}-{self.stages[number - 1].kind}"
@@ -170,6 +183,7 @@ class _Plan:
             num_samples=stage.n if is_first else self._n_in_the_end(folder, listed),
             baseline=self.baseline,
             points_to_evaluate=listed,
+            leave_report=False,
             run_config=dataclasses.replace(self.run_config, name=folder.name, storage_path=str(folder.parent)),
             **self.common,
         )

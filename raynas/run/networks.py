@@ -11,6 +11,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.run.checkpoint_retention import N_BEST
+from raynas.run.file_names import BEST
 from raynas.run.last_checkpoint import last_checkpoint
 from raynas.run.retraining import final_training, folder_for
 from raynas.trials import TrialSettings, retrain
@@ -60,5 +61,5 @@ class TrialNetworks:
             RaynasError: if there are no settings to train with, or the training fails.
         """
         training = final_training(self.settings, evaluation, epochs)
-        folder = directory or folder_for(self.path / "best", evaluation.arch, self.space, training)
+        folder = directory or folder_for(self.path / BEST, evaluation.arch, self.space, training)
         return retrain(self.space, evaluation.arch, training, folder)

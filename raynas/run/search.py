@@ -15,6 +15,7 @@ from raynas.run.asked import read_by_scheduler
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.feasibility import check_feasible
 from raynas.run.networks import TrialNetworks
+from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.session import first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings
@@ -39,6 +40,7 @@ def search(
     max_concurrent: int | None = None,
     progress: bool = True,
     tensorboard: bool = True,
+    leave_report: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> SearchResult:
     """Search a space with Ray Tune; a second run with the same name continues the first.
@@ -67,6 +69,7 @@ def search(
             room for.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
+        leave_report: whether to write a summary, plots, and the best architecture with its weights into the folder.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder.
 
     Returns:
@@ -117,7 +120,11 @@ def search(
                 progress=progress,
                 tensorboard=tensorboard,
             )
-        return _result(space, searcher, TrialNetworks(space, settings, path), num_samples)
+        result = _result(space, searcher, TrialNetworks(space, settings, path), num_samples)
+        if leave_report:
+            logs = path / "tensorboard" if tensorboard else None
+            report(result, settings, title_of(space, settings, strategy), logs=logs, progress=progress)
+        return result
 
 
 def _result(

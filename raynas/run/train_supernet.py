@@ -54,6 +54,7 @@ def train_supernet(
         max_concurrent=1,
         progress=progress,
         tensorboard=tensorboard,
+        leave_report=False,
         run_config=run_config or tune.RunConfig(name=path.name, storage_path=str(path.parent)),
     )
     ended = _ended(result, settings)

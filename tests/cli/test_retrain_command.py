@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from raynas.cli.winner import keep
+from raynas.run.best import keep
 from raynas.search_spaces import MLP, NASBench201
 from raynas.trials import Training
 from tests.cli.command_lines import retrain

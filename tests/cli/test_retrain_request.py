@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from raynas.cli.options import names_code
-from raynas.cli.winner import keep
 from raynas.errors import RaynasError
+from raynas.run.best import keep
 from raynas.search_spaces import MLP
 from raynas.trials import Training
 from tests.cli.command_lines import retrain

@@ -20,6 +20,7 @@ def test_a_search_from_flags_to_report(
     assert summary["counts"]["finished"] == 3
     assert summary["comparison"]["n_random_trials"] == 3
     assert 0 <= summary["retrained"]["test_accuracy"] <= 1
+    assert summary["files"].keys() >= {"architecture", "weights", "final weights", "options", "params plot"}
     for place in summary["files"].values():
         assert Path(place).is_file() and place in first
 

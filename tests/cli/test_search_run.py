@@ -1,11 +1,16 @@
-"""A cluster that is not there, and a baseline that is not given."""
+"""A cluster that is not there, a baseline that is not given, a search that is interrupted."""
+
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from raynas.cli.search_run import SearchRun, check_reachable
+from raynas.cli.terminal import Interrupted
 from raynas.errors import RaynasError
 from tests.cli.command_lines import search
+from tests.views.report.searches import searched
 
 
 def test_nothing_listens() -> None:
@@ -21,3 +26,17 @@ def test_a_baseline_is_read_before_anything_is_computed() -> None:
     with pytest.raises(RaynasError, match="cannot read the architecture 'nowhere"):
         SearchRun(search(*limit, "--baseline", "nowhere.json"), Console())
     SearchRun(search(*limit, "--baseline", "default"), Console())
+
+
+def test_an_interrupted_search_leaves_what_it_has_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine"
+    path.mkdir()
+    result = searched(path=path, interrupted=True)
+    monkeypatch.setattr("raynas.cli.search_run.search", lambda *arguments, **options: result)
+    command = search("--space", "mlp", "--results", str(tmp_path), "--name", "mine", "--num_samples", "9")
+    with pytest.raises(Interrupted, match="6 of 9 trials are done"):
+        SearchRun(command, Console()).search()
+    told = json.loads((path / "summary.json").read_text())
+    assert told["interrupted"] and told["best"]["trial"] == result.best().trial
+    assert told["commands"]["continue"] == "the same command" and "search on" not in told["commands"]
+    assert (path / "best" / "architecture.json").is_file() and (path / "pareto_params.png").is_file()

@@ -58,6 +58,9 @@ def test_a_killed_funnel_goes_on_where_it_was(ray_cluster: None, tmp_path: Path)
     assert {e.arch for e in found.stages[1].result.full} == {e.arch for e in ranked[:3]}
     assert all(e.fidelity == 2 for e in found.last.full)
     assert all(e.metrics["params"] <= 40_000 for at in found.stages for e in at.result.evaluations)
+    left = {path.name for path in (tmp_path / "funnel" / "best").iterdir()}
+    assert left == {"architecture.json", "retrain.yaml", "weights.safetensors"}
+    assert (tmp_path / "funnel" / "summary.txt").is_file()
     assert found.best().metrics["accuracy"] == max(e.metrics["accuracy"] for e in found.last.full)
     assert found.stages[1].epochs == 6 and found.stages[0].epochs == 0
     assert found.stages[1].correlation is not None and found.stages[1].correlation.n == 3

@@ -63,7 +63,7 @@ def search(monkeypatch: pytest.MonkeyPatch) -> InProcess:
 def funnel(folder: Path, *numbers: int, functions: Any = (cheap, better, best), **arguments: Any) -> FunnelResult:
     stages = [FunnelStage(fn, n=n) for fn, n in zip(functions, numbers, strict=True)]
     config = tune.RunConfig(name="funnel", storage_path=str(folder))
-    settings = {"progress": False, "run_config": config, **arguments}
+    settings = {"progress": False, "leave_report": False, "run_config": config, **arguments}
     return raynas.funnel(SPACE, stages, **settings)
 
 
@@ -71,6 +71,22 @@ def ranked(found: FunnelResult, number: int) -> list[Architecture]:
     """What a stage evaluated, best first, of equals the earlier."""
     evaluations = found.stages[number - 1].result.evaluations
     return [e.arch for e in sorted(evaluations, key=lambda e: -e.metrics.get("accuracy", -1))]
+
+
+def test_the_report_is_of_the_last_stage(search: InProcess, tmp_path: Path) -> None:
+    found = funnel(tmp_path, 6, 3, 2, leave_report=True)
+    told = json.loads((tmp_path / "funnel" / "summary.json").read_text())
+    assert told["title"] == "ToySpace, RandomSearch, a funnel of 3 stages"
+    assert told["best"]["trial"] == found.best().trial
+    kept = Architecture.from_json((tmp_path / "funnel" / "best" / "architecture.json").read_text())
+    assert kept == found.best().arch
+    assert not list((tmp_path / "funnel").glob("[123]-*/summary.json"))
+
+
+def test_an_interrupted_funnel_has_no_report_of_a_stage_that_has_not_begun(search: InProcess, tmp_path: Path) -> None:
+    search.n_left = 7
+    assert funnel(tmp_path, 6, 3, 2, leave_report=True).interrupted
+    assert not (tmp_path / "funnel" / "summary.json").exists()
 
 
 # --- narrowing -------------------------------------------------------------------------------------------------------
@@ -116,7 +132,7 @@ def test_a_stages_own_limits_and_objectives(search: InProcess, tmp_path: Path) -
         FunnelStage(best, n=5),
     ]
     config = tune.RunConfig(name="funnel", storage_path=str(tmp_path))
-    found = raynas.funnel(SPACE, stages, progress=False, run_config=config)
+    found = raynas.funnel(SPACE, stages, progress=False, leave_report=False, run_config=config)
     kept = [e.metrics["accuracy"] for e in found.stages[0].survivors]
     above = sorted(a for e in found.stages[0].result.evaluations if (a := e.metrics["accuracy"]) >= 0.3)
     assert kept == above[:5]

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
+from safetensors.torch import load_file
 from torch import nn
 
 import raynas
@@ -40,13 +42,13 @@ def fails_for_some(model: nn.Module, config: Mapping[str, Any]) -> float:
 
 
 def run(folder: Path, trainable: Any = score, strategy: Any = None, **arguments: Any) -> raynas.SearchResult:
-    settings: dict[str, Any] = {"num_samples": 6, "max_concurrent": 1, "progress": False, **arguments}
+    settings: dict[str, Any] = {"num_samples": 6, "max_concurrent": 1, "progress": False, "leave_report": False}
     return raynas.search(
         Widths(),
         trainable,
         strategy or RegularizedEvolution(population_size=3, tournament_size=2),
         run_config=tune.RunConfig(storage_path=str(folder), name="search"),
-        **settings,
+        **settings | arguments,
     )
 
 
@@ -55,14 +57,18 @@ def trajectory(result: raynas.SearchResult) -> list[tuple[Any, ...]]:
 
 
 def test_finds_the_best_and_says_what_became_of_the_trials(ray_cluster: None, tmp_path: Path) -> None:
-    result = run(tmp_path, num_samples=10, metrics=["latency_ms"])
+    result = run(tmp_path, num_samples=10, metrics=["latency_ms"], leave_report=True)
     best = max(result.evaluations, key=lambda e: e.metrics["accuracy"])
     assert result.best() == best
     assert {"params", "macs", "latency_ms", "train_seconds", "peak_memory_mb"} <= set(best.metrics)
     assert result.counts["finished"] == 10 and not result.interrupted
     assert len({e.arch for e in result.evaluations}) == 10
     assert len(result.to_frame()) == 10
-    assert (tmp_path / "search" / "tensorboard").is_dir()
+    left = {path.relative_to(tmp_path / "search").as_posix() for path in (tmp_path / "search").rglob("*")}
+    assert {"tensorboard", "summary.txt", "summary.json", "pareto_params.png", "pareto_latency_ms.png"} <= left
+    assert {"best/architecture.json", "best/weights.safetensors"} <= left
+    weights = load_file(tmp_path / "search" / "best" / "weights.safetensors")
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in result.best_model().state_dict().items())
 
 
 def test_early_stopping_stops_and_the_best_is_fully_trained(ray_cluster: None, tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def train(folder: Path, space: Any = SPACE, **changes: Any) -> TrainedSupernet:
 
 def search(folder: Path, scoring: Any, name: str, strategy: Any = None, **arguments: Any) -> raynas.SearchResult:
     strategy = strategy or RegularizedEvolution(population_size=6, tournament_size=3)
-    given: dict[str, Any] = {"num_samples": 20, "progress": False, "tensorboard": False, **arguments}
-    return raynas.search(SPACE, scoring, strategy, run_config=config(folder, name), **given)
+    given: dict[str, Any] = {"num_samples": 20, "progress": False, "tensorboard": False, "leave_report": False}
+    return raynas.search(SPACE, scoring, strategy, run_config=config(folder, name), **given | arguments)
 
 
 @pytest.fixture(scope="module")

@@ -297,6 +297,7 @@ def test_in_a_search_that_is_extended(ray_cluster: None, tmp_path: Path) -> None
             max_concurrent=1,
             progress=False,
             tensorboard=False,
+            leave_report=False,
             run_config=tune.RunConfig(storage_path=str(tmp_path), name="search"),
         )
     archs = [e.arch for e in result.evaluations]

@@ -115,6 +115,7 @@ def test_a_search_with_proxies_as_objective_and_as_limits(tmp_path: Path) -> Non
         num_samples=3,
         progress=False,
         tensorboard=False,
+        leave_report=False,
         run_config=tune.RunConfig(storage_path=str(tmp_path)),
     )
     assert len(result.evaluations) == 3 and result.pareto_front()

@@ -1,0 +1,68 @@
+"""The folder ``best`` of a search: its best architecture, the weights of its trial, and how to train it to the end."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from raynas.core.architecture import Architecture
+from raynas.core.evaluation import Evaluation
+from raynas.core.result import SearchResult
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
+from raynas.run.file_names import ARCHITECTURE, RETRAIN_SETTINGS
+from raynas.search_spaces import SEARCH_SPACES
+from raynas.trials import Training
+from raynas.trials.checkpoint import Replacing
+from raynas.trials.weights import WEIGHTS, write_weights
+
+
+def keep(
+    arch: Architecture,
+    directory: Path,
+    space: SearchSpace,
+    training: Training | None,
+    weights: Mapping[str, object] | None = None,
+) -> None:
+    """Write an architecture, the weights of its trial, and the settings with which ``scripts/retrain.py`` trains it.
+
+    Args:
+        arch: the architecture.
+        directory: the folder to write; made if missing.
+        space: the space of the final network.
+        training: settings of the training to the end; None if there are none.
+        weights: the ``state_dict``, if there is one; otherwise that of an earlier best is removed.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / WEIGHTS).unlink(missing_ok=True)  # so that a kill never leaves it beside another architecture
+    _write(directory / ARCHITECTURE, arch.to_json() + "\n")
+    name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
+    if training and name:
+        settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
+        _write(directory / RETRAIN_SETTINGS, yaml.safe_dump(settings, sort_keys=False))
+    if weights is not None:
+        write_weights(weights, directory / WEIGHTS)
+
+
+def weights_of(result: SearchResult, evaluation: Evaluation) -> Mapping[str, object] | None:
+    """Return the weights that a trial of a search left; None if it left none."""
+    try:
+        weights = result.saved_state(evaluation).get("model")
+    except RaynasError:
+        return None
+    return weights if isinstance(weights, Mapping) else None
+
+
+def _write(path: Path, text: str) -> None:
+    with Replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.init}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value != {}}

@@ -1,0 +1,7 @@
+"""Names of the files that a search leaves behind, for those that write them and those that only name them."""
+
+ARCHIVE = "archive.jsonl"
+ARCHITECTURE = "architecture.json"
+BEST = "best"
+RETRAIN_SETTINGS = "retrain.yaml"
+"""The file of settings beside the architecture, with which it is trained to the end."""
