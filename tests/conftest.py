@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.forked_workers import forked_workers
+
 # The same examples in every run, however slow the machine.
 settings.register_profile("raynas", deadline=None, derandomize=True)
 settings.load_profile("raynas")
@@ -54,13 +56,14 @@ def ray_cluster() -> Iterator[None]:
 
     # Sockets lie in it, and their paths must not exceed 107 characters: macOS has a long one by default.
     folder = Path(tempfile.mkdtemp(prefix="rn", dir=None if sys.platform == "win32" else "/tmp"))
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=150 * 2**20,
-        _temp_dir=str(folder),
-    )
-    yield
-    ray.shutdown()
+    with forked_workers(folder):
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=150 * 2**20,
+            _temp_dir=str(folder),
+        )
+        yield
+        ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)

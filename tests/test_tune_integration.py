@@ -135,6 +135,7 @@ class Slow(tune.Trainable):
         self.setup(new_config)
         return True
 
+sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
 if os.path.exists(folder + "/users/tuner.pkl"):
     tuner = tune.Tuner.restore(folder + "/users", Slow)
@@ -154,7 +155,7 @@ with open(folder + "/done.json", "w") as file:
 
 
 @pytest.mark.own_cluster
-def test_a_raynas_searcher_survives_tuner_restore(tmp_path: Path) -> None:
+def test_a_raynas_searcher_survives_tuner_restore(ray_cluster: None, tmp_path: Path) -> None:
     """A killed driver of the user's own goes on by ``Tuner.restore`` with the searcher's memory."""
     script = [sys.executable, "-c", USERS_SCRIPT, str(tmp_path)]
     killed = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

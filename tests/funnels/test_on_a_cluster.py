@@ -15,9 +15,10 @@ from raynas.search_spaces import CNN
 from raynas.trials import Training, ZeroCost
 
 KILLED = """
-import runpy, sys
+import os, runpy, sys
 import ray
 
+sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=150 * 2**20)
 runpy.run_path(sys.argv[1])["funnel"](sys.argv[2])
 """

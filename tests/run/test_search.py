@@ -199,6 +199,7 @@ def train(model, config):
         time.sleep(0.05)
         yield {"accuracy": epoch / 10 + len(config["arch"]) / 100}
 
+sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 result = raynas.search(
     CNN(input_shape=(1, 8, 8)), train,
@@ -211,7 +212,7 @@ sys.exit(130 if result.interrupted else 0)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted search."""
     folder = tmp_path_factory.mktemp("whole")
     assert _start(folder).wait(timeout=240) == 0

@@ -1,0 +1,27 @@
+"""The forked workers that tests use are real workers: processes and random numbers of their own."""
+
+import os
+import random
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ray starts its workers as always")
+
+
+class Worker:
+    def look(self) -> tuple[int, bool, tuple[float, float, float]]:
+        numbers = random.random(), float(np.random.rand()), float(torch.rand(()))
+        return os.getpid(), "torch._dynamo" in sys.modules, numbers
+
+
+def test_each_is_a_process_with_random_numbers_of_its_own(ray_cluster: None) -> None:
+    worker: Any = ray.remote(Worker)
+    workers = [worker.remote() for _ in range(2)]
+    (first, forked, numbers), (second, _, others) = ray.get([worker.look.remote() for worker in workers])
+    assert forked and len({first, second, os.getpid()}) == 3
+    assert not set(numbers) & set(others)
