@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.data.image_arrays import Images
+from raynas.data.image_depth import BYTES, DEEP_COLOUR, depth, raw_mode, white_is_zero
 from raynas.errors import DataError, one_line
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM",
 WHITE = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 """Usual values of white in deep images: cameras of 10 to 14 bits store their numbers in 16 as they are."""
 
-BYTES, DEEP_COLOUR, WORDS, INTEGERS, FLOATS = "8 bits", "16 bits and colour", "16 bits", "32 bits", "floats"
-
 _MAX_SHOWN = 3
-_PACK_BITS = 32773
 
 
 def read_images(files: Sequence[Path], size: int) -> Images:
@@ -47,8 +45,8 @@ def read_images(files: Sequence[Path], size: int) -> Images:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged metadata, and of images that are large but not too large
-        depth = _common_depth(files)
-        return _read_bytes(files, size, depth) if depth in (BYTES, DEEP_COLOUR) else _read_deep(files, size)
+        bits = _common_depth(files)
+        return _read_bytes(files, size, bits) if bits in (BYTES, DEEP_COLOUR) else _read_deep(files, size)
 
 
 def refuse(reasons: Sequence[str]) -> None:
@@ -107,94 +105,29 @@ def _opened(file: Path) -> "Iterator[Image]":
 
 def _common_depth(files: Sequence[Path]) -> str:
     found: dict[str, Path] = {}
-    for file, depth in zip(files, list(_each(files, _depth)), strict=True):
-        found.setdefault(depth, file)
+    for file, bits in zip(files, list(_each(files, _depth_of)), strict=True):
+        found.setdefault(bits, file)
     if len(found) > 1:
-        shown = ", ".join(f"{file} has {depth}" for depth, file in found.items())
+        shown = ", ".join(f"{file} has {bits}" for bits, file in found.items())
         raise DataError(f"images of different depths cannot be compared: {shown}; convert them to the same depth")
     return next(iter(found))
 
 
-def _depth(file: Path) -> str:
-    """Return the depth of the pixels of a file, of which only the header is read."""
+def _depth_of(file: Path) -> str:
     if not file.stat().st_size:
         raise DataError("cannot be read: the file is empty; repair or remove it")
     with _opened(file) as image:
-        pages = _pages(image)
-        if pages != [0]:
-            raise DataError(f"holds {len(pages)} images (an animation or a stack); save each as a separate file")
-        _check_layout(image)
-        if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-            depth = WORDS
-        elif image.mode in ("I", "F"):
-            depth = INTEGERS if image.mode == "I" else FLOATS
-        else:
-            return DEEP_COLOUR if ";16" in _raw_mode(image) else BYTES
-        if image.has_transparency_data:
-            raise DataError(f"has {depth} and a transparent colour; remove the transparency, or convert it to 8 bits")
-        if depth == FLOATS and _white_is_zero(image):
-            raise DataError("has floats of which 0 is white, so that black is unknown; convert it")
-        return depth
-
-
-def _pages(image: "Image") -> list[int]:
-    """Return the images that a file holds, apart from previews and smaller copies."""
-    n = getattr(image, "n_frames", 1)
-    if image.format == "MPO":  # a photograph, and previews or other views of it
-        return [0]
-    if image.format != "TIFF" or n == 1:
-        return list(range(n))
-    full = [i for i in range(n) if not _is_reduced(image, i)]
-    image.seek(0)
-    return full
-
-
-def _is_reduced(image: "Image", page: int) -> bool:
-    image.seek(page)
-    return bool(_tiff_tag(image, "NewSubfileType", 0) & 1)
-
-
-def _check_layout(image: "Image") -> None:
-    """Refuse the layouts of TIFF files that Pillow reads wrong without an error."""
-    if image.format != "TIFF":
-        return
-    raw_mode, compressed = _raw_mode(image), image.tile[0].codec_name == "libtiff"  # type: ignore[attr-defined]
-    if not compressed and _tiff_tag(image, "PlanarConfiguration", 1) == 2 and _tiff_tag(image, "BitsPerSample", 1) > 8:
-        raise DataError(
-            "holds its channels one after the other with more than 8 bits; save it with interleaved channels"
-        )
-    if compressed and raw_mode in ("F;32BF", "I;16BS", "I;32BS"):  # whose bytes Pillow swaps a second time
-        raise DataError("is compressed with the most significant byte first; save it without compression")
-    if _tiff_tag(image, "Predictor", 1) != 1 and _tiff_tag(image, "Compression", 1) == _PACK_BITS:
-        raise DataError("holds differences compressed by PackBits, which is against the standard; save it otherwise")
-
-
-def _white_is_zero(image: "Image") -> bool:
-    return image.format == "TIFF" and _tiff_tag(image, "PhotometricInterpretation", 1) == 0
-
-
-def _tiff_tag(image: "Image", name: str, default: int) -> int:
-    from PIL import ExifTags
-
-    value = image.tag_v2.get(ExifTags.Base[name], default)  # type: ignore[attr-defined]
-    return int(value[0] if isinstance(value, tuple) else value)
-
-
-def _raw_mode(image: "Image") -> str:
-    """Return the layout of the pixels in the file; Pillow's mode is that of the pixels in memory."""
-    tiles = getattr(image, "tile", ())
-    *_, arguments = tiles[0] if tiles else ("",)  # a plain tuple in older releases
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+        return depth(image, file)
 
 
 # --- up to 8 bits, and colour ----------------------------------------------------------------------------------------
 
 
-def _read_bytes(files: Sequence[Path], size: int, depth: str) -> NDArray[np.uint8]:
+def _read_bytes(files: Sequence[Path], size: int, bits: str) -> NDArray[np.uint8]:
     images = np.empty((len(files), size, size, 3), np.uint8)
     for i, image in enumerate(_each(files, lambda file: _rgb(file, size))):
         images[i] = image
-    if depth == DEEP_COLOUR and images.max() < 2**6:
+    if bits == DEEP_COLOUR and images.max() < 2**6:
         raise DataError(
             f"images such as {files[0]} have 16 bits per colour but use less than 14, and only the upper 8 would be "
             "read: scale them, or save them with 8 bits"
@@ -259,7 +192,7 @@ def _grey(file: Path, size: int) -> tuple[NDArray[np.float32], float]:
     from PIL import Image, ImageOps
 
     with _opened(file) as stored:
-        inverted, unsigned = _white_is_zero(stored), _raw_mode(stored) == "I;32N"
+        inverted, unsigned = white_is_zero(stored), raw_mode(stored) == "I;32N"
         pixels = np.asarray(ImageOps.exif_transpose(stored))
     if unsigned:
         pixels = pixels.view(np.uint32)

@@ -4,7 +4,6 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,84 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
 
 from raynas.data.image_files import read_images
 from raynas.errors import DataError
-
-Write = Callable[[Path], object]
-
-
-Page = tuple[bytes | list[bytes], dict[int, tuple[int, ...]]]
-
-
-def tiff(*pages: Page, order: str = "<") -> Write:
-    """A TIFF file of pages of 4 by 4 pixels, in one strip or several, with tags that Pillow does not write."""
-
-    def packed(tag: int, values: tuple[int, ...]) -> bytes:
-        return struct.pack(f"{order}{len(values)}{'I' if tag in (273, 279) else 'H'}", *values)
-
-    def page(pixels: bytes | list[bytes], tags: dict[int, tuple[int, ...]], start: int, *, last: bool) -> bytes:
-        strips = [pixels] if isinstance(pixels, bytes) else pixels
-        usual = {256: (4,), 257: (4,), 258: (8,), 259: (1,), 262: (1,), 277: (1,), 278: (4,)}
-        fields = {**usual, 273: (0,) * len(strips), 279: tuple(map(len, strips)), **tags}
-        end = start + 2 + 12 * len(fields) + 4
-        large = {tag: packed(tag, values) for tag, values in fields.items() if len(packed(tag, values)) > 4}
-        places = dict(zip(large, accumulate(map(len, large.values()), initial=end), strict=False))
-        *offsets, after = accumulate(map(len, strips), initial=end + sum(map(len, large.values())))
-        if 273 in large:
-            large[273] = packed(273, tuple(offsets))
-        fields[273] = tuple(offsets)
-        content = struct.pack(f"{order}H", len(fields))
-        for tag, values in sorted(fields.items()):
-            value = struct.pack(f"{order}I", places[tag]) if tag in places else packed(tag, values).ljust(4, b"\0")
-            content += struct.pack(f"{order}HHI", tag, 4 if tag in (273, 279) else 3, len(values)) + value
-        return content + struct.pack(f"{order}I", 0 if last else after) + b"".join([*large.values(), *strips])
-
-    def write(path: Path) -> None:
-        content = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8)
-        for i, (pixels, tags) in enumerate(pages):
-            content += page(pixels, tags, len(content), last=i + 1 == len(pages))
-        path.with_suffix(".tif").write_bytes(content)
-
-    return write
-
-
-def png(depth: int, colour: int, row: bytes, **chunks: bytes) -> Write:
-    """A PNG file of 4 equal rows of 4 pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    def write(path: Path) -> None:
-        header = struct.pack(">IIBBBBB", 4, 4, depth, colour, 0, 0, 0)
-        more = b"".join(chunk(kind.encode(), content) for kind, content in chunks.items())
-        content = chunk(b"IHDR", header) + more + chunk(b"IDAT", zlib.compress((b"\0" + row) * 4)) + chunk(b"IEND", b"")
-        path.with_suffix(".png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-
-    return write
-
-
-def saved(image: Image.Image, suffix: str = ".png", **options: Any) -> Write:
-    return lambda path: image.save(path.with_suffix(suffix), **options)
-
-
-def grey(values: NDArray[Any] | float, dtype: Any, suffix: str = ".tiff", **options: Any) -> Write:
-    return saved(Image.fromarray(np.full((4, 4), values).astype(dtype)), suffix, **options)
-
-
-def written(folder: Path, *writes: Write) -> list[Path]:
-    for i, write in enumerate(writes):
-        write(folder / str(i))
-    return sorted(folder.iterdir())
-
-
-def means(folder: Path, *writes: Write) -> list[list[float]]:
-    """The mean of each channel of each image."""
-    images = read_images(written(folder, *writes), 4)
-    assert images.shape == (len(writes), 4, 4, 3)
-    return images.astype(float).mean(axis=(1, 2)).tolist()  # type: ignore[no-any-return]
+from tests.data.image_writers import DEFLATED, Write, grey, means, png, saved, tiff, written
 
 
 def palette(*colours: int) -> Image.Image:
@@ -110,7 +36,6 @@ def lab(colour: tuple[int, int, int]) -> Image.Image:
     return Image.new("RGB", (4, 4), colour).convert("LAB")
 
 
-DEFLATED = {259: (8,)}
 RED, GREEN = (200, 30, 60), (20, 220, 40)
 LOSSY = {"JPEG": ".jpg", "WEBP": ".webp", "JPEG2000": ".jp2"}
 
@@ -301,30 +226,6 @@ def test_deep_images_are_turned_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[:, 0], [0, 0, 0, 255])
 
 
-# --- several images in a file ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif"])
-def test_animations_and_stacks_are_refused(suffix: str, tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (4, 4), (70 * i, 0, 0)) for i in range(3)]
-    files = written(tmp_path, saved(frames[0], suffix, save_all=True, append_images=frames[1:]))
-    with pytest.raises(DataError, match=r"image .*0\.\w+ holds 3 images \(an animation or a stack\); save each"):
-        read_images(files, 4)
-
-
-def test_a_photograph_with_previews(tmp_path: Path) -> None:
-    views = [Image.new("RGB", (16, 16), (i * 80, i * 80, i * 80)) for i in (2, 0, 1)]
-    found = means(tmp_path, saved(views[0], ".mpo", save_all=True, append_images=views[1:]))
-    np.testing.assert_allclose(found, [[160, 160, 160]], atol=1)
-
-
-def test_a_slide_with_smaller_copies(tmp_path: Path) -> None:
-    whole, copy = bytes([99] * 16), bytes([1] * 16)
-    assert means(tmp_path, tiff((whole, {}), (copy, {254: (1,)}))) == [[99, 99, 99]]
-    with pytest.raises(DataError, match="holds 2 images"):
-        read_images(written(tmp_path, tiff((whole, {}), (copy, {254: (0,)}))), 4)
-
-
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 
@@ -345,28 +246,10 @@ REFUSED: dict[str, tuple[list[Write], str]] = {
         [lambda path: path.with_suffix(".jpg").write_text("<html>404</html>") and None],
         r"0\.jpg cannot be read: Pillow knows no such format",
     ),
-    "16 bits with a clear colour": ([png(16, 0, b"\x12\x34" * 4, tRNS=b"\x12\x34")], "transparent colour; remove"),
     "NaN": ([grey(np.nan, np.float32)], r"0\.tiff holds values that are NaN or infinite"),
     "infinite": ([grey(np.inf, np.float32)], "NaN or infinite"),
-    "floats of which 0 is white": (
-        [tiff((np.zeros(16, np.float32).tobytes(), {258: (32,), 339: (3,), 262: (0,)}))],
-        "0 is white, so that black is unknown",
-    ),
     "colour of 12 bits in 16": ([png(16, 2, struct.pack(">3H", 4095, 100, 2000) * 4)], "use less than 14"),
     "floats of 64 bits": ([tiff((np.zeros(16).tobytes(), {258: (64,), 339: (3,)}))], r"0\.tif cannot be read"),
-    "planes of 16 bits": (
-        [tiff(([bytes(range(32))] * 3, {258: (16,) * 3, 262: (2,), 277: (3,), 284: (2,)}))],
-        "save it with interleaved channels",
-    ),
-    "compressed floats, the other order of bytes": (
-        [tiff((zlib.compress(np.full(16, 0.5, ">f4").tobytes()), {**DEFLATED, 258: (32,), 339: (3,)}), order=">")],
-        "save it without compression",
-    ),
-    "compressed integers, the other order of bytes": (
-        [tiff((zlib.compress(np.full(16, 5, ">i4").tobytes()), {**DEFLATED, 258: (32,), 339: (2,)}), order=">")],
-        "save it without compression",
-    ),
-    "differences in PackBits": ([tiff((b"\x0f" + bytes(16), {259: (32773,), 317: (2,)}))], "against the standard"),
     "five channels": ([tiff((bytes(80), {258: (8,) * 5, 277: (5,), 338: (0,) * 4}))], r"0\.tif cannot be read"),
     "8 and 16 bits": (
         [grey(1, np.uint8, ".png"), grey(1, np.uint16, ".png")],
