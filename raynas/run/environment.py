@@ -33,11 +33,11 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def quiet_tune() -> Iterator[None]:
+def quiet_tune(quiet: bool = True) -> Iterator[None]:
     """Silence Tune's log: it misses files that are not written here, and the progress table shows failures."""
     logger = logging.getLogger("ray.tune")
     before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger.setLevel(logging.CRITICAL if quiet else before)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from ray import tune
 
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError
+from raynas.run.run_config import checked_run_config
 
 MIN_FREE_BYTES = 100 * 2**20
 """Less free space than this in a results folder is refused before anything is computed."""
@@ -18,8 +19,9 @@ def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:
 
     Raises:
         ArchiveError: if it is not in a file system.
+        SettingError: if a setting of the run config cannot be carried out.
     """
-    given = run_config or tune.RunConfig()
+    given = checked_run_config(run_config)
     storage = str(given.storage_path)
     if re.match(r"\w+://", storage):
         raise ArchiveError(

@@ -15,7 +15,9 @@ from raynas.run.cluster import start_ray
 from raynas.run.environment import FAST_SETTINGS, environment, quiet_tune, terminate_as_interrupt
 from raynas.run.resources import room_for
 from raynas.run.resume import ArchivedSearch
+from raynas.run.run_config import check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
 from raynas.run.score_many import pool_for
+from raynas.run.stop_criteria import StopCriteria
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
 from raynas.views.progress import ProgressCallback
@@ -52,9 +54,9 @@ def run_trials(
         RaynasError: if the cluster has no room for a trial.
         ValueError: if the search is in bulk and asks for something that only Tune's trials can give.
     """
-    given = run_config or tune.RunConfig()
+    given = checked_run_config(run_config)
     if settings.bulk_size:
-        _check_bulk(strategy, given)
+        check_bulk(given, strategy.early_stopping)
     start_ray()
     max_concurrent = max_concurrent or room_for(settings.resources)
     callbacks: list[tune.Callback] = []
@@ -65,41 +67,33 @@ def run_trials(
     if settings.bulk_size:
         _run_in_bulk(searcher, settings, num_samples, max_concurrent, callbacks)
         return
+    if not keeps_all(given):
+        callbacks.insert(0, KeepBest(searcher, path))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
-    check = ReportCheck(searcher, settings)
+    stop, check = StopCriteria(given.stop), ReportCheck(searcher, settings)
     search_alg = ArchivedSearch(
-        searcher, scheduler, num_samples=num_samples, max_concurrent=max_concurrent, check=check
+        searcher,
+        scheduler,
+        num_samples=num_samples,
+        max_concurrent=max_concurrent,
+        check=lambda result: stop.failure or check(result),
     )
     cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(
         cls,
         tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
-        run_config=_run_config(given, path, cls, [KeepBest(searcher, path), *callbacks]),
+        run_config=for_tune(given, path, cls, stop, callbacks),
     )
     variables = {**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(max_concurrent)}
-    with environment(variables), quiet_tune(), terminate_as_interrupt():
-        _fit(tuner, search_alg)
+    with environment(variables), quiet_tune(not shows_tune(given)), terminate_as_interrupt():
+        _fit(tuner, search_alg, stop)
+    if stop.ended_search:
+        for trial, result in stop.met.items():  # Tune tells of none that it stops together with the search
+            searcher.on_trial_complete(trial, result)
+        searcher.ended_because = "stop of the run config ended the search"
 
 
-def _run_config(
-    given: tune.RunConfig, path: Path, cls: type[tune.Trainable], callbacks: list[tune.Callback]
-) -> tune.RunConfig:
-    """Add raynas's callbacks to the user's run config, and fast settings where the user sets nothing."""
-    saves = cls.save_checkpoint is not tune.Trainable.save_checkpoint
-    own = tune.CheckpointConfig(checkpoint_frequency=int(saves), checkpoint_at_end=False)
-    untouched = given.checkpoint_config in (None, tune.CheckpointConfig())
-    return tune.RunConfig(
-        name=path.name,
-        storage_path=str(path.parent),
-        failure_config=given.failure_config or tune.FailureConfig(max_failures=1),
-        checkpoint_config=own if untouched else given.checkpoint_config,
-        stop=given.stop,
-        callbacks=[*(given.callbacks or []), *callbacks],
-        verbose=0,
-    )
-
-
-def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch) -> None:
+def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch, stop: StopCriteria) -> None:
     """Run to the end; what ends the search before is raised as it is, however Tune words or hides it."""
     archive = search_alg.searcher.archive
     try:
@@ -107,20 +101,12 @@ def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch) -> None:
     except Exception:
         if archive.failure is None and search_alg.failure is None:
             raise
-    if failure := archive.failure or search_alg.failure:
+    if failure := archive.failure or search_alg.failure or stop.failure:
         # Tune cleans up after itself only at an orderly end. Its actors and placement groups, which no other search of
         # this process could use, go with the objects that the traceback still holds.
         failure.__traceback__ = failure.__context__ = None
         gc.collect()
         raise failure
-
-
-def _check_bulk(strategy: Strategy, given: tune.RunConfig) -> None:
-    """Refuse settings without effect: in bulk there are neither Tune trials nor intermediate reports."""
-    asked = {"early_stopping": strategy.early_stopping, "stop": given.stop, "callbacks": given.callbacks}
-    for name, value in asked.items():
-        if value:
-            raise ValueError(f"architectures scored in bulk are no Tune trials, which {name} needs; use bulk=0")
 
 
 def _run_in_bulk(
