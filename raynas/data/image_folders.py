@@ -4,6 +4,7 @@ A folder holds either one folder per class, or such folders in one folder per sp
 their class, and links are followed. What is ambiguous is refused by name, never guessed.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -250,11 +251,7 @@ class _Walk:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(
-        entry.suffix.casefold() in IMAGE_SUFFIXES
-        or (entry.is_dir() and not entry.is_symlink() and _holds_images(entry))
-        for entry in _listed(folder)
-    )
+    return any(Path(name).suffix.casefold() in IMAGE_SUFFIXES for *_, names in os.walk(folder) for name in names)
 
 
 def _unpacked(path: Path) -> Path:
