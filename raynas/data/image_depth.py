@@ -25,6 +25,8 @@ def depth(image: "Image", file: Path) -> str:
         DataError: if it holds several images, or would be read wrong.
     """
     pages = _pages(image)
+    if not pages:
+        raise DataError("holds a preview alone, as camera raw files do; convert it")
     if pages != [0]:
         raise DataError(f"holds {len(pages)} images (an animation or a stack); save each as a separate file")
     _check_layout(image, file)
@@ -46,7 +48,7 @@ def _pages(image: "Image") -> list[int]:
     n = getattr(image, "n_frames", 1)
     if image.format == "MPO":  # a photograph, and previews or other views of it
         return [0]
-    if image.format != "TIFF" or n == 1:
+    if image.format != "TIFF":
         return list(range(n))
     full = [i for i in range(n) if not _is_reduced(image, i)]
     image.seek(0)

@@ -93,6 +93,7 @@ REFUSED: dict[str, tuple[Write, str]] = {
         "save it without compression",
     ),
     "differences in PackBits": (tiff((b"\x0f" + bytes(16), {259: (32773,), 317: (2,)})), "against the standard"),
+    "a raw file of a camera": (tiff((bytes(16), {254: (1,)})), "holds a preview alone"),
     "a volume": (tiff((bytes(64), {32997: (4,)})), "holds a volume"),
     "colour of 10 bits in JPEG 2000": (
         lambda path: path.with_suffix(".j2k").write_bytes(WHITE_OF_10_BITS),
