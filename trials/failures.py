@@ -1,5 +1,6 @@
 """Failures of trials: the reason in one line, and the memory that a traceback holds."""
 
+import errno
 import re
 import traceback
 from pathlib import Path
@@ -49,6 +50,20 @@ def is_out_of_memory(error: BaseException) -> bool:
             return False
         error = error.__cause__
     return True
+
+
+_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
+_NO_SPACE_TEXTS = ("no space left", "disk quota exceeded", "errno 28", "pytorchstreamwriter failed")
+
+
+def is_out_of_disk(error: BaseException | None) -> bool:
+    """Return True if a disk was full, or a quota used up, by the words of torch, pyarrow or the operating system."""
+    while error is not None:
+        text = str(error).lower()
+        if getattr(error, "errno", None) in _NO_SPACE or any(words in text for words in _NO_SPACE_TEXTS):
+            return True
+        error = getattr(error, "cause", None) or error.__cause__ or error.__context__
+    return False
 
 
 def forget_frames(error: BaseException | None) -> None:

@@ -31,6 +31,7 @@ class Progress:
         done: True after the last epoch.
         error: reason of the failure in one line; empty if there is none.
         traceback: traceback of the failure.
+        is_out_of_disk: True if it failed because a disk was full.
         costs: metrics measured before the start.
         scores: metrics of the last epoch.
         notes: text for the result, by key.
@@ -47,6 +48,7 @@ class Progress:
     done: bool = False
     error: str = ""
     traceback: str = ""
+    is_out_of_disk: bool = False
     costs: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Progress:
             "peak_memory_mb": max(peak_mb, self.earlier_peak_mb),
             **({} if self.failed else {**self.scores, **self.notes}),
             **self._missing,
+            **({"out_of_disk": 1} if self.is_out_of_disk else {}),
             "training_iteration": self.epoch,
             "complete": int(self.done and not self.failed),
             "failed": int(self.failed),

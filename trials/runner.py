@@ -22,7 +22,7 @@ from raynas.seeds import seed_of
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.costs import Costs
-from raynas.trials.failures import forget_frames, is_out_of_memory, reason_of
+from raynas.trials.failures import forget_frames, is_out_of_disk, is_out_of_memory, reason_of
 from raynas.trials.progress import Config, Progress, Result
 from raynas.trials.scores import checked_scores
 from raynas.trials.trial import SettingsT, Trial
@@ -217,6 +217,7 @@ class TrialRunner(Generic[TrialT]):
         progress = self.progress
         progress.error = f"{progress.stage}: {reason_of(error)}"
         progress.traceback = "".join(traceback.format_exception(error))
+        progress.is_out_of_disk = is_out_of_disk(error)
         logger.warning("%s failed: %s", progress.arch.key if progress.arch else "a trial", progress.error)
         forget_frames(error)
         self.release()

@@ -4,14 +4,17 @@ The archive is the truth: a searcher and a scheduler are rebuilt by replaying it
 report are all readings of the same lines. Each line is one JSON object with an ``event``:
 
 ==========  ==================================================================================================
-session     a driver started: space, objectives, constraints, strategy, seed
+session     a driver started: space, objectives, constraints, strategy, seed, code and data of the trainable; with
+            ``warm_start`` it counts nothing of what was before
 proposed    a trial got its config (with costs measured before it)
 scored      a strategy computed zero-cost scores of an architecture, which has no trial yet
 refused     an architecture broke a hard constraint before any training
 duplicate   an architecture was proposed again and answered from here
 waited      the strategy had nothing to propose until a running trial ends
 result      a trial reported after some training
+lost        a trial lost its process without failing, and is tried again from its last checkpoint
 ended       a trial ended: status, last metrics, fidelity, error
+retried     a trial begins again from the start: what it reported before does not count
 ==========  ==================================================================================================
 """
 
@@ -19,7 +22,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,10 @@ Record = dict[str, Any]
 _SYNCED = frozenset(("session", "result", "ended"))
 # The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
 # a sync is for a machine that goes down.
+
+
+_GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV))
+"""Errors of a file whose folder is no longer there."""
 
 
 class Archive:
@@ -51,6 +58,7 @@ class Archive:
         self.path = Path(path) if path else None
         self.failure: ArchiveError | None = None
         self._records: list[Record] = []
+        self._earlier: list[Record] = []
         self._file: FileIO | None = None
         if self.path:
             try:
@@ -67,17 +75,23 @@ class Archive:
             self._file.seek(0)
             content = self._file.read()
             whole = content.rfind(b"\n") + 1
-            self._records = _parse(content[:whole], path)
+            self._take(_parse(content[:whole], path))
             self._file.truncate(whole)
         except OSError as error:
             raise ArchiveError(f"cannot write the archive {path}: {error.strerror}; choose another folder") from None
+
+    def _take(self, records: list[Record]) -> None:
+        """Keep what counts, apart from what a later session only learns from."""
+        starts = [n for n, record in enumerate(records) if record["event"] == "session" and record.get("warm_start")]
+        start = starts[-1] if starts else 0
+        self._earlier, self._records = _latest_attempts(records[:start]), _latest_attempts(records[start:])
 
     def append(self, event: str, **fields: object) -> None:
         """Add a record; it is on disk when this returns.
 
         Raises:
-            ArchiveError: if it cannot be written (a full disk); what was written before stays readable. From then on
-                nothing is written any more: events after a gap could not be replayed.
+            ArchiveError: if it cannot be written (a full disk, a folder that is gone); what was written before stays
+                readable. From then on nothing is written any more: events after a gap could not be replayed.
         """
         if self.failure:
             raise self.failure
@@ -86,10 +100,23 @@ class Archive:
             self._write(json.dumps(record, allow_nan=False).encode() + b"\n", sync=event in _SYNCED)
         self._records.append(record)
 
+    def retry(self, trials: Iterable[str]) -> None:
+        """Let trials begin again: they are unfinished, and what they reported and how they ended counts no more."""
+        for trial in trials:
+            self.append("retried", trial=trial)
+        self._records = _latest_attempts(self._records)
+
+    def restart(self, **session: object) -> None:
+        """Record a session that counts nothing of what was before, which ``earlier_evaluations`` still gives."""
+        self.append("session", **session, warm_start=True)
+        self._take([*self._earlier, *self._records])
+
     def _write(self, line: bytes, sync: bool) -> None:
-        assert self._file is not None
+        assert self._file is not None and self.path is not None
         end = self._file.seek(0, os.SEEK_END)
         try:
+            if not os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
             if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if sync:
@@ -97,10 +124,22 @@ class Archive:
         except OSError as error:
             _undo(self._file, end)
             self.failure = ArchiveError(
-                f"cannot write the archive {self.path}: {error.strerror}; free some space and run the same command "
-                "again: everything before this is kept"
+                f"{self._what_failed(self.path, error)} and run the same command again: everything before this is kept"
             )
             raise self.failure from None
+
+    def _what_failed(self, path: Path, error: OSError) -> str:
+        """Say what is wrong and what to do; write the records again to a folder that is gone."""
+        if error.errno not in _GONE:
+            return f"cannot write the archive {path}: {error.strerror}; free some space"
+        gone = f"the results folder {path.parent} was removed, renamed or unmounted"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x") as file:
+                file.writelines(self._lines())
+        except OSError:
+            return f"{gone}; bring it back"
+        return f"{gone}; its archive, without checkpoints, was written there again; see to that"
 
     def close(self) -> None:
         """Let go of the file and its lock; the records stay readable in memory."""
@@ -110,7 +149,7 @@ class Archive:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process must never write to the file.
-        return {"path": None, "failure": None, "_records": self._records, "_file": None}
+        return {"path": None, "failure": None, "_records": self._records, "_earlier": self._earlier, "_file": None}
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)
@@ -125,9 +164,12 @@ class Archive:
     @property
     def evaluations(self) -> list[Evaluation]:
         """Every trial that ended, in the order of their ends."""
-        configs = {record["trial"]: record["config"] for record in self.events("proposed")}
-        ended = self.events("ended")
-        return [evaluation_of(record, configs[record["trial"]]) for record in ended if record["trial"] in configs]
+        return _evaluations(self._records)
+
+    @property
+    def earlier_evaluations(self) -> list[Evaluation]:
+        """Every trial that ended before the last session that counts nothing of what was before."""
+        return _evaluations(self._earlier)
 
     def unfinished(self) -> dict[str, Record]:
         """Return the proposals of trials that have not ended, by trial."""
@@ -142,12 +184,15 @@ class Archive:
         The next trial gets the next one. The number of trials would not do: a line of the archive can have been lost,
         and no name may denote two trials.
         """
-        names = {record.get("trial", "") for record in self._records}
+        names = {record.get("trial", "") for record in [*self._earlier, *self._records]}
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def dump(self, path: str | Path) -> None:
         """Write a copy of all records, as lines of JSON."""
-        Path(path).write_text("".join(json.dumps(record) + "\n" for record in self._records))
+        Path(path).write_text("".join(self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        return (json.dumps(record) + "\n" for record in [*self._earlier, *self._records])
 
     @classmethod
     def load(cls, path: str | Path) -> "Archive":
@@ -161,7 +206,7 @@ class Archive:
             content = Path(path).read_bytes()
         except OSError as error:
             raise ArchiveError(f"cannot read the archive {path}: {error.strerror}") from None
-        archive._records = _parse(content[: content.rfind(b"\n") + 1], Path(path))
+        archive._take(_parse(content[: content.rfind(b"\n") + 1], Path(path)))
         return archive
 
 
@@ -183,6 +228,24 @@ def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
         error=ended["error"],
         hyperparameters={name: _with_tuples(value) for name, value in config.items() if name != "arch"},
     )
+
+
+def _evaluations(records: Iterable[Record]) -> list[Evaluation]:
+    configs: dict[str, Mapping[str, Any]] = {}
+    found = []
+    for record in records:
+        if record["event"] == "proposed":
+            configs[record["trial"]] = record["config"]
+        elif record["event"] == "ended" and record["trial"] in configs:
+            found.append(evaluation_of(record, configs[record["trial"]]))
+    return found
+
+
+def _latest_attempts(records: list[Record]) -> list[Record]:
+    """Drop reports and ends of trials that began again after them."""
+    begun = {record["trial"]: n for n, record in enumerate(records) if record["event"] == "retried"}
+    attempts = ("result", "lost", "ended")
+    return [r for n, r in enumerate(records) if r["event"] not in attempts or n > begun.get(r["trial"], -1)]
 
 
 def _parse(content: bytes, path: Path) -> list[Record]:

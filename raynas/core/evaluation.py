@@ -14,7 +14,7 @@ Status = Literal["finished", "stopped", "failed"]
 _TUNE_KEYS = frozenset(
     {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
     | {"timestamp", "timesteps_total", "timesteps_since_restore", "episodes_total", "warmup_time", "pid", "done"}
-    | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed"}
+    | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed", "out_of_disk"}
 )
 
 

@@ -79,14 +79,17 @@ class ReplayableSearcher(Searcher):
     def replay(self, records: Iterable[Record]) -> None:
         """Live through recorded events again, without recording them.
 
-        As soon as the algorithm proposes another architecture than the recorded one (strategy or seed were changed),
-        the remaining events are only observed: a warm start.
+        As soon as the algorithm proposes another architecture than the recorded one (strategy or seed were changed, or
+        it had seen the failure of a trial that began again since), the other events of that session are only observed:
+        a warm start, from which the next session began.
         """
         self._is_replaying = True
         is_faithful = True
         for record in list(records):
             event, trial = record["event"], record.get("trial")
-            if event == "refused":
+            if event == "session":
+                is_faithful = True
+            elif event == "refused":
                 point = self.space.from_config(record["config"])
                 self._limits.note(point, record["metrics"])
                 self._limits.refused[point] = record["reason"]

@@ -172,14 +172,19 @@ class ArchitectureSearcher(ReplayableSearcher):
         self._ended[e.trial] = e
         self._learn(e)
 
-    def warm_start(self, evaluations: Iterable[Evaluation]) -> None:
-        """Learn from evaluations of another search; they are neither recorded nor evaluated again.
+    def warm_start(self, evaluations: Iterable[Evaluation], *, again: bool = False) -> None:
+        """Learn from evaluations of another search; they are not recorded.
+
+        Args:
+            evaluations: of architectures of this space.
+            again: whether their architectures may be evaluated again, because they were scored in another way.
 
         Raises:
             SpaceError: if one is of an architecture that is not a member of the space.
         """
+        learn = self.observe if again else self._learn
         for e in evaluations:
-            self._learn(replace(e, arch=self.space.from_config({"arch": e.arch, **e.hyperparameters})))
+            learn(replace(e, arch=self.space.from_config({"arch": e.arch, **e.hyperparameters})))
 
     def _learn(self, evaluation: Evaluation) -> None:
         if evaluation.arch == self._baseline and evaluation.ok:

@@ -10,6 +10,8 @@ from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
 from raynas.run.actor_pool import ActorPool
+from raynas.run.failure_streak import FailureStreak
+from raynas.run.lost_trials import full_disk_error
 
 
 def search_in_bulk(
@@ -20,6 +22,7 @@ def search_in_bulk(
     bulk_size: int,
     callbacks: Sequence[tune.Callback] = (),
     check: Callable[[Result], RaynasError | None] = lambda result: None,
+    streak: FailureStreak | None = None,
 ) -> None:
     """Let a searcher search, a batch at a time: nothing of a batch is observed before all of it is proposed.
 
@@ -33,17 +36,25 @@ def search_in_bulk(
         bulk_size: number of proposals in a batch; a strategy that waits for results makes a batch smaller.
         callbacks: Tune's; their ``on_step_end`` is called after each score, ``on_experiment_end`` after all.
         check: returns the error that a result ends the search with, if any.
+        streak: says when enough failed in a row; by default never.
 
     Raises:
-        RaynasError: if the check returns it.
+        RaynasError: if the check returns it, or a disk is full.
     """
     iteration = 0
+    streak = streak or FailureStreak(None)
     try:
-        while batch := _next_batch(searcher, num_samples, bulk_size):
+        while not streak.verdict and (batch := _next_batch(searcher, num_samples, bulk_size)):
             for trial, result in zip(batch, pool.results(batch.values()), strict=True):
                 if failure := check(result):
                     raise failure
+                if result.get("out_of_disk"):
+                    raise full_disk_error(trial, result["error"])
                 searcher.on_trial_complete(trial, result)
+                if evaluation := searcher.evaluation_of(trial):
+                    streak.add(evaluation)
+                if streak.verdict:
+                    break
                 for callback in callbacks:
                     callback.on_step_end(iteration, [])
                 iteration += 1

@@ -57,8 +57,9 @@ class KeepBest(tune.Callback):
         return best + [e for e in winner if e not in best]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Delete the checkpoints of a failed trial."""
-        _delete_checkpoints(self._path / trial.trial_id)
+        """Delete the checkpoints of a failed trial; one that was lost continues from them."""
+        if self._searcher.evaluation_of(trial.trial_id):
+            _delete_checkpoints(self._path / trial.trial_id)
 
 
 def _delete_checkpoints(trial: Path, keep: int = 0) -> None:

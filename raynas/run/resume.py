@@ -2,9 +2,12 @@
 
 Tune restores no scheduler and can fail silently (ray-project/ray issue 30838). So nothing of Tune's is restored: a new
 run replays the archive into a fresh searcher and a fresh scheduler, and starts the unfinished trials again under their
-old names from their last checkpoints. ``Trial`` objects are made directly, not through Tune's argument parser.
+old names from their last checkpoints. A trial that loses its worker during a run is tried again in the same way, which
+Tune's own recovery can do for some of its states only. ``Trial`` objects are made directly, not through Tune's argument
+parser.
 """
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,12 @@ from ray.tune.search import SearchAlgorithm, Searcher
 from ray.tune.utils import flatten_dict
 
 from raynas.core.architecture import Config
-from raynas.core.archive import Record
-from raynas.core.outcome import Result
+from raynas.core.outcome import Result, fidelity_of
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
+from raynas.run.failure_streak import FailureStreak
 from raynas.run.last_checkpoint import last_checkpoint, set_aside
+from raynas.run.lost_trials import Losses, SearchTrial, full_disk_error
 from raynas.run.scheduler_replay import replay_scheduler
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 
@@ -33,6 +37,7 @@ class ArchivedSearch(SearchAlgorithm):
         num_samples: number of trials that the search has in the end.
         max_concurrent: number of trials that may run at a time.
         check: returns the error that a result ends the search with, if any; its trial is then one that has not ended.
+        streak: says when enough trials in a row have failed; by default never.
     """
 
     def __init__(
@@ -43,16 +48,20 @@ class ArchivedSearch(SearchAlgorithm):
         num_samples: int,
         max_concurrent: int,
         check: Callable[[Result | None], RaynasError | None] = lambda result: None,
+        streak: FailureStreak | None = None,
     ) -> None:
         self.searcher = searcher
         self.scheduler = scheduler
         self.num_samples = num_samples
         self.max_concurrent = max_concurrent
         self._check = check
+        self._streak = streak or FailureStreak(None)
+        self._losses = Losses(searcher.archive)
         self._n_proposed = len(searcher.archive.events("proposed"))
         self._last_number = searcher.archive.last_number
-        self._live: set[str] = set()
-        self._unfinished: list[Trial] = []
+        self._live: dict[str, SearchTrial] = {}
+        self._unfinished: deque[SearchTrial] = deque()
+        self._proposes_no_more = False
         self._spec: dict[str, Any] = {}
         self.failure: RaynasError | None = None
 
@@ -72,38 +81,59 @@ class ArchivedSearch(SearchAlgorithm):
         assert isinstance(experiment, Experiment)
         self._spec = experiment.spec
         archive = self.searcher.archive
-        self._unfinished = [self._trial_again(name, record) for name, record in archive.unfinished().items()]
+        unfinished = {name: self.searcher.config_of(record) for name, record in archive.unfinished().items()}
+        self._unfinished += [self._trial_again(name, config) for name, config in unfinished.items()]
         replay_scheduler(self.scheduler, list(archive), {trial.trial_id: trial for trial in self._unfinished})
 
-    def next_trial(self) -> Trial | None:
+    def next_trial(self) -> SearchTrial | None:
         """Return the next trial to run, or None while there is none."""
         if len(self._live) >= self.max_concurrent:
             return None
-        if self._unfinished:
-            return self._launch(self._unfinished.pop(0))
+        trial = None if self._streak.verdict else self._unfinished.popleft() if self._unfinished else self._new_trial()
+        if trial is not None:
+            self._live[trial.trial_id] = trial
+        elif not self._live and (self._streak.verdict or self._proposes_no_more):
+            self.set_finished()  # not before: a running trial may get lost, and is then the next
+        return trial
+
+    def _new_trial(self) -> SearchTrial | None:
         if self._n_proposed >= self.num_samples:
-            self.set_finished()
+            self._proposes_no_more = True
+        if self._proposes_no_more:
             return None
         trial_id = f"{self._last_number + 1:05d}"
         config = self.searcher.suggest(trial_id)
         if config == Searcher.FINISHED:
-            self.set_finished()
+            self._proposes_no_more = True
         if not isinstance(config, dict):
             return None
         self._n_proposed += 1
         self._last_number += 1
-        return self._launch(self._trial(trial_id, config))
+        return self._trial(trial_id, config)
 
     def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Hand a report to the searcher."""
         if self._is_fine(result):
+            self._losses.reported(trial_id, fidelity_of(result))
             self.searcher.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: Result | None = None, error: bool = False) -> None:
-        """Hand the end of a trial to the searcher, and make room for another."""
-        self._live.discard(trial_id)
-        if self._is_fine(None if error else result):
-            self.searcher.on_trial_complete(trial_id, result, error)
+        """Hand the end of a trial to the searcher, or try it again if it was lost, and make room for another."""
+        trial = self._live.pop(trial_id, None)
+        raised = trial if error and trial and trial.exception else None
+        if full_disk := raised.full_disk if raised else _full_disk(result or {}):
+            self.failure = self.failure or full_disk_error(trial_id, full_disk)
+        if not self._is_fine(None if error else result):
+            return
+        if raised and raised.is_lost and self._losses.add(raised):
+            saved = raised.checkpoint  # of a class of the user's: in another run nobody knows who wrote it
+            self._unfinished.appendleft(self._trial_again(trial_id, raised.config, saved.path if saved else None))
+            return
+        if raised:
+            result = {"error": self._losses.verdict(raised) if raised.is_lost else raised.reason}
+        self.searcher.on_trial_complete(trial_id, result, error)
+        if evaluation := self.searcher.evaluation_of(trial_id):
+            self._streak.add(evaluation)
 
     def _is_fine(self, result: Result | None) -> bool:
         """Return whether the search continues: after a failure nothing is recorded."""
@@ -114,20 +144,16 @@ class ArchivedSearch(SearchAlgorithm):
         """Return whether there are no more trials.
 
         Raises:
-            RaynasError: if the check has failed. Tune asks in each of its steps, and where it ends a trial an exception
-                would only be taken for the trial's.
+            RaynasError: if the check has failed, or a disk is full. Tune asks in each of its steps, and where it ends a
+                trial an exception would only be taken for the trial's.
         """
         if self.failure:
             raise self.failure
         return bool(super().is_finished())
 
-    def _launch(self, trial: Trial) -> Trial:
-        self._live.add(trial.trial_id)
-        return trial
-
-    def _trial(self, trial_id: str, config: Config) -> Trial:
+    def _trial(self, trial_id: str, config: Config, restore_path: str | None = None) -> SearchTrial:
         spec = self._spec
-        return Trial(
+        return SearchTrial(
             spec["run"],
             config={**spec["config"], **config},
             trial_id=trial_id,
@@ -138,18 +164,24 @@ class ArchivedSearch(SearchAlgorithm):
             stopping_criterion=spec.get("stop") or {},
             checkpoint_config=spec["checkpoint_config"],
             max_failures=spec["max_failures"],
+            restore_path=restore_path,
             trial_name_creator=_short_name,
             trial_dirname_creator=_short_name,
             log_to_file=spec.get("log_to_file"),
         )
 
-    def _trial_again(self, trial_id: str, record: Record) -> Trial:
+    def _trial_again(self, trial_id: str, config: Config, restore_path: str | None = None) -> SearchTrial:
         """Make an unfinished trial again under its old name, from its last checkpoint if it has one."""
-        epochs = [r["fidelity"] for r in self.searcher.archive.events("result") if r["trial"] == trial_id]
         directory = Path(self._spec["storage"].experiment_fs_path) / trial_id
-        found = last_checkpoint(directory, max(epochs, default=0))
-        resumed = {CHECKPOINT_KEY: str(set_aside(found[0]))} if found else {}
-        return self._trial(trial_id, {**self.searcher.config_of(record), **resumed})
+        found = last_checkpoint(directory, self._losses.last_epoch(trial_id))
+        config = {name: value for name, value in config.items() if name != CHECKPOINT_KEY}
+        if found:
+            config[CHECKPOINT_KEY] = str(set_aside(found[0]))
+        return self._trial(trial_id, config, None if found else restore_path)
+
+
+def _full_disk(result: Result) -> str:
+    return str(result["error"]) if result.get("out_of_disk") else ""
 
 
 def _short_name(trial: Trial) -> str:

@@ -14,11 +14,12 @@ from raynas.metrics import Metrics, read_goal
 from raynas.run.asked import read_by_scheduler
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.feasibility import check_feasible
+from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
-from raynas.run.session import first_budget, start_session
-from raynas.run.trainables import Trainable, as_settings
+from raynas.run.session import OnChange, first_budget, start_session
+from raynas.run.trainables import Trainable, as_settings, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import ByBudget, Strategy
 from raynas.validate import whole
@@ -38,6 +39,9 @@ def search(
     baseline: Baseline | None = None,
     points_to_evaluate: Sequence[Mapping[str, object]] = (),
     max_concurrent: int | None = None,
+    retry_failed: bool = False,
+    on_change: OnChange = "refuse",
+    max_failures_in_a_row: int | None = 10,
     progress: bool = True,
     tensorboard: bool = True,
     leave_report: bool = True,
@@ -46,7 +50,9 @@ def search(
     """Search a space with Ray Tune; a second run with the same name continues the first.
 
     A finished search is extended by a larger ``num_samples``. Strategy and seed may change between runs: earlier
-    evaluations are then a warm start.
+    evaluations are then a warm start. If the code that is scored by changed (a function, what it calls in its package,
+    settings, data), failed trials are tried again; if other trials had finished, ``on_change`` decides. A trial whose
+    worker or node is lost fails only if that happens again and again.
 
     Args:
         space: the space to search.
@@ -67,17 +73,24 @@ def search(
         points_to_evaluate: architectures to try first.
         max_concurrent: number of trials, or of actors that score in bulk, at a time; default as many as the cluster has
             room for.
+        retry_failed: whether the failed trials of earlier runs are tried again though nothing changed.
+        on_change: what to do with finished evaluations if what trials compute has changed since: "refuse" names the
+            change and raises, "continue" keeps them, "warm_start" lets the strategy learn from them, but counts only
+            new ones.
+        max_failures_in_a_row: number of failures in a row with one reason that end the search; 0 or None for never.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
         leave_report: whether to write a summary, plots, and the best architecture with its weights into the folder.
-        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder.
+        run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder. The name
+            is by default made of the space, the script and its function (or the data), and the strategy.
 
     Returns:
         The findings so far, also after an interrupt.
 
     Raises:
-        ArchiveError: if the results folder cannot be written, or holds a search of something else.
+        ArchiveError: if the results folder cannot be written or disappears, or holds a search of something else.
         InfeasibleError: if no architecture meets the constraints that need no training.
+        RaynasError: if a disk is full; run the same call again when there is space.
         ValueError: if an argument cannot be read.
     """
     num_samples, seed = whole("num_samples", num_samples, 1), whole("seed", seed, 0)
@@ -89,7 +102,7 @@ def search(
     reference = read_baseline(baseline, space, hyperparameters)
     check_baseline(asked, reference)
     costs = settings.costs(space, asked.metrics)
-    path = results_path(run_config, f"{space.name}-{type(strategy).__name__}")
+    path = results_path(run_config, f"{space.name}-{label_of(settings)}-{type(strategy).__name__}")
     with closing(open_archive(path)) as archive:
         known = baseline_figures(archive, asked, reference, settings)
         strategy = strategy.for_budget(first_budget(archive, num_samples))
@@ -106,10 +119,13 @@ def search(
         check_feasible(searcher, seed)
         session = {"strategy": repr(strategy), "seed": seed, "num_samples": num_samples, "baseline": known}
         session |= {"baseline_is": reference.name} if reference else {}
-        start_session(archive, searcher.space, asked, settings, **session)
+        identity = Identity.of(searcher.space, asked, settings)
+        start_session(archive, identity, on_change=on_change, retry_failed=retry_failed, **session)
+        searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
+        stopped = ""
         if archive.unfinished() or len(archive.events("proposed")) < num_samples:
-            run_trials(
+            stopped = run_trials(
                 searcher,
                 settings,
                 strategy,
@@ -119,8 +135,9 @@ def search(
                 run_config=run_config,
                 progress=progress,
                 tensorboard=tensorboard,
+                max_failures_in_a_row=max_failures_in_a_row,
             )
-        result = _result(space, searcher, TrialNetworks(space, settings, path), num_samples)
+        result = _result(space, searcher, TrialNetworks(space, settings, path), num_samples, stopped)
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title_of(space, settings, strategy), logs=logs, progress=progress)
@@ -128,7 +145,7 @@ def search(
 
 
 def _result(
-    space: SearchSpace, searcher: ArchitectureSearcher, networks: TrialNetworks, num_samples: int
+    space: SearchSpace, searcher: ArchitectureSearcher, networks: TrialNetworks, num_samples: int, stopped: str
 ) -> SearchResult:
     archive = searcher.archive
     missing = len(archive.events("proposed")) < num_samples and not searcher.ended_because
@@ -137,7 +154,7 @@ def _result(
         goal=searcher.goal,
         archive=archive,
         path=networks.path,
-        ended_because=searcher.ended_because,
-        interrupted=missing or bool(archive.unfinished()),
+        ended_because=stopped or searcher.ended_because,
+        interrupted=not stopped and (missing or bool(archive.unfinished())),
         networks=networks,
     )

@@ -1,10 +1,14 @@
 """Sessions of a search: what an archive says of earlier ones, and the record of a new one."""
 
-from raynas.core.archive import Archive
-from raynas.core.goal import Goal
-from raynas.core.space import SearchSpace
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+from raynas.core.archive import Archive, Record
 from raynas.errors import ArchiveError
-from raynas.trials.settings import TrialSettings
+from raynas.run.identity import MAX_NAMED, Identity
+
+OnChange = Literal["refuse", "continue", "warm_start"]
+"""The treatment of finished evaluations if what trials compute has changed since."""
 
 
 def first_budget(archive: Archive, num_samples: int) -> int:
@@ -21,33 +25,64 @@ def first_budget(archive: Archive, num_samples: int) -> int:
     return num_samples
 
 
-def start_session(archive: Archive, space: SearchSpace, goal: Goal, settings: TrialSettings, **facts: object) -> None:
-    """Record a new session.
+def start_session(
+    archive: Archive, identity: Identity, *, on_change: OnChange = "refuse", retry_failed: bool = False, **facts: object
+) -> None:
+    """Record a new session, and let trials of earlier ones begin again where that makes sense.
+
+    Failed trials are tried again if what trials compute has changed. If no trial has finished, earlier sessions bind
+    nobody: neither their goal nor their space counts, and what was trained in part begins again.
 
     Args:
         archive: of the search.
-        space: with its hyperparameters.
-        goal: with constraints as the user wrote them.
-        settings: the way of scoring.
+        identity: of this session.
+        on_change: what to do if trials that finished computed something else; see ``raynas.search``.
+        retry_failed: whether to try failed trials again in any case.
         facts: may differ from session to session.
 
     Raises:
-        ArchiveError: if the archive holds a search of another space, goal or way of scoring.
+        ArchiveError: if the archive holds a search of another space or goal, or one whose trials computed something
+            else and ``on_change`` is "refuse".
+        ValueError: if ``on_change`` is none of its values.
     """
-    now = {
-        "space": f"{space.name} {space.fingerprint}",
-        "trainable": settings.description,
-        "objectives": [f"{o.mode}:{o.metric}" for o in goal.objectives],
-        "constraints": [str(c) for c in goal.constraints],
-    }
-    # A session that never got to a trial, because of a mistake in the call, binds nobody; nor does its goal, before a
-    # trial has ended.
-    binding = {"space", "trainable"} if not archive.events("ended") else now.keys()
-    for earlier in archive.events("session")[-1:] if archive.events("proposed") else ():
-        for what, value in now.items():
-            if what in binding and earlier[what] != value:
-                raise ArchiveError(
-                    f"{archive.path} holds a search with {what} {earlier[what]}, this one has {value}; "
-                    "choose another name, or run with the same settings to continue"
-                )
-    archive.append("session", **now, **facts)
+    if on_change not in get_args(OnChange):
+        raise ValueError(f"on_change must be one of {', '.join(get_args(OnChange))}, got {on_change!r}")
+    now = {**vars(identity), **facts}
+    earlier = archive.events("session")[-1] if archive.events("proposed") else None
+    if earlier is None:
+        archive.append("session", **now)
+        return
+    evaluations = archive.evaluations
+    n_found = sum(e.ok for e in evaluations)
+    changes = identity.changes(earlier)
+    if n_found:
+        _refuse_another_search(archive, earlier, now)
+    if n_found and changes and on_change == "refuse":
+        raise ArchiveError(_refusal(archive, n_found, changes))
+    if (n_found and changes and on_change == "warm_start") or earlier["space"] != identity.space:
+        archive.restart(**now)
+        return
+    if changes or retry_failed:
+        archive.retry([e.trial for e in evaluations if not e.ok])
+    if changes and not n_found:
+        begun = {record["trial"] for record in archive.events("result")}
+        archive.retry(sorted(archive.unfinished().keys() & begun))
+    archive.append("session", **now)
+
+
+def _refuse_another_search(archive: Archive, earlier: Record, now: Mapping[str, object]) -> None:
+    for what in ("space", "objectives", "constraints"):
+        if earlier[what] != now[what]:
+            raise ArchiveError(
+                f"{archive.path} holds a search with {what} {earlier[what]}, this one has {now[what]}; "
+                "choose another name, or run with the same settings to continue"
+            )
+
+
+def _refusal(archive: Archive, n_found: int, changes: Sequence[str]) -> str:
+    more = f", and {len(changes) - MAX_NAMED} more changes" if len(changes) > MAX_NAMED else ""
+    return (
+        f"{archive.path} holds {n_found} evaluation{'s' if n_found > 1 else ''} made otherwise: "
+        f"{'; '.join(changes[:MAX_NAMED])}{more}. Choose on_change=continue to keep them and go on, "
+        "on_change=warm_start to learn from them and count only new ones, or another name"
+    )

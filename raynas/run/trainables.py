@@ -1,14 +1,17 @@
 """as_settings(): settings of trials from any of the ways in which a user can say how to score."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics
+from raynas.run.user_source import name_of
 from raynas.trials.function import Function
 from raynas.trials.settings import TrialSettings
 
@@ -32,6 +35,17 @@ def as_settings(trainable: Trainable) -> TrialSettings:
         "trainable must be settings such as Training(...), a function fn(model, config) or a tune.Trainable class, "
         f"got {trainable!r}"
     )
+
+
+def label_of(settings: TrialSettings) -> str:
+    """Return what tells the results folders of two trainables apart: script and function, class, or data."""
+    given: dict[str, Any] = vars(settings)
+    code, data = given.get("fn", given.get("cls")), given.get("data")
+    if isinstance(code, str):
+        return code.replace(":", ".")
+    if code is not None:
+        return re.sub(r"[^\w.-]", "_", name_of(code))
+    return re.sub(r"\W+", "_", Path(re.sub(r"^(npz|folder):", "", str(data or type(settings).__name__))).stem)
 
 
 @dataclass(frozen=True)

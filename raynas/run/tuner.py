@@ -13,6 +13,7 @@ from raynas.run.bulk_search import search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
 from raynas.run.cluster import start_ray
 from raynas.run.environment import FAST_SETTINGS, environment, quiet_tune, terminate_as_interrupt
+from raynas.run.failure_streak import FailureStreak
 from raynas.run.resources import room_for
 from raynas.run.resume import ArchivedSearch
 from raynas.run.run_config import check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
@@ -35,7 +36,8 @@ def run_trials(
     run_config: tune.RunConfig | None,
     progress: bool,
     tensorboard: bool,
-) -> None:
+    max_failures_in_a_row: int | None,
+) -> str:
     """Run the trials that a search still lacks, to its end or until it is interrupted.
 
     Args:
@@ -48,10 +50,14 @@ def run_trials(
         run_config: the user's.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
+        max_failures_in_a_row: number of failures in a row with one reason that end the search; 0 or None for never.
+
+    Returns:
+        The reason why it ended before its number of trials; "" if it did not, or if the searcher knows it.
 
     Raises:
         ArchiveError: if an event cannot be recorded.
-        RaynasError: if the cluster has no room for a trial.
+        RaynasError: if the cluster has no room for a trial, or a disk is full.
         ValueError: if the search is in bulk and asks for something that only Tune's trials can give.
     """
     given = checked_run_config(run_config)
@@ -64,9 +70,10 @@ def run_trials(
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
     if progress:
         callbacks.append(ProgressCallback(searcher, num_samples))
+    streak = FailureStreak(max_failures_in_a_row)
     if settings.bulk_size:
-        _run_in_bulk(searcher, settings, num_samples, max_concurrent, callbacks)
-        return
+        _run_in_bulk(searcher, settings, num_samples, max_concurrent, callbacks, streak)
+        return streak.verdict
     if not keeps_all(given):
         callbacks.insert(0, KeepBest(searcher, path))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
@@ -77,6 +84,7 @@ def run_trials(
         num_samples=num_samples,
         max_concurrent=max_concurrent,
         check=lambda result: stop.failure or check(result),
+        streak=streak,
     )
     cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(
@@ -91,6 +99,7 @@ def run_trials(
         for trial, result in stop.met.items():  # Tune tells of none that it stops together with the search
             searcher.on_trial_complete(trial, result)
         searcher.ended_because = "stop of the run config ended the search"
+    return streak.verdict
 
 
 def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch, stop: StopCriteria) -> None:
@@ -115,6 +124,7 @@ def _run_in_bulk(
     num_samples: int,
     workers: int,
     callbacks: list[tune.Callback],
+    streak: FailureStreak,
 ) -> None:
     pool = pool_for(searcher.space, settings, wanted(searcher), counted=COUNTED, workers=workers)
     with pool, terminate_as_interrupt():
@@ -125,4 +135,5 @@ def _run_in_bulk(
             bulk_size=settings.bulk_size,
             callbacks=callbacks,
             check=ReportCheck(searcher, settings),
+            streak=streak,
         )

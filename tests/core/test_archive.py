@@ -255,3 +255,64 @@ def test_evaluations_join_proposals_and_ends() -> None:
     ]
     assert set(archive.unfinished()) == {"2"}
     assert archive.events("ended") == [{"event": "ended", **ENDED}]
+
+
+# --- attempts and restarts --------------------------------------------------------------------------------------------
+
+
+def test_a_trial_begins_again_as_if_it_had_never_run(path: Path) -> None:
+    with closing(Archive(path)) as archive:
+        archive.append("proposed", **FIRST)
+        archive.append("result", trial="1", fidelity=1, metrics={})
+        archive.append("lost", trial="1", suspect=False, reason="")
+        archive.append("ended", **{**ENDED, "status": "failed"})
+        archive.append("proposed", **SECOND)
+        archive.append("ended", **{**ENDED, "trial": "2"})
+        archive.retry(["1"])
+        for known in (archive, Archive.load(path)):
+            assert [record["event"] for record in known] == ["proposed", "proposed", "ended", "retried"]
+            assert list(known.unfinished()) == ["1"]
+            assert [e.trial for e in known.evaluations] == ["2"]
+        archive.append("result", trial="1", fidelity=1, metrics={})
+        archive.append("ended", **ENDED)
+    again = Archive.load(path)
+    assert [(e.trial, e.status) for e in again.evaluations] == [("2", "finished"), ("1", "finished")]
+    assert len(again.events("result")) == 1 and again.unfinished() == {}
+    assert path.read_text().count('"ended"') == 3, "nothing is deleted from the file"
+
+
+def test_a_restart_counts_only_what_comes_after_it(path: Path, tmp_path: Path) -> None:
+    with closing(Archive(path)) as archive:
+        archive.append("proposed", **FIRST)
+        archive.append("ended", **ENDED)
+        archive.restart(seed=1)
+        archive.dump(tmp_path / "dumped")
+        for known in (archive, Archive.load(path), Archive.load(tmp_path / "dumped")):
+            assert [(record["event"], record.get("seed")) for record in known] == [("session", 1)]
+            assert known.evaluations == [] and known.unfinished() == {}
+            assert [(e.trial, e.fidelity) for e in known.earlier_evaluations] == [("1", 3)]
+            assert known.last_number == 1, "no name may denote two trials"
+        archive.append("proposed", **SECOND)
+        archive.restart(seed=2)
+    assert [e.trial for e in Archive.load(path).earlier_evaluations] == ["1"]
+    assert len(Archive.load(path)) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps an open file where it is")
+@pytest.mark.parametrize("how", ["removed", "renamed", "cannot be made again"])
+def test_a_folder_that_disappears_is_noticed(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "results" / "name" / "archive.jsonl"
+    with closing(Archive(path)) as archive:
+        archive.append("proposed", **FIRST)
+        (tmp_path / "results").rename(tmp_path / "elsewhere")
+        if how == "cannot be made again":
+            (tmp_path / "results").touch()
+        with pytest.raises(ArchiveError, match=r"results.name was removed, renamed or unmounted"):
+            archive.append("ended", **ENDED)
+        with pytest.raises(ArchiveError, match=r"removed, renamed or unmounted"):
+            archive.append("ended", **ENDED)
+        if how == "cannot be made again":
+            assert "bring it back" in str(archive.failure)
+        else:
+            assert [record["trial"] for record in Archive.load(path)] == ["1"]
+            assert "written there again" in str(archive.failure)

@@ -136,6 +136,38 @@ def test_tune_saves_and_restores_in_a_folder(tmp_path: Path) -> None:
     assert again.suggest("next") == first.suggest("next")
 
 
+def test_a_session_after_a_warm_start_is_lived_through_again() -> None:
+    """Another strategy took over, and was killed: what it did itself is replayed exactly."""
+    first = Scripted([A])
+    run_trials(first, lambda c: score(0.5), 1)
+    archive = first.archive
+    script = [B, C, D]
+    second = Scripted(script, archive=archive)
+    archive.append("session")
+    second.replay(archive)
+    for trial in ("2", "3"):
+        second.suggest(trial)
+    second.on_trial_complete("2", score(0.5))
+    third = Scripted(script)
+    archive.append("session")
+    third.replay(archive)
+    assert (third.running, third.n_asked) == (second.running, second.n_asked)
+    assert third.suggest("4") == second.suggest("4") == config(D)
+
+
+def test_of_a_trial_that_began_again_only_the_last_end_is_seen() -> None:
+    first = Scripted([A, B, C])
+    run_trials(first, lambda c: {"failed": 1, "error": "a bug"}, 2)
+    first.archive.retry(["00001"])
+    again = Scripted([A, B, C], archive=first.archive)
+    first.archive.append("session")
+    again.replay(first.archive)
+    assert again.running == [A] and saw(again) == [(B, "failed")]
+    again.on_trial_complete("00001", score(0.5))
+    assert saw(again) == [(B, "failed"), (A, "finished")]
+    assert again.suggest("3") == config(C)
+
+
 # --- anything goes ----------------------------------------------------------------------------------------------------
 
 RESULTS = st.sampled_from([None, {}, score(math.nan), score(0.1), score(0.5, 7), score(0.9, complete=False), {"x": 1}])

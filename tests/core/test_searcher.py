@@ -266,6 +266,14 @@ def test_a_warm_start_is_known_but_not_recorded() -> None:
     assert searcher.suggest("1") == config(B)
 
 
+def test_a_warm_start_may_be_evaluated_again() -> None:
+    searcher = Scripted([A])
+    searcher.warm_start([Evaluation(A, {"accuracy": 0.5})], again=True)
+    assert saw(searcher) == [(A, "finished")]
+    assert searcher.suggest("1") == config(A)
+    assert searcher.events == ["proposed"]
+
+
 def test_a_warm_start_brings_hyperparameters() -> None:
     space = JointSpace(SPACE, {"lr": tune.choice([0.1, 0.2])})
     earlier = RandomSearch().searcher(SPACE, costs={}, hyperparameters=space.hyperparameters)

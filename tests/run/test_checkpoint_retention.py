@@ -49,13 +49,19 @@ def test_the_best_of_those_that_ended_keep_theirs(tmp_path: Path) -> None:
     assert left(tmp_path) == ["2", "3"], "what was stopped early is no candidate"
 
 
-def test_a_failed_or_unknown_trial(tmp_path: Path) -> None:
-    for name in ("1", "2"):
+def test_a_failed_lost_or_unknown_trial(tmp_path: Path) -> None:
+    """A trial that was lost has not ended, and continues from its checkpoints."""
+    for name in ("failed", "lost", "unknown"):
         checkpoints(tmp_path / name)
-    keep = KeepBest(new_searcher(), tmp_path)
-    keep.on_trial_error(0, [], trial("1"))
-    keep.on_trial_complete(0, [], trial("2"))
-    assert left(tmp_path) == ["2"]
+    searcher = new_searcher()
+    searcher.suggest("lost")
+    searcher.suggest("failed")
+    searcher.on_trial_complete("failed", error=True)
+    keep = KeepBest(searcher, tmp_path)
+    keep.on_trial_error(0, [], trial("failed"))
+    keep.on_trial_error(0, [], trial("lost"))
+    keep.on_trial_complete(0, [], trial("unknown"))
+    assert left(tmp_path) == ["lost", "unknown"]
 
 
 def test_an_earlier_session_counts(tmp_path: Path) -> None:

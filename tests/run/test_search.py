@@ -164,11 +164,12 @@ def test_two_searches_are_not_mixed(ray_cluster: None, tmp_path: Path) -> None:
     changes: dict[str, dict[str, Any]] = {
         "objectives": {"objectives": "loss"},
         "constraints": {"constraints": "params <= 1000"},
-        "trainable": {"trainable": epochs},
     }
     for what, change in changes.items():
         with pytest.raises(ArchiveError, match=rf"holds a search with {what}.*choose another name"):
             run(tmp_path, **change)
+    with pytest.raises(ArchiveError, match=r"the source of epochs in test_search.py is new.*or another name"):
+        run(tmp_path, epochs)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def run_in_bulk(path: Path, strategy: RandomSearch, **run_config: Any) -> None:
         run_config=tune.RunConfig(**run_config),
         progress=False,
         tensorboard=False,
+        max_failures_in_a_row=None,
     )
 
 

@@ -1,0 +1,31 @@
+"""FailureStreak: notices that every trial fails for one reason, which no other architecture will change."""
+
+import re
+
+from raynas.core.evaluation import Evaluation
+
+
+class FailureStreak:
+    """Counts the failures in a row that have one reason; numbers in it, such as shapes, may differ.
+
+    Args:
+        limit: number of failures in a row after which a search should stop; 0 or None for never.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit or 0
+        self._reason = ""
+        self._n = 0
+        self.verdict = ""
+        """The reason to stop the search, in a line; "" until there is one."""
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Count the end of a trial."""
+        reason = "" if evaluation.ok else re.sub(r"0x[0-9a-fA-F]+|\d+(\.\d+)?(e[+-]?\d+)?", "#", evaluation.error)
+        self._n = self._n + 1 if reason == self._reason else 1
+        self._reason = reason
+        if reason and self._n == self._limit:
+            self.verdict = (
+                f"{self._n} trials in a row failed for one reason: {evaluation.error}. Repair it and run the same "
+                "command again, which tries them again; max_failures_in_a_row sets the number"
+            )

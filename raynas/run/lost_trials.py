@@ -1,0 +1,141 @@
+"""Trials that end without failing: a worker is killed, a node is lost, a disk is full."""
+
+import contextlib
+from collections import Counter
+from typing import Any
+
+from ray.exceptions import (
+    ActorPlacementGroupRemoved,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    RpcError,
+    WorkerCrashedError,
+)
+from ray.tune.experiment import Trial
+
+from raynas.core.archive import Archive
+from raynas.errors import RaynasError, one_line
+from raynas.trials.failures import is_out_of_disk, reason_of
+
+MAX_LOST_RUNNING = 3
+"""Number of times in a row that a trial may lose the process that runs it; then it is taken to be the cause."""
+
+MAX_LOST = 10
+"""Number of times in a row that a trial may be lost in any way: with its node, or before it ran."""
+
+
+_RAYS = (
+    *(ActorPlacementGroupRemoved, LocalRayletDiedError, NodeDiedError, ObjectLostError, OutOfDiskError),
+    *(OutOfMemoryError, RpcError, WorkerCrashedError),
+)
+
+
+class SearchTrial(Trial):
+    """A trial of Tune's that keeps its last exception, which Tune only writes to a file."""
+
+    exception: Exception | None = None
+
+    def handle_error(self, exc: Any = None) -> None:
+        """Keep the exception, and let Tune write it; a full disk must not end Tune."""
+        self.exception = exc
+        with contextlib.suppress(OSError):
+            super().handle_error(exc)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What a user's code raises may not be picklable.
+        return {**super().__getstate__(), "exception": None}
+
+    @property
+    def is_lost(self) -> bool:
+        """True if the exception is of Ray, not of the code that the trial ran."""
+        return _is_rays(self.exception)
+
+    @property
+    def may_be_the_cause(self) -> bool:
+        """True if the process died while it ran the trial, as it does when memory runs out or compiled code crashes."""
+        ran = self.temporary_state.ray_actor is not None
+        return ran and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
+
+    @property
+    def reason(self) -> str:
+        """The exception in a line."""
+        error = self.exception
+        if isinstance(error, RayTaskError):
+            return reason_of(error.cause)
+        if isinstance(error, RayActorError):
+            # Tabs begin the lines that name the actor.
+            return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))[:500]
+        return one_line(error) if error else "the trial was killed"
+
+    @property
+    def full_disk(self) -> str:
+        """The exception in a line if a disk was full, else ""."""
+        return self.reason if is_out_of_disk(self.exception) else ""
+
+
+def _is_rays(error: Exception | None) -> bool:
+    if isinstance(error, RayTaskError):
+        return _is_rays(error.cause)
+    if isinstance(error, RayActorError):
+        return not error.actor_init_failed
+    return isinstance(error, _RAYS)
+
+
+def _lost_its_node(error: RayActorError) -> bool:
+    return error.preempted or "node has died" in str(error) or "node was terminated" in str(error)
+
+
+class Losses:
+    """Counts how often each trial was lost since it last got further, in all sessions of a search.
+
+    Args:
+        archive: of the search; every loss is recorded there.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._lost: dict[str, Counter[bool]] = {}
+        self._epochs: dict[str, int] = {}
+        for record in archive:
+            if record["event"] == "result":
+                self.reported(record["trial"], record["fidelity"])
+            elif record["event"] == "lost":
+                self._of(record["trial"])[record["suspect"]] += 1
+
+    def reported(self, trial: str, epoch: int) -> None:
+        """Note a report: a trial that gets further than before was not lost in vain."""
+        if epoch > self.last_epoch(trial):
+            self._epochs[trial] = epoch
+            self._lost.pop(trial, None)
+
+    def last_epoch(self, trial: str) -> int:
+        """Return the largest number of epochs that a trial reported; 0 if it never did."""
+        return self._epochs.get(trial, 0)
+
+    def add(self, trial: SearchTrial) -> bool:
+        """Record that a trial was lost; return whether it should be tried again."""
+        name, suspect = trial.trial_id, trial.may_be_the_cause
+        self._archive.append("lost", trial=name, suspect=suspect, reason=trial.reason)
+        self._of(name)[suspect] += 1
+        return self._of(name)[True] <= MAX_LOST_RUNNING and self._of(name).total() <= MAX_LOST
+
+    def verdict(self, trial: SearchTrial) -> str:
+        """Return the reason why a trial that was lost too often has failed."""
+        n = self._of(trial.trial_id).total()
+        return f"its process died {n} times without getting further; the last time: {trial.reason}"
+
+    def _of(self, trial: str) -> Counter[bool]:
+        return self._lost.setdefault(trial, Counter())
+
+
+def full_disk_error(trial: str, reason: str) -> RaynasError:
+    """Return the error that ends a search when a disk is full."""
+    return RaynasError(
+        f"trial {trial} ran out of disk space: {reason}. Free some, where results or temporary files are or where "
+        "your code writes, and run the same command again: everything before this is kept"
+    )
