@@ -1,4 +1,4 @@
-"""Identity: the computation of a search, so that a run under the same name is refused, or continues, when that has changed."""
+"""Identity: the computation of a search; a run under the same name is refused, or continues, when it has changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
