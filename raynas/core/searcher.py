@@ -77,7 +77,7 @@ class ArchitectureSearcher(ReplayableSearcher):
         self.goal = goal
         self.costs = costs
         self.rng = np.random.default_rng(seed)
-        self._baseline = baseline
+        self.baseline_point = baseline
         self._known: dict[Architecture, Evaluation] = {}
         self._ended: dict[str, Evaluation] = {}
 
@@ -187,7 +187,7 @@ class ArchitectureSearcher(ReplayableSearcher):
             learn(replace(e, arch=self.space.from_config({"arch": e.arch, **e.hyperparameters})))
 
     def _learn(self, evaluation: Evaluation) -> None:
-        if evaluation.arch == self._baseline and evaluation.ok:
+        if evaluation.arch == self.baseline_point and evaluation.ok:
             self.goal = self.goal.against(evaluation.metrics)
         self._known[evaluation.arch] = evaluation
         self.observe(evaluation)

@@ -18,6 +18,7 @@ from raynas.run.resources import room_for
 from raynas.run.resume import ArchivedSearch
 from raynas.run.run_config import check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
 from raynas.run.score_many import pool_for
+from raynas.run.spared_baseline import spare_baseline
 from raynas.run.stop_criteria import StopCriteria
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
@@ -77,6 +78,7 @@ def run_trials(
     if not keeps_all(given):
         callbacks.insert(0, KeepBest(searcher, path))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
+    spare_baseline(scheduler, searcher, settings.max_fidelity)
     stop, check = StopCriteria(given.stop), ReportCheck(searcher, settings)
     search_alg = ArchivedSearch(
         searcher,
