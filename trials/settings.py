@@ -17,6 +17,7 @@ from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Measurer, Metrics
+from raynas.nodes import may_have
 from raynas.trials.checkpoint import State
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
@@ -84,6 +85,11 @@ class TrialSettings(ABC):
     def resources(self) -> dict[str, float]:
         """Resources of a trial, for ``tune.with_resources``."""
         return {"cpu": 1}
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """Resources of a trial, each bundle on one node; most trials need one."""
+        return [self.resources]
 
     @property
     def max_fidelity(self) -> int:
@@ -165,7 +171,8 @@ class ArchitectureSettings(TrialSettings):
     def __post_init__(self) -> None:
         make_plain(self)
         require(self.device in self.DEVICES, f"device must be one of {', '.join(self.DEVICES)}", self.device)
-        require(is_number(self.gpus) and self.gpus > 0, "gpus must be greater than 0", self.gpus)
+        rule = "gpus must be above 0 and at most 1: a trial computes on one GPU"
+        require(is_number(self.gpus) and 0 < self.gpus <= 1, rule, self.gpus)
         for name in ("n_threads", "latency_threads"):
             require_whole(name, getattr(self, name), 1)
         require_whole("seed", self.seed, 0)
@@ -248,7 +255,7 @@ class ArchitectureSettings(TrialSettings):
         """True if trials run on GPUs."""
         if self.device != "auto":
             return self.device == "cuda"
-        return bool(ray.cluster_resources().get("GPU")) if ray.is_initialized() else torch.cuda.is_available()
+        return may_have("GPU") if ray.is_initialized() else torch.cuda.is_available()
 
 
 def refuse_all(kind: str, names: Iterable[str]) -> None:

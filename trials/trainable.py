@@ -1,6 +1,8 @@
 """ArchitectureTrainable: the class that Tune makes an actor of."""
 
 import logging
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,13 @@ from ray import tune
 from raynas.errors import one_line
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
+from raynas.trials.sick_process import SickProcessError, refuse_sick
 from raynas.trials.trial import Trial
 
 logger = logging.getLogger(__name__)
+
+EXIT_SECONDS = 5.0
+"""Time between the failure that shows that a process is sick, and its end."""
 
 
 class ArchitectureTrainable(tune.Trainable):
@@ -35,12 +41,21 @@ class ArchitectureTrainable(tune.Trainable):
         return True
 
     def step(self) -> Result:
-        """Do one epoch; return the result after it."""
+        """Do one epoch; return the result after it.
+
+        Raises:
+            SickProcessError: if this process can compute nothing more; Tune then tries the trial again in another.
+        """
         result = self._runner.step()
         text = self._runner.progress.traceback
         if text and text != self._written_traceback:
             self._written_traceback = text
             self._write_traceback(text)
+        try:
+            refuse_sick(result)
+        except SickProcessError:
+            _end_process_soon()
+            raise
         return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -67,3 +82,10 @@ class ArchitectureTrainable(tune.Trainable):
                 file.write(text.encode())
         except Exception as error:
             logger.warning("error.txt could not be written: %s", one_line(error))
+
+
+def _end_process_soon() -> None:
+    """End this process when its last answer is out, however long a sick device takes to let go of it."""
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

@@ -41,6 +41,7 @@ class FunnelRun(SearchRun):
             seed=options.seed,
             baseline=options.baseline,
             max_concurrent=run.max_concurrent,
+            generation_size=options.generation_size,
             progress=run.progress,
             tensorboard=run.tensorboard,
             leave_report=False,

@@ -22,6 +22,8 @@ class SearchOptions:
             raynas.Metric, which objectives and constraints may then name. Code is named by the flag, not in a file.
         num_samples: trials in the end; a larger number extends a finished search.
         seed: of the strategy (that of the training is --trainable.seed).
+        generation_size: proposals made at once, and observed in their order when all of their trials have ended; the
+            search is then the same for any --max_concurrent. By default a proposal is made as soon as there is room.
         hyperparameters: searched together with the architecture: --hyperparameters.lr "loguniform(1e-3, 1e-1)",
             likewise uniform(low, high), randint(low, high) without high, lograndint, with q in front and a step behind
             for a grid: quniform(0, 1, 0.1); choice(a, b, ...), or a constant.
@@ -40,6 +42,7 @@ class SearchOptions:
     metrics: tuple[str, ...] = ()
     num_samples: int = 60
     seed: int = 0
+    generation_size: int | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     funnel: tuple[str, ...] = ()
@@ -49,6 +52,8 @@ class SearchOptions:
             raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
+        if self.generation_size is not None and self.generation_size < 1:
+            raise ValueError(f"generation_size must be at least 1, got {self.generation_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,7 @@ class RunOptions:
         name: of this search's folder; by default made of what is searched and how, so that the same command resumes.
         results: folder that holds the folders of all searches; on a cluster, one that every node sees.
         max_concurrent: trials at a time; by default as many as there are CPUs (or GPUs) for. 1 makes a search
-            reproducible.
+            reproducible, as --generation_size does.
         address: of a running Ray cluster, e.g. auto; by default RAY_ADDRESS, or Ray is started on this machine.
         progress: show a live table.
         tensorboard: write TensorBoard logs.

@@ -7,7 +7,7 @@ for them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raynas.cli.flags import chosen, demo_fields, expand, given, typed
+from raynas.cli.flags import chosen, demo_fields, expand, given, typed, value_of
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
 from raynas.cli.options import FROM_DATA, ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.parser import OptionParser, Parsed
@@ -120,6 +120,8 @@ def _chosen(tokens: Sequence[str]) -> dict[str, str]:
     names = chosen(tokens)
     if asks_for_funnel(tokens):
         return chosen_for_funnel(tokens, names)
+    if _asks_for_generations(tokens) and "early_stopping.name" not in given(tokens):
+        names["early_stopping"] = "none"  # it depends on which trial is faster
     if names["trainable"] != "subnet":
         del names["method"]
     elif "early_stopping.name" not in given(tokens):
@@ -127,3 +129,8 @@ def _chosen(tokens: Sequence[str]) -> dict[str, str]:
     elif names["early_stopping"] != "none":
         raise RaynasError("subnets are scored in one step: there is nothing to stop early, leave out --early_stopping")
     return names
+
+
+def _asks_for_generations(tokens: Sequence[str]) -> bool:
+    sizes = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--generation_size"]
+    return bool(sizes) and sizes[-1] != "none"

@@ -2,12 +2,10 @@
 
 import dataclasses
 import shlex
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ray
 from ray import tune
 from rich.console import Console
 
@@ -26,6 +24,7 @@ from raynas.errors import RaynasError, one_line
 from raynas.metrics import read_goal
 from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.best import keep, weights_of
+from raynas.run.cluster import start_ray
 from raynas.run.file_names import ARCHITECTURE, BEST
 from raynas.run.report import report_files
 from raynas.run.retraining import final_training, folder_for
@@ -79,14 +78,8 @@ class SearchRun:
         Raises:
             RaynasError: if there is none.
         """
-        address = self.command.run.address
-        if address is None:
-            return
-        check_reachable(address)
-        try:
-            ray.init(address=address, log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise RaynasError(f"cannot reach a Ray cluster at {address!r}: {one_line(error)}") from None
+        if self.command.run.address is not None:
+            start_ray(self.command.run.address)
 
     def search(self) -> SearchResult:
         """Search, and keep what is best so far.
@@ -163,6 +156,7 @@ class SearchRun:
             baseline=options.baseline,
             points_to_evaluate=first,
             max_concurrent=run.max_concurrent,
+            generation_size=options.generation_size,
             progress=run.progress,
             tensorboard=run.tensorboard,
             leave_report=False,
@@ -230,20 +224,3 @@ class SearchRun:
         elif not summary.ended_because:
             commands["search on"] = f"the same command with --num_samples {2 * self.command.search.num_samples}"
         return commands
-
-
-def check_reachable(address: str, timeout: float = 5.0) -> None:
-    """Make sure that something listens at HOST:PORT, where Ray itself would try for minutes.
-
-    Raises:
-        RaynasError: if nothing does.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
-    except (OSError, OverflowError) as error:
-        raise RaynasError(
-            f"nothing listens at {address!r} ({error}); see the address that 'ray start --head' printed"
-        ) from None

@@ -48,11 +48,62 @@ class ReplayableSearcher(Searcher):
         self._limits = limits
         self._queue = deque(queue)
         self._running: dict[str, Architecture] = {}
+        self._ahead = deque[str]()
+        self._generation: dict[str, Evaluation | None] = {}
         self._is_replaying = False
 
+    generation_size: int = 0
+    """Number of proposals that are made at once, and observed in their order when all of their trials have ended; 0 for
+    a proposal at a time, observed when its trial ends.
+
+    In generations a search depends neither on the number of trials at a time nor on which of them is faster.
+    """
+
     @abstractmethod
+    def _next_point(self) -> Architecture | str | None:
+        """Return the next point to evaluate, None for "not now", or ``Searcher.FINISHED``."""
+
+    @abstractmethod
+    def _start(self, trial_id: str, point: Architecture) -> Config:
+        """Record that a trial gets a point, and return its config."""
+
+    @abstractmethod
+    def _learn(self, evaluation: Evaluation) -> None:
+        """Learn from an evaluation."""
+
     def suggest(self, trial_id: str) -> Any:
         """Return the config of the next trial (a dict), None for "not now", or ``Searcher.FINISHED``."""
+        point = self._next_of_generation() if self.generation_size else self._next_point()
+        return self._start(trial_id, point) if isinstance(point, Architecture) else point
+
+    def _next_of_generation(self) -> Architecture | str | None:
+        """Return the next point of this generation; of another one only after all of this have ended."""
+        end = None if self._running else self._propose_generation()
+        return self._running.pop(self._ahead.popleft()) if self._ahead else end
+
+    def _propose_generation(self) -> str | None:
+        """Propose up to a generation; its points count as running. Return the reason if it is shorter."""
+        for number in range(self.generation_size):
+            point = self._next_point()
+            if not isinstance(point, Architecture):
+                self.ended_because = "" if number else self.ended_because
+                return point
+            name = f"number {number} of the generation"
+            self._running[name] = point
+            self._ahead.append(name)
+        return None
+
+    def _observe_in_order(self, evaluation: Evaluation) -> None:
+        """Learn from a trial that has ended, or keep that until its whole generation has."""
+        self._generation[evaluation.trial] = evaluation
+        if not self.generation_size:
+            self._learn(evaluation)
+            del self._generation[evaluation.trial]
+        elif not self._running:
+            ended, self._generation = self._generation, {}
+            for one in ended.values():
+                if one is not None:
+                    self._learn(one)
 
     @abstractmethod
     def _end(self, evaluation: Evaluation) -> None:
@@ -115,10 +166,12 @@ class ReplayableSearcher(Searcher):
             if not is_faithful:
                 self._take_back(trial)
         self._running[trial] = point
+        self._generation.setdefault(trial, None)
         return is_faithful
 
     def _take_back(self, trial: str) -> None:
-        """Put a proposal that the record does not have first in the queue, so that it is not lost."""
-        point = self._running.pop(trial, None)
-        if point is not None:
-            self._queue.appendleft(point)
+        """Put proposals that the record does not have first in the queue, so that none is lost."""
+        self._generation.pop(trial, None)
+        names = [trial, *self._ahead]
+        self._ahead.clear()
+        self._queue.extendleft(reversed([self._running.pop(name) for name in names if name in self._running]))

@@ -4,7 +4,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from ray.tune.search import Searcher
@@ -105,19 +105,19 @@ class ArchitectureSearcher(ReplayableSearcher):
         """Accept the metric that was set already; Tune asks this where its TuneConfig names one too."""
         return metric in (None, self.metric) and mode in (None, self.mode)
 
-    def suggest(self, trial_id: str) -> Any:
+    def _next_point(self) -> Architecture | str | None:
         for n_fruitless in range(MAX_FRUITLESS):
             if len(self._known) + len(self._limits.refused) + len(self._running) >= self.space.size:
                 return self._finish("every architecture of the space was tried")
             point = self._queue.popleft() if self._queue else self.propose()
             if point is None and self._running:
-                if n_fruitless:
+                if n_fruitless and not self.generation_size:
                     self._record("waited")
                 return None
             if point is None:
                 return self._finish("the strategy has nothing more to propose")
             if self._is_worth_a_trial(point):
-                return self._start(trial_id, point)
+                return point
         return self._finish(
             f"{MAX_FRUITLESS} proposals in a row were known or refused ({len(self._limits.refused)} architectures "
             f"refused, {len(self._known)} evaluated); loosen the constraints or widen the space"
@@ -143,6 +143,7 @@ class ArchitectureSearcher(ReplayableSearcher):
 
     def _start(self, trial_id: str, point: Architecture) -> Config:
         self._running[trial_id] = point
+        self._generation[trial_id] = None
         config = self.space.to_config(point)
         self._record("proposed", trial=trial_id, config=config, costs=self._limits.measured(point))
         return config
@@ -170,7 +171,8 @@ class ArchitectureSearcher(ReplayableSearcher):
         del self._running[e.trial]
         self._record("ended", trial=e.trial, status=e.status, fidelity=e.fidelity, metrics=e.metrics, error=e.error)
         self._ended[e.trial] = e
-        self._learn(e)
+        self._refer_to(e)
+        self._observe_in_order(e)
 
     def warm_start(self, evaluations: Iterable[Evaluation], *, again: bool = False) -> None:
         """Learn from evaluations of another search; they are not recorded.
@@ -187,7 +189,10 @@ class ArchitectureSearcher(ReplayableSearcher):
             learn(replace(e, arch=self.space.from_config({"arch": e.arch, **e.hyperparameters})))
 
     def _learn(self, evaluation: Evaluation) -> None:
-        if evaluation.arch == self.baseline_point and evaluation.ok:
-            self.goal = self.goal.against(evaluation.metrics)
+        self._refer_to(evaluation)
         self._known[evaluation.arch] = evaluation
         self.observe(evaluation)
+
+    def _refer_to(self, evaluation: Evaluation) -> None:
+        if evaluation.arch == self.baseline_point and evaluation.ok:
+            self.goal = self.goal.against(evaluation.metrics)

@@ -44,6 +44,7 @@ def funnel(
     seed: int = 0,
     baseline: Baseline | None = None,
     max_concurrent: int | None = None,
+    generation_size: int | None = None,
     progress: bool = True,
     tensorboard: bool = True,
     leave_report: bool = True,
@@ -79,7 +80,8 @@ def funnel(
         seed: of the strategy.
         baseline: what relative constraints refer to; see ``raynas.search``. An architecture enters every stage, also if
             it is not among the best.
-        max_concurrent: number of trials, or of actors that score in bulk, at a time.
+        max_concurrent: largest number of trials, or of actors that score in bulk, at a time.
+        generation_size: see ``raynas.search``.
         progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
         leave_report: whether to write, besides the summary of the stages, that of the last one, with plots and the best
@@ -113,6 +115,7 @@ def funnel(
         common={
             "seed": seed,
             "max_concurrent": max_concurrent,
+            "generation_size": generation_size,
             "progress": progress,
             "tensorboard": tensorboard,
         },

@@ -1,5 +1,6 @@
 """ActorPool: a few long-lived actors that score many architectures, where a Tune trial each would cost too much."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +14,12 @@ from ray.exceptions import RayError
 
 from raynas.core.architecture import Config
 from raynas.core.outcome import Result
-from raynas.errors import one_line
+from raynas.errors import RaynasError, one_line
 from raynas.run.cluster import start_ray
-from raynas.run.resources import room_for
+from raynas.run.resources import ASK_SECONDS, Room
+from raynas.trials.sick_process import refuse_sick
+
+logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 0.2
 """Target duration of a call: cheap configs are sent many at a time, so that calls cost next to nothing."""
@@ -23,6 +27,12 @@ CALL_SECONDS = 0.2
 MAX_PER_CALL = 500
 IN_FLIGHT = 2
 """Number of calls queued per actor, so that it never waits for the driver."""
+
+MAX_FAILED_STARTS = 3
+"""Number of actors in a row that may fail to start before the pool gives up."""
+
+WAIT_SECONDS = 10.0
+"""Duration without any actor after which the log says that the pool waits for room."""
 
 
 class Scorer(Protocol):
@@ -40,14 +50,18 @@ def failed_result(reason: str) -> Result:
 class ActorPool:
     """A few actors that score configs; a context that ends them.
 
-    An actor that dies is replaced. The configs of the call during which it died are scored again one by one; a config
-    that kills an actor twice has failed.
+    Only actors that have started get configs: those for which the cluster has no room now wait for it. While the
+    cluster grows, actors are added. An actor that dies is replaced. The configs of the call during which it died are
+    scored again one by one; a config that kills an actor twice has failed.
 
     Args:
         scorer: is put into the object store once, from where every actor reads it.
         resources: the need of each actor, by Tune's names ("cpu", "gpu") or the name of a custom resource.
-        workers: number of actors; None for as many as the cluster has room for, 0 to score in this process.
+        workers: largest number of actors; None for as many as the cluster has room for, 0 to score in this process.
         stays_here: asked before each config until it says no; while it says yes, this process scores.
+
+    Raises:
+        RaynasError: if no node has room for an actor.
     """
 
     def __init__(
@@ -59,25 +73,33 @@ class ActorPool:
     ) -> None:
         self._scorer, self._resources, self._n_workers, self._stays_here = scorer, resources, workers, stays_here
         self._workers: list[_Worker] = []
+        self._room: Room | None = None
+        self._n_failed_starts = 0
         self._per_call = 1
         if not self._is_here:
             self._start()
 
     @property
     def _is_here(self) -> bool:
-        return not self._workers and (self._n_workers == 0 or self._stays_here())
+        return self._room is None and (self._n_workers == 0 or self._stays_here())
 
     def _start(self) -> None:
         start_ray()
+        self._room = Room([self._resources], self._n_workers)
         custom = {name: n for name, n in self._resources.items() if name not in ("cpu", "gpu")}
-        self._actor_class = ray.remote(_Actor).options(
+        self._actor_class: Any = ray.remote(_Actor).options(
             num_cpus=self._resources.get("cpu", 0), num_gpus=self._resources.get("gpu", 0), resources=custom
         )
         self._shared = [ray.put(self._scorer)]
-        self._workers = [self._new_worker() for _ in range(self._n_workers or room_for(self._resources))]
+        self._asked_for_room = time.monotonic()
+        self._grow()
 
-    def _new_worker(self) -> "_Worker":
-        return _Worker(self._actor_class.remote(), self._shared)
+    def _grow(self) -> None:
+        """Ask for as many actors as the cluster has room for now."""
+        assert self._room is not None
+        while len(self._workers) < self._room():
+            actor = self._actor_class.remote()
+            self._workers.append(_Worker(actor, starting=actor.start.remote(self._shared)))
 
     def __enter__(self) -> "ActorPool":
         return self
@@ -95,36 +117,67 @@ class ActorPool:
             if config is None:
                 return
             yield self._scorer.run(config)
-        if not self._workers:
+        if self._room is None:
             self._start()
         yield from self._results_of_actors(_CallQueue(waiting))
 
     def _results_of_actors(self, queue: "_CallQueue") -> Iterator[Result]:
         done = _InOrder()
         while True:
-            self._send(queue)
-            pending = [ref for worker in self._workers for ref in worker.calls]
-            if not pending:
+            self._grow()
+            is_all_sent = self._send(queue)
+            calls = {ref: worker for worker in self._workers for ref in worker.calls}
+            if is_all_sent and not calls:
                 return
-            ended = ray.wait(pending, num_returns=1)[0][0]
-            worker = next(worker for worker in self._workers if ended in worker.calls)
-            try:
-                self._take(worker, ended, done)
-            except RayError:
-                self._workers[self._workers.index(worker)] = self._new_worker()
-                self._recover(worker, queue, done)
+            starts = {worker.starting: worker for worker in self._workers if worker.starting is not None}
+            for ref in _ended([*calls, *starts]):
+                if ref in calls:
+                    self._take_or_recover(calls[ref], ref, queue, done)
+                else:
+                    self._note_start(starts[ref])
             yield from done.ready()
 
-    def _send(self, queue: "_CallQueue") -> None:
-        """Give calls to the actors, the least busy first, until all are busy or nothing is left."""
-        while True:
-            worker = min(self._workers, key=lambda worker: worker.load)
+    def _send(self, queue: "_CallQueue") -> bool:
+        """Give calls to the actors, the least busy first, until all are busy; return whether nothing is left."""
+        while started := [worker for worker in self._workers if worker.starting is None]:
+            worker = min(started, key=lambda worker: worker.load)
             if worker.load >= (1 if queue.needs_idle_actor else IN_FLIGHT):
-                return
+                return False
             call = queue.next(self._per_call)
             if call is None:
-                return
+                return True
             worker.send(call)
+        if time.monotonic() - self._asked_for_room > WAIT_SECONDS:
+            logger.warning("scoring waits for a free node, with %s for an actor", dict(self._resources))
+            self._asked_for_room = float("inf")
+        return False
+
+    def _note_start(self, worker: "_Worker") -> None:
+        """Let an actor that has started take calls; give up where none can.
+
+        Raises:
+            RaynasError: if several in a row have failed to start.
+        """
+        try:
+            ray.get(worker.starting)
+        except RayError as error:
+            self._workers.remove(worker)
+            self._n_failed_starts += 1
+            if self._n_failed_starts >= MAX_FAILED_STARTS:
+                raise RaynasError(f"actors that score cannot start: {reason_of_loss(error)}") from None
+        else:
+            worker.starting = None
+            self._n_failed_starts, self._asked_for_room = 0, float("inf")
+
+    def _take_or_recover(self, worker: "_Worker", ref: Any, queue: "_CallQueue", done: "_InOrder") -> None:
+        if ref not in worker.calls:  # answered while its actor was given up
+            return
+        try:
+            self._take(worker, ref, done)
+        except RayError:
+            self._workers.remove(worker)
+            ray.kill(worker.actor)
+            self._recover(worker, queue, done)
 
     def _take(self, worker: "_Worker", ref: Any, done: "_InOrder") -> None:
         """Take the results of a call; the next calls are as large as their duration suggests.
@@ -150,30 +203,52 @@ class ActorPool:
                 lost.append((dead.calls[ref], error))
         (culprit, cause), *innocent = lost
         if culprit.is_suspect:
-            done.add(culprit.first, [failed_result(f"the actor died twice: {one_line(cause)}")])
+            done.add(culprit.first, [failed_result(f"the actor died twice: {reason_of_loss(cause)}")])
         else:
             queue.repeat(culprit.split())
         queue.repeat(call for call, _ in innocent)
 
 
+def reason_of_loss(error: RayError) -> str:
+    """Return in one line for what reason an actor or a task was lost: the exception that it raised, if it did."""
+    return one_line(getattr(error, "cause", None) or error)
+
+
+def _ended(refs: list[Any]) -> list[Any]:
+    """Wait until a call has ended, or until it is time to ask for room again."""
+    if not refs:
+        time.sleep(ASK_SECONDS)
+        return []
+    ended: list[Any] = ray.wait(refs, num_returns=1, timeout=ASK_SECONDS)[0]
+    return ended
+
+
 class _Actor:
     """Keeps a scorer in another process."""
 
-    def __init__(self) -> None:
-        self._scorer: Scorer | None = None
+    def start(self, shared: "list[ray.ObjectRef[Scorer]]") -> None:
+        """Get ready to score.
 
-    def run(self, shared: "list[ray.ObjectRef[Scorer]]", configs: Sequence[Config]) -> tuple[list[Result], float]:
+        Args:
+            shared: the reference to the scorer.
+        """
+        self._scorer: Scorer = ray.get(shared[0])
+
+    def run(self, configs: Sequence[Config]) -> tuple[list[Result], float]:
         """Score configs and return the results, and the seconds that they took.
 
         Args:
-            shared: the reference to the scorer, fetched once.
             configs: what to score.
+
+        Raises:
+            SickProcessError: if a failure shows that this process can score nothing more.
         """
-        if self._scorer is None:
-            self._scorer = ray.get(shared[0])
-        scorer: Scorer = self._scorer
         start = time.perf_counter()
-        return [scorer.run(config) for config in configs], time.perf_counter() - start
+        results = []
+        for config in configs:
+            results.append(self._scorer.run(config))
+            refuse_sick(results[-1])
+        return results, time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -201,11 +276,11 @@ class _Worker:
 
     Args:
         actor: Ray's handle.
-        shared: the reference to the scorer.
+        starting: the reference to the end of its start; None when it has started.
     """
 
     actor: Any
-    shared: "list[ray.ObjectRef[Scorer]]"
+    starting: Any
     calls: dict[Any, _Call] = field(default_factory=dict)
 
     @property
@@ -214,7 +289,7 @@ class _Worker:
         return sum(IN_FLIGHT if call.is_suspect else 1 for call in self.calls.values())
 
     def send(self, call: _Call) -> None:
-        self.calls[self.actor.run.remote(self.shared, call.configs)] = call
+        self.calls[self.actor.run.remote(call.configs)] = call
 
 
 class _CallQueue:

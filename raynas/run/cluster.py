@@ -1,20 +1,52 @@
-"""The start of Ray on this machine, at once or in the background."""
+"""The connection to Ray: on this machine or to a cluster, at once or in the background."""
 
 import atexit
 import logging
 import threading
 
+from raynas.errors import RaynasError, one_line
+from raynas.run.address import ClusterAddress, find_address
 
-def start_ray() -> None:
-    """Start Ray, or connect to the cluster in the variable RAY_ADDRESS, unless there is a connection already.
+
+def start_ray(address: str | None = None) -> None:
+    """Connect to the cluster that is asked for, or start Ray on this machine; unless there is a connection already.
+
+    Args:
+        address: of a cluster, HOST:PORT, or "auto" for one that runs on this machine; by default the one that Ray would
+            take: of the variable RAY_ADDRESS, or that ``ray start`` noted on this machine, or none.
 
     Raises:
-        ConnectionError: if there is no such cluster.
+        RaynasError: if there is no cluster at the address, or it takes no connection from here.
     """
     import ray
 
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    if ray.is_initialized():
+        _refuse_client()
+        return
+    found = find_address(address)
+    if found:
+        found.check()
+    try:
+        given = {"address": found.value} if found else {"address": "local", "include_dashboard": False}
+        ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise _not_connected(found, error) from None
+
+
+def _refuse_client() -> None:
+    from ray.util.client import ray as client
+
+    if client.is_connected():
+        raise RaynasError(
+            "this process is connected by Ray Client (ray://), over which Tune runs no trials here; run the program "
+            "on the cluster, for example with 'ray job submit'"
+        )
+
+
+def _not_connected(found: ClusterAddress | None, error: Exception) -> RaynasError:
+    if found is None:
+        return RaynasError(f"Ray does not start on this machine: {one_line(error)}")
+    return RaynasError(f"no connection to the Ray cluster at {found}: {one_line(error.__cause__ or error)}")
 
 
 class RayStart:
@@ -29,7 +61,7 @@ class RayStart:
         """Wait until Ray has started.
 
         Raises:
-            ConnectionError: if there is no cluster at RAY_ADDRESS.
+            RaynasError: if there is no cluster where one should be.
         """
         self._done.wait()
         if self._error:

@@ -12,6 +12,8 @@ FAST_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Tune rewrites its whole state, 9.5 KB a trial, every 10 s; nothing here restores from it.
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    # The search itself limits the trials at a time, as the cluster grows; Tune would fix the number at the start.
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     # Tune's new output prints a banner even at verbose=0.
     "RAY_AIR_NEW_OUTPUT": "0",
     # Tune's error for a metric that is not reported does not name those that are.

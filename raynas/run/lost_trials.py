@@ -21,6 +21,7 @@ from ray.tune.experiment import Trial
 from raynas.core.archive import Archive
 from raynas.errors import RaynasError, one_line
 from raynas.trials.failures import is_out_of_disk, reason_of
+from raynas.trials.sick_process import SickProcessError
 
 MAX_LOST_RUNNING = 3
 """Number of times in a row that a trial may lose the process that runs it; then it is taken to be the cause."""
@@ -52,14 +53,18 @@ class SearchTrial(Trial):
 
     @property
     def is_lost(self) -> bool:
-        """True if the exception is of Ray, not of the code that the trial ran."""
-        return _is_rays(self.exception)
+        """True if the exception is of Ray, not of the code that the trial ran, or of a process that is sick."""
+        return _is_rays(self.exception) or self._is_sick
+
+    @property
+    def _is_sick(self) -> bool:
+        return isinstance(self.exception, RayTaskError) and isinstance(self.exception.cause, SickProcessError)
 
     @property
     def may_be_the_cause(self) -> bool:
-        """True if the process died while it ran the trial, as it does when memory runs out or compiled code crashes."""
+        """True if the process died or became sick while it ran the trial, as it does when compiled code crashes."""
         ran = self.temporary_state.ray_actor is not None
-        return ran and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
+        return self._is_sick or ran and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
 
     @property
     def reason(self) -> str:

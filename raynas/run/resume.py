@@ -35,7 +35,8 @@ class ArchivedSearch(SearchAlgorithm):
         searcher: proposes and records; already replayed.
         scheduler: lives through the archive's trials when the experiment is set up.
         num_samples: number of trials that the search has in the end.
-        max_concurrent: number of trials that may run at a time.
+        max_concurrent: number of trials that may run at a time, or a function that is asked for it each time; an error
+            that it raises ends the search.
         check: returns the error that a result ends the search with, if any; its trial is then one that has not ended.
         streak: says when enough trials in a row have failed; by default never.
     """
@@ -46,7 +47,7 @@ class ArchivedSearch(SearchAlgorithm):
         scheduler: TrialScheduler,
         *,
         num_samples: int,
-        max_concurrent: int,
+        max_concurrent: int | Callable[[], int],
         check: Callable[[Result | None], RaynasError | None] = lambda result: None,
         streak: FailureStreak | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class ArchivedSearch(SearchAlgorithm):
 
     def next_trial(self) -> SearchTrial | None:
         """Return the next trial to run, or None while there is none."""
-        if len(self._live) >= self.max_concurrent:
+        if len(self._live) >= self._room():
             return None
         trial = None if self._streak.verdict else self._unfinished.popleft() if self._unfinished else self._new_trial()
         if trial is not None:
@@ -150,6 +151,14 @@ class ArchivedSearch(SearchAlgorithm):
         if self.failure:
             raise self.failure
         return bool(super().is_finished())
+
+    def _room(self) -> int:
+        """Return the number of trials that may run now; none where the cluster is lost, which ends the search."""
+        try:
+            return self.max_concurrent if isinstance(self.max_concurrent, int) else self.max_concurrent()
+        except RaynasError as error:
+            self.failure = self.failure or error
+            return 0
 
     def _trial(self, trial_id: str, config: Config, restore_path: str | None = None) -> SearchTrial:
         spec = self._spec

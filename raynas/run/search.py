@@ -18,7 +18,7 @@ from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
-from raynas.run.session import OnChange, first_budget, start_session
+from raynas.run.session import OnChange, check_generations, first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import ByBudget, Strategy
@@ -39,6 +39,7 @@ def search(
     baseline: Baseline | None = None,
     points_to_evaluate: Sequence[Mapping[str, object]] = (),
     max_concurrent: int | None = None,
+    generation_size: int | None = None,
     retry_failed: bool = False,
     on_change: OnChange = "refuse",
     max_failures_in_a_row: int | None = 10,
@@ -65,14 +66,17 @@ def search(
             ``Metric(name="energy_mj", mode="min", measure=energy)``: objectives and constraints may name them, and one
             of a known name replaces it. See ``Metric``.
         num_samples: number of trials that the search has in the end, over all runs.
-        seed: of the strategy; one trial at a time makes the search reproducible.
+        seed: of the strategy; ``generation_size``, or one trial at a time, makes the search reproducible.
         hyperparameters: Tune domains searched jointly, e.g. ``{"lr": tune.loguniform(1e-3, 1e-1)}``.
         baseline: what relative constraints refer to, and the views show: "default" for the first option of every
             decision, an architecture, or JSON of one, as text or in a file, which is tried first; or a network, which
             is measured, but not trained.
         points_to_evaluate: architectures to try first.
-        max_concurrent: number of trials, or of actors that score in bulk, at a time; default as many as the cluster has
-            room for.
+        max_concurrent: largest number of trials, or of actors that score in bulk, at a time; default as many as the
+            cluster has room for, also while it grows.
+        generation_size: number of proposals made at once, and observed in their order when all of their trials have
+            ended: the search is then the same for any ``max_concurrent``, whichever trial is faster. By default the
+            strategy proposes as soon as there is room, from all that is known then, which wastes no time.
         retry_failed: whether the failed trials of earlier runs are tried again though nothing changed.
         on_change: what to do with finished evaluations if what trials compute has changed since: "refuse" names the
             change and raises, "continue" keeps them, "warm_start" lets the strategy learn from them, but counts only
@@ -96,6 +100,7 @@ def search(
     num_samples, seed = whole("num_samples", num_samples, 1), whole("seed", seed, 0)
     max_concurrent = None if max_concurrent is None else whole("max_concurrent", max_concurrent, 1)
     strategy = strategy or ByBudget()
+    check_generations(generation_size, strategy)
     settings = as_settings(trainable)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
     settings.check_goal(asked)
@@ -116,11 +121,12 @@ def search(
             baseline=reference.config if reference else None,
             archive=archive,
         )
+        searcher.generation_size = generation_size or 0
         check_feasible(searcher, seed)
         session = {"strategy": repr(strategy), "seed": seed, "num_samples": num_samples, "baseline": known}
         session |= {"baseline_is": reference.name} if reference else {}
         identity = Identity.of(searcher.space, asked, settings)
-        start_session(archive, identity, on_change=on_change, retry_failed=retry_failed, **session)
+        start_session(archive, identity, on_change=on_change, retry_failed=retry_failed, generation_size=generation_size, **session)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
         stopped = ""

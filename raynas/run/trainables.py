@@ -58,5 +58,14 @@ class ClassSettings(TrialSettings):
         return self.cls
 
     @property
+    def bundles(self) -> list[dict[str, float]]:
+        """Resources that the class asks for, by ``tune.with_resources`` or of its own; by default one CPU."""
+        try:
+            asked = self.cls.default_resource_request({})
+        except Exception:  # one that depends on the config cannot be known before
+            asked = None
+        return [self.resources] if asked is None else [dict(bundle) for bundle in asked.bundles]
+
+    @property
     def max_fidelity(self) -> int:
         return 100

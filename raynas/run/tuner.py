@@ -14,7 +14,8 @@ from raynas.run.checkpoint_retention import KeepBest
 from raynas.run.cluster import start_ray
 from raynas.run.environment import FAST_SETTINGS, environment, quiet_tune, terminate_as_interrupt
 from raynas.run.failure_streak import FailureStreak
-from raynas.run.resources import room_for
+from raynas.run.node_check import check_nodes
+from raynas.run.resources import Room
 from raynas.run.resume import ArchivedSearch
 from raynas.run.run_config import check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
 from raynas.run.score_many import pool_for
@@ -46,7 +47,7 @@ def run_trials(
         settings: the way of scoring.
         strategy: gives the scheduler.
         num_samples: number of trials that the search has in the end.
-        max_concurrent: number of trials at a time; None for as many as the cluster has room for.
+        max_concurrent: largest number of trials at a time; None for as many as the cluster has room for.
         path: the search's folder.
         run_config: the user's.
         progress: whether to show a live table.
@@ -65,7 +66,8 @@ def run_trials(
     if settings.bulk_size:
         check_bulk(given, strategy.early_stopping)
     start_ray()
-    max_concurrent = max_concurrent or room_for(settings.resources)
+    room = Room(settings.bundles, max_concurrent)
+    check_nodes(settings.bundles, None if settings.bulk_size else path)
     callbacks: list[tune.Callback] = []
     if tensorboard:
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
@@ -84,7 +86,7 @@ def run_trials(
         searcher,
         scheduler,
         num_samples=num_samples,
-        max_concurrent=max_concurrent,
+        max_concurrent=room,
         check=lambda result: stop.failure or check(result),
         streak=streak,
     )
@@ -94,8 +96,7 @@ def run_trials(
         tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
         run_config=for_tune(given, path, cls, stop, callbacks),
     )
-    variables = {**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(max_concurrent)}
-    with environment(variables), quiet_tune(not shows_tune(given)), terminate_as_interrupt():
+    with environment(FAST_SETTINGS), quiet_tune(not shows_tune(given)), terminate_as_interrupt():
         _fit(tuner, search_alg, stop)
     if stop.ended_search:
         for trial, result in stop.met.items():  # Tune tells of none that it stops together with the search
@@ -124,7 +125,7 @@ def _run_in_bulk(
     searcher: ArchitectureSearcher,
     settings: TrialSettings,
     num_samples: int,
-    workers: int,
+    workers: int | None,
     callbacks: list[tune.Callback],
     streak: FailureStreak,
 ) -> None:

@@ -1,4 +1,4 @@
-"""A cluster that is not there, a baseline that is not given, a search that is interrupted."""
+"""A baseline that is not given, a search that is interrupted."""
 
 import json
 from pathlib import Path
@@ -6,17 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from raynas.cli.search_run import SearchRun, check_reachable
+from raynas.cli.search_run import SearchRun
 from raynas.cli.terminal import Interrupted
 from raynas.errors import RaynasError
 from tests.cli.command_lines import search
 from tests.views.report.searches import searched
-
-
-def test_nothing_listens() -> None:
-    with pytest.raises(RaynasError, match="nothing listens"):
-        check_reachable("127.0.0.1:1")
-    check_reachable("auto")
 
 
 def test_a_baseline_is_read_before_anything_is_computed() -> None:
