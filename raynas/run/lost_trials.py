@@ -63,8 +63,10 @@ class SearchTrial(Trial):
     @property
     def may_be_the_cause(self) -> bool:
         """True if the process died or became sick while it ran the trial, as it does when compiled code crashes."""
+        if self._is_sick:
+            return True
         ran = self.temporary_state.ray_actor is not None
-        return self._is_sick or ran and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
+        return ran and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
 
     @property
     def reason(self) -> str:

@@ -124,9 +124,10 @@ def search(
         searcher.generation_size = generation_size or 0
         check_feasible(searcher, seed)
         session = {"strategy": repr(strategy), "seed": seed, "num_samples": num_samples, "baseline": known}
+        session["generation_size"] = generation_size
         session |= {"baseline_is": reference.name} if reference else {}
         identity = Identity.of(searcher.space, asked, settings)
-        start_session(archive, identity, on_change=on_change, retry_failed=retry_failed, generation_size=generation_size, **session)
+        start_session(archive, identity, on_change=on_change, retry_failed=retry_failed, **session)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
         stopped = ""
