@@ -12,6 +12,7 @@ from raynas.metrics import Metrics
 from raynas.trials.checkpoint import State
 from raynas.trials.plain_state import plain_state
 from raynas.trials.runner import TrialRunner
+from raynas.trials.scores import number_of
 from raynas.trials.settings import ArchitectureSettings
 from raynas.trials.trial import Trial
 from raynas.user_code import load_function, split_reference
@@ -144,9 +145,7 @@ def as_scores(outcome: object) -> Mapping[str, float]:
     """
     if isinstance(outcome, Mapping):
         return outcome
-    try:
-        return {"accuracy": float(outcome)}  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise RaynasError(
-            f"the function must give a number (the accuracy) or a dict of numbers, got {outcome!r}"
-        ) from None
+    number = number_of(outcome)
+    if number is None:
+        raise RaynasError(f"the function must give a number (the accuracy) or a dict of numbers, got {outcome!r}")
+    return {"accuracy": number}

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
@@ -24,7 +25,7 @@ from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.costs import Costs
 from raynas.trials.failures import forget_frames, is_out_of_disk, is_out_of_memory, reason_of
 from raynas.trials.progress import Config, Progress, Result
-from raynas.trials.scores import checked_scores
+from raynas.trials.scores import Report, checked_report, checked_scores
 from raynas.trials.trial import SettingsT, Trial
 from raynas.validate import plain
 
@@ -150,21 +151,21 @@ class TrialRunner(Generic[TrialT]):
         if progress.epoch and trial.finished:  # a kill came between the last checkpoint and its result
             progress.done = True
             return
-        scores = self._advance()
-        if scores is not None:
+        report = self._advance()
+        if report is not None:
             late = {m.name for m in self.metrics if isinstance(m, Metric) and METRICS.get(m.name) != m}
-            self._require(set(self.required) - late, progress.reported | scores.keys())
-            self._reach(progress.epoch + 1, scores)
-        progress.done = scores is None or trial.finished
+            self._require(set(self.required) - late, progress.reported | report.scores.keys())
+            self._reach(progress.epoch + 1, *report)
+        progress.done = report is None or trial.finished
         if progress.done:
             self._require(self.required, progress.reported)
 
-    def _advance(self) -> dict[str, float] | None:
-        """Do one epoch; return its scores, or None if nothing was left to do."""
+    def _advance(self) -> Report | None:
+        """Do one epoch; return its report, or None if nothing was left to do."""
         seed_generators(self._seed(self.progress.epoch))
         start = time.perf_counter()
         try:
-            return checked_scores(self.trial.advance())
+            return checked_report(self.trial.advance(), lambda name: name in METRICS or name in self.required)
         except StopIteration:
             if not self.progress.epoch:
                 raise RaynasError("nothing was reported") from None
@@ -172,9 +173,9 @@ class TrialRunner(Generic[TrialT]):
         finally:
             self.progress.train_seconds += time.perf_counter() - start
 
-    def _reach(self, epoch: int, scores: Mapping[str, float]) -> None:
+    def _reach(self, epoch: int, scores: Mapping[str, float], notes: Mapping[str, str] = MappingProxyType({})) -> None:
         self.trial.epoch = self.progress.epoch = epoch
-        self.progress.scores, self.progress.notes = scores, self.trial.notes
+        self.progress.scores, self.progress.notes = scores, {**self.trial.notes, **notes}
         self.progress.reported |= scores.keys()
 
     def _require(self, names: Collection[str], reported: Collection[str]) -> None:

@@ -226,6 +226,7 @@ def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
         status=ended["status"],
         trial=ended["trial"],
         error=ended["error"],
+        notes=ended.get("notes", {}),
         hyperparameters={name: _with_tuples(value) for name, value in config.items() if name != "arch"},
     )
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
+
 from raynas.core.architecture import Architecture
 
 Status = Literal["finished", "stopped", "failed"]
@@ -15,6 +17,9 @@ _TUNE_KEYS = frozenset(
     {"training_iteration", "iterations_since_restore", "time_this_iter_s", "time_total_s", "time_since_restore"}
     | {"timestamp", "timesteps_total", "timesteps_since_restore", "episodes_total", "warmup_time", "pid", "done"}
     | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed", "out_of_disk"}
+)
+_TEXTS = frozenset(
+    {"date", "experiment_id", "experiment_tag", "hostname", "node_ip", "trial_id"} | {"error", "reported", "unreported"}
 )
 
 
@@ -30,6 +35,7 @@ class Evaluation:
         trial: the trial's name.
         error: the reason for the failure, one line.
         hyperparameters: what else the trial's config held.
+        notes: what the trial reported besides, as text.
     """
 
     arch: Architecture
@@ -39,6 +45,7 @@ class Evaluation:
     trial: str = ""
     error: str = ""
     hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    notes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def ok(self) -> bool:
@@ -48,11 +55,20 @@ class Evaluation:
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite metrics in a flat Tune result, without what Tune adds to it."""
-    return {
-        key: float(value)
-        for key, value in result.items()
-        if key not in _TUNE_KEYS
-        and not key.startswith("config/")
-        and isinstance(value, Real)  # numpy's scalars too
-        and math.isfinite(value)
-    }
+    return {key: float(value) for key, value in reported_in(result).items() if is_metric(value)}
+
+
+def notes_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts in a flat Tune result, without what Tune and raynas add to it."""
+    return {key: value for key, value in reported_in(result).items() if isinstance(value, str) and value}
+
+
+def reported_in(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a trial itself put into a flat Tune result."""
+    own = {key: value for key, value in result.items() if key not in _TUNE_KEYS and not key.startswith("config/")}
+    return {key: value for key, value in own.items() if key not in _TEXTS or not isinstance(value, str)}
+
+
+def is_metric(value: object) -> bool:
+    """Return whether a reported value is a finite number, also one of numpy."""
+    return isinstance(value, Real | np.bool_) and math.isfinite(value)

@@ -5,7 +5,7 @@ from typing import Any
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Record
-from raynas.core.evaluation import Evaluation, Status, metrics_of
+from raynas.core.evaluation import Evaluation, Status, metrics_of, notes_of
 from raynas.core.goal import Goal
 
 Result = dict[str, Any]
@@ -25,11 +25,11 @@ def outcome(
         costs: measured before the trial; they replace what it reported.
         error: whether the trial raised or was killed.
     """
-    metrics = {**metrics_of(result), **costs}
+    metrics, notes = {**metrics_of(result), **costs}, notes_of(result)
     if error or result.get("failed") or any(o.metric not in metrics for o in goal.objectives):
-        return Evaluation(point, metrics, fidelity_of(result), "failed", trial, _reason(result, goal))
+        return Evaluation(point, metrics, fidelity_of(result), "failed", trial, _reason(result, goal), notes=notes)
     status: Status = "finished" if result.get("complete", True) else "stopped"
-    return Evaluation(point, metrics, fidelity_of(result), status, trial)
+    return Evaluation(point, metrics, fidelity_of(result), status, trial, notes=notes)
 
 
 def fidelity_of(result: Result) -> int:

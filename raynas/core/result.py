@@ -148,7 +148,7 @@ class SearchResult:
         return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per trial: its name, status, fidelity, metrics, hyperparameters and decisions (``arch/...``)."""
+        """Return a row per trial: name, status, fidelity, metrics, hyperparameters, decisions (``arch/...``), notes."""
         frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
         return frame
 
@@ -170,5 +170,6 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
         **evaluation.metrics,
         **{name: value for name, value in evaluation.hyperparameters.items()},
         **{f"arch/{name}": option for name, option in evaluation.arch.items()},
+        **{f"note/{name}": text for name, text in evaluation.notes.items()},
         "error": evaluation.error,
     }

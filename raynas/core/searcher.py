@@ -167,9 +167,10 @@ class ArchitectureSearcher(ReplayableSearcher):
             self._end(outcome(trial_id, point, result or {}, self.goal, costs=costs, error=error))
 
     def _end(self, evaluation: Evaluation) -> None:
-        e = evaluation
+        e, notes = evaluation, {"notes": evaluation.notes} if evaluation.notes else {}
         del self._running[e.trial]
-        self._record("ended", trial=e.trial, status=e.status, fidelity=e.fidelity, metrics=e.metrics, error=e.error)
+        ended = {"status": e.status, "fidelity": e.fidelity, "metrics": e.metrics, "error": e.error, **notes}
+        self._record("ended", trial=e.trial, **ended)
         self._ended[e.trial] = e
         self._refer_to(e)
         self._observe_in_order(e)

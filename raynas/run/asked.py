@@ -9,6 +9,7 @@ from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import UnreportedMetricError
 from raynas.metrics import METRICS, Metrics
 from raynas.metrics.table import COUNTED
+from raynas.run.dropped_metrics import DroppedMetrics
 from raynas.strategies import Strategy
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
 
@@ -31,6 +32,8 @@ def read_by_scheduler(strategy: Strategy, settings: TrialSettings, metrics: Metr
 class ReportCheck:
     """Notices a metric that is asked for and that no trial reports, with the first trial that could have.
 
+    It also warns of what is reported and is no metric.
+
     Only trainables that know alone what they report need it: functions, and classes of the user's.
 
     Args:
@@ -42,11 +45,14 @@ class ReportCheck:
         self._goal, self._settings = searcher.goal, settings
         asked = [metric if isinstance(metric, str) else metric.name for metric in wanted(searcher)]
         self._unseen = set(asked if settings.reports is None else ())
+        self._dropped = DroppedMetrics({*METRICS, *self._goal.asked})
         for record in searcher.archive:
             self._unseen -= record.get("metrics", {}).keys()
 
     def __call__(self, result: Result | None) -> UnreportedMetricError | None:
         """Return an error if a result of a trial lacks a metric that no trial has reported so far."""
+        if result and self._settings.reports is None:
+            self._dropped(result)
         if not result or not self._unseen:
             return None
         reported = metrics_of(result).keys() - {"trial_id"}

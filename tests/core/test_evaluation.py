@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from raynas.core.architecture import Architecture
-from raynas.core.evaluation import Evaluation, Status, metrics_of
+from raynas.core.evaluation import Evaluation, Status, metrics_of, notes_of
 
 
 def evaluation(status: Status = "finished") -> Evaluation:
@@ -38,3 +38,19 @@ def test_evaluations_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         evaluation().status = "failed"  # type: ignore[misc]
     assert [evaluation(status).ok for status in ("finished", "stopped", "failed")] == [True, True, False]
+
+
+def test_notes_are_the_texts_that_are_not_tunes() -> None:
+    result: dict[str, object] = {
+        "accuracy": 0.5,
+        "comment": "fine",
+        "error": "",
+        "hostname": "here",
+        "val/best": "3",
+        "empty": "",
+    }
+    assert notes_of({**result, "config/name": "x", "trial_id": "00001", "list": [1]}) == {
+        "comment": "fine",
+        "val/best": "3",
+    }
+    assert metrics_of({"error": 0.2, "flag": np.bool_(True)}) == {"error": 0.2, "flag": 1.0}
