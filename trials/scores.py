@@ -17,7 +17,7 @@ MAX_NOTE = 500
 
 
 class Report(NamedTuple):
-    """What a trial reported after some training.
+    """A report of a trial after some training.
 
     Args:
         scores: finite numbers by name; those in nested dicts are named with "/", as by Tune.

@@ -10,10 +10,12 @@ class FailureStreak:
 
     Args:
         limit: number of failures in a row after which a search should stop; 0 or None for never.
+        setting: the end of the verdict, about the setting that the limit comes from.
     """
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, setting: str = "max_failures_in_a_row sets the number") -> None:
         self._limit = limit or 0
+        self._setting = setting
         self._reason = ""
         self._n = 0
         self.verdict = ""
@@ -25,7 +27,8 @@ class FailureStreak:
         self._n = self._n + 1 if reason == self._reason else 1
         self._reason = reason
         if reason and self._n == self._limit:
+            failed = f"{self._n} trials in a row failed for one reason" if self._n > 1 else "a trial failed"
             self.verdict = (
-                f"{self._n} trials in a row failed for one reason: {evaluation.error}. Repair it and run the same "
-                "command again, which tries them again; max_failures_in_a_row sets the number"
+                f"{failed}: {evaluation.error}. Repair it and run the same command again, which tries "
+                f"{'them' if self._n > 1 else 'it'} again; {self._setting}"
             )

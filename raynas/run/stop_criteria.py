@@ -1,7 +1,7 @@
 """StopCriteria: what a run config's ``stop`` says, and which trials met it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ray.tune import Stopper
@@ -24,13 +24,15 @@ class StopCriteria(Stopper):
 
     Args:
         stop: the user's: a dict of metrics and limits, a function, a ``Stopper``, or a list of these.
+        end_now: returns whether the search is to end for another reason, with the trials that run.
 
     Raises:
         SettingError: if it is none of them.
     """
 
-    def __init__(self, stop: object = None) -> None:
+    def __init__(self, stop: object = None, end_now: Callable[[], bool] = lambda: False) -> None:
         self._criteria = stopper_of(stop)
+        self._end_now = end_now
         self.failure: RaynasError | None = None
         self.ended_search = False
         self.met: dict[str, dict[str, Any]] = {}
@@ -59,7 +61,7 @@ class StopCriteria(Stopper):
             self.ended_search = self.ended_search or bool(self._criteria.stop_all())
         except Exception as error:
             self._fail(error)
-        return self.ended_search or self.failure is not None
+        return self.ended_search or self.failure is not None or self._end_now()
 
     def _fail(self, error: Exception, hint: str = "") -> None:
         self.failure = self.failure or RaynasError(f"stop of the run config raised {one_line(error)}{hint}")

@@ -7,6 +7,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import RaynasError
 from raynas.metrics.table import COUNTED
 from raynas.run.asked import ReportCheck, wanted
 from raynas.run.bulk_search import search_in_bulk
@@ -59,7 +60,8 @@ def run_trials(
 
     Raises:
         ArchiveError: if an event cannot be recorded.
-        RaynasError: if the cluster has no room for a trial, or a disk is full.
+        RaynasError: if the cluster has no room for a trial, a disk is full, or a trial failed and fail_fast of the run
+            config is "raise".
         ValueError: if the search is in bulk and asks for something that only Tune's trials can give.
     """
     given = checked_run_config(run_config)
@@ -73,7 +75,8 @@ def run_trials(
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
     if progress:
         callbacks.append(ProgressCallback(searcher, num_samples))
-    streak = FailureStreak(max_failures_in_a_row)
+    fail_fast = given.failure_config.fail_fast if given.failure_config else False
+    streak = FailureStreak(1, "fail_fast is set") if fail_fast else FailureStreak(max_failures_in_a_row)
     if settings.bulk_size:
         _run_in_bulk(searcher, settings, num_samples, max_concurrent, callbacks, streak)
         return streak.verdict
@@ -81,7 +84,8 @@ def run_trials(
         callbacks.insert(0, KeepBest(searcher, path))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
     spare_baseline(scheduler, searcher, settings.max_fidelity)
-    stop, check = StopCriteria(given.stop), ReportCheck(searcher, settings)
+    stop = StopCriteria(given.stop, end_now=lambda: bool(fail_fast and streak.verdict))
+    check = ReportCheck(searcher, settings)
     search_alg = ArchivedSearch(
         searcher,
         scheduler,
@@ -102,6 +106,8 @@ def run_trials(
         for trial, result in stop.met.items():  # Tune tells of none that it stops together with the search
             searcher.on_trial_complete(trial, result)
         searcher.ended_because = "stop of the run config ended the search"
+    if isinstance(fail_fast, str) and streak.verdict:
+        raise RaynasError(streak.verdict)
     return streak.verdict
 
 

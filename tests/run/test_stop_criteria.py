@@ -120,3 +120,11 @@ def test_tune_may_pickle_any_criterion() -> None:
     stop.lock = open(__file__)  # type: ignore[attr-defined]  # noqa: SIM115
     assert isinstance(cloudpickle.loads(cloudpickle.dumps(StopCriteria(stop))), NoopStopper)
     stop.lock.close()  # type: ignore[attr-defined]
+
+
+def test_a_search_may_end_for_another_reason() -> None:
+    reasons: list[str] = []
+    criteria = StopCriteria(end_now=lambda: bool(reasons))
+    assert not criteria.stop_all()
+    reasons.append("a trial failed")
+    assert criteria.stop_all() and not criteria.ended_search

@@ -10,6 +10,8 @@ from ray.tune import Stopper
 from torch import nn
 
 import raynas
+from raynas.core.archive import Archive
+from raynas.errors import RaynasError
 from raynas.strategies import Asha, RandomSearch
 from tests.run.widths import Widths
 
@@ -109,3 +111,40 @@ def test_a_stopper_may_end_the_search_which_says_so_and_continues(tmp_path: Path
     again = run(tmp_path, stop={"training_iteration": 2})
     assert [(e.status, e.fidelity) for e in again.evaluations] == [("finished", 3), *[("finished", 2)] * 3]
     assert again.ended_because == ""
+
+
+def broken(model: nn.Module, config: Mapping[str, Any]) -> float:
+    raise ValueError("no such image")
+
+
+class Broken(Epochs):
+    def step(self) -> dict[str, Any]:
+        raise ValueError("no such image")
+
+
+@pytest.mark.parametrize("trainable", [broken, Broken])
+def test_a_search_that_fails_fast_ends_with_the_first_failure(tmp_path: Path, trainable: Any) -> None:
+    result = run(tmp_path, trainable, failure_config=tune.FailureConfig(fail_fast=True))
+    assert result.counts["failed"] == len(result.evaluations) == 1
+    assert "a trial failed: " in result.ended_because and "no such image" in result.ended_because
+    assert result.ended_because.endswith("; fail_fast is set") and "\n" not in result.ended_because
+
+
+def test_it_raises_where_that_is_asked_for_and_keeps_what_failed(tmp_path: Path) -> None:
+    with pytest.raises(RaynasError, match=r"^a trial failed: .*no such image.*; fail_fast is set$"):
+        run(tmp_path, broken, failure_config=tune.FailureConfig(fail_fast="raise"))
+    assert [e.status for e in Archive.load(tmp_path / "search" / "archive.jsonl").evaluations] == ["failed"]
+
+
+def extras(model: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"accuracy": 0.5, "val": {"loss": 0.25}, "comment": "fine", "f1": float("nan")}
+
+
+def test_what_else_a_trial_reports_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    result = run(tmp_path, extras, n=2)
+    for evaluation in (*result.evaluations, *run(tmp_path, extras, n=2).evaluations):
+        assert evaluation.status == "finished" and evaluation.metrics["val/loss"] == 0.25
+        assert evaluation.notes == {"comment": "fine", "f1": "nan"}
+    assert set(result.to_frame()["note/comment"]) == {"fine"}
+    said = [record.getMessage() for record in caplog.records if "is no metric" in record.getMessage()]
+    assert [text.split(",")[0] for text in said] == ["'comment' is no metric", "'f1' is no metric"]
