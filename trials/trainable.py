@@ -23,7 +23,8 @@ EXIT_SECONDS = 5.0
 class ArchitectureTrainable(tune.Trainable):
     """Scores the architecture in the config of each Tune trial; actors can be reused.
 
-    Made by ``settings.trainable(space)``.
+    Made by ``settings.trainable(space)``. A trial begins with its first step, so that its time counts from there: Tune
+    does not say of an actor whether it still waits for its node or is at work already.
     """
 
     def setup(self, config: dict[str, Any], runner: TrialRunner[Trial[Any]] | None = None) -> None:
@@ -36,9 +37,17 @@ class ArchitectureTrainable(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same actor; never refuse, which would make Tune lose the trial."""
-        self._runner.begin(new_config)
+        self._runner.release()
+        self._config: dict[str, Any] | None = new_config
         self._written_traceback = ""
         return True
+
+    def _begin(self) -> TrialRunner[Trial[Any]]:
+        """Begin the trial if it has not begun yet; return the runner."""
+        config, self._config = self._config, None
+        if config is not None:
+            self._runner.begin(config)
+        return self._runner
 
     def step(self) -> Result:
         """Do one epoch; return the result after it.
@@ -46,7 +55,7 @@ class ArchitectureTrainable(tune.Trainable):
         Raises:
             SickProcessError: if this process can compute nothing more; Tune then tries the trial again in another.
         """
-        result = self._runner.step()
+        result = self._begin().step()
         text = self._runner.progress.traceback
         if text and text != self._written_traceback:
             self._written_traceback = text
@@ -60,11 +69,11 @@ class ArchitectureTrainable(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint."""
-        self._runner.save(checkpoint_dir)
+        self._begin().save(checkpoint_dir)
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Continue from a checkpoint."""
-        self._runner.load(checkpoint)
+        self._begin().load(checkpoint)
 
     def cleanup(self) -> None:
         """Drop the network."""

@@ -4,6 +4,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from raynas.core.archive import Archive, Record, evaluation_of
 from raynas.core.evaluation import Evaluation
@@ -13,6 +14,10 @@ from raynas.views.new_records import NewRecords
 
 MAX_FAILURES = 20
 """Number of last failures that are kept; the archive has them all."""
+
+SLOW_FACTOR, SLOW_SECONDS, SLOW_AFTER = 5, 10.0, 3
+"""A trial is slow that runs this many times as long as the median of the finished ones, and this many seconds, as soon
+as this many have finished."""
 
 
 @dataclass
@@ -53,8 +58,10 @@ class SearchState:
         self._finished: list[Evaluation] = []
         self._front: list[Evaluation] = []
         self._n_ranked = 0
+        self._durations = deque[float](maxlen=100)
         self.update(archive)
         self.n_before = self.n_ended
+        self._durations.clear()  # those of earlier sessions are unknown
 
     def update(self, archive: Archive) -> None:
         """Read the records added since the last call.
@@ -83,6 +90,7 @@ class SearchState:
         self.counts[record["status"]] += 1
         if record["status"] == "finished":
             self._finished.append(evaluation_of(record, running.config))
+            self._durations.append(self.clock() - running.since)
         elif record["status"] == "failed":
             self.failures.append(f"{record['trial']}: {' '.join(record['error'].split())}")
 
@@ -102,6 +110,15 @@ class SearchState:
         ended = self.n_ended - self.n_before
         left = max(self.num_samples - self.n_ended, 0)
         return self.seconds_passed / ended * left if ended else None
+
+    @property
+    def slow(self) -> dict[str, float]:
+        """The running trials that take far longer than finished ones did, and how many times as long."""
+        if len(self._durations) < SLOW_AFTER:
+            return {}
+        usual, now = max(median(self._durations), SLOW_SECONDS / SLOW_FACTOR), self.clock()
+        times = {trial: (now - running.since) / usual for trial, running in self.running.items()}
+        return {trial: factor for trial, factor in times.items() if factor >= SLOW_FACTOR}
 
     def best(self, goal: Goal) -> Sequence[Evaluation]:
         """Return the Pareto front, or with one objective the best alone, among what was trained to its end."""

@@ -12,6 +12,8 @@ from raynas.views.progress.state import SearchState, goal_line, time_line
 MAX_RUNNING = 6
 """Number of running trials that are listed."""
 
+SLOW_HINT = "max_trial_seconds limits slow trials."
+
 
 def progress_table(state: SearchState, name: str, goal: Goal, hint: str) -> RenderableType:
     """Return the state of a search as a table.
@@ -31,7 +33,8 @@ def progress_table(state: SearchState, name: str, goal: Goal, hint: str) -> Rend
     for label, text in [*_count_lines(state), *_best_lines(state, goal), *failures]:
         facts.add_row(label, Text(text))
     has_ended = state.n_ended >= state.num_samples
-    return Group(facts, *_running_table(state, goal), Text("" if has_ended else hint, style="dim"))
+    last = f"{hint} {SLOW_HINT}" if state.slow else hint
+    return Group(facts, *_running_table(state, goal), Text("" if has_ended else last, style="dim"))
 
 
 def _bar(state: SearchState) -> Table:
@@ -80,8 +83,10 @@ def _running_table(state: SearchState, goal: Goal) -> list[RenderableType]:
     known = known_metrics(goal)
     for title in ("epoch", *(title_of(m, known) for m in metrics), "for"):
         table.add_column(title, justify="right", no_wrap=True)
+    slow = state.slow
     for trial, running in list(state.running.items())[:MAX_RUNNING]:
         values = [amount(m, running.metrics[m], known) if m in running.metrics else "" for m in metrics]
-        table.add_row(Text(trial), str(running.fidelity), *values, duration(state.clock() - running.since))
+        times = f" ({slow[trial]:.0f}x the usual)" if trial in slow else ""
+        table.add_row(Text(trial), str(running.fidelity), *values, duration(state.clock() - running.since) + times)
     more = len(state.running) - MAX_RUNNING
     return [Text(), table, *([Text(f"and {more} more")] if more > 0 else [])]

@@ -7,7 +7,9 @@ from rich.console import Console
 from raynas.core.archive import Archive
 from raynas.metrics import read_goal
 from raynas.views.progress import ProgressCallback
-from tests.views.progress.searches import add, searcher_of
+from raynas.views.progress.lines import ProgressLines
+from raynas.views.progress.state import SearchState
+from tests.views.progress.searches import ACCURACY, add, propose, searcher_of
 
 
 def test_a_log_gets_a_header_then_few_lines() -> None:
@@ -37,3 +39,19 @@ def test_the_baseline_is_beside_the_best() -> None:
     add(archive, "1", accuracy=0.5)
     callback.on_experiment_end([])
     assert out.getvalue().endswith("; best 1: accuracy 0.5; baseline accuracy 0.25\n")
+
+
+def test_a_slow_trial_is_told_once() -> None:
+    seconds = [0.0]
+    archive = Archive()
+    state = SearchState(archive, 10, clock=lambda: seconds[0])
+    lines = ProgressLines(state)
+    propose(archive, "long")
+    for i in range(3):
+        add(archive, str(i), accuracy=0.5)
+    state.update(archive)
+    seconds[0] = 60.0
+    told = [*lines.lines(ACCURACY), *lines.lines(ACCURACY)]
+    assert [line for line in told if line.startswith("slow")] == [
+        "slow long: takes 30 times as long as others; max_trial_seconds limits slow trials."
+    ]
