@@ -52,6 +52,17 @@ def whole(name: str, value: object, least: int) -> int:
     return cast(int, number)
 
 
+def positive(name: str, value: object) -> float:
+    """Return an argument that is a number above 0, also one of numpy, as a float.
+
+    Raises:
+        SettingError: if it is none.
+    """
+    number = plain(value)
+    require(is_number(number) and cast(float, number) > 0, f"{name} must be a number above 0", number)
+    return float(cast(float, number))
+
+
 def make_plain(settings: object) -> None:
     """Replace numbers of numpy in the fields of frozen settings by Python's, and 3.0 by 3 where the type is int."""
     for field in fields(settings):  # type: ignore[arg-type]

@@ -42,6 +42,7 @@ class FunnelRun(SearchRun):
             baseline=options.baseline,
             max_concurrent=run.max_concurrent,
             generation_size=options.generation_size,
+            max_trial_seconds=run.max_trial_seconds,
             progress=run.progress,
             tensorboard=run.tensorboard,
             leave_report=False,

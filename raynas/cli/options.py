@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raynas.validate import positive
+
 FROM_DATA = ("space.input_shape", "space.n_classes")
 """Fields of a space that follow from the data where training knows it."""
 
@@ -65,17 +67,19 @@ class RunOptions:
         results: folder that holds the folders of all searches; on a cluster, one that every node sees.
         max_concurrent: trials at a time; by default as many as there are CPUs (or GPUs) for. 1 makes a search
             reproducible, as --generation_size does.
+        max_trial_seconds: time of a trial after which it has failed, also in a loop that never returns.
         address: of a running Ray cluster, e.g. auto; by default RAY_ADDRESS, or Ray is started on this machine.
         progress: show a live table.
         tensorboard: write TensorBoard logs.
 
     Raises:
-        ValueError: if the name cannot be a folder's, or ``max_concurrent`` is below 1.
+        ValueError: if the name cannot be a folder's, or ``max_concurrent`` or ``max_trial_seconds`` is out of range.
     """
 
     name: str | None = None
     results: str = "results"
     max_concurrent: int | None = None
+    max_trial_seconds: float | None = None
     address: str | None = None
     progress: bool = True
     tensorboard: bool = True
@@ -85,6 +89,8 @@ class RunOptions:
             raise ValueError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise ValueError(f"max_concurrent must be at least 1, got {self.max_concurrent}")
+        if self.max_trial_seconds is not None:
+            positive("max_trial_seconds", self.max_trial_seconds)
 
     @property
     def path(self) -> Path:

@@ -157,6 +157,7 @@ class SearchRun:
             points_to_evaluate=first,
             max_concurrent=run.max_concurrent,
             generation_size=options.generation_size,
+            max_trial_seconds=run.max_trial_seconds,
             progress=run.progress,
             tensorboard=run.tensorboard,
             leave_report=False,

@@ -45,6 +45,7 @@ def funnel(
     baseline: Baseline | None = None,
     max_concurrent: int | None = None,
     generation_size: int | None = None,
+    max_trial_seconds: float | None = None,
     progress: bool = True,
     tensorboard: bool = True,
     leave_report: bool = True,
@@ -82,6 +83,7 @@ def funnel(
             it is not among the best.
         max_concurrent: largest number of trials, or of actors that score in bulk, at a time.
         generation_size: see ``raynas.search``.
+        max_trial_seconds: time of a trial after which it has failed; None for no limit.
         progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
         leave_report: whether to write, besides the summary of the stages, that of the last one, with plots and the best
@@ -116,6 +118,7 @@ def funnel(
             "seed": seed,
             "max_concurrent": max_concurrent,
             "generation_size": generation_size,
+            "max_trial_seconds": max_trial_seconds,
             "progress": progress,
             "tensorboard": tensorboard,
         },

@@ -41,6 +41,9 @@ class SearchTrial(Trial):
 
     exception: Exception | None = None
 
+    killed_because: str = ""
+    """Reason for which the driver killed the trial's process; the trial has failed then, and is not lost."""
+
     def handle_error(self, exc: Any = None) -> None:
         """Keep the exception, and let Tune write it; a full disk must not end Tune."""
         self.exception = exc
@@ -54,7 +57,7 @@ class SearchTrial(Trial):
     @property
     def is_lost(self) -> bool:
         """True if the exception is of Ray, not of the code that the trial ran, or of a process that is sick."""
-        return _is_rays(self.exception) or self._is_sick
+        return not self.killed_because and (_is_rays(self.exception) or self._is_sick)
 
     @property
     def _is_sick(self) -> bool:
@@ -70,8 +73,10 @@ class SearchTrial(Trial):
 
     @property
     def reason(self) -> str:
-        """The exception in a line."""
+        """The reason of the failure in a line."""
         error = self.exception
+        if self.killed_because:
+            return self.killed_because
         if isinstance(error, RayTaskError):
             return reason_of(error.cause)
         if isinstance(error, RayActorError):

@@ -22,7 +22,7 @@ from raynas.run.session import OnChange, check_generations, first_budget, start_
 from raynas.run.trainables import Trainable, as_settings, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import ByBudget, Strategy
-from raynas.validate import whole
+from raynas.validate import positive, whole
 
 
 def search(
@@ -40,6 +40,7 @@ def search(
     points_to_evaluate: Sequence[Mapping[str, object]] = (),
     max_concurrent: int | None = None,
     generation_size: int | None = None,
+    max_trial_seconds: float | None = None,
     retry_failed: bool = False,
     on_change: OnChange = "refuse",
     max_failures_in_a_row: int | None = 10,
@@ -77,6 +78,8 @@ def search(
         generation_size: number of proposals made at once, and observed in their order when all of their trials have
             ended: the search is then the same for any ``max_concurrent``, whichever trial is faster. By default the
             strategy proposes as soon as there is room, from all that is known then, which wastes no time.
+        max_trial_seconds: time of a trial after which it has failed, counted over all runs that it is resumed in; also
+            one in a loop that never returns. None for no limit.
         retry_failed: whether the failed trials of earlier runs are tried again though nothing changed.
         on_change: what to do with finished evaluations if what trials compute has changed since: "refuse" names the
             change and raises, "continue" keeps them, "warm_start" lets the strategy learn from them, but counts only
@@ -99,6 +102,7 @@ def search(
     """
     num_samples, seed = whole("num_samples", num_samples, 1), whole("seed", seed, 0)
     max_concurrent = None if max_concurrent is None else whole("max_concurrent", max_concurrent, 1)
+    max_trial_seconds = None if max_trial_seconds is None else positive("max_trial_seconds", max_trial_seconds)
     strategy = strategy or ByBudget()
     check_generations(generation_size, strategy)
     settings = as_settings(trainable)
@@ -138,6 +142,7 @@ def search(
                 strategy,
                 num_samples=num_samples,
                 max_concurrent=max_concurrent,
+                max_trial_seconds=max_trial_seconds,
                 path=path,
                 run_config=run_config,
                 progress=progress,

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import tune
@@ -45,7 +45,7 @@ class TimeLimit(tune.Callback):
         run = self._running.get(trial.trial_id)
         if run is None or run.trial is not trial:
             resumed = CHECKPOINT_KEY in trial.config
-            run = _Run(trial, self._clock(), earlier=self._trained.get(trial.trial_id, 0.0) if resumed else 0.0)
+            run = _Run(cast(SearchTrial, trial), self._clock(), earlier=self._trained.get(trial.trial_id, 0.0) if resumed else 0.0)
             self._running[trial.trial_id] = run
         run.since, run.answer = self._clock(), None
 
@@ -93,8 +93,7 @@ class TimeLimit(tune.Callback):
     def _end(self, run: "_Run") -> None:
         trial, actor = run.trial, run.trial.temporary_state.ray_actor
         del self._running[trial.trial_id]
-        if isinstance(trial, SearchTrial):
-            trial.killed_because = too_long(self._max_seconds)
+        trial.killed_because = too_long(self._max_seconds)
         trial.max_failures = 0  # otherwise Tune would try it again
         if actor is not None:
             ray.kill(actor)
@@ -117,7 +116,7 @@ class _Run:
         asked: clock when it was asked.
     """
 
-    trial: Trial
+    trial: SearchTrial
     since: float
     earlier: float
     spent: float = 0.0

@@ -22,6 +22,7 @@ from raynas.run.run_config import check_bulk, checked_run_config, for_tune, keep
 from raynas.run.score_many import pool_for
 from raynas.run.spared_baseline import spare_baseline
 from raynas.run.stop_criteria import StopCriteria
+from raynas.run.time_limit import TimeLimit
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
 from raynas.views.progress import ProgressCallback
@@ -35,6 +36,7 @@ def run_trials(
     *,
     num_samples: int,
     max_concurrent: int | None,
+    max_trial_seconds: float | None,
     path: Path,
     run_config: tune.RunConfig | None,
     progress: bool,
@@ -49,6 +51,7 @@ def run_trials(
         strategy: gives the scheduler.
         num_samples: number of trials that the search has in the end.
         max_concurrent: largest number of trials at a time; None for as many as the cluster has room for.
+        max_trial_seconds: time of a trial after which it has failed; None for no limit.
         path: the search's folder.
         run_config: the user's.
         progress: whether to show a live table.
@@ -94,6 +97,8 @@ def run_trials(
         check=lambda result: stop.failure or check(result),
         streak=streak,
     )
+    if max_trial_seconds is not None:
+        callbacks.append(TimeLimit(max_trial_seconds, searcher.archive))
     cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(
         cls,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.images import ImageData
 from raynas.metrics import Metrics
-from raynas.trials import Training, TrialRunner
+from raynas.trials import ArchitectureTrainable, Training, TrialRunner
 from raynas.trials.training import TrainingTrial
 from tests.trials.spaces import TinyCnn, Troubled
 
@@ -123,3 +124,29 @@ def test_a_killed_trial_goes_on_exactly(tmp_path: Path) -> None:
     assert marker.exists() and result["training_iteration"] == 4 and result["complete"] == 1
     assert result["iterations_since_restore"] == 2
     assert (result["accuracy"], result["loss"]) == (expected["accuracy"], expected["loss"])
+
+
+def test_a_trial_begins_with_its_first_step() -> None:
+    """What takes long there counts as its time; before, an actor may still be waiting for its node."""
+    begun: list[Any] = []
+
+    class Runner:
+        directory, progress = None, SimpleNamespace(traceback="")
+        begin, release = staticmethod(begun.append), staticmethod(lambda: None)
+        load, save = staticmethod(lambda path: None), staticmethod(lambda path: None)
+        step = staticmethod(lambda: {"accuracy": 0.5, "done": True})
+
+    class Here(ArchitectureTrainable):
+        def setup(self, config: dict[str, Any], runner: Any = None) -> None:
+            super().setup(config, Runner())  # type: ignore[arg-type]
+
+    trainable = Here({"arch": 1})
+    assert begun == []
+    trainable.step()
+    trainable.step()
+    assert begun == [{"arch": 1}]
+    trainable.reset_config({"arch": 2})
+    assert len(begun) == 1
+    trainable.load_checkpoint("somewhere")
+    trainable.step()
+    assert begun == [{"arch": 1}, {"arch": 2}]
