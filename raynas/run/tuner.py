@@ -36,7 +36,7 @@ def run_trials(
     *,
     num_samples: int,
     max_concurrent: int | None,
-    max_trial_seconds: float | None,
+    max_trial_seconds: float | None = None,
     path: Path,
     run_config: tune.RunConfig | None,
     progress: bool,

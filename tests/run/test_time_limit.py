@@ -31,6 +31,9 @@ class Watched:
         )
         monkeypatch.setattr(ray, "wait", lambda refs, timeout: (refs if self.answers else [], []))
         monkeypatch.setattr(ray, "kill", lambda actor: setattr(self, "dead", True))
+        self.start()
+
+    def start(self) -> None:
         self.limit.on_trial_start(0, [], self.trial)
 
     def at(self, seconds: float) -> "Watched":
@@ -76,7 +79,7 @@ def test_a_trial_that_waits_takes_no_time(watched: Watched) -> None:
     watched.trial.status = "PAUSED"
     assert not watched.at(100).at(200).dead
     watched.trial.status = "RUNNING"
-    watched.limit.on_trial_start(0, [], watched.trial)
+    watched.start()
     assert not watched.at(250).at(255).dead
     assert watched.at(261).at(263).dead
 
