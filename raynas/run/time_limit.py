@@ -45,7 +45,11 @@ class TimeLimit(tune.Callback):
         run = self._running.get(trial.trial_id)
         if run is None or run.trial is not trial:
             resumed = CHECKPOINT_KEY in trial.config
-            run = _Run(cast(SearchTrial, trial), self._clock(), earlier=self._trained.get(trial.trial_id, 0.0) if resumed else 0.0)
+            run = _Run(
+                cast(SearchTrial, trial),
+                self._clock(),
+                earlier=self._trained.get(trial.trial_id, 0.0) if resumed else 0.0,
+            )
             self._running[trial.trial_id] = run
         run.since, run.answer = self._clock(), None
 

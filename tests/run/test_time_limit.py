@@ -22,8 +22,8 @@ class Watched:
     """A time limit of 60 s, and a trial whose actor answers when it is told to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, archive: Archive, config: Mapping[str, Any]) -> None:
-        self.now, self.answers, self.dead, self.killed = 0.0, False, False, dict[str, str]()
-        self.limit = TimeLimit(60, archive, self.killed, clock=lambda: self.now)
+        self.now, self.answers, self.dead = 0.0, False, False
+        self.limit = TimeLimit(60, archive, clock=lambda: self.now)
         actor = SimpleNamespace(get_current_ip_pid=SimpleNamespace(remote=object))
         state = SimpleNamespace(ray_actor=actor)
         self.trial: Any = SimpleNamespace(
@@ -53,7 +53,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 def test_a_trial_that_does_not_come_back_is_ended(watched: Watched) -> None:
     assert not watched.at(59).dead and not watched.at(61).dead
     assert watched.at(61 + GRACE_SECONDS).dead
-    assert watched.killed == {"00001": "took longer than max_trial_seconds=60"} and watched.trial.max_failures == 0
+    assert watched.trial.killed_because == "took longer than max_trial_seconds=60" and watched.trial.max_failures == 0
 
 
 def test_a_trial_that_finished_while_the_driver_was_busy_is_not(watched: Watched) -> None:
