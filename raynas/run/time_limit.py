@@ -41,7 +41,7 @@ class TimeLimit(tune.Callback):
         self._running: dict[str, _Run] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Start the clock, for a trial that was paused anew."""
+        """Start the clock, also for a trial that was paused."""
         run = self._running.get(trial.trial_id)
         if run is None or run.trial is not trial:
             resumed = CHECKPOINT_KEY in trial.config

@@ -154,7 +154,7 @@ class ParallelTraining:
 def backend_for(resources: Mapping[str, float]) -> str:
     """Return the backend of torch's process group for workers that need these resources each.
 
-    nccl wants a GPU of its own for each worker; gloo, on the CPU, is for the others.
+    nccl wants a whole GPU for each worker; gloo, on the CPU, is for the others.
     """
     return "nccl" if resources.get("GPU", 0) >= 1 else "gloo"
 
