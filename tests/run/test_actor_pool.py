@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raynas.run.actor_pool import ActorPool
+from raynas.errors import RaynasError
+from raynas.run.actor_pool import ActorPool, failed_result
 from tests.run.widths import ARCHS, SPACE, Total
 
 
@@ -31,3 +33,54 @@ def test_an_actor_that_dies_costs_only_what_killed_it() -> None:
         assert result["failed"] == (config["arch"]["width_0"] == 16)
     assert any(result["failed"] for result in results)
     assert "died twice" in next(result["error"] for result in results if result["failed"])
+
+
+class SickOnce(Total):
+    """The first process that scores one option gets sick: from then on it fails whatever it is given."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+
+    def run(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        me = str(os.getpid())
+        if config["arch"]["width_0"] == 16 and not self.file.exists():
+            self.file.write_text(me)
+        if self.file.exists() and self.file.read_text() == me:
+            return failed_result("RuntimeError: CUDA error: an illegal memory access was encountered")
+        return super().run(config)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_sick_actor_leaves_and_costs_nothing(tmp_path: Path) -> None:
+    configs = [SPACE.to_config(arch) for arch in ARCHS]
+    with ActorPool(SickOnce(tmp_path / "sick"), {"cpu": 0.5}, workers=2) as pool:
+        pool._per_call = 3
+        results = list(pool.results(configs))
+    assert (tmp_path / "sick").exists()
+    assert [result["failed"] for result in results] == [0] * len(configs)
+
+
+class Unready:
+    """Cannot be loaded where it should score."""
+
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise ImportError("no module named mine")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_actors_that_cannot_start_end_the_scoring() -> None:
+    pool = ActorPool(Unready(), {"cpu": 0.5}, workers=1)  # type: ignore[arg-type]
+    with pool, pytest.raises(RaynasError, match=r"actors that score cannot start: .*no module named mine"):
+        list(pool.results([SPACE.to_config(ARCHS[0])]))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_no_room_for_an_actor_is_said_at_once() -> None:
+    for workers in (None, 1):
+        with pytest.raises(RaynasError, match="no node has room"):
+            ActorPool(Total(), {"cpu": 3}, workers)

@@ -31,6 +31,31 @@ def test_a_class_is_used_unchanged() -> None:
     assert settings.max_fidelity == 100
 
 
+class Greedy(tune.Trainable):
+    @classmethod
+    def default_resource_request(cls, config: dict[str, object]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": 1}, {"CPU": 2, "GPU": 0.5}])
+
+
+class Depending(tune.Trainable):
+    @classmethod
+    def default_resource_request(cls, config: dict[str, object]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": config["arch"]}])  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("cls", "bundles"),
+    [
+        (Mine, [{"cpu": 1}]),
+        (tune.with_resources(Mine, {"cpu": 3, "licence": 1}), [{"CPU": 3, "licence": 1}]),
+        (Greedy, [{"CPU": 1}, {"CPU": 2, "GPU": 0.5}]),
+        (Depending, [{"cpu": 1}]),
+    ],
+)
+def test_a_class_needs_what_it_asks_tune_for(cls: type[tune.Trainable], bundles: list[dict[str, float]]) -> None:
+    assert as_settings(cls).bundles == bundles
+
+
 @pytest.mark.parametrize("trainable", ["training", 3, None])
 def test_anything_else_is_refused(trainable: object) -> None:
     with pytest.raises(TypeError, match="trainable must be settings such as Training"):

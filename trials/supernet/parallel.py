@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, one_line
 from raynas.nn import ModelSpace
+from raynas.nodes import may_grow, resources_of_nodes, room_for
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import State
 from raynas.trials.supernet.trainer import MethodReport
@@ -101,12 +102,11 @@ class ParallelTraining:
             self._reports = None
 
     def _check_resources(self) -> None:
-        """Check that the workers fit into the cluster: Ray Train would wait for ever."""
-        total, n = ray.cluster_resources(), self._settings.workers
-        for name, each in self._settings.worker_resources.items():
-            if total.get(name, 0) < n * each:
-                has = f"{total.get(name, 0):g}"
-                raise RaynasError(f"{n} workers need {n * each:g} {name}s, the cluster has {has}; use fewer workers")
+        """Check that the workers fit into the cluster, each on a node: Ray Train would wait for ever."""
+        need, n = [self._settings.worker_resources], self._settings.workers
+        room = room_for(resources_of_nodes(), need)
+        if room < n and not may_grow(need):
+            raise RaynasError(f"{n} workers need {need[0]} each, the nodes have room for {room}; use fewer workers")
 
     def _begin(self) -> None:
         self._reports = Queue(maxsize=1, actor_options={"num_cpus": 0})

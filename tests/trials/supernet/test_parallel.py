@@ -50,7 +50,7 @@ def test_two_workers_equal_one() -> None:
 def test_more_workers_than_there_is_room_for() -> None:
     runner = settings(workers=64, batch_size=64).runner(SPACE)
     runner.begin({"arch": {"method": "SinglePath"}})
-    assert "64 workers need 64 CPUs, the cluster has 2" in runner.step()["error"]
+    assert "64 workers need {'CPU': 1} each, the nodes have room for 2" in runner.step()["error"]
 
 
 def test_a_trial_that_waits_for_workers_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
