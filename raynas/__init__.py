@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raynas.core.constraint import Constraint
     from raynas.core.evaluation import Evaluation
     from raynas.core.goal import Objective
+    from raynas.core.inputs import Arguments, TensorSpec
     from raynas.core.metric import Candidate, Metric
     from raynas.core.result import SearchResult
     from raynas.core.space import SearchSpace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "Arguments",
     "Candidate",
     "Choice",
     "Constraint",
@@ -41,6 +43,7 @@ __all__ = [
     "Repeat",
     "SearchResult",
     "SearchSpace",
+    "TensorSpec",
     "draw",
     "funnel",
     "score_many",
@@ -52,6 +55,7 @@ __all__ = [
 # actor that needs only some of them should pay.
 _MODULES = {
     "Architecture": "raynas.core.architecture",
+    "Arguments": "raynas.core.inputs",
     "Candidate": "raynas.core.metric",
     "Choice": "raynas.nn",
     "Constraint": "raynas.core.constraint",
@@ -66,6 +70,7 @@ _MODULES = {
     "Repeat": "raynas.nn",
     "SearchResult": "raynas.core.result",
     "SearchSpace": "raynas.core.space",
+    "TensorSpec": "raynas.core.inputs",
     "draw": "raynas.drawing",
     "funnel": "raynas.funnels",
     "score_many": "raynas.run.score_many",

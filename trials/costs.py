@@ -62,7 +62,7 @@ class Costs:
             try:
                 values[metric.name] = measurer.value(metric, arch, together=metrics)
             except Exception as error:
-                if metric.name in self._names:
+                if metric.name in self._names or metric.name == "params":  # Parameters of any network can be counted.
                     raise
                 if metric.name not in self._unmeasured:  # said once: the next architectures will be alike
                     logger.warning("%s of %s cannot be measured: %s", metric.name, arch.key, one_line(error))

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raynas.core.space import SearchSpace
-from raynas.data.fit_space import fields_of, fit_space
+from raynas.data.fit_space import fields_of, fit_source, fit_space
 from raynas.data.sources import Source
 from raynas.metrics import Batch, Measurer
 from raynas.trials.data_batch import BATCH_SIZE, HeldBatch, first_batch
@@ -42,7 +42,8 @@ class DataMeasurer(Measurer):
     @cached_property
     def _held(self) -> HeldBatch:
         fit_space(self._given, self._source)  # refuses images that the networks cannot take
-        return HeldBatch(first_batch(self._training, self._source, BATCH_SIZE, self.seed))
+        source = fit_source(self._source, self.space)
+        return HeldBatch(first_batch(self._training, source, BATCH_SIZE, self.seed))
 
     def _draw(self) -> Batch:
         return self._held()

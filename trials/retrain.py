@@ -10,7 +10,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
-from raynas.data.fit_space import check_network, fit_space
+from raynas.data.fit_space import check_network, fit_source, fit_space
 from raynas.errors import RaynasError, one_line
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
@@ -68,6 +68,7 @@ def retrain(
     settings = settings.at_full_fidelity.with_hyperparameters(hyperparameters or {})
     source = settings.load_source()
     space = fit_space(space, source)
+    source = fit_source(source, space)
     check_network(space, source)
     make = partial(FinalTraining, reduced=space, source=source.for_final_training())
     runner = TrialRunner(space, settings, make, ("latency_ms",))

@@ -8,12 +8,13 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.core.architecture import Architecture
+from raynas.core.inputs import Inputs
 from raynas.core.space import SearchSpace
 from raynas.data.batches import Batches
-from raynas.data.fit_space import fit_space
+from raynas.data.fit_space import fit_source, fit_space
 from raynas.data.sources import Source
 from raynas.errors import RaynasError
 from raynas.metrics import Metrics
@@ -24,7 +25,7 @@ from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import refuse_all
-from raynas.trials.supernet.calibration import calibration_images
+from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
 from raynas.trials.supernet.trained import TrainedSupernet, read_about
 from raynas.trials.trainer import examine
@@ -96,6 +97,7 @@ class Subnet(DataSettings):
         training = self.data_settings()
         source = training.load_source()
         space = fit_space(space, source)
+        source = fit_source(source, space)
         batch = batch_for(metrics, partial(first_batch, training, source, BATCH_SIZE, self.seed))
         source = source.without_test().reduced(training.data_fraction, training.resolution)
         shared = SharedSupernet(self, trained, training, source)
@@ -148,10 +150,10 @@ class SharedSupernet:
         return self.training.batches(self.source, self.settings.torch_device)
 
     @cached_property
-    def calibration(self) -> Callable[[], Iterable[Tensor]]:
-        """Gives the images that batch norms are recalibrated with."""
+    def calibration(self) -> Callable[[], Iterable[Inputs]]:
+        """Gives the inputs that batch norms are recalibrated with."""
         n_batches = self.settings.calibration_batches
-        return calibration_images(self.source, self.training, n_batches, self.settings.torch_device)
+        return calibration_inputs(self.source, self.training, n_batches, self.settings.torch_device)
 
     def __getstate__(self) -> dict[str, object]:
         made_here = ("supernet", "batches", "calibration")

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 import torch
 
 from raynas.core.architecture import Architecture
+from raynas.core.inputs import part_of
 from raynas.core.space import SearchSpace
 from raynas.data.augment import AUGMENTATIONS
 from raynas.data.batches import Batches
-from raynas.data.fit_space import check_network, fit_space, resized_to, scaled
+from raynas.data.fit_space import check_network, fit_source, fit_space, resized_to, scaled
 from raynas.data.sources import Source, load_source
 from raynas.errors import UnknownNameError
 from raynas.metrics import Metrics
@@ -191,7 +192,7 @@ class Training(DataSettings):
         """
         source = self.load_source()
         space = fit_space(space, source)
-        source = source.without_test().reduced(self.data_fraction, self.resolution)
+        source = fit_source(source.without_test().reduced(self.data_fraction, self.resolution), space)
         reduced = scaled(resized_to(space, source.input_shape), self.scale)
         check_network(reduced, source)
         return space, reduced, source
@@ -199,7 +200,8 @@ class Training(DataSettings):
     def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[TrainingTrial]":
         """Return what trains architectures of ``space`` in this process; the data is loaded once, without its test."""
         space, reduced, source = self.at_fidelity(space.architecture_space)
-        batch = batch_for(metrics, lambda: first_batch(self, self.load_source(), BATCH_SIZE, self.seed))
+        whole = partial(fit_source, space=space)
+        batch = batch_for(metrics, lambda: first_batch(self, whole(self.load_source()), BATCH_SIZE, self.seed))
         return TrialRunner(space, self, partial(TrainingTrial, reduced=reduced, source=source), metrics, batch=batch)
 
     def trained_space(self, space: SearchSpace) -> SearchSpace:
@@ -267,9 +269,10 @@ class TrainingTrial(Trial[Training]):
     def take_over(self, state: State, arch: Architecture) -> Mapping[str, float]:
         """Inherit the weights that fit and continue at that epoch; the optimizer's averages start from zero."""
         seed = seed_of(self.settings.seed, self.arch.key, "inherit")
-        images, _ = next(iter(self.trainer.batches.examine("valid")))
+        inputs, _ = next(iter(self.trainer.batches.examine("valid")))
+        example = part_of(inputs, slice(32))
         report = inherit_between(
-            self.reduced, arch, state["model"], self.arch, self.trainer.model, input_example=images[:32], seed=seed
+            self.reduced, arch, state["model"], self.arch, self.trainer.model, input_example=example, seed=seed
         )
         logger.info("%s inherits from %s: %s", self.arch.key, arch.key, report)
         self.trainer.epoch = int(state["epoch"])

@@ -11,7 +11,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
-from raynas.data.fit_space import check_network, fit_space
+from raynas.data.fit_space import check_network, fit_source, fit_space
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Metrics
@@ -122,6 +122,7 @@ class ZeroCost(ArchitectureSettings):
         names = self._names(metrics)
         source = self._training().load_source()
         inner = fit_space(inner, source)
+        source = fit_source(source, inner)
         check_network(inner, source)
         batch = self.batch_of(source)
         reference = self._reference(inner, batch) if ENSEMBLE_KEY in names else None

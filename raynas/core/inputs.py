@@ -122,8 +122,7 @@ class Arguments:
 
     def part(self, chosen: slice) -> "Arguments":
         """Return some of the examples."""
-        n = self.n_examples
-        return self.map(lambda tensor: tensor[chosen] if tensor.ndim and len(tensor) == n else tensor)
+        return Arguments.of(part_of(self, chosen))
 
     def to(self, device: str | torch.device) -> "Arguments":
         """Return the arguments on a device."""
@@ -140,12 +139,15 @@ the batch, for each tensor; or a function that makes a batch of a size."""
 
 
 def mapped(value: T, function: Callable[[Any], Any]) -> T:
-    """Return a structure with the function's value for each leaf; containers are lists, tuples, mappings, arguments."""
+    """Return a structure with the function's value for each leaf; the entries of mappings are in the order of names.
+
+    Containers are lists, tuples, mappings and arguments.
+    """
     result: Any
     if isinstance(value, Arguments):
         result = Arguments(mapped(value.args, function), mapped(dict(value.kwargs), function))
     elif isinstance(value, Mapping):
-        result = {key: mapped(item, function) for key, item in value.items()}
+        result = {key: mapped(value[key], function) for key in sorted(value, key=str)}
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         result = type(value)(*(mapped(item, function) for item in value))
     elif isinstance(value, list | tuple):
@@ -155,11 +157,26 @@ def mapped(value: T, function: Callable[[Any], Any]) -> T:
     return result  # type: ignore[no-any-return]
 
 
+def part_of(inputs: Inputs, chosen: slice) -> Inputs:
+    """Return some of the examples, in the structure of the inputs."""
+    n = Arguments.of(inputs).n_examples
+
+    def cut(leaf: Any) -> Any:
+        return leaf[chosen] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf
+
+    return mapped(inputs, cut)
+
+
 def leaves(value: object) -> Iterator[Any]:
     """Yield the leaves of a structure, in order."""
     found: list[Any] = []
     mapped(value, found.append)
     yield from found
+
+
+def spec_of(inputs: Inputs) -> Inputs:
+    """Return the description of given inputs: in the place of each tensor its shape without the batch, and its type."""
+    return mapped(inputs, lambda leaf: TensorSpec(leaf.shape[1:], leaf.dtype) if isinstance(leaf, Tensor) else leaf)
 
 
 def as_spec(given: InputSpec | Sequence[int]) -> InputSpec:

@@ -2,18 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs of shape ``(batch, *input_shape)`` and labels of shape ``(batch,)``."""
+Batch = tuple[Any, Tensor]
+"""Inputs of a network, see ``raynas.core.inputs.Inputs``, and labels of shape ``(batch,)``."""
 
 EXAMINE_BATCH = {"cpu": 128, "cuda": 1024}
 """Batch size of an evaluation. On a CPU, larger ones fall out of its caches: 1024 took 3.7 times as long as 128."""
 
 
 class Batches(ABC):
-    """The batches of a data set on a device: float32 inputs (images in channels_last format) and labels."""
+    """The batches of a data set on a device: inputs (images in float32, in channels_last format) and labels."""
 
     @property
     @abstractmethod

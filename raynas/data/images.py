@@ -1,11 +1,13 @@
 """ImageData: labelled images in memory, split, and small enough to share with every trial."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raynas.core.inputs import Inputs, InputSpec, TensorSpec
 from raynas.data.image_arrays import Images, Labels, channel_statistics, resized
 from raynas.data.image_batches import ImageBatches
 from raynas.data.splitting import stratified_split
@@ -64,6 +66,18 @@ class ImageData:
         """Shape of an example: ``(channels, height, width)``."""
         height, width, channels = self.train.images.shape[1:]
         return channels, height, width
+
+    @property
+    def inputs(self) -> InputSpec:
+        """Description of the inputs: one image."""
+        return TensorSpec(self.input_shape)
+
+    def for_inputs(self, dtypes: Sequence[torch.dtype]) -> "ImageData":
+        """Return the data: images are real numbers, whatever networks take."""
+        return self
+
+    def check(self, fits: Callable[[Inputs], bool], n_outputs: int) -> None:
+        """Refuse nothing: all images have one shape, and the labels were counted."""
 
     def without_test(self) -> "ImageData":
         """Return the data for a search: without the test split."""

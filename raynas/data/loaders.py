@@ -1,8 +1,9 @@
 """Loaders: loaders or datasets of the user's, named as ``module:function`` and made once in each process."""
 
 import math
-from collections.abc import Iterable, Iterator, Sized
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, NoReturn
@@ -12,11 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, mapped, spec_of
 from raynas.data.batches import EXAMINE_BATCH, Batch, Batches
 from raynas.errors import DataError, one_line
 from raynas.user_code import load_function
 
 PARTS = ("train", "valid", "test")
+
+CHECK_SECONDS, CHECK_BATCH = 1.0, 64
+"""Time to look at each loader before anything is trained, and the size of the batches of a dataset then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +33,26 @@ class Loaders:
 
     Args:
         name: ``module:function``.
-        input_shape: shape of an example.
+        inputs: description of the inputs of the first training batch.
         n_classes: number of classes, if the training dataset lists them as ``classes``.
         fraction: share of the training batches to take in each epoch.
         resolution: height and width in pixels to resize images to; None keeps them.
         everything: True trains on the validation split too, if there is a test split.
+        dtypes: types of the tensors of an example, as networks take them; float32 for all if empty.
     """
 
     name: str
-    input_shape: tuple[int, ...]
+    inputs: InputSpec = field(hash=False)
     n_classes: int | None
     fraction: float = 1.0
     resolution: int | None = None
     everything: bool = False
+    dtypes: tuple[torch.dtype, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of an example; empty if the inputs are several tensors."""
+        return self.inputs.sizes() if isinstance(self.inputs, TensorSpec) else ()
 
     @classmethod
     def of(cls, name: str) -> "Loaders":
@@ -53,15 +65,40 @@ class Loaders:
         train = _parts(name)[0]
         dataset = train if isinstance(train, Dataset) else getattr(train, "dataset", None)
         classes = getattr(dataset, "classes", None)
-        loaders = cls(name=name, input_shape=(), n_classes=len(classes) if isinstance(classes, Sized) else None)
-        for inputs, _ in loaders.read("train", 1):
-            return replace(loaders, input_shape=tuple(inputs.shape[1:]))
+        loaders = cls(name=name, inputs=(), n_classes=len(classes) if isinstance(classes, Sized) else None)
+        with torch.random.fork_rng(devices=[]):
+            for inputs, _ in loaders.read("train", 1):
+                return replace(loaders, inputs=spec_of(inputs))
         raise DataError(f"{name}: the training loader is empty")
 
     @property
     def has_test(self) -> bool:
         """True if the function returned a test split."""
         return len(_parts(self.name)) == 3
+
+    def for_inputs(self, dtypes: Sequence[torch.dtype]) -> "Loaders":
+        """Return the loaders with inputs of the types that networks take."""
+        return replace(self, dtypes=tuple(dtypes))
+
+    def check(self, fits: Callable[[Inputs], bool], n_outputs: int) -> None:
+        """Look at the batches of the training and validation loaders, for a second each; see ``Source``.
+
+        Raises:
+            DataError: if inputs do not fit, or a label is out of range.
+        """
+        batches = self.batches(batch_size=CHECK_BATCH, augment="none", device=torch.device("cpu"))
+        with torch.random.fork_rng(devices=[]):
+            for part, looked_at in (("train", batches.train(0)), ("valid", batches.examine("valid"))):
+                started = time.monotonic()
+                for inputs, labels in looked_at:
+                    if not fits(inputs):
+                        raise DataError(
+                            f"{self.name}: a batch of {part} holds {describe(spec_of(inputs))} for each example, which "
+                            f"the networks do not take; the first batch of train holds {describe(self.inputs)}"
+                        )
+                    _check_labels(labels, n_outputs, f"{self.name}: a batch of {part}")
+                    if time.monotonic() - started > CHECK_SECONDS:
+                        break
 
     def without_test(self) -> "Loaders":
         """Return the loaders as they are: a search does not ask for their test split."""
@@ -73,8 +110,10 @@ class Loaders:
 
     def reduced(self, fraction: float = 1.0, resolution: int | None = None) -> "Loaders":
         """Return the loaders at lower fidelity; see ``Source``."""
-        shape = self.input_shape if resolution is None else (*self.input_shape[:1], resolution, resolution)
-        return replace(self, fraction=fraction, resolution=resolution, input_shape=shape)
+        inputs = self.inputs
+        if resolution is not None and isinstance(inputs, TensorSpec):
+            inputs = replace(inputs, shape=(*inputs.sizes()[:1], resolution, resolution))
+        return replace(self, fraction=fraction, resolution=resolution, inputs=inputs)
 
     def halves(self) -> NoReturn:
         """Refuse: loaders cannot be split.
@@ -134,16 +173,26 @@ def _loader(name: str, part: str, batch_size: int) -> Iterable[object]:
 
 def _checked(batch: object, where: str) -> Batch:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise DataError(f"{where} must be a pair (images, labels), got {_kind(batch)}")
+        raise DataError(f"{where} must be a pair (inputs, labels), got {_kind(batch)}")
     inputs, labels = batch
-    if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
+    tensors = Arguments.of(inputs).tensors
+    if not tensors or not isinstance(labels, Tensor):
         raise DataError(f"{where} must hold tensors, got {_kind(inputs)} and {_kind(labels)}")
-    if labels.ndim != 1 or len(labels) != len(inputs) or labels.is_floating_point():
+    if labels.ndim != 1 or len(labels) != Arguments.of(inputs).n_examples or labels.is_floating_point():
         raise DataError(
-            f"{where} must hold one whole-number label per image, got labels of shape {tuple(labels.shape)} and type "
-            f"{labels.dtype} for images of shape {tuple(inputs.shape)}"
+            f"{where} must hold one whole-number label per example, got labels of shape {tuple(labels.shape)} and type "
+            f"{labels.dtype} for inputs of shape {', '.join(str(tuple(tensor.shape)) for tensor in tensors)}"
         )
-    return inputs if inputs.is_floating_point() else inputs.float(), labels.long()
+    return inputs, labels.long()
+
+
+def _check_labels(labels: Tensor, n_classes: int, where: str) -> None:
+    low, high = (int(end) for end in labels.aminmax()) if len(labels) else (0, 0)
+    if low < 0 or high >= n_classes:
+        raise DataError(
+            f"{where} holds label {low if low < 0 else high}, but labels of {n_classes} classes must be 0 to "
+            f"{n_classes - 1}: number them from 0, or give the networks as many outputs as there are classes"
+        )
 
 
 def _kind(value: object) -> str:
@@ -189,12 +238,20 @@ class LoaderBatches(Batches):
             part = "valid"
         return (self._prepared(*batch) for batch in self.loaders.read(part, EXAMINE_BATCH[self.device.type]))
 
-    def _prepared(self, inputs: Tensor, labels: Tensor) -> Batch:
-        inputs = inputs.to(self.device, torch.float32)
-        if inputs.ndim == 4:  # images
-            side = self.loaders.resolution
-            if side is not None and inputs.shape[2:] != (side, side):
-                mode = "area" if side <= min(inputs.shape[2:]) else "bilinear"
-                inputs = functional.interpolate(inputs, (side, side), mode=mode)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return inputs, labels.to(self.device)
+    def _prepared(self, inputs: Inputs, labels: Tensor) -> Batch:
+        dtypes = iter(self.loaders.dtypes)
+
+        def prepared(leaf: object) -> object:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            tensor = leaf.to(self.device, next(dtypes, torch.float32))
+            return self._as_images(tensor) if tensor.ndim == 4 and tensor.is_floating_point() else tensor
+
+        return mapped(inputs, prepared), labels.to(self.device)
+
+    def _as_images(self, images: Tensor) -> Tensor:
+        side = self.loaders.resolution
+        if side is not None and images.shape[2:] != (side, side):
+            mode = "area" if side <= min(images.shape[2:]) else "bilinear"
+            images = functional.interpolate(images, (side, side), mode=mode)
+        return images.contiguous(memory_format=torch.channels_last)

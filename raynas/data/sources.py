@@ -1,9 +1,11 @@
 """Source: a data set as trials see it, in memory or behind loaders of the user's."""
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 
+from raynas.core.inputs import Inputs, InputSpec
 from raynas.data.batches import Batches
 from raynas.data.image_sets import check_is_no_path, load_images
 from raynas.data.loaders import Loaders
@@ -21,8 +23,26 @@ class Source(Protocol):
         """Shape of one example."""
 
     @property
+    def inputs(self) -> InputSpec:
+        """Description of the inputs."""
+
+    @property
     def n_classes(self) -> int | None:
         """Number of classes; None if unknown."""
+
+    def for_inputs(self, dtypes: Sequence[torch.dtype]) -> "Source":
+        """Return the source with inputs of the types that networks take, one for each tensor."""
+
+    def check(self, fits: Callable[[Inputs], bool], n_outputs: int) -> None:
+        """Look at examples of both splits before anything is trained.
+
+        Args:
+            fits: tells if networks take a batch of inputs.
+            n_outputs: number of classes that networks tell apart.
+
+        Raises:
+            DataError: if inputs do not fit, or a label is out of range.
+        """
 
     def without_test(self) -> "Source":
         """Return the source for a search, which must not see the test split."""

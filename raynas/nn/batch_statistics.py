@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from raynas.core.inputs import Arguments, Inputs
 from raynas.nn.elastic_layers import ElasticBatchNorm2d
 from raynas.nn.modes import evaluating, modes_kept
 
@@ -37,7 +38,7 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
-def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def recalibrate(model: nn.Module, batches: Iterable[Inputs]) -> None:
     """Replace the running statistics of a subnet's batch norms by those of its activations, in place.
 
     Running statistics of a supernet average over all its paths and fit none of them; a few batches correct that (Guo et
@@ -45,7 +46,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Args:
         model: a network, e.g. from ``Supernet.extract``; not a supernet, whose paths share one statistic.
-        batches: images, on the model's device; the mean over all of them is kept. Batch norms that no batch reaches are
+        batches: inputs, on the model's device; the mean over all of them is kept. Batch norms that no batch reaches are
             left unchanged.
 
     Raises:
@@ -63,8 +64,8 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
                 norm.train()
                 norm.reset_running_stats()
                 norm.momentum = None  # The mean over all batches.
-            for images in batches:
-                model(images)
+            for inputs in batches:
+                Arguments.of(inputs).call(model)
                 n_batches += 1
     finally:
         for norm, momentum, buffers in zip(norms, momenta, before, strict=True):
@@ -72,4 +73,4 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
             if not int(norm.num_batches_tracked or 0):  # Not reached by the forward pass.
                 norm.load_state_dict(buffers, strict=False)
     if not n_batches:
-        raise ValueError("recalibration needs at least one batch of images")
+        raise ValueError("recalibration needs at least one batch of inputs")

@@ -1,6 +1,6 @@
 """Context managers that leave a model exactly as it was: its attributes, and its tensors, replaced for a while."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -39,6 +39,22 @@ def is_bare(model: nn.Module) -> bool:
     """Return True if a model has tensors, all of them without values."""
     tensors = list(chain(model.parameters(), model.buffers()))
     return bool(tensors) and all(tensor.is_meta for tensor in tensors)
+
+
+def shared_parameters(model: nn.Module) -> list[list[str]]:
+    """Return the names of each parameter that has several, such as the tied weights of an embedding and an output."""
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    return [alike for alike in names.values() if len(alike) > 1]
+
+
+def tie(model: nn.Module, shared: Iterable[Sequence[str]]) -> None:
+    """Give all names in a group the parameter of the first one."""
+    for first, *others in shared:
+        for name in others:
+            module, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(module), attribute, model.get_parameter(first))
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.core.architecture import Architecture
+from raynas.core.inputs import Inputs
 from raynas.nn.selection import Selection
 from raynas.nn.supernet import Supernet
 from raynas.seeds import seed_of
 
-Batch = tuple[Tensor, Tensor]
-"""Images ``(batch, channels, height, width)`` and labels ``(batch,)``, on the supernet's device."""
+Batch = tuple[Any, Tensor]
+"""Inputs, such as images ``(batch, channels, height, width)``, and labels ``(batch,)``, on the supernet's device."""
 
 
 def _nothing(parameters: Iterable[nn.Parameter]) -> None:
@@ -181,30 +182,30 @@ class Learner(ABC):
         """Return the shared weights."""
         return self.supernet.parameters()
 
-    def logits(self, images: Tensor, selection: Selection, supernet: Supernet | None = None) -> Tensor:
+    def logits(self, inputs: Inputs, selection: Selection, supernet: Supernet | None = None) -> Tensor:
         """Return logits ``(batch, n_classes)`` of a supernet in float32, computed in the precision of the setup.
 
         Args:
-            images: shape ``(batch, *input_shape)``.
+            inputs: what the networks take; see ``Inputs``.
             selection: what is computed.
             supernet: another one than that which is trained, such as a teacher.
         """
         with self.setup.precision():
-            logits: Tensor = (supernet or self.supernet)(images, selection)
+            logits: Tensor = (supernet or self.supernet)(inputs, selection)
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
-    def accumulate(self, images: Tensor, selection: Selection, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
+    def accumulate(self, inputs: Inputs, selection: Selection, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
         """Add the gradient of one selection to those of the shared weights.
 
         Args:
-            images: shape ``(batch, *input_shape)``.
+            inputs: what the networks take; see ``Inputs``.
             selection: what is computed.
             loss_of: gives the loss of logits.
 
         Returns:
             The loss, detached.
         """
-        loss = loss_of(self.logits(images, selection))
+        loss = loss_of(self.logits(inputs, selection))
         loss.backward()
         return loss.detach()
 

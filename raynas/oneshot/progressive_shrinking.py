@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.inputs import Inputs
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.elastic_layers import ElasticResize
 from raynas.nn.morphism.channel_groups import ChannelGroup
@@ -153,7 +154,7 @@ class ProgressiveLearner(Learner):
         space = self.supernet.space
         return copy.deepcopy(self.supernet, {id(space): space}).requires_grad_(False)
 
-    def _loss_of(self, images: Tensor, labels: Tensor, resolution: Mapping[str, Option]) -> Callable[[Tensor], Tensor]:
+    def _loss_of(self, images: Inputs, labels: Tensor, resolution: Mapping[str, Option]) -> Callable[[Tensor], Tensor]:
         """Return the loss of a subnet's logits against the labels and the predictions of the largest network."""
         hard, teacher = self.supervised(labels), self.teacher
         if teacher is None:

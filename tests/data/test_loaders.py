@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from raynas.core.inputs import Arguments, Inputs, TensorSpec, describe
 from raynas.data import loaders
 from raynas.data.loaders import LoaderBatches, Loaders
 from raynas.errors import DataError
@@ -112,6 +113,7 @@ WRONG = {
     "arrays": (lambda: ([(np.zeros(3), np.zeros(3))], pairs()), "must hold tensors, got a ndarray"),
     "float labels": (lambda: ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], pairs()), "one whole-number label"),
     "one-hot labels": (lambda: ([(torch.zeros(2, 4), torch.zeros(2, 3).long())], pairs()), r"shape \(2, 3\)"),
+    "few labels": (lambda: ([((torch.zeros(2, 4), torch.zeros(2)), torch.zeros(3).long())], pairs()), "one whole-num"),
     "empty": (lambda: ([], pairs()), "the training loader is empty"),
     "raises": (lambda: 1 / 0, "my_data:make raised ZeroDivisionError"),
 }
@@ -123,3 +125,74 @@ def test_what_is_wrong_with_loaders_gets_one_clear_line(name: str, user_module: 
     with pytest.raises(DataError, match=expected) as caught:
         Loaders.of("my_data:make")
     assert "my_data:make" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def texts(n: int = 6, length: int = 5) -> TensorDataset:
+    ids = torch.arange(n * length).view(n, length)
+    return TensorDataset(ids, torch.arange(n) % 2)
+
+
+class Pairs(Dataset[object]):
+    """Examples of two inputs by name, of which the mask is bool."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, i: int) -> object:
+        return {"mask": torch.ones(3, dtype=torch.bool), "image": torch.zeros(1, 4, 4, dtype=torch.float64)}, i % 2
+
+
+def test_inputs_have_the_types_that_networks_take(user_module: ModuleType) -> None:
+    user_module.make = lambda: (texts(), texts())  # type: ignore[attr-defined]
+    source = Loaders.of("my_data:make")
+    assert source.inputs == TensorSpec((5,), torch.int64) and source.input_shape == (5,)
+    for dtypes, expected in (((), torch.float32), ((torch.int64,), torch.int64)):
+        batches = source.for_inputs(dtypes).batches(batch_size=3, augment="none", device=CPU)
+        assert [inputs.dtype for inputs, _ in batches.examine("valid")] == [expected]
+
+
+def test_inputs_of_any_structure(user_module: ModuleType) -> None:
+    user_module.make = lambda: (Pairs(), Pairs())  # type: ignore[attr-defined]
+    source = Loaders.of("my_data:make")
+    assert describe(source.inputs) == "image=float64 (1, 4, 4), mask=bool (3,)" and source.input_shape == ()
+    batches = source.for_inputs([torch.float32, torch.bool]).batches(batch_size=3, augment="none", device=CPU)
+    inputs, labels = next(iter(batches.train(0)))
+    assert inputs["image"].dtype is torch.float32 and inputs["mask"].dtype is torch.bool and len(labels) == 3
+
+
+def fits(inputs: Inputs) -> bool:
+    return all(tensor.shape[1:] == (1, 4, 4) for tensor in Arguments.of(inputs).tensors)
+
+
+def labelled(*labels: int, side: int = 4) -> list[object]:
+    return [(torch.zeros(1, 1, side, side), torch.tensor([label])) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        (
+            labelled(0, 1),
+            labelled(0, side=5),
+            r"of valid holds float32 \(1, 5, 5\) for each example.*\(1, 4, 4\)",
+        ),
+        (labelled(0, 1, 2), labelled(0), r"a batch of train holds label 2, but labels of 2 classes must be 0 to 1"),
+        (labelled(0, 1), labelled(0, -1), r"a batch of valid holds label -1, but labels of 2 classes must be 0 to 1"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_training(
+    user_module: ModuleType, train: object, valid: object, message: str
+) -> None:
+    user_module.make = lambda: (train, valid)  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=message):
+        Loaders.of("my_data:make").check(fits, 2)
+
+
+def test_looking_at_loaders_takes_a_bounded_time_and_no_random_numbers(
+    user_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders, "CHECK_SECONDS", -1.0)
+    user_module.make = lambda: (labelled(0, 5), labelled(1, 7))  # type: ignore[attr-defined]
+    before = torch.get_rng_state()
+    Loaders.of("my_data:make").check(fits, 2)
+    assert torch.equal(torch.get_rng_state(), before), "the first batch of each was looked at, and is right"

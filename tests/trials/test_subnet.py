@@ -16,7 +16,7 @@ from raynas.nn.batch_statistics import recalibrate
 from raynas.search_spaces import NASBench201
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner, ZeroCost
 from raynas.trials.subnet import SubnetTrial
-from raynas.trials.supernet.calibration import calibration_images
+from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.writing import write_supernet
 from raynas.trials.trainer import examine
 
@@ -45,7 +45,7 @@ def test_a_score_is_that_of_the_extracted_network(supernet: TrainedSupernet) -> 
     result = scored(settings.runner(SPACE, ["accuracy", "latency_ms"]), ARCHS[0])
     # By hand, on what the supernet's training says about its data.
     _, source = SupernetTraining(data="digits", data_fraction=0.3, valid_share=0.3).fitted(SPACE)
-    batches = list(calibration_images(source, SupernetTraining(batch_size=50), 3, torch.device("cpu"))())
+    batches = list(calibration_inputs(source, SupernetTraining(batch_size=50), 3, torch.device("cpu"))())
     network = supernet.supernet().extract(ARCHS[0])
     recalibrate(network, batches)
     assert [len(batch) for batch in batches] == [50, 50, 50]

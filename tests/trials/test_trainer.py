@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.data.batches import Batch
+from raynas.data.batches import Batch, Batches
 from raynas.data.image_batches import ImageBatches
 from raynas.data.image_sets import load_images
 from raynas.errors import RaynasError
@@ -92,6 +92,57 @@ def test_mixed_precision_trains() -> None:
 def test_labels_must_have_a_logit_each() -> None:
     images = torch.zeros(3, 4)
     assert logits_of(nn.Linear(4, 2), images).shape == (3, 2)
-    for model, got in ((nn.Linear(4, 2), r"\(3, 2\)"), (nn.LSTM(4, 2), r"\('tuple',\)")):
-        with pytest.raises(RaynasError, match=rf"must give logits of shape \(3, 5\), got {got}"):
-            logits_of(model, images, n_classes=5)
+    with pytest.raises(RaynasError, match=r"must give logits of shape \(3, 5\), got \(3, 2\)"):
+        logits_of(nn.Linear(4, 2), images, n_classes=5)
+    with pytest.raises(RaynasError, match="gives a tuple of 2; Training needs logits: "):
+        logits_of(nn.LSTM(4, 2), images)
+
+
+class OfSizes(Batches):
+    """Batches of features of the given sizes."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = sizes
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.sizes)
+
+    def train(self, seed: int) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(0)
+        for n in self.sizes:
+            yield torch.rand(n, 4, generator=generator), torch.arange(n) % 2
+
+    def examine(self, part: str) -> Iterator[Batch]:
+        return self.train(0)
+
+
+def trained_on(*sizes: int) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    settings = Training(epochs=2, warmup_epochs=0, schedule="constant")
+    trainer = Trainer(model, OfSizes(*sizes), settings, seed=0, device=torch.device("cpu"), n_classes=2)
+    for _ in range(2):
+        trainer.train_epoch()
+    return model
+
+
+def test_a_rest_of_one_example_is_left_out_where_batch_norm_cannot_take_it(caplog: pytest.LogCaptureFixture) -> None:
+    with_rest, without = trained_on(4, 4, 1), trained_on(4, 4)
+    assert caplog.text.count("drop_last=True") == 1, "said once"
+    for first, second in zip(with_rest.parameters(), without.parameters(), strict=True):
+        assert torch.equal(first, second)
+    with pytest.raises(RaynasError, match=r"a batch of one example cannot pass a batch norm: .*drop_last=True"):
+        trained_on(1, 1)
+
+
+def test_volumes_have_no_order_of_channels_to_change() -> None:
+    model = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
+    settings = Training(epochs=1, warmup_epochs=0)
+
+    class Volumes(OfSizes):
+        def train(self, seed: int) -> Iterator[Batch]:
+            return ((torch.rand(len(x), 1, 3, 3, 3), labels) for x, labels in super().train(seed))
+
+    trainer = Trainer(model, Volumes(4), settings, seed=0, device=torch.device("cpu"), n_classes=2)
+    assert trainer.train_epoch() > 0 and set(trainer.examine()) == {"accuracy", "loss"}

@@ -1,12 +1,11 @@
-"""Images for the recalibration of batch norms."""
+"""Examples for the recalibration of batch norms."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from raynas.data.sources import Source
 from raynas.seeds import seed_of
@@ -15,25 +14,26 @@ if TYPE_CHECKING:
     from raynas.trials.training import Training
 
 
-def calibration_images(
+def calibration_inputs(
     source: Source, settings: "Training", n_batches: int, device: torch.device
-) -> Callable[[], Iterable[Tensor]]:
-    """Return a function that gives the same training images at each call; those in memory are not augmented.
+) -> Callable[[], Iterable[Any]]:
+    """Return a function that gives the same training examples at each call; images in memory are not augmented.
 
     Args:
         source: the data.
         settings: has the size of a batch.
         n_batches: number of batches.
-        device: device of the images.
+        device: device of the examples.
     """
     batches = dataclasses.replace(settings, augment="none").batches(source, device)
-    kept: list[Tensor] = []
+    kept: list[Any] = []
 
-    def images() -> list[Tensor]:
+    def inputs() -> list[Any]:
         if not kept:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                kept.extend(images for images, _ in islice(batches.train(seed_of("calibration")), n_batches))
+                taken = islice(batches.train(seed_of("calibration")), n_batches)
+                kept.extend(inputs for inputs, labels in taken if len(labels) > 1)  # one is too few for a batch norm
         return kept
 
-    return images
+    return inputs

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from raynas.errors import RaynasError, SpaceError, one_line
 from raynas.nn import ModelSpace, Supernet
+from raynas.nn.stand_ins import shared_parameters, tie
 
 Arrays = Mapping[str, NDArray[Any]]
 """Weights and batch statistics, by their names in the supernet."""
@@ -31,12 +32,13 @@ def supernet_on(space: ModelSpace, arrays: Arrays, partial_channels: int = 1) ->
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         supernet = Supernet(space, partial_channels=partial_channels)
-    buffers = dict(supernet.named_buffers())
+    buffers, ties = dict(supernet.named_buffers()), shared_parameters(supernet)
     tensors = {name: _tensor(array.copy() if name in buffers else array) for name, array in arrays.items()}
     try:
         supernet.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise RaynasError(f"the weights are not those of a supernet of {space.name}: {one_line(error)}") from None
+    tie(supernet, ties)  # Each name was given a parameter of its own.
     if left := [name for name, tensor in supernet.named_buffers() if tensor.is_meta]:
         raise SpaceError(f"buffer {left[0]} of {space.name} is not part of its state: register it as persistent")
     return supernet.requires_grad_(False).eval()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.inputs import Arguments, Inputs
 from raynas.data.batches import Batch, Batches
 from raynas.data.fit_space import fields_of
 from raynas.data.sources import Source
@@ -20,7 +21,7 @@ from raynas.nn.supernet import Supernet
 from raynas.oneshot import Learner, Setup
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
-from raynas.trials.supernet.calibration import calibration_images
+from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.workers import Workers
 from raynas.trials.trainer import Trainer
 
@@ -66,7 +67,7 @@ class SupernetTrainer(Trainer):
     ) -> None:
         method = settings.method
         self._held_out: Batches | None = None
-        self._calibration = calibration_images(source, settings, settings.calibration_batches, device)
+        self._calibration = calibration_inputs(source, settings, settings.calibration_batches, device)
         if method.uses_valid:
             source, held_out = source.halves()
             self._held_out = settings.batches(held_out, device)
@@ -115,9 +116,9 @@ class SupernetTrainer(Trainer):
         self.watched = self.learner.end_epoch(partial((self._held_out or self.batches).examine, "valid"))
         return float(loss)
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _step(self, inputs: Inputs, labels: Tensor) -> Tensor:
         valid = self._workers.share(next(self._valid)) if self._held_out else None
-        return self.learner.step(self._workers.share((images, labels)), valid)
+        return self.learner.step(self._workers.share((inputs, labels)), valid)
 
     def examine_candidates(self) -> dict[str, float]:
         """Return the mean accuracy and loss of the learner's candidates, on the validation split."""
@@ -168,6 +169,6 @@ class _Path(nn.Module):
         super().__init__()
         self.supernet, self._arch = supernet, arch
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.supernet(images, self._arch)
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
+        logits: Tensor = self.supernet(Arguments(args, kwargs), self._arch)
         return logits

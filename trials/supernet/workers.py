@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from raynas.core.inputs import part_of
 from raynas.data.batches import Batch
 
 
@@ -22,7 +23,8 @@ class Workers:
         """Return this worker's share of a batch, as large as every other's; the rest of the division is left out."""
         inputs, labels = batch
         even = len(labels) // self.n * self.n
-        return inputs[self.rank : even : self.n], labels[self.rank : even : self.n]
+        share = slice(self.rank, even, self.n)
+        return part_of(inputs, share), labels[share]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over all workers, which call this with the same parameters."""

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
 from raynas.nn.morphism.channel_groups import ChannelGroup, Conv, Norm, is_depthwise
 from raynas.nn.morphism.channel_relations import ChannelRelations, Copies, Derived
@@ -30,7 +31,7 @@ class ChannelFlow:
         relations: between the channels of their outputs.
     """
 
-    def __init__(self, model: nn.Module, input_example: Tensor) -> None:
+    def __init__(self, model: nn.Module, input_example: Inputs) -> None:
         self.model = model
         trace = traced(model)
         self.modules = dict(trace.named_modules(remove_duplicate=False))

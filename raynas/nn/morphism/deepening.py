@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 from torch.nn.utils import skip_init
 
+from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import RaynasError
 from raynas.nn.modes import evaluating
 from raynas.nn.morphism.channel_flow import ChannelFlow
@@ -28,7 +29,7 @@ def deepen(
     model: nn.Module,
     after_name: str,
     *,
-    input_example: Tensor,
+    input_example: Inputs,
     kernel_size: int = 3,
     batch_norm: bool = True,
     noise: float = 0.0,
@@ -131,13 +132,13 @@ def _identity_norm(seen: Tensor) -> nn.Module:
     return norm
 
 
-def _result_of(model: nn.Module, module: nn.Module, input_example: Tensor) -> Tensor:
+def _result_of(model: nn.Module, module: nn.Module, input_example: Inputs) -> Tensor:
     """Return the output of ``module`` when the network is called."""
     found: list[Tensor] = []
     handle = module.register_forward_hook(lambda _module, _inputs, result: found.append(result.clone()))
     try:
         with evaluating(model):
-            model(input_example)
+            Arguments.of(input_example).call(model)
     finally:
         handle.remove()
     return found[0]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
+from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
 from raynas.nn.morphism.channel_groups import Conv, is_depthwise
 from raynas.nn.morphism.widening import widen
@@ -50,7 +51,7 @@ def grow_kernels(parent: nn.Module, child: nn.Module) -> None:
 
 
 def widened_like(
-    parent: nn.Module, child: nn.Module, input_example: Tensor, rng: np.random.Generator
+    parent: nn.Module, child: nn.Module, input_example: Inputs, rng: np.random.Generator
 ) -> tuple[nn.Module, tuple[str, ...], tuple[str, ...]]:
     """Widen every layer of the parent that is wider in the child, wherever the result fits into the child.
 

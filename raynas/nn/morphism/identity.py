@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import RaynasError, one_line
 from raynas.nn.modes import evaluating
 
@@ -14,7 +15,7 @@ TOLERANCE = 1e-4
 """Maximum difference of outputs, relative to the largest one (at least 1), of a function-preserving change."""
 
 
-def check_same_function(before: nn.Module, after: nn.Module, input_example: Tensor, change: str) -> None:
+def check_same_function(before: nn.Module, after: nn.Module, input_example: Inputs, change: str) -> None:
     """Check that two networks have the same output in eval mode.
 
     Args:
@@ -26,11 +27,12 @@ def check_same_function(before: nn.Module, after: nn.Module, input_example: Tens
     Raises:
         RaynasError: if the outputs differ, or ``after`` cannot run.
     """
+    inputs = Arguments.of(input_example)
     with evaluating(before):
-        expected = list(_tensors_in(before(input_example)))
+        expected = list(_tensors_in(inputs.call(before)))
     with evaluating(after):
         try:
-            found = list(_tensors_in(after(input_example)))
+            found = list(_tensors_in(inputs.call(after)))
         except Exception as error:
             raise RaynasError(
                 f"{change} breaks the network, which may hold sizes in its code: {one_line(error)}"

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.core.architecture import Option
+from raynas.core.inputs import Arguments, Inputs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
 from raynas.nn.morphism.growth import alike_state, grow_kernels, widened_like
@@ -29,7 +30,7 @@ def inherit_architecture(
     parent_weights: Weights,
     child_arch: Mapping[str, Option],
     *,
-    input_example: Tensor | None = None,
+    input_example: Inputs | None = None,
     seed: int = 0,
 ) -> nn.Module:
     """Build an architecture and let it inherit from another one by ``inherit_between``, whose report is logged.
@@ -60,7 +61,7 @@ def inherit_between(
     child_arch: Mapping[str, Option],
     child: nn.Module,
     *,
-    input_example: Tensor | None = None,
+    input_example: Inputs | None = None,
     seed: int = 0,
 ) -> Inheritance:
     """Let the network of one architecture inherit from the weights of another, keeping the function where possible.
@@ -88,16 +89,19 @@ def inherit_between(
     parent_arch, child_arch = space.canonical(parent_arch), space.canonical(child_arch)
     rng = np.random.default_rng(seed)
     if input_example is None:
-        input_example = torch.from_numpy(rng.standard_normal((4, *space.input_shape), dtype=np.float32))
+        input_example = space.example(4).map_real(
+            lambda x: torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32)).to(x.dtype)
+        )
+    inputs = Arguments.of(input_example)
     with torch.random.fork_rng(devices=[]):
         parent = space.build(parent_arch)
     _load(parent, parent_weights)
     if parent_arch == child_arch:
         return inherit(child, parent)
     grow_kernels(parent, child)
-    parent, widened, notes = widened_like(parent, child, input_example.to(_device(parent)), rng)
+    parent, widened, notes = widened_like(parent, child, inputs.to(_device(parent)), rng)
     report = inherit(child, alike_state(parent, child))
-    passing, more_notes = let_new_blocks_pass(parent, child, input_example.to(_device(child)))
+    passing, more_notes = let_new_blocks_pass(parent, child, inputs.to(_device(child)))
     return replace(report, widened=widened, passing=passing, notes=(*notes, *more_notes))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from raynas.core.inputs import Arguments, Inputs
 from raynas.nn.modes import evaluating
 from raynas.nn.morphism.channel_groups import Conv
 from raynas.nn.morphism.growth import find_module
@@ -12,7 +13,7 @@ from raynas.nn.morphism.identity import BATCH_NORMS, identity_norm_, identity_we
 
 
 def let_new_blocks_pass(
-    parent: nn.Module, child: nn.Module, input_example: Tensor
+    parent: nn.Module, child: nn.Module, input_example: Inputs
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Set the child's new blocks to pass their input through, in place, wherever their layers allow it.
 
@@ -47,7 +48,7 @@ def _new_blocks(parent: nn.Module, child: nn.Module) -> Iterator[str]:
             yield from (f"{name}.{i}" if name else str(i) for i in range(len(shorter), len(longer)))
 
 
-def _input_of(model: nn.Module, block: nn.Module, example: Tensor) -> Tensor | None:
+def _input_of(model: nn.Module, block: nn.Module, example: Inputs) -> Tensor | None:
     """Return the input of a block in a forward pass; None unless it is called once with a single tensor."""
     found: list[Tensor | None] = []
 
@@ -58,7 +59,7 @@ def _input_of(model: nn.Module, block: nn.Module, example: Tensor) -> Tensor | N
     handle = block.register_forward_pre_hook(note)
     try:
         with evaluating(model):
-            model(example)
+            Arguments.of(example).call(model)
     finally:
         handle.remove()
     return found[0] if len(found) == 1 else None

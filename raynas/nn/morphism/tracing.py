@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import RaynasError, one_line
 from raynas.nn.modes import evaluating
 
@@ -41,7 +42,7 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-def shapes_in(trace: fx.GraphModule, input_example: Tensor) -> Mapping[fx.Node, torch.Size]:
+def shapes_in(trace: fx.GraphModule, input_example: Inputs) -> Mapping[fx.Node, torch.Size]:
     """Run a trace and return the shape of every tensor in it.
 
     Raises:
@@ -50,10 +51,16 @@ def shapes_in(trace: fx.GraphModule, input_example: Tensor) -> Mapping[fx.Node, 
     interpreter = _Shapes(trace)
     with evaluating(trace):
         try:
-            interpreter.run(input_example)
+            interpreter.run(*_in_order(trace, Arguments.of(input_example)))
         except Exception as error:
             raise RaynasError(f"the forward pass on the example input failed: {one_line(error)}") from error
     return interpreter.shapes
+
+
+def _in_order(trace: fx.GraphModule, inputs: Arguments) -> list[Any]:
+    """Return the arguments of a call in the order of the placeholders of the trace."""
+    names = [str(node.target).removeprefix("*") for node in trace.graph.nodes if node.op == "placeholder"]
+    return [*inputs.args, *(inputs.kwargs[name] for name in names[len(inputs.args) :] if name in inputs.kwargs)]
 
 
 def argument_of(node: fx.Node, position: int, name: str) -> object:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
 from raynas.nn.morphism.channel_flow import ChannelFlow
 from raynas.nn.morphism.channel_groups import NORM_SLOTS, OUTPUT_SLOTS, Conv, Norm, Slots, is_depthwise
@@ -24,7 +25,7 @@ def widen(
     layer_name: str,
     n_out: int,
     *,
-    input_example: Tensor,
+    input_example: Inputs,
     rng: np.random.Generator,
     noise: float = 0.0,
 ) -> nn.Module:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raynas.core.architecture import Architecture
+from raynas.core.inputs import part_of
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.selection import Selection
 from raynas.nn.supernet import Supernet
@@ -107,10 +108,11 @@ class Monitor:
         batch = next(iter(observed.valid()), None) if watch.looks_at_curvature(observed.epoch) else None
         if batch is None:
             return {}
-        images, labels = (tensor[: watch.eigenvalue_images] for tensor in batch)
+        some = slice(watch.eigenvalue_images)
+        inputs, labels = part_of(batch[0], some), batch[1][some]
         with frozen(observed.supernet.parameters()), batch_statistics(observed.supernet):
             value = dominant_eigenvalue(
-                lambda: observed.loss((images, labels), self.relaxed.mean_selection(observed.progress)),
+                lambda: observed.loss((inputs, labels), self.relaxed.mean_selection(observed.progress)),
                 self.relaxed.alphas.parameters(),
                 n_iterations=watch.n_iterations,
                 seed=seed_of(self._seed, "eigenvalue", observed.epoch),
