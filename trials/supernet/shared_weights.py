@@ -38,7 +38,7 @@ def supernet_on(space: ModelSpace, arrays: Arrays, partial_channels: int = 1) ->
         supernet.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise RaynasError(f"the weights are not those of a supernet of {space.name}: {one_line(error)}") from None
-    tie(supernet, ties)  # Each name was given a parameter of its own.
+    tie(supernet, ties)  # Assignment gave each name another parameter.
     if left := [name for name, tensor in supernet.named_buffers() if tensor.is_meta]:
         raise SpaceError(f"buffer {left[0]} of {space.name} is not part of its state: register it as persistent")
     return supernet.requires_grad_(False).eval()
