@@ -37,12 +37,18 @@ _RAYS = (
 
 
 class SearchTrial(Trial):
-    """A trial of Tune's that keeps its last exception, which Tune only writes to a file."""
+    """A trial of Tune's that can be tried again, and keeps its last exception, which Tune only writes to a file."""
 
     exception: Exception | None = None
 
     killed_because: str = ""
     """Reason for which the driver killed the trial's process; the trial has failed then, and is not lost."""
+
+    def init_local_path(self) -> None:
+        """Use the folder of the trial's name also if it was tried before, where Tune would add another."""
+        self.relative_logdir = self.relative_logdir or str(self.custom_dirname or self.trial_id)
+        self.storage.trial_dir_name = self.relative_logdir
+        super().init_local_path()
 
     def handle_error(self, exc: Any = None) -> None:
         """Keep the exception, and let Tune write it; a full disk must not end Tune."""
