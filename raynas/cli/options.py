@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raynas.run.on_change import check_on_change
 from raynas.validate import positive
 
 FROM_DATA = ("space.input_shape", "space.n_classes")
@@ -68,18 +69,26 @@ class RunOptions:
         max_concurrent: trials at a time; by default as many as there are CPUs (or GPUs) for. 1 makes a search
             reproducible, as --generation_size does.
         max_trial_seconds: time of a trial after which it has failed, also in a loop that never returns.
+        retry_failed: try the failed trials of earlier runs again though nothing changed; if their code or data changed,
+            they are anyway.
+        on_change: if code, settings or data of finished trials changed: refuse, continue (keep what was found), or
+            warm_start (learn from it, count only new trials).
+        max_failures_in_a_row: failures in a row with one reason that end the search; 0 for never.
         address: of a running Ray cluster, e.g. auto; by default RAY_ADDRESS, or Ray is started on this machine.
         progress: show a live table.
         tensorboard: write TensorBoard logs.
 
     Raises:
-        ValueError: if the name cannot be a folder's, or ``max_concurrent`` or ``max_trial_seconds`` is out of range.
+        ValueError: if the name cannot be a folder's, a number is out of range, or ``on_change`` has no such value.
     """
 
     name: str | None = None
     results: str = "results"
     max_concurrent: int | None = None
     max_trial_seconds: float | None = None
+    retry_failed: bool = False
+    on_change: str = "refuse"
+    max_failures_in_a_row: int = 10
     address: str | None = None
     progress: bool = True
     tensorboard: bool = True
@@ -91,6 +100,9 @@ class RunOptions:
             raise ValueError(f"max_concurrent must be at least 1, got {self.max_concurrent}")
         if self.max_trial_seconds is not None:
             positive("max_trial_seconds", self.max_trial_seconds)
+        if self.max_failures_in_a_row < 0:
+            raise ValueError(f"max_failures_in_a_row must be at least 0, got {self.max_failures_in_a_row}")
+        check_on_change(self.on_change)
 
     @property
     def path(self) -> Path:

@@ -13,16 +13,8 @@ from raynas.cli.funnel_flags import without_numbers
 NO_OTHER_SEARCH = frozenset(
     (
         *("space.name", "strategy.name", "trainable.name", "trainable.data", "trainable.fn", "seed", "num_samples"),
-        *(
-            "name",
-            "results",
-            "max_concurrent",
-            "max_trial_seconds",
-            "address",
-            "progress",
-            "tensorboard",
-            "compare_random",
-        ),
+        *("name", "results", "address", "progress", "tensorboard", "compare_random"),
+        *("max_concurrent", "max_trial_seconds", "retry_failed", "on_change", "max_failures_in_a_row"),
         *("retrain.epochs", "retrain.space"),
         *("trainable.data_dir", "trainable.device", "trainable.gpus", "trainable.n_threads", "trainable.bulk"),
     )

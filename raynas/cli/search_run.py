@@ -158,6 +158,9 @@ class SearchRun:
             max_concurrent=run.max_concurrent,
             generation_size=options.generation_size,
             max_trial_seconds=run.max_trial_seconds,
+            retry_failed=run.retry_failed,
+            on_change=run.on_change,  # type: ignore[arg-type]  # checked by RunOptions
+            max_failures_in_a_row=run.max_failures_in_a_row,
             progress=run.progress,
             tensorboard=run.tensorboard,
             leave_report=False,

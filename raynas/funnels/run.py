@@ -27,6 +27,7 @@ from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
 from raynas.metrics import Metrics, read_goal
 from raynas.run.baseline import Baseline, check_baseline, read_baseline
+from raynas.run.on_change import OnChange
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
@@ -46,6 +47,9 @@ def funnel(
     max_concurrent: int | None = None,
     generation_size: int | None = None,
     max_trial_seconds: float | None = None,
+    retry_failed: bool = False,
+    on_change: OnChange = "refuse",
+    max_failures_in_a_row: int | None = 10,
     progress: bool = True,
     tensorboard: bool = True,
     leave_report: bool = True,
@@ -84,6 +88,9 @@ def funnel(
         max_concurrent: largest number of trials, or of actors that score in bulk, at a time.
         generation_size: see ``raynas.search``.
         max_trial_seconds: time of a trial after which it has failed; None for no limit.
+        retry_failed: as in ``raynas.search``, for every stage; so are the next two.
+        on_change: "refuse", "continue" or "warm_start".
+        max_failures_in_a_row: number of failures in a row with one reason that end a stage.
         progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
         leave_report: whether to write, besides the summary of the stages, that of the last one, with plots and the best
@@ -119,6 +126,9 @@ def funnel(
             "max_concurrent": max_concurrent,
             "generation_size": generation_size,
             "max_trial_seconds": max_trial_seconds,
+            "retry_failed": retry_failed,
+            "on_change": on_change,
+            "max_failures_in_a_row": max_failures_in_a_row,
             "progress": progress,
             "tensorboard": tensorboard,
         },

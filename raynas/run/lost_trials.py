@@ -46,8 +46,8 @@ class SearchTrial(Trial):
 
     def init_local_path(self) -> None:
         """Use the folder of the trial's name also if it was tried before, where Tune would add another."""
-        self.relative_logdir = self.relative_logdir or str(self.custom_dirname or self.trial_id)
-        self.storage.trial_dir_name = self.relative_logdir
+        if self.storage is not None:
+            self.storage.trial_dir_name = self.relative_logdir = str(self.trial_id)  # type: ignore[assignment]
         super().init_local_path()
 
     def handle_error(self, exc: Any = None) -> None:

@@ -16,9 +16,10 @@ from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read
 from raynas.run.feasibility import check_feasible
 from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
+from raynas.run.on_change import OnChange, check_on_change
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
-from raynas.run.session import OnChange, check_generations, first_budget, start_session
+from raynas.run.session import check_generations, first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import ByBudget, Strategy
@@ -103,6 +104,7 @@ def search(
     num_samples, seed = whole("num_samples", num_samples, 1), whole("seed", seed, 0)
     max_concurrent = None if max_concurrent is None else whole("max_concurrent", max_concurrent, 1)
     max_trial_seconds = None if max_trial_seconds is None else positive("max_trial_seconds", max_trial_seconds)
+    check_on_change(on_change)
     strategy = strategy or ByBudget()
     check_generations(generation_size, strategy)
     settings = as_settings(trainable)

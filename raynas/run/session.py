@@ -1,16 +1,13 @@
 """Sessions of a search: what an archive says of earlier ones, and the record of a new one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 from raynas.core.archive import Archive, Record
 from raynas.errors import ArchiveError
 from raynas.run.identity import MAX_NAMED, Identity
+from raynas.run.on_change import OnChange, check_on_change
 from raynas.strategies import Strategy
 from raynas.validate import require_whole
-
-OnChange = Literal["refuse", "continue", "warm_start"]
-"""The treatment of finished evaluations if what trials compute has changed since."""
 
 
 def check_generations(generation_size: int | None, strategy: Strategy) -> None:
@@ -64,8 +61,7 @@ def start_session(
             else and ``on_change`` is "refuse".
         ValueError: if ``on_change`` is none of its values.
     """
-    if on_change not in get_args(OnChange):
-        raise ValueError(f"on_change must be one of {', '.join(get_args(OnChange))}, got {on_change!r}")
+    check_on_change(on_change)
     now = {**vars(identity), **facts}
     earlier = archive.events("session")[-1] if archive.events("proposed") else None
     if earlier is None:

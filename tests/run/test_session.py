@@ -9,7 +9,8 @@ from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError
 from raynas.run.identity import Identity
-from raynas.run.session import OnChange, start_session
+from raynas.run.on_change import OnChange
+from raynas.run.session import start_session
 from raynas.testing import ToySpace
 from raynas.trials import Function
 from raynas.trials.settings import TrialSettings

@@ -49,7 +49,9 @@ class TensorBoardCallback(ViewCallback):
     """
 
     def __init__(self, searcher: ArchitectureSearcher, log_dir: str | Path) -> None:
-        log = TensorBoardLog(log_dir, searcher.space, n_before=len(searcher.archive))
+        archive = searcher.archive
+        unfinished = frozenset(archive.unfinished())
+        log = TensorBoardLog(log_dir, searcher.space, n_before=len(archive), unfinished=unfinished)
         super().__init__(searcher, log, f"the TensorBoard logs in {log_dir} are incomplete")
 
 
@@ -62,11 +64,14 @@ class TensorBoardLog:
         path: folder of the runs.
         space: its decisions are the columns of the HParams page.
         n_before: number of records in the archive when this session began.
+        unfinished: trials that continue in this session, or begin again though their files are whole.
     """
 
-    def __init__(self, path: str | Path, space: SearchSpace, *, n_before: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, space: SearchSpace, *, n_before: int = 0, unfinished: frozenset[str] = frozenset()
+    ) -> None:
         self.path = Path(path)
-        self._n_before = n_before
+        self._n_before, self._unfinished = n_before, unfinished
         self._n_shown = n_before if event_files(self.path / "search") else 0  # in the run of the whole search
         self._columns = Columns(space)
         self._search = EventFile(self.path / "search")
@@ -112,7 +117,8 @@ class TensorBoardLog:
         event = record["event"]
         if event == "proposed":
             folder = self.path / "trials" / re.sub(r"[^\w-]", "_", record["trial"])
-            shown = self._new.n_read <= self._n_before and is_whole(folder)
+            ended = self._new.n_read <= self._n_before and record["trial"] not in self._unfinished
+            shown = ended and is_whole(folder)
             self._trials[record["trial"]] = TrialRun(folder, record["config"], self._columns, shown=shown)
         elif event == "result":
             self._trials[record["trial"]].report(record)
