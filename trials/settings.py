@@ -119,7 +119,7 @@ class TrialSettings(ABC):
         Raises:
             RaynasError: if there are no weights.
         """
-        raise RaynasError(f"raynas cannot read the weights of {type(self).__name__}, if there are any: {TRAIN_IT}")
+        raise RaynasError(f"raynas does not know how this trainable saves them; {TRAIN_IT}")
 
     @property
     def description(self) -> str:
@@ -221,7 +221,7 @@ class ArchitectureSettings(TrialSettings):
     def trained_model(self, space: SearchSpace, arch: Architecture, state: State | None) -> nn.Module:
         """Return the network with the weights that a trial's ``state`` holds under "model"."""
         if state is None or "model" not in state:
-            raise RaynasError(f"{type(self).__name__} trains no weights: {TRAIN_IT}")
+            raise RaynasError(f"it has no checkpoint that holds any; {TRAIN_IT}")
         return with_weights(self.trained_space(space), arch, state["model"])
 
     def trained_space(self, space: SearchSpace) -> SearchSpace:

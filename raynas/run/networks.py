@@ -50,9 +50,10 @@ class TrialNetworks:
         try:
             return self.settings.trained_model(self.space, evaluation.arch, self.state(evaluation))
         except RaynasError as error:
-            raise RaynasError(
-                f"no weights of trial {evaluation.trial}: {error} (checkpoints are kept of the {N_BEST} best trials)"
-            ) from None
+            folder = self.path / evaluation.trial
+            found = any(folder.glob("checkpoint_*"))
+            hint = f"its checkpoints are in {folder}" if found else f"the {N_BEST} best trials keep their checkpoints"
+            raise RaynasError(f"no weights of trial {evaluation.trial}: {error} ({hint})") from None
 
     def retrain(self, evaluation: Evaluation, epochs: int | None, directory: Path | None) -> Mapping[str, float]:
         """Train the network of a trial from scratch to the end, and test it.

@@ -47,13 +47,17 @@ def test_the_weights_of_the_last_report_that_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (Function(fn=score), r"no weights of trial 00001: Function trains no weights: train the network that space"),
-        (as_settings(Mine), r"cannot read the weights of ClassSettings"),
+        (Function(fn=score), r"no weights of trial 00001: it has no checkpoint that holds any; train the network that"),
+        (as_settings(Mine), r"does not know how this trainable saves them; train the network that"),
     ],
 )
 def test_no_weights_and_what_to_do(settings: Any, told: str, tmp_path: Path) -> None:
-    with pytest.raises(RaynasError, match=rf"{told}.*kept of the 3 best trials"):
-        TrialNetworks(SPACE, settings, tmp_path).model(ended())
+    networks = TrialNetworks(SPACE, settings, tmp_path)
+    with pytest.raises(RaynasError, match=rf"{told}.*\(the 3 best trials keep their checkpoints\)"):
+        networks.model(ended())
+    (tmp_path / "00001" / "checkpoint_000000").mkdir(parents=True)
+    with pytest.raises(RaynasError, match=rf"{told}.*\(its checkpoints are in .*00001\)"):
+        networks.model(ended())
 
 
 def test_a_network_trained_smaller_is_given_back_as_it_was_trained(tmp_path: Path) -> None:
