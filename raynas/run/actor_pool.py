@@ -17,6 +17,7 @@ from raynas.core.outcome import Result
 from raynas.errors import RaynasError, one_line
 from raynas.run.cluster import start_ray
 from raynas.run.resources import ASK_SECONDS, Room
+from raynas.run.time_limit import too_long
 from raynas.trials.sick_process import refuse_sick
 
 logger = logging.getLogger(__name__)
@@ -52,13 +53,14 @@ class ActorPool:
 
     Only actors that have started get configs: those for which the cluster has no room now wait for it. While the
     cluster grows, actors are added. An actor that dies is replaced. The configs of the call during which it died are
-    scored again one by one; a config that kills an actor twice has failed.
+    scored again one by one; a config that kills an actor twice has failed. So has one that takes too long by itself.
 
     Args:
         scorer: is put into the object store once, from where every actor reads it.
         resources: the need of each actor, by Tune's names ("cpu", "gpu") or the name of a custom resource.
         workers: largest number of actors; None for as many as the cluster has room for, 0 to score in this process.
         stays_here: asked before each config until it says no; while it says yes, this process scores.
+        max_seconds: time of a config after which its actor is ended; None for no limit.
 
     Raises:
         RaynasError: if no node has room for an actor.
@@ -70,8 +72,10 @@ class ActorPool:
         resources: Mapping[str, float],
         workers: int | None = None,
         stays_here: Callable[[], bool] = lambda: False,
+        max_seconds: float | None = None,
     ) -> None:
         self._scorer, self._resources, self._n_workers, self._stays_here = scorer, resources, workers, stays_here
+        self._max_seconds = max_seconds
         self._workers: list[_Worker] = []
         self._room: Room | None = None
         self._n_failed_starts = 0
@@ -129,6 +133,7 @@ class ActorPool:
             calls = {ref: worker for worker in self._workers for ref in worker.calls}
             if is_all_sent and not calls:
                 return
+            self._end_stuck()
             starts = {worker.starting: worker for worker in self._workers if worker.starting is not None}
             for ref in _ended([*calls, *starts]):
                 if ref in calls:
@@ -179,6 +184,15 @@ class ActorPool:
             ray.kill(worker.actor)
             self._recover(worker, queue, done)
 
+    def _end_stuck(self) -> None:
+        """End actors that are at a call for longer than a config may take; their calls are lost then."""
+        for worker in self._workers:
+            if self._max_seconds is not None and worker.overdue is None and worker.seconds > self._max_seconds:
+                ref, call = next(iter(worker.calls.items()))
+                if not ray.wait([ref], timeout=0)[0]:  # answered while this process was busy
+                    worker.overdue = call
+                    ray.kill(worker.actor)
+
     def _take(self, worker: "_Worker", ref: Any, done: "_InOrder") -> None:
         """Take the results of a call; the next calls are as large as their duration suggests.
 
@@ -188,6 +202,7 @@ class ActorPool:
         results, seconds = ray.get(ref)
         self._per_call = int(min(max(CALL_SECONDS / max(seconds / len(results), 1e-9), 1), MAX_PER_CALL))
         done.add(worker.calls.pop(ref).first, results)
+        worker.since = time.monotonic()
 
     def _recover(self, dead: "_Worker", queue: "_CallQueue", done: "_InOrder") -> None:
         """Take the results that a dead actor did give, and queue the others again.
@@ -202,7 +217,9 @@ class ActorPool:
             except RayError as error:
                 lost.append((dead.calls[ref], error))
         (culprit, cause), *innocent = lost
-        if culprit.is_suspect:
+        if self._max_seconds is not None and culprit is dead.overdue and len(culprit.configs) == 1:
+            done.add(culprit.first, [failed_result(too_long(self._max_seconds))])
+        elif culprit.is_suspect:
             done.add(culprit.first, [failed_result(f"the actor died twice: {reason_of_loss(cause)}")])
         else:
             queue.repeat(culprit.split())
@@ -277,11 +294,20 @@ class _Worker:
     Args:
         actor: Ray's handle.
         starting: the reference to the end of its start; None when it has started.
+        since: clock when the first of its calls began.
+        overdue: the call at which it was ended because it took too long.
     """
 
     actor: Any
     starting: Any
     calls: dict[Any, _Call] = field(default_factory=dict)
+    since: float = 0.0
+    overdue: _Call | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the first of its calls takes so far; 0 without one."""
+        return time.monotonic() - self.since if self.calls else 0.0
 
     @property
     def load(self) -> int:
@@ -289,6 +315,8 @@ class _Worker:
         return sum(IN_FLIGHT if call.is_suspect else 1 for call in self.calls.values())
 
     def send(self, call: _Call) -> None:
+        if not self.calls:
+            self.since = time.monotonic()
         self.calls[self.actor.run.remote(call.configs)] = call
 
 

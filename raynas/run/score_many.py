@@ -62,6 +62,7 @@ def pool_for(
     *,
     counted: Collection[str] = (),
     workers: int | None = None,
+    max_seconds: float | None = None,
 ) -> ActorPool:
     """Make the pool that computes a score; see ``score_many``.
 
@@ -71,6 +72,7 @@ def pool_for(
         metrics: metrics that every result must hold, or their names.
         counted: names of metrics to measure besides, where they can be.
         workers: as in ``score_many``.
+        max_seconds: time of an architecture after which it has failed, unless it is scored in this process.
 
     Raises:
         TypeError: if the settings are of trials that do not score one architecture each.
@@ -84,7 +86,7 @@ def pool_for(
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
     runner = settings.runner(space, metrics)
     runner.costs.counted = counted
-    return ActorPool(runner, settings.resources, workers)
+    return ActorPool(runner, settings.resources, workers, max_seconds=max_seconds)
 
 
 class UntrainedScorer:

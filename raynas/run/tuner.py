@@ -9,6 +9,7 @@ from ray.tune.schedulers import FIFOScheduler
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
 from raynas.metrics.table import COUNTED
+from raynas.run.actor_pool import ActorPool
 from raynas.run.asked import ReportCheck, wanted
 from raynas.run.bulk_search import search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
@@ -81,7 +82,15 @@ def run_trials(
     fail_fast = given.failure_config.fail_fast if given.failure_config else False
     streak = FailureStreak(1, "fail_fast is set") if fail_fast else FailureStreak(max_failures_in_a_row)
     if settings.bulk_size:
-        _run_in_bulk(searcher, settings, num_samples, max_concurrent, callbacks, streak)
+        pool = pool_for(
+            searcher.space,
+            settings,
+            wanted(searcher),
+            counted=COUNTED,
+            workers=max_concurrent,
+            max_seconds=max_trial_seconds,
+        )
+        _run_in_bulk(searcher, settings, pool, num_samples, callbacks, streak)
         return streak.verdict
     if not keeps_all(given):
         callbacks.insert(0, KeepBest(searcher, path))
@@ -135,12 +144,11 @@ def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch, stop: StopCriteria) -> N
 def _run_in_bulk(
     searcher: ArchitectureSearcher,
     settings: TrialSettings,
+    pool: ActorPool,
     num_samples: int,
-    workers: int | None,
     callbacks: list[tune.Callback],
     streak: FailureStreak,
 ) -> None:
-    pool = pool_for(searcher.space, settings, wanted(searcher), counted=COUNTED, workers=workers)
     with pool, terminate_as_interrupt():
         search_in_bulk(
             searcher,

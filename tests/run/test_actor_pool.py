@@ -1,11 +1,13 @@
 """A pool of actors: whatever dies, every config gets its result, in order."""
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from raynas.errors import RaynasError
 from raynas.run.actor_pool import ActorPool, failed_result
@@ -51,6 +53,15 @@ class SickOnce(Total):
         return super().run(config)
 
 
+class Endless(Total):
+    """One option never comes back."""
+
+    def run(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        while config["arch"]["width_0"] == 16:
+            time.sleep(0.01)
+        return super().run(config)
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_sick_actor_leaves_and_costs_nothing(tmp_path: Path) -> None:
     configs = [SPACE.to_config(arch) for arch in ARCHS]
@@ -84,3 +95,28 @@ def test_no_room_for_an_actor_is_said_at_once() -> None:
     for workers in (None, 1):
         with pytest.raises(RaynasError, match="no node has room"):
             ActorPool(Total(), {"cpu": 3}, workers)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_config_that_takes_too_long_fails_alone() -> None:
+    configs = [SPACE.to_config(arch) for arch in ARCHS[4:12]]
+    with ActorPool(Endless(), {"cpu": 0.5}, workers=1, max_seconds=2.5) as pool:
+        pool._per_call = 4
+        results = list(pool.results(configs))
+    errors = {result["error"] for result in results if result["failed"]}
+    assert [result["failed"] for result in results] == [config["arch"]["width_0"] == 16 for config in configs]
+    assert errors == {"took longer than max_trial_seconds=2.5"}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_time_of_the_driver_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that waits for the driver is not late."""
+    configs = [SPACE.to_config(arch) for arch in ARCHS[:6]]
+    with ActorPool(Total(), {"cpu": 0.5}, workers=1, max_seconds=1000) as pool:
+        results = pool.results(configs)
+        next(results)
+        calls = [ref for worker in pool._workers for ref in worker.calls]
+        assert calls and ray.wait(calls, num_returns=len(calls), timeout=60)[0]
+        now = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: now() + 2000)
+        assert not any(result["failed"] for result in results)
