@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raynas.errors import RaynasError
 from raynas.metrics.zero_cost.passes import View, gradients, outputs_of, weights_of
@@ -32,7 +33,8 @@ def grasp(view: View) -> float:
     H is the Hessian and g the gradient of the loss. The paper divides outputs by 200 first and draws more batches.
     Only the weights' part of H counts.
     """
-    with view.seeded():
+    # Fused kernels of attention have no second derivatives.
+    with view.seeded(), sdpa_kernel(SDPBackend.MATH):
         model = view.fresh_copy()
         quick_twice(model)
         weights = weights_of(model)

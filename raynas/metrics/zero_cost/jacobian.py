@@ -53,7 +53,7 @@ def _rows(view: View) -> Tensor:
         raise RaynasError("the inputs have no gradients: they are whole numbers, and no nn.Embedding reads them")
     rows = view.seen.input_gradient.flatten(1).double()
     if not bool((rows.std(1) > 0).all()):
-        raise RaynasError("gradients for the images do not vary: the outputs do not depend on the input, or are broken")
+        raise RaynasError("gradients for the inputs do not vary: the outputs do not depend on the input, or are broken")
     return rows
 
 
