@@ -67,7 +67,7 @@ def test_a_finished_training_is_not_repeated(folder: Path) -> None:
 
 
 def test_another_training_under_the_same_name_is_refused(folder: Path) -> None:
-    with pytest.raises(ArchiveError, match="choose another name"):
+    with pytest.raises(ArchiveError, match="or another name"):
         train(folder, lr=0.06)
 
 
