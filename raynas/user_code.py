@@ -2,9 +2,9 @@
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from raynas.errors import RaynasError, one_line
+from raynas.errors import RaynasError, did_you_mean, one_line
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -39,13 +39,15 @@ def load_object(reference: str) -> object:
     """
     module, name = split_reference(reference)
     try:
-        return getattr(importlib.import_module(module), name)
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise RaynasError(
             f"cannot import {reference!r}: {error}; start from the folder that holds it, or put that on PYTHONPATH "
             "(on every node of a cluster)"
         ) from None
-    except AttributeError:
-        raise RaynasError(f"module {module!r} has no function {name!r}") from None
     except Exception as error:
         raise RaynasError(f"module {module!r} cannot be imported: {one_line(error)}") from error
+    if not hasattr(found, name):
+        known = [other for other in dir(found) if not other.startswith("_")]
+        raise RaynasError(f"module {module!r} has no function {name!r}{did_you_mean(name, known)}")
+    return cast(object, getattr(found, name))

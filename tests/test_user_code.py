@@ -28,8 +28,10 @@ def test_the_function_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_function("my_module:double")(4) == 8
     with pytest.raises(RaynasError, match="is a int, not a function"):
         load_function("my_module:number")
-    with pytest.raises(RaynasError, match="module 'my_module' has no function 'other'"):
+    with pytest.raises(RaynasError, match=r"module 'my_module' has no function 'other'$"):
         load_function("my_module:other")
+    with pytest.raises(RaynasError, match=r"has no function 'duoble'; did you mean 'double'\?$"):
+        load_function("my_module:duoble")
 
 
 def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,5 +39,8 @@ def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(RaynasError, match="module 'broken_module' cannot be imported: ZeroDivisionError"):
         load_function("broken_module:f")
+    (tmp_path / "other_module.py").write_text("import math\nmath.nothing\n")
+    with pytest.raises(RaynasError, match="module 'other_module' cannot be imported: AttributeError"):
+        load_function("other_module:f")
     with pytest.raises(RaynasError, match=r"No module named 'nowhere'; start from the folder that holds it"):
         load_function("nowhere:f")

@@ -51,16 +51,38 @@ def expand(argv: Sequence[str]) -> list[str]:
     Raises:
         RaynasError: if the file cannot be read.
     """
-    from_file: list[str] = []
     rest: list[str] = []
     tokens = iter(argv)
     for token in tokens:
-        flag, equals, value = token.partition("=")
+        flag, equals, _ = token.partition("=")
         if flag == "--config":
-            from_file += flags_of(read_options(Path(value if equals else next(tokens, ""))))
+            _ = equals or next(tokens, "")
         else:
             rest.append(_canonical(token))
-    return [*from_file, *rest]
+    return [*flags_in_files(argv), *rest]
+
+
+def flags_in_files(argv: Sequence[str]) -> list[str]:
+    """Return the flags that represent the options in the files of ``--config``.
+
+    Raises:
+        RaynasError: if one cannot be read.
+    """
+    files = [value_of(argv, i) for i, token in enumerate(argv) if token.partition("=")[0] == "--config"]
+    return [flag for file in files for flag in flags_of(read_options(Path(file)))]
+
+
+def texts_in(tokens: Sequence[str]) -> dict[str, str]:
+    """Return the values that flags in canonical spelling set, as text by path."""
+    texts: dict[str, str] = {}
+    key = ""
+    for token in tokens:
+        if token.startswith("--"):
+            key, _, value = token[2:].partition("=")
+            texts[key] = value
+        else:
+            texts[key] = f"{texts.get(key, '')} {token}".strip()
+    return texts
 
 
 def typed(argv: Sequence[str]) -> list[str]:
@@ -129,6 +151,12 @@ def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, object]:
     if name == "train" and data and data[-1] != DEMO_DATA:
         return {"epochs": DEMO_FIELDS[name]["epochs"]}
     return DEMO_FIELDS.get(name, {})
+
+
+def demo_only(name: str, tokens: Sequence[str]) -> frozenset[str]:
+    """Return the fields of a table's entry whose default here is for the demo's data alone, if no data is chosen."""
+    is_open = name == "train" and "trainable.data" not in given(tokens)
+    return frozenset(DEMO_FIELDS[name].keys() - {"epochs"} if is_open else ())
 
 
 def value_of(tokens: Sequence[str], i: int) -> str:

@@ -3,7 +3,8 @@
 import re
 import textwrap
 from argparse import Action, ArgumentError
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
@@ -12,7 +13,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from raynas import __version__
 from raynas.cli.catalogue import KINDS, Entry, catalogue
 from raynas.cli.describe import describe
-from raynas.cli.flags import DEMO, SHORT, given
+from raynas.cli.flags import DEMO, DEMO_DATA, SHORT, given
 from raynas.cli.values import default_text, hint_of, metavar, parser_arguments, type_text, typed
 from raynas.errors import RaynasError, UnknownNameError
 
@@ -62,9 +63,18 @@ class OptionParser:
         description: what the script does, in a sentence or two.
         examples: end of the help.
         derived: options that follow from the data where they are not given.
+        in_files: values in files of options, by path, which the help shows as defaults.
     """
 
-    def __init__(self, prog: str, usage: str, description: str, examples: str, derived: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        prog: str,
+        usage: str,
+        description: str,
+        examples: str,
+        derived: Sequence[str] = (),
+        in_files: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._parser = ArgumentParser(
             prog=prog,
             usage=f"{prog} {usage}",
@@ -76,7 +86,7 @@ class OptionParser:
         )
         self._hints: dict[str, object] = {}
         self._entries: dict[str, str] = {}
-        self._derived = derived
+        self._derived, self._in_files = derived, in_files
         # Read by ``expand`` already; here for the help.
         config = self._parser.add_argument("--config", help="YAML file with options; flags win over it")
         config.shown = "--config FILE"
@@ -93,6 +103,7 @@ class OptionParser:
         defaults: Mapping[str, object] | None = None,
         choose: bool = True,
         usual: str | None = None,
+        demo_only: Collection[str] = (),
     ) -> None:
         """Add a group of the fields of a table's entry, and the option that chooses another entry.
 
@@ -102,6 +113,7 @@ class OptionParser:
             defaults: fields whose default is not that of the class.
             choose: whether another entry can be chosen.
             usual: the default choice, if it is not that of the demo.
+            demo_only: fields whose default is for the demo's data alone; the help shows that of the class too.
         """
         kind, table = KINDS[option], catalogue()[option]
         listed = "\n".join(f"  {n:<12} {_in_short(entry.summary)}" for n, entry in table.items())
@@ -111,13 +123,24 @@ class OptionParser:
         if choose:
             action = group.add_argument(f"--{option}.name", default=usual or DEMO[option], help="one of these")
             self._shown(action, f"{option}.name", f"--{option} NAME", str)
-        self._add(group, table[name], f"{option}.", defaults or {})
+        self._add(group, table[name], f"{option}.", defaults or {}, demo_only)
 
-    def _add(self, group: Any, entry: Entry, prefix: str, defaults: Mapping[str, object]) -> None:
+    def _add(
+        self,
+        group: Any,
+        entry: Entry,
+        prefix: str,
+        defaults: Mapping[str, object],
+        demo_only: Collection[str] = (),
+    ) -> None:
         for item in entry.options:
             key, hint = prefix + item.name, hint_of(item.hint)
             default = typed(defaults.get(item.name, item.default))
             told = " (required)" if item.required else default_text("the data's" if key in self._derived else default)
+            if item.name in demo_only:
+                told = f" (default: {default} for {DEMO_DATA}, {item.default} for other data)"
+            if key in self._in_files:
+                told = default_text(f"{self._in_files[key]}, from the file")
             # A list, because jsonargparse writes into sequences.
             usual = list(default) if isinstance(default, tuple) else default
             action = group.add_argument(

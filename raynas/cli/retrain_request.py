@@ -1,10 +1,10 @@
 """The command line of ``scripts/retrain.py``, read without the classes that it names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raynas.cli.flags import chosen, expand, flags_of, given, read_options
+from raynas.cli.flags import chosen, expand, flags_in_files, flags_of, given, read_options, texts_in
 from raynas.cli.options import FROM_DATA, OutputOptions, RetrainOptions, names_code
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.errors import RaynasError
@@ -49,9 +49,10 @@ def read_retrain(argv: Sequence[str]) -> RetrainRequest:
     beside = file.parent / RETRAIN_SETTINGS if file else None
     settings = beside if beside and beside.is_file() and not any(t.startswith("--config") for t in flags) else None
     asked = expand(flags)
-    tokens = [*_settings(settings, asked), *asked]
+    left = _settings(settings, asked)
+    tokens = [*left, *asked]
     space = chosen(tokens, ["space"])["space"]
-    options = _parser(space).parse(tokens)
+    options = _parser(space, texts_in([*left, *flags_in_files(flags)])).parse(tokens)
     if file is None:
         raise RaynasError("give the architecture file first: retrain.py ARCHITECTURE.json [OPTIONS]; see --help")
     data = options.fields_of("trainable", "train")["data"]
@@ -68,7 +69,7 @@ def read_retrain(argv: Sequence[str]) -> RetrainRequest:
     )
 
 
-def _parser(space: str) -> OptionParser:
+def _parser(space: str, in_files: Mapping[str, str]) -> OptionParser:
     parser = OptionParser(
         "retrain.py",
         "ARCHITECTURE.json [--config FILE] [OPTIONS]",
@@ -76,6 +77,7 @@ def _parser(space: str) -> OptionParser:
         f"again to resume. Defaults are the settings in {RETRAIN_SETTINGS} beside the file, if it is there.",
         EXAMPLES,
         FROM_DATA,
+        in_files,
     )
     parser.add_entry("space", space)
     parser.add_entry("trainable", "train", {"epochs": RetrainOptions().epochs}, choose=False)

@@ -7,7 +7,7 @@ for them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raynas.cli.flags import chosen, demo_fields, expand, given, typed, value_of
+from raynas.cli.flags import chosen, demo_fields, demo_only, expand, flags_in_files, given, texts_in, typed, value_of
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
 from raynas.cli.options import FROM_DATA, ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.parser import OptionParser, Parsed
@@ -74,7 +74,7 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
     is_funnel = asks_for_funnel(tokens)
     names = _chosen(tokens)
     retrains = names["trainable"] in RETRAINED
-    options = _parser(names, tokens).parse(tokens)
+    options = _parser(names, tokens, texts_in(flags_in_files(argv))).parse(tokens)
     run, search = options.make(RunOptions), options.make(SearchOptions)
     if any(":" in metric for metric in search.metrics) and "metrics" not in given(typed(argv)):
         raise RaynasError(
@@ -93,7 +93,7 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
     )
 
 
-def _parser(names: Mapping[str, str], tokens: Sequence[str]) -> OptionParser:
+def _parser(names: Mapping[str, str], tokens: Sequence[str], in_files: Mapping[str, str]) -> OptionParser:
     retrains = names["trainable"] in RETRAINED
     parser = OptionParser(
         "run_tune.py",
@@ -101,13 +101,16 @@ def _parser(names: Mapping[str, str], tokens: Sequence[str]) -> OptionParser:
         "Search for a neural network architecture with Ray Tune. Run the same command again to resume.",
         EXAMPLES,
         FROM_DATA if retrains else (),
+        in_files,
     )
     parser.add_fields("search", SearchOptions)
     for option in ("space", "trainable", "method", "strategy", "early_stopping"):
         if option in names:
             usual = USUAL_IN_FUNNEL.get(option) if asks_for_funnel(tokens) else None
             usual = "none" if option == "early_stopping" and "method" in names else usual
-            parser.add_entry(option, names[option], demo_fields(names[option], tokens), usual=usual)
+            name = names[option]
+            defaults, own = demo_fields(name, tokens), demo_only(name, tokens)
+            parser.add_entry(option, name, defaults, usual=usual, demo_only=own)
     parser.add_fields("run", RunOptions)
     parser.add_fields("after the search", ReportOptions)
     if retrains:

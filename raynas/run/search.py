@@ -20,9 +20,9 @@ from raynas.run.on_change import OnChange, check_on_change
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.session import check_generations, first_budget, start_session
-from raynas.run.trainables import Trainable, as_settings, label_of
+from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.run.tuner import run_trials
-from raynas.strategies import ByBudget, Strategy
+from raynas.strategies import Strategy
 from raynas.validate import positive, whole
 
 
@@ -105,7 +105,7 @@ def search(
     max_concurrent = None if max_concurrent is None else whole("max_concurrent", max_concurrent, 1)
     max_trial_seconds = None if max_trial_seconds is None else positive("max_trial_seconds", max_trial_seconds)
     check_on_change(on_change)
-    strategy = strategy or ByBudget()
+    strategy = as_strategy(strategy)
     check_generations(generation_size, strategy)
     settings = as_settings(trainable)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])

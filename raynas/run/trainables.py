@@ -1,4 +1,4 @@
-"""as_settings(): settings of trials from any of the ways in which a user can say how to score."""
+"""Settings from any of the ways in which a user can say how to score, and by which strategy."""
 
 import inspect
 import re
@@ -10,8 +10,10 @@ from typing import Any
 from ray import tune
 
 from raynas.core.space import SearchSpace
+from raynas.errors import did_you_mean
 from raynas.metrics import Metrics
 from raynas.run.user_source import name_of
+from raynas.strategies import STRATEGIES, ByBudget, Strategy
 from raynas.trials.function import Function
 from raynas.trials.settings import TrialSettings
 
@@ -27,6 +29,8 @@ def as_settings(trainable: Trainable) -> TrialSettings:
     """
     if isinstance(trainable, TrialSettings):
         return trainable
+    if inspect.isclass(trainable) and issubclass(trainable, TrialSettings):
+        raise TypeError(f"trainable must be settings, with parentheses: {trainable.__name__}(...)")
     if inspect.isclass(trainable) and issubclass(trainable, tune.Trainable):
         return ClassSettings(trainable)
     if callable(trainable):
@@ -35,6 +39,25 @@ def as_settings(trainable: Trainable) -> TrialSettings:
         "trainable must be settings such as Training(...), a function fn(model, config) or a tune.Trainable class, "
         f"got {trainable!r}"
     )
+
+
+def as_strategy(strategy: object) -> Strategy:
+    """Return a strategy; ``ByBudget()`` for None.
+
+    Raises:
+        TypeError: if it is none; says what to write.
+    """
+    if strategy is None:
+        return ByBudget()
+    if isinstance(strategy, Strategy):
+        return strategy
+    if inspect.isclass(strategy) and issubclass(strategy, Strategy):
+        raise TypeError(f"strategy must be settings, with parentheses: {strategy.__name__}()")
+    names = {name: f"{cls.__name__}()" for name, cls in STRATEGIES.items()}
+    names |= {cls.__name__: f"{cls.__name__}()" for cls in STRATEGIES.values()}
+    close = names.get(str(strategy), "")
+    hint = f"; did you mean {close}?" if close else did_you_mean(str(strategy), names)
+    raise TypeError(f"strategy must be settings such as RandomSearch(), got {strategy!r}{hint}")
 
 
 def label_of(settings: TrialSettings) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from raynas.cli.flags import texts_in
 from raynas.errors import RaynasError
 from raynas.search_spaces import NASBench201
 from raynas.strategies import LocalSearch
@@ -70,3 +71,9 @@ def test_a_bad_file(text: str, told: str, tmp_path: Path) -> None:
 def test_a_missing_file() -> None:
     with pytest.raises(RaynasError, match=r"cannot read the options in 'nowhere.yaml'"):
         search("--config", "nowhere.yaml")
+
+
+def test_values_of_flags_as_text() -> None:
+    tokens = ["--a=1", "--b", "x", "y", "--c", "--a=2", "--d=x y"]
+    assert texts_in(tokens) == {"a": "2", "b": "x y", "c": "", "d": "x y"}
+    assert texts_in([]) == {}

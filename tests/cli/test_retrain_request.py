@@ -19,6 +19,15 @@ def test_help_of_retraining(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ARCHITECTURE.json" in text and "--output" in text and "--strategy" not in text
 
 
+def test_help_shows_the_settings_beside_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(next(MLP().enumerate()), tmp_path, MLP(max_layers=5), Training(data="mnist", epochs=7, batch_size=24))
+    with pytest.raises(SystemExit):
+        retrain(str(tmp_path / "architecture.json"), "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for value in ("mnist", "24", "5"):
+        assert f"(default: {value}, from the file)" in text
+
+
 def test_settings_that_name_code_do_not_run_it(tmp_path: Path) -> None:
     keep(next(MLP().enumerate()), tmp_path, MLP(), Training(data="mine:loaders"))
     file = str(tmp_path / "architecture.json")

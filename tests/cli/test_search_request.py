@@ -1,5 +1,7 @@
 """Wrong options in one line, and help."""
 
+from pathlib import Path
+
 import pytest
 
 from raynas.cli.tables import TABLES
@@ -31,7 +33,7 @@ def test_a_wrong_name_lists_the_known_ones(option: str) -> None:
         (("--objectives", "accurcy"), "needs a direction"),
         (("--objectives", "max:reward"), "unknown metric 'reward'"),
         (("--constraints", "latency <= 3"), "did you mean 'latency_ms'"),
-        (("--constraints", "latency_ms < 3"), "cannot read constraint"),
+        (("--constraints", "latency_ms == 3"), "cannot read constraint"),
         (("--trainable.optimizer", "sgdd"), "did you mean 'sgd'"),
         (("--strategy.few", "many"), "--strategy.few takes a whole number, got 'many'"),
         (("--strategy", "optuna", "--strategy.sampler", "x"), "--strategy.sampler takes 'tpe' or 'gp' or 'nsga2'"),
@@ -64,6 +66,34 @@ def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("--strategy.few N", "(default: 300)", "--[no_]compare_random", "examples:", "--data, --tr"):
         assert part in text
     assert "``" not in text and "type:" not in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        ((), ("(default: 0.3 for digits, 1.0 for other data)", "(default: 0.5 for digits, 0.2 for other data)")),
+        (("--data", "digits"), ("your own (default: 0.3)", "validation split (default: 0.5)")),
+        (("--data=npz:x.npz",), ("your own (default: 1.0)", "validation split (default: 0.2)")),
+    ],
+)
+def test_help_shows_defaults_that_hold_for_the_data(
+    argv: tuple[str, ...], shown: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        search(*argv, "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(part in text for part in (*shown, "number of epochs (default: 9)"))
+
+
+def test_help_shows_defaults_that_a_file_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("num_samples: 7\ntrainable: {data: mnist, epochs: 4}\nspace: {kernels: [3, 7]}\n")
+    with pytest.raises(SystemExit):
+        search("--config", str(file), "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for part in ("search (default: 7, from the file)", "(default: 4, from the file)", "(default: 3 7, from the file)"):
+        assert part in text
+    assert "your own (default: 1.0)" in text  # of mnist
 
 
 def test_help_of_another_entry(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,8 @@ from collections.abc import Mapping
 import pytest
 from ray import tune
 
-from raynas.run.trainables import as_settings
+from raynas.run.trainables import as_settings, as_strategy
+from raynas.strategies import ByBudget, RandomSearch
 from raynas.testing import ToySpace
 from raynas.trials import Function, Training
 
@@ -60,3 +61,30 @@ def test_a_class_needs_what_it_asks_tune_for(cls: type[tune.Trainable], bundles:
 def test_anything_else_is_refused(trainable: object) -> None:
     with pytest.raises(TypeError, match="trainable must be settings such as Training"):
         as_settings(trainable)  # type: ignore[arg-type]
+
+
+def test_settings_have_parentheses() -> None:
+    with pytest.raises(TypeError, match=r"with parentheses: Training\(\.\.\.\)"):
+        as_settings(Training)
+    with pytest.raises(TypeError, match=r"with parentheses: RandomSearch\(\)"):
+        as_strategy(RandomSearch)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        *(
+            ("evolution", r"; did you mean RegularizedEvolution\(\)\?"),
+            ("RandomSearch", r"; did you mean RandomSearch\(\)\?"),
+        ),
+        *(("evolutoin", r"; did you mean 'evolution'\?"), (3, "")),
+    ],
+)
+def test_a_strategy_by_name_is_told_how_to_write_it(given: object, hint: str) -> None:
+    with pytest.raises(TypeError, match=rf"strategy must be settings such as RandomSearch\(\), got {given!r}{hint}$"):
+        as_strategy(given)
+
+
+def test_a_strategy_is_taken_as_it_is() -> None:
+    strategy = RandomSearch()
+    assert as_strategy(strategy) is strategy and as_strategy(None) == ByBudget()
