@@ -70,14 +70,17 @@ def one_line(error: BaseException) -> str:
 
 
 def code_of(error: BaseException) -> str:
-    """Return the innermost line of the user's code in a traceback, as " (forward in net.py, line 7: return x + y)".
+    """Return the line of ``user_frame`` as " (forward in net.py, line 7: return x + y)"; empty if there is none."""
+    frame = user_frame(error)
+    return f" ({frame.name} in {Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else ""
 
-    Code of installed packages and raynas is passed over; empty if there is no other.
+
+def user_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """Return the innermost frame of the user's code in a traceback; None if there is none.
+
+    Code of installed packages and raynas is passed over.
     """
     packages = [f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages", "torch")]
     libraries = (*packages, str(Path(__file__).parent) + os.sep, "<frozen")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(part in f.filename for part in libraries)]
-    if not frames:
-        return ""
-    frame = frames[-1]
-    return f" ({frame.name} in {Path(frame.filename).name}, line {frame.lineno}: {frame.line})"
+    return frames[-1] if frames else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raynas.errors import RaynasError, one_line
+from raynas.errors import RaynasError, one_line, user_frame
 
 _OUT_OF_MEMORY = (
     "outofmemory",  # CUDA, HIP, MPS and XPU; their runtimes' error codes; NCCL and Triton quote them
@@ -31,12 +31,13 @@ _OUT_OF_MEMORY = (
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the reason in one line, with the file and line of the code that raised it."""
+    """Return the reason in one line, with the file and line of the code that raised it, best of the user's own."""
     if isinstance(error, RaynasError):
         return one_line(error)
     hint = "out of memory, a smaller batch_size or network may fit: " if is_out_of_memory(error) else ""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    frame = user_frame(error) or (frames[-1] if frames else None)
+    where = f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
     return f"{hint}{one_line(error)}{where}"
 
 

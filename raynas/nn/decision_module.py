@@ -97,5 +97,6 @@ class DecisionModule(nn.Module, ABC):
         """
         raise SpaceError(
             f"this {type(self).__name__} is not decided yet: make the network with space.build(arch), "
-            "where space = ModelSpace(YourModel, input_shape=...)"
+            "where space = ModelSpace(YourModel, input_shape=...); in a network that was made so, a plain list or dict "
+            "holds it, whose place nn.ModuleList or nn.ModuleDict takes"
         )

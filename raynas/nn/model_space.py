@@ -12,7 +12,6 @@ from raynas.core.inputs import InputSpec, TensorSpec, describe
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
 from raynas.nn.discovery import decisions_of
-from raynas.nn.elastic import ElasticLayer
 from raynas.nn.expansion import expand
 from raynas.nn.factories import ModuleFactory
 from raynas.nn.lazy_layers import resolve_lazy_layers
@@ -112,9 +111,10 @@ class ModelSpace(SearchSpace):
         return twin.eval()
 
     @cached_property
-    def _elastic(self) -> Mapping[nn.Module, str]:
-        """The elastic layers of the twin, with their paths."""
-        return {module: path for path, module in self._twin.named_modules() if isinstance(module, ElasticLayer)}
+    def _twin_with_values(self) -> nn.Module:
+        """The expanded model on the CPU, for forward passes that read numbers out of tensors."""
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            return expand(self.factory()).eval()
 
     def elastic_widths(self, options: Mapping[str, Option]) -> dict[str, int]:
         """Return the number of input channels of each elastic layer that a member reaches, by dotted path.
@@ -126,17 +126,23 @@ class ModelSpace(SearchSpace):
             SpaceError: if the network cannot run.
         """
         try:
-            with torch.no_grad(), calling(Call(options, shapes_only=True)) as call:
-                self.example(1, "meta").call(self._twin)
-        except (RuntimeError, ValueError) as error:
-            raise SpaceError(
-                f"{self.name}: {dict(options)} does not run on {describe(self.inputs)}: {error}"
-            ) from error
-        return {self._elastic[layer]: width for layer, width in call.widths.items()}
+            return self._widths(self._twin, Call(options, shapes_only=True), "meta")
+        except (RuntimeError, ValueError) as on_meta:
+            try:
+                return self._widths(self._twin_with_values, Call(options), "cpu")
+            except (RuntimeError, ValueError):
+                raise SpaceError(
+                    f"{self.name}: {dict(options)} does not run on {describe(self.inputs)}: {on_meta}"
+                ) from on_meta
+
+    def _widths(self, twin: nn.Module, call: Call, device: str) -> dict[str, int]:
+        with torch.no_grad(), torch.device(device), calling(call):
+            self.example(1, device).call(twin)
+        return {path: call.widths[layer] for path, layer in twin.named_modules() if layer in call.widths}
 
     def __getstate__(self) -> dict[str, object]:
-        # The twin is large, and can be made again.
-        return {name: value for name, value in self.__dict__.items() if name not in ("_twin", "_elastic")}
+        # The twins are large, and can be made again.
+        return {name: value for name, value in self.__dict__.items() if name not in ("_twin", "_twin_with_values")}
 
     def build(self, arch: Mapping[str, Option]) -> nn.Module:
         """Make the network of ``arch``: plain PyTorch, every choice replaced by the module of its option.

@@ -8,6 +8,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
+from raynas.core.inputs import InputSpec
 from raynas.core.space import SearchSpace
 
 GIVEN = Architecture({"network": "given"})
@@ -32,6 +33,10 @@ class OneNetwork(SearchSpace):
 
     def build(self, arch: Architecture) -> nn.Module:
         return copy.deepcopy(self._network).cpu()
+
+    @property
+    def inputs(self) -> InputSpec:
+        return self._like.inputs
 
     def example_input(self, *args: Any, **kwargs: Any) -> Any:
         return self._like.example_input(*args, **kwargs)

@@ -180,3 +180,28 @@ class TestWidths:
         space.build(space.canonical({"width": 6}))
         with pytest.raises(SpaceError, match="4 channels cannot be split into groups of 3"):
             space.build(space.canonical({"width": 4}))
+
+
+class Reading(nn.Module):
+    """Branches on a number in a tensor, which the meta device does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = ElasticLinear(4, Size((2, 3))), ElasticLinear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        out: torch.Tensor = self.second(y) if float(y.detach().sum()) < 1e9 else y
+        return out
+
+
+def test_widths_are_found_with_values_where_meta_cannot() -> None:
+    space = ModelSpace(Reading, input_shape=(4,))
+    space.check()
+    before = torch.get_rng_state()
+    assert space.elastic_widths({"first.out_features": 2}) == {"first": 4, "second": 2}
+    assert torch.equal(torch.get_rng_state(), before)
+    supernet = Supernet(space).eval()
+    x = space.example(3)
+    for arch in space.enumerate():
+        torch.testing.assert_close(x.call(supernet.extract(arch)), supernet(x, arch))

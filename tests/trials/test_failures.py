@@ -24,6 +24,16 @@ def test_the_reason_says_where() -> None:
     assert reason_of(ValueError("never raised")) == "ValueError: never raised"
 
 
+def test_an_error_in_a_library_is_where_the_user_called_it() -> None:
+    def forward() -> None:
+        torch.nn.functional.embedding(torch.tensor([7]), torch.zeros(3, 2))
+
+    try:
+        forward()
+    except IndexError as error:
+        assert reason_of(error).startswith("IndexError: index out of range in self (test_failures.py, line ")
+
+
 MEMORY = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.69 GiB of which 1.2 GiB is free.",
     "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",

@@ -60,7 +60,7 @@ class DifferentiableLearner(Learner):
         self._fit_supernet()
         if self.supernet.partial_channels > 1:  # Channels that cannot be split into k parts fail now, not in a step.
             with torch.no_grad(), batch_statistics(self.supernet):
-                self.supernet(self.supernet.space.example_input(2, device), self.relaxed.mean_selection(self.progress))
+                self.supernet(self.supernet.space.example(2, device), self.relaxed.mean_selection(self.progress))
 
     def _new_optimizer(self) -> torch.optim.Adam:
         method = self.method
