@@ -41,6 +41,9 @@ class SearchTrial(Trial):
 
     exception: Exception | None = None
 
+    has_run: bool = False
+    """True as soon as a process was there to run it."""
+
     killed_because: str = ""
     """Reason for which the driver killed the trial's process; the trial has failed then, and is not lost."""
 
@@ -49,6 +52,11 @@ class SearchTrial(Trial):
         if self.storage is not None:
             self.storage.trial_dir_name = self.relative_logdir = str(self.trial_id)  # type: ignore[assignment]
         super().init_local_path()
+
+    def set_ray_actor(self, ray_actor: Any) -> None:
+        """Note that there is a process; Tune forgets it before it says why the process died."""
+        self.has_run = self.has_run or ray_actor is not None
+        super().set_ray_actor(ray_actor)
 
     def handle_error(self, exc: Any = None) -> None:
         """Keep the exception, and let Tune write it; a full disk must not end Tune."""
@@ -74,8 +82,7 @@ class SearchTrial(Trial):
         """True if the process died or became sick while it ran the trial, as it does when compiled code crashes."""
         if self._is_sick:
             return True
-        ran = self.temporary_state.ray_actor is not None
-        return ran and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
+        return self.has_run and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
 
     @property
     def reason(self) -> str:

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -121,7 +122,11 @@ def actors_of(driver: int) -> list[int]:
     family = {driver}
     for _ in range(3):  # driver, raylet, worker
         family |= {int(pid) for pid, parent, *_ in processes if int(parent) in family}
-    return [int(pid) for pid, _, *rest in processes if int(pid) in family and "ray::ArchitectureT" in " ".join(rest)]
+    return [
+        int(pid)
+        for pid, _, *rest in processes
+        if int(pid) in family and re.search("ray::(Architecture|Resource)T", " ".join(rest))
+    ]
 
 
 def run(search: Killed, kill: Callable[[], None], kills: int) -> dict[str, int]:

@@ -1,14 +1,19 @@
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray import tune
+from ray.exceptions import ActorDiedError, RayTaskError
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from raynas.core.archive import Archive
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import RaynasError
+from raynas.run.failure_streak import FailureStreak
+from raynas.run.lost_trials import SearchTrial
 from raynas.run.resume import ArchivedSearch
 from raynas.strategies import GridSearch
 from raynas.testing import ToySpace, run_trials
@@ -60,7 +65,7 @@ def result(trial: Trial, epoch: int = 1, **more: Any) -> dict[str, Any]:
     return {**SPACE.result(trial.config), "training_iteration": epoch, **more}
 
 
-def given(search: ArchivedSearch) -> Trial:
+def given(search: ArchivedSearch) -> SearchTrial:
     trial = search.next_trial()
     assert trial is not None
     return trial
@@ -179,3 +184,96 @@ def test_no_name_stands_for_two_trials(experiment: Experiment, tmp_path: Path, l
     assert len(proposed) == len(set(proposed)) == 9
     archs = [json.dumps(record["config"]) for record in archive.events("proposed")]
     assert len(archs) == len(set(archs))
+
+
+# --- lost and failed trials -------------------------------------------------------------------------------------------
+
+
+def end_with(search: ArchivedSearch, trial: SearchTrial, error: Exception) -> None:
+    """End a trial as Tune does: the error, which it hands to the trial, and then to nobody."""
+    trial.exception = error
+    trial.has_run = True
+    search.on_trial_complete(trial.trial_id, error=True)
+
+
+def test_a_lost_trial_is_tried_again_from_its_last_checkpoint(experiment: Experiment, tmp_path: Path) -> None:
+    search = searched(num_samples=1)
+    search.add_configurations(experiment)
+    first = given(search)
+    search.on_trial_result(first.trial_id, result(first, epoch=2))
+    checkpoint(tmp_path / "run" / "00001" / "checkpoint_000001", 2)
+    assert search.next_trial() is None and not search.is_finished()
+    end_with(search, first, ActorDiedError())
+    assert search.searcher.archive.evaluations == [] and list(search.searcher.archive.unfinished()) == ["00001"]
+    second = given(search)
+    assert (second.trial_id, second.config["arch"]) == ("00001", first.config["arch"])
+    assert second is not first and second.config[CHECKPOINT_KEY].endswith("checkpoint_resumed")
+    search.on_trial_complete(second.trial_id, result(second))
+    assert search.next_trial() is None and search.is_finished()
+    assert [(e.trial, e.status) for e in search.searcher.archive.evaluations] == [("00001", "finished")]
+    events = [record["event"] for record in search.searcher.archive]
+    assert events == ["proposed", "result", "lost", "ended"]
+
+
+def test_a_trial_that_kills_every_worker_fails_with_the_reason(experiment: Experiment) -> None:
+    search = searched(num_samples=1)
+    search.add_configurations(experiment)
+    n_tries = 0
+    while (trial := search.next_trial()) is not None:
+        n_tries += 1
+        end_with(search, trial, ActorDiedError())
+    (failed,) = search.searcher.archive.evaluations
+    assert n_tries == 4 and failed.status == "failed" and failed.error.startswith("its process died 4 times")
+
+
+def test_an_exception_of_the_trials_is_its_failure(experiment: Experiment) -> None:
+    search = searched(num_samples=1)
+    search.add_configurations(experiment)
+    end_with(search, given(search), RayTaskError("train", "Traceback ...", ValueError("a bug")))
+    (failed,) = search.searcher.archive.evaluations
+    assert (failed.status, failed.error) == ("failed", "ValueError: a bug")
+
+
+@pytest.mark.parametrize("how", ["raised", "reported"])
+def test_a_full_disk_ends_the_search_and_fails_no_trial(experiment: Experiment, how: str) -> None:
+    search = searched()
+    search.add_configurations(experiment)
+    trial = given(search)
+    if how == "raised":
+        end_with(search, trial, RayTaskError("save", "Traceback ...", OSError(errno.ENOSPC, "No space left on device")))
+    else:
+        reason = "OSError: [Errno 28] No space left on device"
+        search.on_trial_complete(trial.trial_id, {"failed": 1, "out_of_disk": 1, "error": reason})
+    with pytest.raises(RaynasError, match=r"trial 00001 ran out of disk space: OSError: .*No space left on device"):
+        search.is_finished()
+    assert list(search.searcher.archive.unfinished()) == ["00001"] and search.searcher.archive.evaluations == []
+
+
+def test_failures_in_a_row_end_the_search(experiment: Experiment) -> None:
+    search = searched(num_samples=9, max_concurrent=2, streak=FailureStreak(3))
+    search.add_configurations(experiment)
+    running = [given(search), given(search)]
+    for _ in range(2):
+        end_with(search, running.pop(0), RayTaskError("train", "Traceback ...", ValueError("a bug")))
+        running.append(given(search))
+    end_with(search, running.pop(0), RayTaskError("train", "Traceback ...", ValueError("a bug")))
+    assert search.next_trial() is None and not search.is_finished(), "what runs may end"
+    search.on_trial_complete(running[0].trial_id, result(running[0]))
+    assert search.next_trial() is None and search.is_finished()
+    assert len(search.searcher.archive.events("proposed")) == 4
+
+
+def test_many_unfinished_trials_take_one_look_at_the_archive(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = searched(interrupted(tmp_path / "archive", 1, 2, 3))
+    n_looks = 0
+
+    def events(archive: Archive, event: str) -> list[Any]:
+        nonlocal n_looks
+        n_looks += 1
+        return [record for record in archive if record["event"] == event]
+
+    monkeypatch.setattr(Archive, "events", events)
+    search.add_configurations(experiment)
+    assert n_looks <= 2 and len(search._unfinished) == 3
