@@ -36,11 +36,11 @@ def trial(error: Any = None, *, ran: bool = True, name: str = "1") -> SearchTria
         (RayActorError(error_msg=NODE), True, False),
         (RayActorError(preempted=True), True, False),
         (NodeDiedError("gone"), True, False),
-        (raised(ObjectLostError("id", None, "")), True, False),  # type: ignore[no-untyped-call]
+        (raised(ObjectLostError("id", None, "")), True, False),
         (raised(RayActorError(error_msg=NODE)), True, False),
         (raised(ValueError("a bug")), False, False),
         (RayActorError(actor_init_failed=True), False, False),
-        (TaskCancelledError(), False, False),  # type: ignore[no-untyped-call]
+        (TaskCancelledError(), False, False),
         (ValueError("of Tune's own"), False, False),
         (None, False, False),
     ],
