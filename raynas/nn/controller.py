@@ -213,7 +213,7 @@ def _drawn(log_p: Tensor, rng: np.random.Generator) -> list[int]:
 
 
 def _given(decision: Decision, arch: Mapping[str, Option]) -> int:
-    option = arch.get(decision.name)
-    if option is None or not decision.contains(option):
-        raise SpaceError(f"decision {decision.name!r} cannot be {option!r}")
-    return decision.options.index(option)
+    if decision.name not in arch or not decision.contains(arch[decision.name]):
+        given = repr(arch[decision.name]) if decision.name in arch else "left out"
+        raise SpaceError(f"decision {decision.name!r} cannot be {given}")
+    return decision.options.index(arch[decision.name])

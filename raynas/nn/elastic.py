@@ -8,7 +8,7 @@ a layer follows from its input, so only layers that set a width name a decision.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from raynas.errors import SpaceError
 from raynas.nn.decision_module import BranchOf, DecisionModule
 from raynas.nn.extraction import current_extraction, plain_deepcopy
 from raynas.nn.selection import Mixture, current_call
+from raynas.validate import plain
 
 Sizes = Mapping[str, int]
 """Numbers of a layer, fixed or chosen, by the argument of its constructor."""
@@ -47,7 +48,7 @@ class Size(DecisionModule):
         self, options: Sequence[int | float], label: str | None = None, of: Callable[[Any, int], int] | None = None
     ) -> None:
         super().__init__({}, label)
-        numbers = tuple(options)
+        numbers = tuple(cast(float, plain(option)) for option in options)
         if not numbers or len(set(numbers)) != len(numbers) or any(isinstance(o, str) or o <= 0 for o in numbers):
             raise SpaceError(f"a Size needs different positive numbers to choose from, got {numbers}")
         self.options = numbers

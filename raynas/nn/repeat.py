@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
+from operator import index
 from typing import cast
 
 import torch
@@ -38,8 +39,7 @@ class Repeat(DecisionModule):
         if not (0 <= low <= high and high > 0):
             raise SpaceError(f"a Repeat needs 0 <= low <= high and high > 0, got {low} and {high}")
         super().__init__(numbered_factories(factory, high, "the block of a Repeat"), label)
-        self.low = low
-        self.high = high
+        self.low, self.high = index(low), index(high)  # also of numpy
 
     def decision(self, name: str, active_if: Condition) -> Decision:
         return Integer(name, self.low, self.high, active_if=active_if)

@@ -138,5 +138,5 @@ def test_refusals() -> None:
         Controller(Toy(), hidden_size=0)
     with pytest.raises(SpaceError, match="'kind' cannot be 'c'"):
         Controller(Toy()).evaluate({"kind": "c"})
-    with pytest.raises(SpaceError, match="'depth' cannot be None"):
+    with pytest.raises(SpaceError, match="'depth' cannot be left out"):
         Controller(Toy()).evaluate({"kind": "b"})

@@ -4,10 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import tune
 from tensorboard.plugins.hparams import api_pb2
 
 from raynas.core.archive import Archive
+from raynas.core.decision import Categorical
 from raynas.core.goal import Goal
+from raynas.core.joint_space import JointSpace
+from raynas.views.tensorboard.hparams import Columns
+from tests.core.decided import Decided
 from tests.views.tensorboard.logs import CONV, CONV_ARCH, add, end, hparams_page, propose, text, write
 
 POOL = {"arch": {"op": "pool", "norm": "batch", "skip": False, "depth": 4}, "lr": 0.1, "schedule": "cosine"}
@@ -55,3 +60,17 @@ def test_a_column_knows_what_can_stand_in_it(tmp_path: Path) -> None:
     depth, lr = columns["depth"].domain_interval, columns["lr"].domain_interval
     assert (depth.min_value, depth.max_value, lr.min_value, lr.max_value) == (1, 4, 1e-4, 1e-1)
     assert columns["skip"].type == api_pb2.DATA_TYPE_BOOL
+
+
+def test_options_of_any_kind_have_a_column() -> None:
+    domains: dict[str, Any] = {"optimizer": {"betas": tune.choice([None, (0.9, 0.99)]), "lr": tune.uniform(0, 1)}}
+    joint = JointSpace(Decided(Categorical("pool", (None, (2, 2), 3))), domains)
+    config = {"arch": {"pool": (2, 2)}, "optimizer": {"betas": None, "lr": 0.5}, "epochs": 3}
+    columns = Columns(joint)
+    assert columns.values(config) == {
+        "pool": "(2, 2)",
+        "optimizer.betas": "None",
+        "optimizer.lr": 0.5,
+        "epochs": 3,
+    }
+    assert [info.name for info in columns.infos(config)] == ["pool", "optimizer.betas", "optimizer.lr", "epochs"]
