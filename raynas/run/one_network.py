@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
+import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
-from raynas.core.inputs import InputSpec
+from raynas.core.inputs import Inputs, InputSpec
 from raynas.core.space import SearchSpace
 
 GIVEN = Architecture({"network": "given"})
@@ -38,5 +38,5 @@ class OneNetwork(SearchSpace):
     def inputs(self) -> InputSpec:
         return self._like.inputs
 
-    def example_input(self, *args: Any, **kwargs: Any) -> Any:
-        return self._like.example_input(*args, **kwargs)
+    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Inputs:
+        return self._like.example_input(batch_size, device)

@@ -1,6 +1,7 @@
 """The main job: ``raynas.search`` on a cluster, interrupted, extended and misused."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -201,7 +202,7 @@ def train(model, config):
         yield {"accuracy": epoch / 10 + len(config["arch"]) / 100}
 
 sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 result = raynas.search(
     CNN(input_shape=(1, 8, 8)), train,
     RegularizedEvolution(population_size=3, tournament_size=2, early_stopping=Asha()),
@@ -233,11 +234,15 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(whole: Path, tmp_pat
         time.sleep(0.05)
     os.kill(process.pid, signal.Signals[how])
     assert process.wait(timeout=60) == (-9 if how == "SIGKILL" else 130)
+    if how == "SIGTERM":
+        told = json.loads((killed / "search" / "summary.json").read_text())
+        assert told["interrupted"] and told["commands"]["continue"] == "the same call"
     with archive.open("ab") as file:
         file.write(b'{"event": "ended", "tri')  # what a kill in the middle of a line leaves
     before = _evaluated(killed)
     assert 3 <= len(before) < 10
     assert _start(killed).wait(timeout=120) == 0
+    assert not json.loads((killed / "search" / "summary.json").read_text())["interrupted"]
     assert _evaluated(killed) == _evaluated(whole)
     assert _evaluated(killed)[: len(before)] == before
 
