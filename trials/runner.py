@@ -232,9 +232,10 @@ class TrialRunner(Generic[TrialT]):
     def save(self, directory: str | Path) -> None:
         """Write a checkpoint of the trial into ``directory``; a full disk costs a warning, not the trial."""
         progress = self.progress
+        if progress.failed:  # the one before is of use, if any is
+            return
         try:
-            state = None if progress.failed else self.trial.state()
-            progress.checkpoint(state, self._peak_memory_mb()).write(directory)
+            progress.checkpoint(self.trial.state(), self._peak_memory_mb()).write(directory)
         except Exception as error:
             name = progress.arch.key
             logger.warning("checkpoint %s of %s could not be written: %s", directory, name, one_line(error))

@@ -40,6 +40,9 @@ class TrialSettings(ABC):
     measures: ClassVar[frozenset[Needs]] = frozenset()
     """The needs of the metrics that a trial measures when it is asked to."""
 
+    resumes_after_errors: ClassVar[bool] = False
+    """True if a trial that fails after a report is tried again from its last checkpoint, as after a lost worker."""
+
     @abstractmethod
     def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
         """Return a class for ``tune.Tuner``, for trials whose config holds an architecture of ``space`` under "arch".

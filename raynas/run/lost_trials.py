@@ -47,6 +47,9 @@ class SearchTrial(Trial):
     killed_because: str = ""
     """Reason for which the driver killed the trial's process; the trial has failed then, and is not lost."""
 
+    failed_because: str = ""
+    """Reason for which an epoch failed, of a trial that is tried again from the one before."""
+
     def init_local_path(self) -> None:
         """Use the folder of the trial's name also if it was tried before, where Tune would add another."""
         if self.storage is not None:
@@ -80,7 +83,7 @@ class SearchTrial(Trial):
     @property
     def may_be_the_cause(self) -> bool:
         """True if the process died or became sick while it ran the trial, as it does when compiled code crashes."""
-        if self._is_sick:
+        if self._is_sick or self.failed_because:
             return True
         return self.has_run and isinstance(self.exception, RayActorError) and not _lost_its_node(self.exception)
 
@@ -88,8 +91,8 @@ class SearchTrial(Trial):
     def reason(self) -> str:
         """The reason of the failure in a line."""
         error = self.exception
-        if self.killed_because:
-            return self.killed_because
+        if known := self.killed_because or self.failed_because:
+            return known
         if isinstance(error, RayTaskError):
             return reason_of(error.cause)
         if isinstance(error, RayActorError):

@@ -39,6 +39,8 @@ class ArchivedSearch(SearchAlgorithm):
             that it raises ends the search.
         check: returns the error that a result ends the search with, if any; its trial is then one that has not ended.
         streak: says when enough trials in a row have failed; by default never.
+        resumes_after_errors: whether a trial that fails after a report is tried again from its last checkpoint; if that
+            helps nothing, the search ends, and the trial continues there in the next.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ArchivedSearch(SearchAlgorithm):
         max_concurrent: int | Callable[[], int],
         check: Callable[[Result | None], RaynasError | None] = lambda result: None,
         streak: FailureStreak | None = None,
+        resumes_after_errors: bool = False,
     ) -> None:
         self.searcher = searcher
         self.scheduler = scheduler
@@ -57,6 +60,7 @@ class ArchivedSearch(SearchAlgorithm):
         self.max_concurrent = max_concurrent
         self._check = check
         self._streak = streak or FailureStreak(None)
+        self._resumes_after_errors = resumes_after_errors
         self._losses = Losses(searcher.archive)
         self._n_proposed = len(searcher.archive.events("proposed"))
         self._last_number = searcher.archive.last_number
@@ -130,11 +134,24 @@ class ArchivedSearch(SearchAlgorithm):
             saved = raised.checkpoint  # of a class of the user's: in another run nobody knows who wrote it
             self._unfinished.appendleft(self._trial_again(trial_id, raised.config, saved.path if saved else None))
             return
+        if trial and result and result.get("failed") and fidelity_of(result) and self._resumes_after_errors:
+            self._resume(trial, str(result["error"]))
+            return
         if raised:
             result = {"error": self._losses.verdict(raised) if raised.is_lost else raised.reason}
         self.searcher.on_trial_complete(trial_id, result, error)
         if evaluation := self.searcher.evaluation_of(trial_id):
             self._streak.add(evaluation)
+
+    def _resume(self, trial: SearchTrial, reason: str) -> None:
+        """Let a trial continue from its last checkpoint; end the search where that was tried in vain."""
+        trial.failed_because = reason
+        epoch = self._losses.last_epoch(trial.trial_id)
+        if self._losses.add(trial):
+            self._unfinished.appendleft(self._trial_again(trial.trial_id, trial.config))
+        else:
+            kept = f"epoch {epoch} is kept, and the same command continues from there"
+            self.failure = RaynasError(f"the training failed: {reason}; {kept}")
 
     def _is_fine(self, result: Result | None) -> bool:
         """Return whether the search continues: after a failure nothing is recorded."""

@@ -29,6 +29,8 @@ def train_supernet(
 ) -> TrainedSupernet:
     """Train the weights that all networks of a space share; a second run with the same name continues the first.
 
+    An epoch that fails is tried again from the one before, also by a second run.
+
     Args:
         space: read off a model with choices.
         settings: of the training; default ``SupernetTraining()``.
@@ -52,6 +54,7 @@ def train_supernet(
         RandomSearch(),
         num_samples=1,
         max_concurrent=1,
+        retry_failed=True,
         progress=progress,
         tensorboard=tensorboard,
         leave_report=False,
@@ -70,7 +73,7 @@ def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
     ended = result.evaluations[-1]
     if ended.status != "finished":
         reason = ended.error or f"it was stopped after {ended.fidelity} epochs"
-        raise RaynasError(f"training the supernet failed: {reason}; remove {result.path} to start again")
+        raise RaynasError(f"training the supernet failed: {reason}; the same call tries again")
     return ended
 
 

@@ -105,6 +105,7 @@ def run_trials(
         max_concurrent=room,
         check=lambda result: stop.failure or check(result),
         streak=streak,
+        resumes_after_errors=settings.resumes_after_errors,
     )
     if max_trial_seconds is not None:
         callbacks.append(TimeLimit(max_trial_seconds, searcher.archive))

@@ -1,15 +1,18 @@
 """The two stages on a cluster: shared weights are trained, then their subnets are searched."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
 
 import raynas
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError, RaynasError, SpaceError
-from raynas.oneshot import SinglePath
+from raynas.oneshot import Setup, SinglePath
+from raynas.oneshot.single_path import SinglePathLearner
 from raynas.search_spaces import NASBench201
 from raynas.strategies import Asha, RandomSearch, RegularizedEvolution
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
@@ -93,8 +96,45 @@ def test_what_bulk_cannot_do_is_refused(folder: Path) -> None:
 
 
 def test_a_failed_training_says_why(tmp_path: Path) -> None:
-    with pytest.raises(RaynasError, match=r"training the supernet failed: .*lower learning rate.*remove"):
+    with pytest.raises(RaynasError, match=r"training the supernet failed: .*lower learning rate.*tries again"):
         train(tmp_path, lr=1e30)
+
+
+class StumblingLearner(SinglePathLearner):
+    """Fails in the second epoch for as long as the file says."""
+
+    file: Path
+
+    def update(self, train: Any, valid: Any) -> torch.Tensor:
+        left = int(self.file.read_text())
+        if self.epoch == 1 and left:
+            self.file.write_text(str(left - 1))
+            raise OSError("the network drive does not answer")
+        return super().update(train, valid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stumbling(SinglePath):
+    file: str
+
+    def start(self, setup: Setup) -> StumblingLearner:
+        learner = StumblingLearner(setup)
+        learner.file = Path(self.file)
+        return learner
+
+
+def test_an_epoch_that_fails_is_tried_again_from_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "failures_left"
+    file.write_text("4")
+    method = Stumbling(file=str(file))
+    with pytest.raises(RaynasError, match=r"the network drive does not answer.*epoch 1 is kept"):
+        train(tmp_path, method=method, data_fraction=0.1)
+    assert file.read_text() == "0"
+    trained = train(tmp_path, method=method, data_fraction=0.1)
+    archive = Archive.load(tmp_path / "supernet" / "archive.jsonl")
+    assert [record["epoch"] for record in trained.history] == [1, 2]
+    assert [record["fidelity"] for record in archive.events("result")] == [1]  # the second ended the trial
+    assert len(archive.events("proposed")) == len(archive.events("ended")) == 1
 
 
 def test_a_space_without_a_supernet(tmp_path: Path) -> None:

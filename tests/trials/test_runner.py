@@ -7,6 +7,7 @@ import os
 import random
 import weakref
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +342,12 @@ def test_a_failed_trial_leaves_nothing_behind() -> None:
 
     assert Function(fn=train).runner(TinyCnn()).run(CONFIG)["failed"] == 1
     assert not torch.is_inference_mode_enabled() and torch.ones(1).device.type == "cpu"
+
+
+def test_a_failed_trial_leaves_the_checkpoint_before_alone(tmp_path: Path) -> None:
+    runner = TrialRunner(TinyCnn(), Training(epochs=2), partial(Scripted, script=[{"accuracy": 0.5}, KeyError("x")]))
+    runner.begin(CONFIG)
+    runner.step()
+    assert runner.step()["failed"] == 1
+    runner.save(tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()

@@ -46,6 +46,8 @@ class SupernetTraining(Training):
         ValueError: if a value is out of range.
     """
 
+    resumes_after_errors = True  # hours of one training are lost otherwise, not one of many trials
+
     method: OneShot = field(default_factory=SinglePath)
     workers: int = 1
     calibration_batches: int = 8
