@@ -141,7 +141,7 @@ class SearchSpace(DecisionSpace):
     def example(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Arguments:
         """Return ``example_input`` on the device, ready for a call; always the same values."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # That of the CPU alone: those of GPUs are not restored.
             return Arguments.of(self.example_input(batch_size, device)).to(device)
 
     def check(self, n_samples: int = 20, seed: int = 0) -> None:

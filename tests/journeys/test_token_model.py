@@ -15,12 +15,12 @@ from raynas import Architecture, Choice, ModelSpace, Repeat, SearchSpace, Tensor
 from raynas.data import loaders
 from raynas.metrics import METRICS, untrained_metrics
 from raynas.metrics.table import read_goal
-from raynas.oneshot import SinglePath
 from raynas.oneshot.differentiable import Darts
 from raynas.strategies import RegularizedEvolution
 from raynas.testing import SpaceContract
 from raynas.testing.in_process import run_trials
-from raynas.trials import Function, SupernetTraining, Training, ZeroCost
+from raynas.trials import Function, Subnet, SupernetTraining, Training, ZeroCost
+from raynas.trials.supernet.writing import write_supernet
 
 N_TOKENS, N_CLASSES = 20, 3
 
@@ -143,14 +143,21 @@ def test_scores_without_training(data: str) -> None:
         assert score(ARCH) > 0 and METRICS[name].needs == "weights"
 
 
-@pytest.mark.parametrize("method", [SinglePath(), Darts()])
-def test_shared_weights(data: str, method: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    if isinstance(method, Darts):
-        monkeypatch.setattr(loaders.Loaders, "halves", lambda self: (self, self))
-    settings = SupernetTraining(data=data, epochs=1, warmup_epochs=0, batch_size=16, method=method)  # type: ignore[arg-type]
+def test_shared_weights_and_subnets(data: str, tmp_path: Path) -> None:
+    settings = SupernetTraining(data=data, epochs=1, warmup_epochs=0, batch_size=16)
     runner = settings.runner(SPACE)
-    (name,) = runner.space.decisions[0].options
-    result = runner.run({"arch": {"method": name}})
+    runner.begin({"arch": {"method": "SinglePath"}})
+    assert runner.step()["error"] == ""
+    trained = write_supernet(tmp_path, settings.fitted(SPACE)[0], settings, runner.trial.state())
+    result = Subnet(supernet=trained, batch_size=16).evaluate(SPACE, ARCH, metrics=["accuracy", "latency_ms", "snip"])
+    assert result["error"] == "" and 0 <= result["accuracy"] <= 1 and result["snip"] > 0
+
+
+def test_a_differentiable_search(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders.Loaders, "halves", lambda self: (self, self))
+    settings = SupernetTraining(data=data, epochs=1, warmup_epochs=0, batch_size=16, method=Darts())
+    runner = settings.runner(SPACE)
+    result = runner.run({"arch": {"method": "Darts"}})
     assert result["error"] == "" and result["loss"] > 0
 
 
