@@ -8,6 +8,7 @@ from ray import tune
 
 from raynas.errors import SettingError
 from raynas.run.stop_criteria import StopCriteria, stopper_of
+from raynas.run.user_callbacks import UserCallbacks
 
 CARRIED = frozenset(
     ("callbacks", "checkpoint_config", "log_to_file", "progress_reporter", "stop", "sync_config", "verbose")
@@ -91,7 +92,7 @@ def for_tune(
             "storage_path": str(path.parent),
             "checkpoint_config": given.checkpoint_config if keeps_all(given) else own,
             "stop": stop,
-            "callbacks": [*(given.callbacks or []), *callbacks],
+            "callbacks": [*([UserCallbacks(given.callbacks, stop.fail)] if given.callbacks else []), *callbacks],
             "verbose": given.verbose if shows_tune(given) else 0,
             "failure_config": tune.FailureConfig(
                 max_failures=(given.failure_config or tune.FailureConfig()).max_failures

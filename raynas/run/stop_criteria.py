@@ -52,7 +52,7 @@ class StopCriteria(Stopper):
             return bool(self._criteria(trial_id, result))
         except Exception as error:
             known = ", ".join(sorted(metrics_of(flatten_dict(result)).keys() - {"trial_id"}))
-            self._fail(error, f"; the results hold {known}")
+            self.fail(RaynasError(f"stop of the run config raised {one_line(error)}; the results hold {known}"))
             return False
 
     def stop_all(self) -> bool:
@@ -60,11 +60,12 @@ class StopCriteria(Stopper):
         try:
             self.ended_search = self.ended_search or bool(self._criteria.stop_all())
         except Exception as error:
-            self._fail(error)
+            self.fail(RaynasError(f"stop of the run config raised {one_line(error)}"))
         return self.ended_search or self.failure is not None or self._end_now()
 
-    def _fail(self, error: Exception, hint: str = "") -> None:
-        self.failure = self.failure or RaynasError(f"stop of the run config raised {one_line(error)}{hint}")
+    def fail(self, failure: RaynasError) -> None:
+        """End the search with an error; the first one counts."""
+        self.failure = self.failure or failure
 
     def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
         # Tune pickles stoppers into its state, from which nothing is restored here.

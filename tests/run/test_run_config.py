@@ -12,6 +12,7 @@ from ray.tune import CLIReporter
 from raynas.errors import SettingError
 from raynas.run.run_config import CARRIED, OWN, REFUSED, check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
 from raynas.run.stop_criteria import StopCriteria
+from raynas.run.user_callbacks import UserCallbacks
 from raynas.strategies import Asha
 
 
@@ -47,7 +48,9 @@ def test_a_setting_reaches_tune_as_it_is(tmp_path: Path, name: str, value: Any) 
 def test_the_users_callbacks_come_first_and_the_folder_is_the_searchs(tmp_path: Path) -> None:
     mine, ours = tune.Callback(), tune.Callback()
     config = for_tune(tune.RunConfig(callbacks=[mine]), tmp_path / "search", Saving, StopCriteria(), [ours])
-    assert config.callbacks == [mine, ours]
+    assert config.callbacks is not None and config.callbacks[1:] == [ours]
+    users = config.callbacks[0]
+    assert isinstance(users, UserCallbacks) and [users[i] for i in range(len(users))] == [mine]
     assert (config.name, config.storage_path) == ("search", str(tmp_path))
 
 

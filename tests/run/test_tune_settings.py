@@ -148,3 +148,16 @@ def test_what_else_a_trial_reports_is_kept(tmp_path: Path, caplog: pytest.LogCap
     assert set(result.to_frame()["note/comment"]) == {"fine"}
     said = [record.getMessage() for record in caplog.records if "is no metric" in record.getMessage()]
     assert [text.split(",")[0] for text in said] == ["'comment' is no metric", "'f1' is no metric"]
+
+
+class Careless(Hooks):
+    def on_trial_complete(self, *args: Any, **info: Any) -> None:
+        raise KeyError("loss")
+
+
+def test_a_callback_that_raises_ends_the_search_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        RaynasError, match=r"^callback Careless of the run config raised in on_trial_complete: KeyError"
+    ):
+        run(tmp_path, n=4, callbacks=[Careless()], stop={"training_iteration": 1})
+    assert len(Archive.load(tmp_path / "search" / "archive.jsonl").evaluations) == 1
