@@ -64,7 +64,10 @@ class Trial(ABC, Generic[SettingsT]):
         return self.epoch >= self.settings.max_fidelity
 
     def state(self) -> State | None:
-        """Return the state after this epoch, tensors in plain containers; None (the default) if none can be resumed."""
+        """Return the state after this epoch, tensors in plain containers; None (the default) if none can be resumed.
+
+        A ``state_dict`` under "model" comes back by ``SearchResult.trained_model``.
+        """
         return None
 
     def load_state(self, state: State) -> None:

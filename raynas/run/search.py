@@ -60,7 +60,8 @@ def search(
     Args:
         space: the space to search.
         trainable: the way of scoring an architecture: settings such as ``Training(data="digits")``, a function
-            ``fn(model, config)`` that returns or yields metrics, or a ``tune.Trainable`` that reads ``config["arch"]``.
+            ``fn(model, config)`` that returns or yields metrics (see ``raynas.trials.Function`` for what it may save),
+            or a ``tune.Trainable`` that reads ``config["arch"]``.
         strategy: default ``ByBudget()``, a Gaussian process for up to some hundred trials.
         objectives: one or several metrics, e.g. ``"accuracy"``, ``["accuracy", "latency_ms"]``, ``"min:my_metric"``.
         constraints: e.g. ``"latency_ms <= 0.9 * baseline"``; see ``Constraint``.
