@@ -54,8 +54,7 @@ def ray_cluster() -> Iterator[None]:
     """A Ray cluster of 2 CPUs in this session's own folder."""
     import ray
 
-    # Sockets lie in it, and their paths must not exceed 107 characters: macOS has a long one by default.
-    folder = Path(tempfile.mkdtemp(prefix="rn", dir=None if sys.platform == "win32" else "/tmp"))
+    folder = _short_folder()
     with forked_workers(folder):
         ray.init(
             num_cpus=2,
@@ -66,4 +65,17 @@ def ray_cluster() -> Iterator[None]:
         )
         yield
         ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_folder() -> Path:
+    """Make a folder for Ray: its sockets' paths must not exceed 107 characters, and macOS has a long one by default."""
+    return Path(tempfile.mkdtemp(prefix="rn", dir=None if sys.platform == "win32" else "/tmp"))
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for the files of another cluster than that of the session."""
+    folder = _short_folder()
+    yield folder
     shutil.rmtree(folder, ignore_errors=True)
