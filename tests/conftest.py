@@ -22,6 +22,7 @@ settings.load_profile("raynas")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_ADDRESS", "local")  # not a cluster that happens to run on this machine
 
 
 @pytest.hookimpl(optionalhook=True)

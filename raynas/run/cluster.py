@@ -33,6 +33,16 @@ def start_ray(address: str | None = None) -> None:
         raise _not_connected(found, error) from None
 
 
+def join_cluster() -> None:
+    """Connect to the cluster that the environment names, if it does: its GPUs decide what device "auto" means.
+
+    Raises:
+        RaynasError: if there is no cluster where one should be.
+    """
+    if find_address(None):
+        start_ray()
+
+
 def _refuse_client() -> None:
     from ray.util.client import ray as client
 

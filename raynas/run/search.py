@@ -13,13 +13,14 @@ from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics, read_goal
 from raynas.run.asked import read_by_scheduler
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
+from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
 from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.on_change import OnChange, check_on_change
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
-from raynas.run.session import check_generations, first_budget, start_session
+from raynas.run.session import checked_generations, first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import Strategy
@@ -107,12 +108,13 @@ def search(
     max_trial_seconds = None if max_trial_seconds is None else positive("max_trial_seconds", max_trial_seconds)
     check_on_change(on_change)
     strategy = as_strategy(strategy)
-    check_generations(generation_size, strategy)
+    generation_size = checked_generations(generation_size, strategy)
     settings = as_settings(trainable)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
     settings.check_goal(asked)
     reference = read_baseline(baseline, space, hyperparameters)
     check_baseline(asked, reference)
+    join_cluster()
     costs = settings.costs(space, asked.metrics)
     path = results_path(run_config, f"{space.name}-{label_of(settings)}-{type(strategy).__name__}")
     with closing(open_archive(path)) as archive:

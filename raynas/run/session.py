@@ -7,24 +7,24 @@ from raynas.errors import ArchiveError
 from raynas.run.identity import MAX_NAMED, Identity
 from raynas.run.on_change import OnChange, check_on_change
 from raynas.strategies import Strategy
-from raynas.validate import require_whole
+from raynas.validate import whole
 
 
-def check_generations(generation_size: int | None, strategy: Strategy) -> None:
-    """Refuse a size of generations that is none, and early stopping beside it.
+def checked_generations(generation_size: int | None, strategy: Strategy) -> int | None:
+    """Return a size of generations; refuse what is none, and early stopping beside it.
 
     Raises:
         ValueError: if the search could not be independent of the order in which its trials report.
     """
     if generation_size is None:
-        return
-    require_whole("generation_size", generation_size, 1)
+        return None
     if strategy.early_stopping:
         name = type(strategy.early_stopping).__name__
         raise ValueError(
             f"generation_size makes a search independent of which trial is faster, but early stopping by {name} "
             "depends on that; leave out one of them"
         )
+    return whole("generation_size", generation_size, 1)
 
 
 def first_budget(archive: Archive, num_samples: int) -> int:

@@ -53,6 +53,17 @@ def test_yes_and_no() -> None:
     assert search("--no_tensorboard", "--progress").run.tensorboard is False
 
 
+def test_generations_leave_early_stopping_out() -> None:
+    command = search("--generation-size", "8")
+    assert command.search.generation_size == 8
+    assert command.strategy.early_stopping is None
+    assert search("--generation_size=none").strategy.early_stopping == Asha()
+    both = search("--generation_size", "8", "--early_stopping", "asha")  # refused by the search
+    assert both.strategy.early_stopping == Asha()
+    with pytest.raises(ValueError, match="generation_size must be at least 1, got 0"):
+        search("--generation_size", "0")
+
+
 def test_dashes_and_none() -> None:
     command = search("--early-stopping", "none", "--max-concurrent", "none", "--trainable.lr=none", "--num-samples=3")
     assert command.strategy.early_stopping is None

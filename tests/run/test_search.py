@@ -256,6 +256,13 @@ def _evaluated(folder: Path) -> list[tuple[Any, ...]]:
     return [(e.trial, e.arch, e.status, e.fidelity, e.metrics["accuracy"]) for e in evaluations]
 
 
+def test_generations_make_a_search_independent_of_the_number_at_a_time(ray_cluster: None, tmp_path: Path) -> None:
+    one, two = (run(tmp_path / str(n), max_concurrent=n, num_samples=9, generation_size=3) for n in (1, 2))
+    assert sorted(trajectory(one)) == sorted(trajectory(two))
+    assert len(one.evaluations) == 9
+    assert one.archive.events("session")[0]["generation_size"] == 3
+
+
 def test_a_full_disk_ends_the_search_in_one_line_and_loses_nothing(
     ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

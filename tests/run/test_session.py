@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raynas.core.archive import Archive
@@ -10,7 +11,8 @@ from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError
 from raynas.run.identity import Identity
 from raynas.run.on_change import OnChange
-from raynas.run.session import start_session
+from raynas.run.session import checked_generations, start_session
+from raynas.strategies import Asha, RandomSearch
 from raynas.testing import ToySpace
 from raynas.trials import Function
 from raynas.trials.settings import TrialSettings
@@ -141,3 +143,13 @@ def test_failed_trials_are_tried_again_if_asked(archive: Archive) -> None:
 def test_an_unknown_choice_is_refused() -> None:
     with pytest.raises(ValueError, match="on_change must be one of refuse, continue, warm_start, got 'ask'"):
         start(Archive(), on_change="ask")
+
+
+def test_generations_exclude_early_stopping() -> None:
+    assert checked_generations(None, RandomSearch(early_stopping=Asha())) is None
+    assert checked_generations(np.int64(3), RandomSearch()) == 3
+    with pytest.raises(ValueError, match=r"early stopping by Asha depends on that; leave out one of them"):
+        checked_generations(4, RandomSearch(early_stopping=Asha()))
+    for size in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match="generation_size"):
+            checked_generations(size, RandomSearch())  # type: ignore[arg-type]
