@@ -36,7 +36,7 @@ def train(model, config, state):
         yield {"accuracy": epoch / 10 + len(config["arch"]) / 100}
 
 if not os.environ.get("RAY_ADDRESS"):
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 raynas.search(
     CNN(input_shape=(1, 8, 8)), train, RandomSearch(), num_samples=int(sys.argv[2]), max_concurrent=2,
     progress=False, tensorboard=False, leave_report=False,
