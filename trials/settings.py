@@ -1,5 +1,6 @@
 """Settings of trials, which make a trainable for Tune from a space."""
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -145,6 +146,8 @@ def _default(field: Field[Any]) -> object:
 
 def _lasting_repr(value: object) -> str:
     """Return a representation without addresses in memory, which differ from run to run."""
+    while isinstance(value, functools.partial):  # its arguments may be data
+        value = value.func
     if hasattr(value, "__qualname__"):
         return repr(f"{value.__module__}:{value.__qualname__}")
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

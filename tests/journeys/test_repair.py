@@ -159,3 +159,19 @@ def test_other_data_from_the_command_line(
     assert run(1, "--num_samples", "3", "--retry-failed") == commands.OK
     (archive,) = Path("results").glob("*/archive.jsonl")
     assert len(Archive.load(archive).evaluations) == 3
+
+
+def test_a_results_folder_that_disappears_ends_the_search_in_one_line(ray_cluster: None, tmp_path: Path) -> None:
+    def train(model: object, config: dict[str, Any]) -> float:
+        if config["arch"]["width_0"] == 16 and not (tmp_path / "removed").exists():
+            (tmp_path / "results").rename(tmp_path / "removed")
+        return float(sum(config["arch"].values()) / 48)
+
+    points = [{"width_0": width, "width_1": 1, "width_2": 1} for width in (8, 16, 1)]
+    with pytest.raises(ArchiveError, match=r"results/search was removed, renamed or unmounted; its archive.*\Z"):
+        search(tmp_path, train, 3, RandomSearch(), points_to_evaluate=points)
+    before = Archive.load(tmp_path / "results" / "search" / "archive.jsonl").evaluations
+    assert [e.status for e in before] == ["finished"]
+    result = search(tmp_path, train, 3, RandomSearch(), points_to_evaluate=points)
+    assert (result.counts["finished"], result.counts["failed"]) == (3, 0)
+    assert result.evaluations[0] == before[0]
