@@ -94,7 +94,7 @@ def _of_settings(settings: TrialSettings) -> tuple[list[object], dict[str, str]]
     code: list[object] = []
     data: dict[str, str] = {}
     given: dict[str, Any] = vars(settings)
-    for value in (given.get(name) for name in ("fn", "cls", "data", "table", "supernet")):
+    for value in (given.get(name) for name in ("fn", "cls", "data", "table")):
         if callable(value):
             code.append(value)
         elif isinstance(value, str | Path):
