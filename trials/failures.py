@@ -43,10 +43,7 @@ def reason_of(error: BaseException) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True if memory ran out, by type and message of the error and of its causes."""
-    while not isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        letters = re.sub("[^a-z]", "", str(error).lower())
-        if any(words in letters for words in _OUT_OF_MEMORY):
-            return True
+    while not isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) and not says_out_of_memory(str(error)):
         if error.__cause__ is None:
             return False
         error = error.__cause__
@@ -65,6 +62,12 @@ def is_out_of_disk(error: BaseException | None) -> bool:
             return True
         error = getattr(error, "cause", None) or error.__cause__ or error.__context__
     return False
+
+
+def says_out_of_memory(message: str) -> bool:
+    """Return True if a message is one of those that say that memory ran out."""
+    letters = re.sub("[^a-z]", "", message.lower())
+    return any(words in letters for words in _OUT_OF_MEMORY)
 
 
 def forget_frames(error: BaseException | None) -> None:

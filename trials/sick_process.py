@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from raynas.errors import RaynasError
+from raynas.trials.failures import says_out_of_memory
 
 _SICK = re.compile(
     r"(CUDA|HIP) (driver )?error|cudaError|device-side assert|illegal memory access|unspecified launch failure"
@@ -22,7 +23,7 @@ def is_sick(reason: str) -> bool:
 
     A GPU that ran out of memory does not: the next trial finds all of it.
     """
-    return "out of memory" not in reason.lower() and _SICK.search(reason) is not None
+    return not says_out_of_memory(reason) and _SICK.search(reason) is not None
 
 
 def refuse_sick(result: Mapping[str, object]) -> None:

@@ -27,6 +27,9 @@ class ArchitectureTrainable(tune.Trainable):
     does not say of an actor whether it still waits for its node or is at work already.
     """
 
+    _config: dict[str, Any] | None = None
+    """Config of the trial that has not begun yet."""
+
     def setup(self, config: dict[str, Any], runner: TrialRunner[Trial[Any]] | None = None) -> None:
         """Begin the first trial of an actor."""
         if runner is None:
@@ -38,7 +41,7 @@ class ArchitectureTrainable(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same actor; never refuse, which would make Tune lose the trial."""
         self._runner.release()
-        self._config: dict[str, Any] | None = new_config
+        self._config = new_config
         self._written_traceback = ""
         return True
 

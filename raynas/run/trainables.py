@@ -82,7 +82,7 @@ class ClassSettings(TrialSettings):
 
     @property
     def bundles(self) -> list[dict[str, float]]:
-        """Resources that the class asks for, by ``tune.with_resources`` or of its own; by default one CPU."""
+        """Resources that the class asks for, by ``tune.with_resources`` or by itself; by default one CPU."""
         try:
             asked = self.cls.default_resource_request({})
         except Exception:  # one that depends on the config cannot be known before

@@ -28,5 +28,11 @@ def test_numbers_that_are_too_small() -> None:
             make()
 
 
+@pytest.mark.parametrize("seconds", [0, -1.5, float("inf")])
+def test_a_time_limit_that_is_none(seconds: float) -> None:
+    with pytest.raises(ValueError, match="max_trial_seconds must be a number above 0"):
+        RunOptions(max_trial_seconds=seconds)
+
+
 def test_data_that_is_code() -> None:
     assert [names_code(data) for data in ("digits", "npz:a.npz", "folder:b", "mine:f")] == [False, False, False, True]

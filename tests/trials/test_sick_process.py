@@ -23,6 +23,7 @@ WELL = [
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
     "out of memory, a smaller batch_size or network may fit: RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
     "RuntimeError: CUDA error: out of memory",
+    "the workers of data-parallel training failed: RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling",
     "RuntimeError: mat1 and mat2 shapes cannot be multiplied",
     "ValueError: my own error",
     "RaynasError: device 'cuda' is asked for, but this process sees no GPU",
