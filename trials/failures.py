@@ -35,6 +35,8 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, RaynasError):
         return one_line(error)
     hint = "out of memory, a smaller batch_size or network may fit: " if is_out_of_memory(error) else ""
+    if is_too_small_for_batch_norm(error):
+        hint = "batch norm cannot take a batch of one example, which a loader leaves out with drop_last=True: "
     frames = traceback.extract_tb(error.__traceback__)
     frame = user_frame(error) or (frames[-1] if frames else None)
     where = f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
@@ -68,6 +70,11 @@ def says_out_of_memory(message: str) -> bool:
     """Return True if a message is one of those that say that memory ran out."""
     letters = re.sub("[^a-z]", "", message.lower())
     return any(words in letters for words in _OUT_OF_MEMORY)
+
+
+def is_too_small_for_batch_norm(error: BaseException) -> bool:
+    """Return True if a batch norm in training mode has a single value for each channel."""
+    return isinstance(error, ValueError) and "Expected more than 1 value per channel" in str(error)
 
 
 def forget_frames(error: BaseException | None) -> None:

@@ -15,6 +15,7 @@ from raynas.data.logits import as_logits
 from raynas.errors import DataError, RaynasError
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
+from raynas.trials.failures import is_too_small_for_batch_norm
 from raynas.trials.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Trainer:
 
     def _leave_out(self, labels: Tensor, steps: int, error: ValueError) -> None:
         """Leave out a rest of one example, which batch norm cannot take; raise any other error."""
-        if len(labels) != 1 or "Expected more than 1 value per channel" not in str(error):
+        if len(labels) != 1 or not is_too_small_for_batch_norm(error):
             raise error
         if not steps:
             raise RaynasError(

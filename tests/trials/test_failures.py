@@ -34,6 +34,13 @@ def test_an_error_in_a_library_is_where_the_user_called_it() -> None:
         assert reason_of(error).startswith("IndexError: index out of range in self (test_failures.py, line ")
 
 
+def test_a_batch_too_small_for_batch_norm_has_a_hint() -> None:
+    try:
+        torch.nn.BatchNorm1d(2)(torch.zeros(1, 2))
+    except ValueError as error:
+        assert "drop_last=True: ValueError: Expected more than 1 value" in reason_of(error)
+
+
 MEMORY = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.69 GiB of which 1.2 GiB is free.",
     "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",

@@ -72,12 +72,13 @@ class Watch:
 
 @torch.no_grad()
 def accuracies(supernet: Supernet, selections: Mapping[str, Selection], batches: Sequence[Batch]) -> dict[str, float]:
-    """Return the accuracy of each selection on the same images, in [0, 1], with the statistics of each batch."""
+    """Return the accuracy of each selection on the same examples, in [0, 1], with the statistics of each batch."""
     right = dict.fromkeys(selections, 0)
     n = 0
     with batch_statistics(supernet):
-        for images, labels in batches:
+        # A rest of one example has no statistics.
+        for inputs, labels in [batch for batch in batches if len(batch[1]) > 1] or batches:
             n += len(labels)
             for name, selection in selections.items():
-                right[name] += int((supernet(images, selection).argmax(1) == labels).sum())
+                right[name] += int((supernet(inputs, selection).argmax(1) == labels).sum())
     return {name: count / n for name, count in right.items()}
