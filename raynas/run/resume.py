@@ -38,6 +38,7 @@ class ArchivedSearch(SearchAlgorithm):
         max_concurrent: number of trials that may run at a time, or a function that is asked for it each time; an error
             that it raises ends the search.
         check: returns the error that a result ends the search with, if any; its trial is then one that has not ended.
+        watch: called with the reports of earlier sessions, as ``replay_scheduler`` does.
         streak: says when enough trials in a row have failed; by default never.
         resumes_after_errors: whether a trial that fails after a report is tried again from its last checkpoint; if that
             helps nothing, the search ends, and the trial continues there in the next.
@@ -51,6 +52,7 @@ class ArchivedSearch(SearchAlgorithm):
         num_samples: int,
         max_concurrent: int | Callable[[], int],
         check: Callable[[Result | None], RaynasError | None] = lambda result: None,
+        watch: Callable[[str, Result], object] = lambda trial, result: None,
         streak: FailureStreak | None = None,
         resumes_after_errors: bool = False,
     ) -> None:
@@ -58,7 +60,7 @@ class ArchivedSearch(SearchAlgorithm):
         self.scheduler = scheduler
         self.num_samples = num_samples
         self.max_concurrent = max_concurrent
-        self._check = check
+        self._check, self._watch = check, watch
         self._streak = streak or FailureStreak(None)
         self._resumes_after_errors = resumes_after_errors
         self._losses = Losses(searcher.archive)
@@ -88,7 +90,8 @@ class ArchivedSearch(SearchAlgorithm):
         archive = self.searcher.archive
         unfinished = {name: self.searcher.config_of(record) for name, record in archive.unfinished().items()}
         self._unfinished += [self._trial_again(name, config) for name, config in unfinished.items()]
-        replay_scheduler(self.scheduler, list(archive), {trial.trial_id: trial for trial in self._unfinished})
+        unfinished_now = {trial.trial_id: trial for trial in self._unfinished}
+        replay_scheduler(self.scheduler, list(archive), unfinished_now, self._watch)
 
     def next_trial(self) -> SearchTrial | None:
         """Return the next trial to run, or None while there is none."""

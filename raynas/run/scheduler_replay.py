@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ray.tune.experiment import Trial
@@ -14,7 +14,12 @@ from raynas.run.no_controller import NO_CONTROLLER
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 
 
-def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfinished: Mapping[str, Trial]) -> None:
+def replay_scheduler(
+    scheduler: TrialScheduler,
+    records: Iterable[Record],
+    unfinished: Mapping[str, Trial],
+    watch: Callable[[str, Result], object] = lambda trial, result: None,
+) -> None:
     """Let a fresh scheduler live through the recorded trials.
 
     Args:
@@ -23,6 +28,7 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
         unfinished: the trials that continue, by name. Of their reports only those up to their checkpoint are replayed;
             Tune adds the trial again when it starts. A report that was recorded twice, because a session was killed
             between the report and the checkpoint, counts once.
+        watch: called with the trial and the result of each report that is replayed, also the last ones.
     """
     metric: str = getattr(scheduler, "_metric", None) or ""
     trials: dict[str, Trial] = {}
@@ -38,7 +44,10 @@ def replay_scheduler(scheduler: TrialScheduler, records: Iterable[Record], unfin
             if seen.get(name, 0) < record["fidelity"] <= _epochs_kept(unfinished.get(name)):
                 seen[name] = record["fidelity"]
                 _report(scheduler, trials[name], {metric: math.nan, **as_result(record)})
+                watch(name, as_result(record))
         elif record["event"] == "ended":
+            if record["status"] != "failed":
+                watch(name, as_result(record))
             _end(scheduler, trials[name], record, {metric: math.nan, **as_result(record)})
 
 

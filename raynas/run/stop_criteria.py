@@ -1,5 +1,6 @@
 """StopCriteria: what a run config's ``stop`` says, and which trials met it."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -54,6 +55,11 @@ class StopCriteria(Stopper):
             known = ", ".join(sorted(metrics_of(flatten_dict(result)).keys() - {"trial_id"}))
             self.fail(RaynasError(f"stop of the run config raised {one_line(error)}; the results hold {known}"))
             return False
+
+    def replay(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Let the criteria see a report of an earlier session, which lacks what Tune adds to results."""
+        with contextlib.suppress(Exception):
+            self._criteria(trial_id, dict(result))
 
     def stop_all(self) -> bool:
         """Return whether the whole search is to end."""

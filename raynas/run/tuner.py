@@ -104,6 +104,7 @@ def run_trials(
         num_samples=num_samples,
         max_concurrent=room,
         check=lambda result: stop.failure or check(result),
+        watch=stop.replay,
         streak=streak,
         resumes_after_errors=settings.resumes_after_errors,
     )

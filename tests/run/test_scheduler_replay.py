@@ -78,3 +78,10 @@ def test_a_report_counts_once_and_strangers_do_not() -> None:
 def test_a_trial_without_checkpoint_starts_from_nothing() -> None:
     unfinished = {"1": Trial("raynas", trial_id="1", stub=True)}
     assert replayed(recorded(("", 3)), unfinished) == [("add", "1")]
+
+
+def test_reports_of_trials_that_did_not_fail_are_watched() -> None:
+    seen: list[tuple[str, int]] = []
+    archive = recorded(("finished", 3), ("failed", 2), ("stopped", 1))
+    replay_scheduler(Recorder(), archive, {}, lambda trial, result: seen.append((trial, result["training_iteration"])))
+    assert seen == [("1", 1), ("1", 2), ("1", 3), ("2", 1), ("3", 1)]

@@ -128,3 +128,17 @@ def test_a_search_may_end_for_another_reason() -> None:
     assert not criteria.stop_all()
     reasons.append("a trial failed")
     assert criteria.stop_all() and not criteria.ended_search
+
+
+def test_criteria_remember_earlier_sessions() -> None:
+    criteria = StopCriteria(MaximumIterationStopper(5))
+    for epoch in (1, 2, 3):
+        criteria.replay("00001", {"accuracy": 0.1, "training_iteration": epoch})
+    assert [criteria("00001", report(epoch)) for epoch in (4, 5)] == [False, True]
+    assert not criteria("00002", report(1))
+
+
+def test_what_a_criterion_cannot_read_of_earlier_sessions_is_no_error() -> None:
+    criteria = StopCriteria(lambda trial, result: result["time_total_s"] > 60)
+    criteria.replay("00001", {"accuracy": 0.1})
+    assert criteria.failure is None and not criteria.met and not criteria.stop_all()
