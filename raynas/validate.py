@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import fields
-from typing import cast
+from typing import Any, cast
 
 from raynas.errors import SettingError
 
@@ -40,6 +40,13 @@ def plain(value: object) -> object:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
+def plain_parts(value: Any) -> Any:
+    """Return a value as ``plain`` does, and the parts of tuples, lists and dicts."""
+    if isinstance(value, dict):
+        return {name: plain_parts(part) for name, part in value.items()}
+    return type(value)(map(plain_parts, value)) if type(value) in (list, tuple) else plain(value)
+
+
 def whole(name: str, value: object, least: int) -> int:
     """Return an argument that is a whole number, also one of numpy or a float such as 20.0, as an int.
 
@@ -66,6 +73,6 @@ def positive(name: str, value: object) -> float:
 def make_plain(settings: object) -> None:
     """Replace numbers of numpy in the fields of frozen settings by Python's, and 3.0 by 3 where the type is int."""
     for field in fields(settings):  # type: ignore[arg-type]
-        value = plain(getattr(settings, field.name))
+        value = plain_parts(getattr(settings, field.name))
         is_whole = isinstance(value, float) and value.is_integer() and field.type in (int, "int", int | None)
-        object.__setattr__(settings, field.name, int(cast(float, value)) if is_whole else value)
+        object.__setattr__(settings, field.name, int(value) if is_whole else value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynas.validate import is_number, make_plain, plain, require, require_whole, whole
+from raynas.validate import is_number, make_plain, plain, plain_parts, require, require_whole, whole
 
 
 @pytest.mark.parametrize("value", [0, -3, 1.5])
@@ -64,3 +64,9 @@ def test_settings_become_plain() -> None:
     given: Any = Settings(np.int64(3), np.float32(2.0), 4.0)  # type: ignore[arg-type]
     make_plain(given)
     assert given == Settings(3, 2.0, 4) and [type(v) for v in vars(given).values()] == [int, float, float, str]
+
+
+def test_parts_become_plain() -> None:
+    value = {"a": (np.int64(1), [np.float32(0.5)]), "b": np.int8(2), "c": {"d": "x"}}
+    assert plain_parts(value) == {"a": (1, [0.5]), "b": 2, "c": {"d": "x"}}
+    assert type(plain_parts(value)["a"][0]) is int and type(plain_parts(value)["a"][1][0]) is float

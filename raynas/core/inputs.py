@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from raynas.errors import SpaceError
+from raynas.validate import plain_parts
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class TensorSpec:
     high: float | None = None
 
     def __post_init__(self) -> None:
-        sizes = tuple(tuple(size) if isinstance(size, Sequence) else size for size in self.shape)
+        sizes = tuple(plain_parts(tuple(size) if isinstance(size, Sequence) else size) for size in self.shape)
         object.__setattr__(self, "shape", sizes)
         for size in sizes:
             ends = size if isinstance(size, tuple) else (size, size)

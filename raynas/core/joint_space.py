@@ -21,7 +21,7 @@ from raynas.core.operation_graph import OperationGraph
 from raynas.core.space import SearchSpace
 from raynas.core.tune_domains import decision_of, holds_domain, leaves
 from raynas.errors import SpaceError
-from raynas.validate import plain
+from raynas.validate import plain_parts
 
 
 class JointSpace(SearchSpace):
@@ -126,9 +126,7 @@ def _plain(values: Mapping[str, object]) -> dict[str, Any]:
 def _plain_value(value: Any) -> Any:
     if isinstance(value, sample.Categorical):
         return tune.choice([plain_option("", option) for option in value.categories])
-    if isinstance(value, dict):
-        return _plain(value)
-    return type(value)(map(_plain_value, value)) if type(value) in (list, tuple) else plain(value)
+    return _plain(value) if isinstance(value, dict) else plain_parts(value)
 
 
 def _filled(values: Mapping[str, Any], point: Mapping[str, Option], prefix: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from raynas.core.features import DecisionFeatures
 from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, make_example, varies
 from raynas.core.operation_graph import OperationGraph
 from raynas.core.space_check import MemberRun, check_members
+from raynas.validate import plain_parts
 
 
 class SearchSpace(DecisionSpace):
@@ -46,7 +47,8 @@ class SearchSpace(DecisionSpace):
         """Sixteen digits, equal for two searches of the same networks: of their decisions and their sizes."""
         decisions = [(d.name, list(d.options) or repr(d), sorted(d.active_if.items())) for d in self.decisions]
         sizes: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)} if is_dataclass(self) else {}
-        text = json.dumps([self.name, describe(self.inputs), decisions, sizes], default=repr, sort_keys=True)
+        named = [self.name, describe(self.inputs), decisions, plain_parts(sizes)]
+        text = json.dumps(named, default=repr, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def param_space(self) -> dict[str, Any]:

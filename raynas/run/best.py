@@ -17,6 +17,7 @@ from raynas.search_spaces import SEARCH_SPACES
 from raynas.trials import Training
 from raynas.trials.checkpoint import Replacing
 from raynas.trials.weights import WEIGHTS, write_weights
+from raynas.validate import plain_parts
 
 
 def keep(
@@ -64,5 +65,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def _fields(settings: Any) -> dict[str, Any]:
-    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.init}
+    values = {f.name: plain_parts(getattr(settings, f.name)) for f in dataclasses.fields(settings) if f.init}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value != {}}
