@@ -1,23 +1,28 @@
 """Everything that computes on a device runs on a pretend GPU, which refuses tensors of the CPU."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import raynas
+from raynas.core.inputs import TensorSpec
 from raynas.core.metric import Metric
 from raynas.metrics import ZERO_COST, Batch, zero_cost_scores
+from raynas.metrics.expected_cost import fit_cost_table
 from raynas.metrics.latency import measure_latency
-from raynas.nn import Supernet
+from raynas.nn import Choice, ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
 from raynas.oneshot import ONESHOT, OneShot
 from raynas.search_spaces import NASBench201
-from raynas.trials import Subnet, Training, ZeroCost
+from raynas.trials import Subnet, SupernetTraining, Training, ZeroCost
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.supernet.parallel import Distributed
 from tests.oneshot.contract import saved, setup_of
@@ -53,6 +58,34 @@ def test_training_and_its_metrics(changes: dict[str, Any]) -> None:
     on_cpu = succeeded(Training(**given, device="cpu").evaluate(TinyCnn(), ARCH, metrics=metrics))
     assert on_gpu["loss"] == pytest.approx(on_cpu["loss"], rel=1e-3)
     assert on_gpu["synflow"] == pytest.approx(on_cpu["synflow"], rel=1e-3) and on_gpu["latency_ms"] > 0
+
+
+class Reader(nn.Module):
+    """Takes token ids and a mask, as keywords."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+        self.mix = Choice({"linear": lambda: nn.Linear(8, 8), "skip": nn.Identity}, "mix")
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.mix(self.embed(ids)) * mask[..., None]
+        logits: torch.Tensor = self.head(hidden.sum(1) / mask.sum(1, keepdim=True))
+        return logits
+
+
+def test_loaders_of_token_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("my_tokens")
+    ids, mask = torch.randint(20, (24, 6)), torch.ones(24, 6)
+    pairs = [({"ids": ids[i], "mask": mask[i]}, i % 2) for i in range(24)]
+    module.make = lambda: (DataLoader(pairs, 8), DataLoader(pairs, 8))  # type: ignore[attr-defined, arg-type]
+    monkeypatch.setitem(sys.modules, "my_tokens", module)
+    space = ModelSpace(Reader, inputs={"ids": TensorSpec((6,), torch.long, high=20), "mask": TensorSpec((6,))})
+    training = Training(data="my_tokens:make", epochs=1)
+    result = succeeded(training.evaluate(space, {"mix": "linear"}, metrics=["latency_ms", "synflow", "snip"]))
+    assert result["latency_ms"] > 0
+    succeeded(SupernetTraining(data="my_tokens:make", epochs=1, batch_size=8).evaluate(space, {"method": "SinglePath"}))
 
 
 def test_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
@@ -193,3 +226,5 @@ def test_latency(gpu: torch.device) -> None:
     model = network()
     assert measure_latency(model, (1, 8, 8), device=gpu, n_runs=3) > 0
     assert not any(parameter.is_cuda for parameter in model.parameters())
+    table = fit_cost_table(TinyCnn(), "latency_ms", n_samples=1, device=gpu)
+    assert table.base > 0 or any(cost > 0 for costs in table.costs.values() for cost in costs)

@@ -34,3 +34,20 @@ def test_an_interrupted_search_leaves_what_it_has_and_says_so(tmp_path: Path, mo
     assert told["interrupted"] and told["best"]["trial"] == result.best().trial
     assert told["commands"]["continue"] == "the same command" and "search on" not in told["commands"]
     assert (path / "best" / "architecture.json").is_file() and (path / "pareto_params.png").is_file()
+
+
+def test_the_time_limit_of_a_trial_reaches_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+
+    def stand_in(*arguments: object, max_trial_seconds: object, **options: object) -> None:
+        given.append(max_trial_seconds)
+        raise RaynasError("enough")
+
+    monkeypatch.setattr("raynas.cli.search_run.search", stand_in)
+    for line in ((), ("--max-trial-seconds", "90")):
+        command = search("--space", "mlp", "--results", str(tmp_path), "--name", "mine", *line)
+        with pytest.raises(RaynasError, match="enough"):
+            SearchRun(command, Console()).search()
+    assert given == [None, 90.0]
+    names = {search("--space", "mlp", *line).run.name for line in ((), ("--max-trial-seconds", "90"))}
+    assert len(names) == 1  # it is the same search
