@@ -5,8 +5,6 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray.exceptions import RayError
-
 from raynas.errors import RaynasError, one_line
 
 TIMEOUT = 5.0
@@ -64,6 +62,8 @@ class ClusterAddress:
         Raises:
             RaynasError: if the cluster refuses.
         """
+        from ray.exceptions import RayError  # seconds, which the help text does not need
+
         try:
             from ray import _raylet
             from ray._private.authentication import authentication_token_setup as tokens
