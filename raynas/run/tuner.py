@@ -116,7 +116,8 @@ def run_trials(
         tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
         run_config=for_tune(given, path, cls, stop, callbacks),
     )
-    with environment(FAST_SETTINGS), quiet_tune(not shows_tune(given)), terminate_as_interrupt():
+    is_quiet = not shows_tune(given)  # asked here, since Tune's default of ``verbose`` depends on the environment
+    with environment(FAST_SETTINGS), quiet_tune(is_quiet), terminate_as_interrupt():
         _fit(tuner, search_alg, stop)
     if stop.ended_search:
         for trial, result in stop.met.items():  # Tune tells of none that it stops together with the search

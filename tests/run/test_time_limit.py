@@ -117,7 +117,7 @@ class Stuck(tune.Trainable):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_loop_that_never_returns_fails_its_trial_alone(tmp_path: Path) -> None:
+def test_a_loop_that_never_returns_fails_its_trial_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     points = [{"depth": 1, "kernel": 3}, {"depth": 2, "kernel": 3}, {"depth": 1, "kernel": 5}]
     result = raynas.search(
         TinyCnn(),
@@ -135,6 +135,7 @@ def test_a_loop_that_never_returns_fails_its_trial_alone(tmp_path: Path) -> None
     )
     assert [e.status for e in result.evaluations] == ["finished", "failed", "finished"]
     assert result.evaluations[1].error == "took longer than max_trial_seconds=2"
+    assert "Traceback" not in capfd.readouterr().err  # of Tune's
 
 
 def test_a_limit_that_is_none(tmp_path: Path) -> None:
