@@ -1,11 +1,11 @@
 """Workers that share each batch."""
 
 import pytest
-import ray
 import torch
 from torch import nn
 
 from raynas.nn import Choice, ModelSpace
+from raynas.trials.supernet import parallel
 from raynas.trials.supernet.parallel import backend_for
 from tests.trials.supernet.small import SPACE, settings
 
@@ -56,7 +56,7 @@ def test_more_workers_than_there_is_room_for() -> None:
 def test_a_trial_that_waits_for_workers_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process sees none: Ray gives the GPUs to the workers."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 2.0})
+    monkeypatch.setattr(parallel, "resources_of_nodes", lambda: [{"CPU": 4.0, "GPU": 2.0}])
     given = settings(workers=2, device="cuda")
     runner = given.runner(SPACE)
     runner.begin({"arch": {"method": "SinglePath"}})
