@@ -17,7 +17,7 @@ def _sgd(model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
         model.parameters(),
         lr=settings.learning_rate,
         momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
+        nesterov=settings.nesterov and settings.momentum > 0,
         weight_decay=settings.weight_decay,
         foreach=True,
     )

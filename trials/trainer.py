@@ -112,6 +112,8 @@ class Trainer:
             loss = self.loss(logits_of(self.model, inputs, self._n_classes), labels)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self._optimizer.step()
         return loss.detach()
 

@@ -53,12 +53,15 @@ class Training(DataSettings):
         epochs: number of epochs.
         batch_size: number of images per step.
         lr: the highest learning rate; None for the usual one of the optimizer, 0.1 for SGD and 0.001 for Adam.
-        optimizer: "sgd" (with Nesterov momentum), "adam" or "adamw".
+        optimizer: "sgd", "adam" or "adamw".
         momentum: momentum of SGD; beta1 of Adam.
+        nesterov: True for Nesterov's momentum; only SGD has it.
         weight_decay: weight decay of all parameters.
-        schedule: "cosine" (to zero at the end) or "constant".
+        schedule: "cosine" or "constant".
+        final_lr_share: share of ``lr`` at which the cosine ends, from 0 to 1.
         warmup_epochs: epochs in which the rate rises to ``lr``; may be a fraction.
         label_smoothing: from 0 to below 1.
+        clip_norm: largest norm of the gradient of all weights; None for no limit.
         augment: "auto" (the one that suits the data), "none", "shift", "crop_flip" or "crop_flip_cutout"; loaders of
             your own augment by themselves.
         dtype: "float32", or "bfloat16" for mixed precision.
@@ -81,10 +84,13 @@ class Training(DataSettings):
     lr: float | None = None
     optimizer: str = "sgd"
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
     schedule: str = "cosine"
+    final_lr_share: float = 0.0
     warmup_epochs: float = 0.5
     label_smoothing: float = 0.0
+    clip_norm: float | None = None
     augment: str = "auto"
     dtype: str = "float32"
     data_fraction: float = 1.0
@@ -94,9 +100,12 @@ class Training(DataSettings):
     TUNABLE: ClassVar[tuple[str, ...]] = (
         "augment",
         "batch_size",
+        "clip_norm",
+        "final_lr_share",
         "label_smoothing",
         "lr",
         "momentum",
+        "nesterov",
         "optimizer",
         "schedule",
         "warmup_epochs",
@@ -114,9 +123,12 @@ class Training(DataSettings):
             require(is_number(value) and low <= value < high, f"{name} must be a number in [{low}, {high})", value)
         for name, high in _POSITIVE:
             value = getattr(self, name)
-            if not (value is None and name == "lr"):
+            if not (value is None and name in ("clip_norm", "lr")):
                 ok = is_number(value) and 0 < value <= high
-                require(ok, f"{name} must be a number above 0 and at most {high}", value)
+                most = "" if high == math.inf else f" and at most {high}"
+                require(ok, f"{name} must be a number above 0{most}", value)
+        share = self.final_lr_share
+        require(is_number(share) and 0 <= share <= 1, "final_lr_share must be a number from 0 to 1", share)
         rule = f"warmup_epochs must be below epochs ({self.epochs})"
         require(self.warmup_epochs < self.epochs, rule, self.warmup_epochs)
         require(self.dtype in ("bfloat16", "float32"), "dtype must be 'float32' or 'bfloat16'", self.dtype)
@@ -147,7 +159,8 @@ class Training(DataSettings):
         """Return the factor on ``lr`` for a step from epoch ``start`` to epoch ``end``, which may be fractions."""
         if start < self.warmup_epochs:
             return min(end / self.warmup_epochs, 1.0)
-        return SCHEDULES[self.schedule]((start - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
+        left = SCHEDULES[self.schedule]((start - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
+        return self.final_lr_share + (1 - self.final_lr_share) * left
 
     def check_hyperparameters(self, names: Iterable[str]) -> None:
         """Refuse hyperparameters that are not in ``TUNABLE``.
@@ -223,7 +236,7 @@ _RANGES = (
     ("label_smoothing", 0, 1),
     ("warmup_epochs", 0, math.inf),
 )
-_POSITIVE = (("valid_share", 0.9), ("lr", math.inf), ("data_fraction", 1))
+_POSITIVE = (("valid_share", 0.9), ("lr", math.inf), ("data_fraction", 1), ("clip_norm", math.inf))
 
 
 class TrainingTrial(Trial[Training]):

@@ -25,6 +25,12 @@ def test_without_momentum_there_is_no_nesterov() -> None:
     assert group["nesterov"] is False
 
 
+def test_nesterov_can_be_left_out() -> None:
+    for chosen in (True, False):
+        (group,) = OPTIMIZERS["sgd"](nn.Linear(2, 2), Training(nesterov=chosen)).param_groups
+        assert group["nesterov"] is chosen
+
+
 def test_schedules() -> None:
     assert [SCHEDULES["constant"](share) for share in (0.0, 0.5, 1.0)] == [1, 1, 1]
     assert [SCHEDULES["cosine"](share) for share in (0.0, 0.5, 1.0)] == pytest.approx([1, 0.5, 0])

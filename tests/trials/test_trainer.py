@@ -75,6 +75,18 @@ def test_hyperparameters_of_the_new_trainer_win_over_the_checkpoint() -> None:
     assert second._optimizer.param_groups[0]["momentum"] == 0.5
 
 
+def test_gradients_are_clipped() -> None:
+    """A step of plain SGD moves all weights together by the rate times the largest norm."""
+    run = trainer(Training(epochs=1, lr=0.5, momentum=0.0, weight_decay=0.0, warmup_epochs=0, clip_norm=1e-3))
+    before = [p.detach().clone() for p in run.model.parameters()]
+    inputs, labels = next(iter(run.batches.train(0)))
+    run.model.train()
+    run._set_lr(0, 10)
+    run._step(inputs, labels)
+    moved = torch.stack([(a.detach() - b).norm() for a, b in zip(run.model.parameters(), before, strict=True)]).norm()
+    assert float(moved) == pytest.approx(0.5e-3, rel=1e-2)
+
+
 def test_a_state_of_another_network_is_refused() -> None:
     other = trainer(FAST)
     other.model = nn.Linear(3, 4)

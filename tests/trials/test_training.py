@@ -1,6 +1,7 @@
 """Training: settings, schedule, fidelity, and the same outcome wherever and however often it is interrupted."""
 
 import dataclasses
+import math
 import sys
 from itertools import pairwise
 from types import ModuleType
@@ -26,7 +27,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
     ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
     ({"lr": 0.0}, "lr must be a number above 0"),
-    ({"lr": "0.1"}, "lr must be a number above 0 and at most inf, got '0.1'"),
+    ({"lr": "0.1"}, "lr must be a number above 0, got '0.1'"),
     ({"lr": float("nan")}, "lr must be a number above 0"),
     ({"momentum": 1.0}, r"momentum must be a number in \[0, 1\), got 1.0"),
     ({"weight_decay": -1}, "weight_decay must be a number in"),
@@ -76,6 +77,24 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert all(a > b for a, b in pairwise(steps[10:])) and steps[-1] < 0.01
     constant = Training(epochs=4, warmup_epochs=0, schedule="constant")
     assert {constant.lr_factor(i, i + 1) for i in range(4)} == {1.0}
+
+
+def test_the_cosine_ends_at_a_share_of_the_rate() -> None:
+    """From 0.025 to 0.001, as in DARTS: the rate of epoch e of 50 is 0.001 + 0.012 * (1 + cos(pi * e / 50))."""
+    settings = Training(epochs=50, warmup_epochs=0, lr=0.025, final_lr_share=0.04)
+    rates = [0.025 * settings.lr_factor(e, e + 1) for e in (0, 10, 25)]
+    assert rates == pytest.approx([0.001 + 0.012 * (1 + math.cos(math.pi * e / 50)) for e in (0, 10, 25)])
+    constant = Training(epochs=4, warmup_epochs=0, schedule="constant", final_lr_share=0.5)
+    assert {constant.lr_factor(i, i + 1) for i in range(4)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [("final_lr_share", 1.5, "from 0 to 1, got 1.5"), ("clip_norm", 0, "clip_norm must be a number above 0, got 0")],
+)
+def test_settings_of_recipes_are_checked(name: str, value: float, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        Training().with_hyperparameters({name: value})
 
 
 # --- a trial without Ray ---------------------------------------------------------------------------------------------

@@ -11,21 +11,22 @@ import torch
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.sources import Source
-from raynas.errors import SpaceError
+from raynas.errors import SpaceError, UnknownNameError
 from raynas.metrics import METRICS, Metrics
 from raynas.nn import ModelSpace, Supernet
-from raynas.oneshot import OneShot, SinglePath
+from raynas.oneshot import ONESHOT, OneShot, SinglePath
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.runner import TrialRunner
 from raynas.trials.scores import checked_scores
 from raynas.trials.supernet.parallel import ParallelTraining
+from raynas.trials.supernet.recipes import RECIPES
 from raynas.trials.supernet.space import SupernetSpace
 from raynas.trials.supernet.trainer import MethodReport, SupernetTrainer
 from raynas.trials.supernet.workers import Workers
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
-from raynas.validate import is_number, require, require_whole
+from raynas.validate import require, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,6 @@ class SupernetTraining(Training):
         method: one of ``raynas.oneshot``.
         workers: number of processes that share each batch, for data-parallel training with Ray Train.
         calibration_batches: number of training batches that batch norms are recalibrated with.
-        clip_norm: largest norm of the gradient of the shared weights; None for no limit.
 
     Raises:
         ValueError: if a value is out of range.
@@ -51,7 +51,6 @@ class SupernetTraining(Training):
     method: OneShot = field(default_factory=SinglePath)
     workers: int = 1
     calibration_batches: int = 8
-    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,8 +59,23 @@ class SupernetTraining(Training):
             require_whole(name, getattr(self, name), 1)
         rule = f"batch_size must be a multiple of workers ({self.workers})"
         require(self.batch_size % self.workers == 0, rule, self.batch_size)
-        ok = self.clip_norm is None or (is_number(self.clip_norm) and self.clip_norm > 0)
-        require(ok, "clip_norm must be a number above 0", self.clip_norm)
+
+    @classmethod
+    def paper(cls, name: str, **changes: object) -> "SupernetTraining":
+        """Return a method with the training settings of its authors, for CIFAR-10 and the space of DARTS.
+
+        The authors' space is ``DARTS(channels=16, cells=8, affine=False)``; DrNAS has 36 and 20.
+
+        Args:
+            name: one of ``RECIPES``, such as "darts".
+            changes: settings that differ from the authors'.
+
+        Raises:
+            UnknownNameError: if there is no recipe of this name.
+        """
+        if name not in RECIPES:
+            raise UnknownNameError("recipe", name, RECIPES)
+        return cls(**dict[str, Any]({"method": ONESHOT[name](), **RECIPES[name], **changes}))
 
     @property
     def resources(self) -> dict[str, float]:
