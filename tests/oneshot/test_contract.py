@@ -4,13 +4,14 @@ import pytest
 
 from raynas.nn import ModelSpace
 from raynas.oneshot import ONESHOT, Enas, OneShot
-from raynas.oneshot.differentiable import PRESETS, DrNas, PDarts, Stage
+from raynas.oneshot.differentiable import PRESETS, DrNas, FairDarts, PDarts, Stage
 from tests.oneshot.contract import OneShotContract
 from tests.oneshot.spaces import everything, only_operations
 
 FITTED: dict[str, OneShot] = {
     "dr_nas": DrNas(partial_channels=4, stages=(Stage(), Stage(partial_channels=2, keep=2))),
     "enas": Enas(n_controller_steps=2, n_aggregate=2, n_derived=3),
+    "fair_darts": FairDarts(init_scale=1e-3),  # from zeros nothing in it would be random
     "p_darts": PDarts(stages=(Stage(fresh=True), Stage(keep=2, fresh=True, skip_dropout=0.4))),
 }
 """Methods whose published settings are too long for a test, or for the spaces here."""

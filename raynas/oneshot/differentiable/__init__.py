@@ -32,7 +32,7 @@ from raynas.oneshot.differentiable.relaxation import (
     Softmax,
 )
 from raynas.oneshot.differentiable.stages import Stage
-from raynas.oneshot.differentiable.stopping import EigenvalueJump, SkipCount, StopRule
+from raynas.oneshot.differentiable.stopping import EigenvalueJump, SkipCount, StableOrder, StopRule
 from raynas.oneshot.differentiable.watch import Watch
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "SmoothDartsAdversarial",
     "Snas",
     "Softmax",
+    "StableOrder",
     "Stage",
     "StopRule",
     "Watch",

@@ -35,6 +35,8 @@ class Place:
         choice: says what its ways are.
         skips: the ways that are skip connections, by index.
         inner: for each input, the decision about the operation that it goes through, None if there is none.
+        learnable: the ways that have weights of their own, by index.
+        null: whether "no operation" competes with the ways.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Place:
     choice: DecisionModule
     skips: tuple[int, ...] = ()
     inner: tuple[str | None, ...] = ()
+    learnable: tuple[int, ...] = ()
+    null: bool = True
 
     @property
     def n_ways(self) -> int:
@@ -51,26 +55,34 @@ class Place:
     @property
     def n_weights(self) -> int:
         """Number of learned parameters: one per option, and one for "no operation" where a Choice has it."""
-        has_null = isinstance(self.choice, Choice) and self.choice.null
+        has_null = self.null and isinstance(self.choice, Choice) and self.choice.null
         return 0 if self.kind in ("all_inputs", "drawn") else self.n_ways + has_null
 
 
-def read_places(supernet: Supernet, *, edge_normalisation: bool) -> dict[str, Place]:
+def read_places(supernet: Supernet, *, edge_normalisation: bool, no_operation: bool = True) -> dict[str, Place]:
     """Return the treatment of each decision of a supernet.
 
     Args:
         supernet: holds the decisions.
         edge_normalisation: whether inputs are weighted even where the operations behind them are.
+        no_operation: whether "no operation" competes where a Choice has it.
     """
     skips = {(name, option) for name, option, _ in skip_parts(supernet)}
     unmixable = {layer.names.get("side") for layer in supernet.net.modules() if isinstance(layer, ElasticResize)}
     inner = {place.name: _inner(place) for place in supernet.expanded_choices if isinstance(place.choice, InputChoice)}
+    learnable = {(p.name, way) for p in supernet.expanded_choices for way in _learnable(p)}
     places = {}
     for name, choice in supernet.choices.items():
         kind = _kind(choice, name in unmixable, inner.get(name, ()), edge_normalisation)
-        indices = tuple(i for i, way in enumerate(choice.alternatives) if (name, way) in skips)
-        places[name] = Place(name, kind, choice, indices, inner.get(name, ()))
+        found = [tuple(i for i, way in enumerate(choice.alternatives) if (name, way) in s) for s in (skips, learnable)]
+        places[name] = Place(name, kind, choice, found[0], inner.get(name, ()), found[1], no_operation)
     return places
+
+
+def _learnable(place: ExpandedChoice) -> list[Option]:
+    if not isinstance(place.choice, Choice):
+        return []
+    return [way for way in place.choice.alternatives if any(True for _ in place.branch(str(way)).parameters())]
 
 
 def _kind(choice: DecisionModule, unmixable: bool, inner: Sequence[str | None], edge_normalisation: bool) -> Kind:
@@ -208,12 +220,27 @@ class Alphas:
     def _device(self) -> torch.device | None:
         return next((value.device for value in self.values.values()), None)
 
-    def strengths(self, relaxation: Relaxation) -> dict[str, Tensor]:
-        """Return the weights without noise: over options and "no operation"; inputs by a softmax."""
-        weights = {name: m.weights for name, m in self.weigh(lambda a: Mixture(relaxation.mean(a)), relaxation).items()}
+    def strengths(self, relaxation: Relaxation, by: Callable[[Tensor], Tensor] | None = None) -> dict[str, Tensor]:
+        """Return the weights without noise: over options and "no operation"; inputs by a softmax.
+
+        Args:
+            relaxation: makes weights of parameters.
+            by: gives the weights of parameters, by default ``relaxation.mean``; ``relaxation.rank`` to compare edges.
+        """
+        mean = by or relaxation.mean
+        weights = {name: m.weights for name, m in self.weigh(lambda a: Mixture(mean(a)), relaxation).items()}
         for name, value in self.values.items():
             weights.setdefault(name, value.softmax(0))
         return weights
+
+    def learnable_order(self) -> tuple[int, ...]:
+        """Return the ranking of the operations that have weights, decision by decision: their indices, best first."""
+        order: list[int] = []
+        for name, value in self.values.items():
+            place, alpha = self.places[name], value.tolist()
+            ranked = sorted(self.kept[name], key=alpha.__getitem__, reverse=True)
+            order += [i for i in ranked if i in place.learnable and i not in place.skips]
+        return tuple(order)
 
     def option_probabilities(self, relaxation: Relaxation) -> dict[str, Tensor]:
         """Return the probability of each option of each decision, shape ``(n_options,)``; sums to 1.

@@ -46,7 +46,9 @@ class DifferentiableLearner(Learner):
         self.space = setup.supernet.space
         self.starts = stage_starts(method.stages, setup.n_epochs)
         self.stage_index = 0
-        places = read_places(self.supernet, edge_normalisation=method.edge_normalisation)
+        places = read_places(
+            self.supernet, edge_normalisation=method.edge_normalisation, no_operation=method.no_operation
+        )
         device = next((p.device for p in self.supernet.parameters()), torch.device("cpu"))
         self.alphas = Alphas(places, scale=method.init_scale, seed=setup.seed, device=device)
         if not self.alphas.values:

@@ -34,6 +34,8 @@ class Differentiable(OneShot):
         arch_betas: its betas.
         arch_weight_decay: its weight decay.
         init_scale: standard deviation of the architecture parameters at the beginning.
+        no_operation: whether "no operation" competes with the options of a Choice that has it; it is never derived.
+        threshold: weight below which a derived operation counts as weak, which each epoch reports as ``weak_share``.
         regularisers: what is added to the loss of the architecture.
         costs: expected costs in the loss of the architecture.
         auxiliary_skip: weight of a second skip connection beside every Choice that has one, at the beginning; it falls
@@ -60,6 +62,8 @@ class Differentiable(OneShot):
     arch_betas: tuple[float, float] = (0.5, 0.999)
     arch_weight_decay: float = 1e-3
     init_scale: float = 1e-3
+    no_operation: bool = True
+    threshold: float = 0.0
     regularisers: tuple[Regulariser, ...] = ()
     costs: tuple[ExpectedCost, ...] = ()
     auxiliary_skip: float = 0.0
@@ -77,6 +81,8 @@ class Differentiable(OneShot):
             raise ValueError(f"warmup must be in [0, 1), got {self.warmup}")
         if self.arch_lr <= 0 or min(self.arch_weight_decay, self.init_scale, self.auxiliary_skip) < 0:
             raise ValueError(f"rates must be positive, and decay, scale and auxiliary_skip not negative, got {self}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
         if not all(0 <= beta < 1 for beta in self.arch_betas):
             raise ValueError(f"arch_betas must be in [0, 1), got {self.arch_betas}")
         if self.max_skips is not None and self.max_skips < 0:

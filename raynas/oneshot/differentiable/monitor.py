@@ -67,19 +67,23 @@ class Monitor:
         """Measure, warn and decide on an early end.
 
         Returns:
-            Share of skip connections, entropy of the weights, expected costs, and where ``watch`` asks for them the
-            accuracies of mixture and derived architecture, and the dominant eigenvalue; by name.
+            Share of skip connections, share of weak operations if there is a threshold, entropy of the weights,
+            expected costs, and where ``watch`` asks for them the accuracies of mixture and derived architecture, and
+            the dominant eigenvalue; by name.
         """
         method, alphas = self.relaxed.method, self.relaxed.alphas
         derived = self.relaxed.derived()
         metrics = {
             "skip_share": skip_share(derived, alphas.skips),
             "alpha_entropy": alphas.entropy(method.relaxation),
+            **({"weak_share": self.relaxed.weak_share(derived)} if method.threshold else {}),
             **self.relaxed.expected_costs(),
             **self.discretisation_gap(observed, derived),
             **self.curvature(observed),
         }
-        self.history.append(Point(epoch=observed.epoch, derived=derived, metrics=metrics))
+        self.history.append(
+            Point(epoch=observed.epoch, derived=derived, metrics=metrics, order=alphas.learnable_order())
+        )
         done = (observed.epoch + 1) / self._n_epochs
         if not self._warned and (text := method.watch.warning(self.history, done)):
             self._warned = True

@@ -61,6 +61,9 @@ class RandomPerturbation(Perturbation):
 class AdversarialPerturbation(Perturbation):
     """Perturbation that raises the training loss most, by projected gradient ascent from a random start (SDARTS-ADV).
 
+    Where that did not raise the loss, the weights stay as they were. Deviation: batch norms use the statistics of the
+    batch during the attack, where the authors' program uses the running ones.
+
     Args:
         n_steps: of the ascent, each a forward and a backward pass.
 
@@ -76,6 +79,13 @@ class AdversarialPerturbation(Perturbation):
             raise ValueError(f"an adversarial perturbation needs at least 1 step, got {self.n_steps}")
 
     def moved(self, weights: Weights, loss: Callable[[Weights], Tensor], radius: float) -> dict[str, Tensor]:
+        with torch.no_grad():
+            before = loss(weights)
+        current = self._attacked(weights, loss, radius)
+        with torch.no_grad():
+            return dict(weights) if bool(before > loss(current)) else current
+
+    def _attacked(self, weights: Weights, loss: Callable[[Weights], Tensor], radius: float) -> dict[str, Tensor]:
         size = 2 * radius / self.n_steps
         current = RandomPerturbation(first=0, last=1).moved(weights, loss, radius)
         for _ in range(self.n_steps):

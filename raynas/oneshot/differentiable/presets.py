@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from raynas.oneshot.differentiable.method import Differentiable
 from raynas.oneshot.differentiable.perturbation import AdversarialPerturbation, Perturbation, RandomPerturbation
-from raynas.oneshot.differentiable.regularisers import DirichletAnchor, Regulariser, ZeroOne
+from raynas.oneshot.differentiable.regularisers import Regulariser, ZeroOne
 from raynas.oneshot.differentiable.relaxation import (
     BinaryGates,
     Concrete,
@@ -107,26 +107,36 @@ class PDarts(Differentiable):
 class DrNas(Differentiable):
     """DrNAS: weights from a learned Dirichlet distribution, in two stages (Chen et al., ICLR 2021, arXiv:2006.10355).
 
-    First a sixth of the channels and all operations, then a third and half of the operations, as for the space of DARTS
-    (7 and "none"), which the authors search at its final size of 36 channels: widths must be multiples of 6. For a
-    space whose choices cannot be narrow: ``DrNas(partial_channels=1, stages=(Stage(),))``.
+    First a sixth of the channels and all seven operations, then a quarter and four operations, as in the authors'
+    program for CIFAR-10, which searches the space of DARTS at its final size of 36 channels: widths must be multiples
+    of 12. For a space whose choices cannot be narrow: ``DrNas(partial_channels=1, stages=(Stage(),))``. Parameters are
+    kept small by weight decay, the authors' default; the paper's divergence is ``arch_weight_decay=0`` with
+    ``regularisers=(DirichletAnchor(),)``. Edges are ranked by a softmax. Deviations: poolings have batch norms in the
+    search, as in DARTS, and copied channels are not drawn.
     """
 
     relaxation: Relaxation = field(default_factory=Dirichlet)
-    regularisers: tuple[Regulariser, ...] = (DirichletAnchor(),)
     arch_lr: float = 6e-4
-    arch_weight_decay: float = 0.0
-    warmup: float = 0.2
+    warmup: float = 0.4  # 10 of the 25 epochs of a stage.
+    no_operation: bool = False
     partial_channels: int = 6
-    stages: tuple[Stage, ...] = (Stage(), Stage(partial_channels=3, keep=4))
+    stages: tuple[Stage, ...] = (Stage(), Stage(partial_channels=4, keep=4))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FairDarts(Differentiable):
     """Fair DARTS: sigmoids, and a loss that drives them to 0 or 1 (Chu et al., ECCV 2020, arXiv:1911.12126).
 
-    Deviation: as many edges are kept as the space has, where the paper keeps those above a threshold.
+    "No operation" does not compete. Deviations: the authors leave out edges whose best weight is below 0.85; here an
+    architecture has as many as its space says, and ``weak_share`` reports the share that they would leave out. Their
+    program adds the loss at 0 and 1 to that of the weights too, where it has no gradient.
     """
+
+    arch_lr: float = 3e-3
+    arch_betas: tuple[float, float] = (0.9, 0.999)
+    init_scale: float = 0.0
+    no_operation: bool = False
+    threshold: float = 0.85
 
     relaxation: Relaxation = field(default_factory=Sigmoid)
     regularisers: tuple[Regulariser, ...] = (ZeroOne(),)
@@ -142,7 +152,10 @@ class RobustDarts(Differentiable):
 
 @dataclass(frozen=True, kw_only=True)
 class DartsPlus(Differentiable):
-    """DARTS+: ends at two skip connections in a cell (Liang et al., 2019, arXiv:1909.06035)."""
+    """DARTS+: ends at two skip connections in a cell (Liang et al., 2019, arXiv:1909.06035).
+
+    The paper's second criterion is ``DartsPlus(stop=StableOrder())``.
+    """
 
     stop: StopRule | None = field(default_factory=SkipCount)
 

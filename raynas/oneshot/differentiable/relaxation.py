@@ -38,6 +38,10 @@ class Relaxation(ABC):
         """Weights without what is random about them, shape ``(n,)``."""
         return alpha.softmax(0)
 
+    def rank(self, alpha: Tensor) -> Tensor:
+        """Return the weights by which edges are compared when an architecture is derived."""
+        return self.mean(alpha)
+
     def settled(self, before: Tensor, after: Tensor, mixture: Mixture) -> Tensor:
         """Return the values that a step of the architecture sets the parameters to.
 
@@ -163,6 +167,10 @@ class Dirichlet(Relaxation):
     def mean(self, alpha: Tensor) -> Tensor:
         beta = concentration(alpha)
         return beta / beta.sum()
+
+    def rank(self, alpha: Tensor) -> Tensor:
+        """Return a softmax, as the authors' program does; the mean would order edges differently."""
+        return alpha.softmax(0)
 
 
 def concentration(alpha: Tensor) -> Tensor:

@@ -73,8 +73,19 @@ class RelaxedArchitecture:
         """Return the canonical architecture of the strongest options."""
         method = self.method
         with torch.no_grad():
-            strengths = self.alphas.strengths(method.relaxation)
+            strengths = self.alphas.strengths(method.relaxation, method.relaxation.rank)
         return derive(self.alphas, strengths, self.space, max_skips=method.max_skips, exempt=method.exempt)
+
+    def weak_share(self, derived: Architecture) -> float:
+        """Return the share of derived operations whose weight is below the method's threshold, in [0, 1]."""
+        with torch.no_grad():
+            weights = self.alphas.strengths(self.method.relaxation)
+        found = [
+            float(weights[name][place.choice.alternatives.index(derived[name])])
+            for name, place in self.alphas.places.items()
+            if place.kind == "operations" and name in derived
+        ]
+        return sum(weight < self.method.threshold for weight in found) / len(found) if found else 0.0
 
     def penalised(self, loss: Tensor) -> Tensor:
         """Return a loss with expected costs and regularisers in it, a scalar."""

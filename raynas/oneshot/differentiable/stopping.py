@@ -17,20 +17,24 @@ class Point:
         epoch: counted from 0.
         derived: the architecture that the search would have ended with.
         metrics: what was reported.
+        order: ranking of the operations that have weights, decision by decision.
     """
 
     epoch: int
     derived: Architecture
     metrics: Mapping[str, float] = field(hash=False)
+    order: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers."""
-        return {"epoch": self.epoch, "derived": dict(self.derived), "metrics": dict(self.metrics)}
+        plain = {"epoch": self.epoch, "derived": dict(self.derived), "metrics": dict(self.metrics)}
+        return {**plain, "order": list(self.order)}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> "Point":
         """Return the point that ``to_dict`` wrote."""
-        return cls(epoch=state["epoch"], derived=Architecture(state["derived"]), metrics=dict(state["metrics"]))
+        derived, metrics = Architecture(state["derived"]), dict(state["metrics"])
+        return cls(epoch=state["epoch"], derived=derived, metrics=metrics, order=tuple(state["order"]))
 
 
 class Stop(NamedTuple):
@@ -97,6 +101,34 @@ class SkipCount(StopRule):
         fitting = [point for point in history if most(point) <= self.n_skips] or [history[-1]]
         reason = f"a cell has {most(history[-1])} skip connections; kept that of epoch {fitting[-1].epoch}"
         return Stop(reason, fitting[-1].derived)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StableOrder(StopRule):
+    """Stops when the ranking of the learnable operations stays the same (Liang et al., "DARTS+", 2019, criterion 1*).
+
+    Learnable are the operations that have weights: convolutions, but neither pooling nor skip connections.
+
+    Args:
+        n_epochs: so many rankings in a row must be equal; the paper has 10.
+
+    Raises:
+        ValueError: if there are fewer than 2.
+    """
+
+    n_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_epochs < 2:
+            raise ValueError(f"n_epochs must be at least 2, got {self.n_epochs}")
+
+    def check(self, history: Sequence[Point], skips: Mapping[str, frozenset[Option]]) -> Stop | None:
+        last = history[-self.n_epochs :]
+        if len(last) < self.n_epochs or len({point.order for point in last}) > 1 or not last[-1].order:
+            return None
+        reason = f"the ranking of the learnable operations has been the same for {self.n_epochs} epochs"
+        return Stop(reason, last[-1].derived)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,3 +81,12 @@ class TestAlphas:
 
         with pytest.raises(RaynasError, match="no decision that can be relaxed"):
             start(Darts(), ModelSpace(model, input_shape=(2, 6, 6)))
+
+
+def test_only_operations_with_weights_are_ranked() -> None:
+    """Of the space of DARTS these are the four convolutions, number 3 to 6; pooling and skip connections have none."""
+    learner = start(Darts(watch=QUIET, init_scale=1.0), CELLS)
+    values = [v.tolist() for v in learner.alphas.values.values()]
+    assert learner.alphas.learnable_order() == tuple(
+        i for v in values for i in sorted(range(3, 7), key=lambda i: -v[i])
+    )

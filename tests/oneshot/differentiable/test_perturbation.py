@@ -35,6 +35,17 @@ class TestPerturbation:
         worst = [float(self.loss(AdversarialPerturbation()(self.weights, self.loss, 0.5))) for _ in range(5)]
         assert min(worst) > max(noisy) and min(worst) > float(self.loss(self.weights))
 
+    def test_an_attack_that_lowered_the_loss_is_taken_back(self) -> None:
+        """The sign of the gradient at the start says the wrong way: every step away from the start lowers the loss."""
+        peak = self.weights["a"]
+
+        def loss(weights: Weights) -> Tensor:
+            return -(weights["a"] - peak).abs().sum()
+
+        torch.manual_seed(0)
+        moved = AdversarialPerturbation(n_steps=1)(self.weights, loss, 1.0)
+        assert all(torch.equal(moved[name], weight) for name, weight in self.weights.items())
+
     def test_refuses(self) -> None:
         with pytest.raises(ValueError, match="0 <= first <= last <= 1"):
             RandomPerturbation(first=0.5, last=0.1)

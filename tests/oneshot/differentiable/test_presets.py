@@ -1,5 +1,6 @@
 """Published methods: what each adds to the common search."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from raynas.oneshot.differentiable import (
     Differentiable,
     DrNas,
     EigenvalueJump,
+    FairDarts,
     PcDarts,
     PDarts,
     RobustDarts,
@@ -114,6 +116,53 @@ class TestPDarts:
         assert not any(module._forward_hooks for module in net.modules())
 
 
+class TestFairDarts:
+    def test_has_the_numbers_of_the_authors(self) -> None:
+        """Rate 3e-3, betas 0.9 and 0.999, decay 1e-3, zeros, seven operations, weight 10, threshold 0.85."""
+        method = FairDarts(watch=QUIET)
+        assert (method.arch_lr, method.arch_betas, method.arch_weight_decay) == (3e-3, (0.9, 0.999), 1e-3)
+        assert (method.threshold, method.regularisers[0].weight) == (0.85, 10)
+        values = start(method, CELLS).alphas.values
+        assert {len(v) for v in values.values()} == {7} and all(not v.detach().any() for v in values.values())
+        assert {len(v) for v in start(Darts(watch=QUIET), CELLS).alphas.values.values()} == {8}
+
+    def test_reports_the_operations_that_the_authors_would_leave_out(self) -> None:
+        learner = start(FairDarts(watch=QUIET), CELLS)
+        with torch.no_grad():
+            for i, value in enumerate(learner.alphas.values.values()):
+                value[3] = 1.7 if i % 2 else 1.8  # sigmoids of 0.846 and 0.858
+        derived = learner.derived
+        chosen = [n for n in learner.alphas.values if n in derived]
+        weak = [n for i, n in enumerate(learner.alphas.values) if i % 2 and n in derived]
+        assert 0 < len(weak) < len(chosen)
+        assert learner.relaxed.weak_share(derived) == pytest.approx(len(weak) / len(chosen))
+        assert "weak_share" in run_epoch(learner) and "weak_share" not in run_epoch(start(Darts(watch=QUIET), CELLS))
+
+
+class TestDrNas:
+    def test_has_the_numbers_of_the_authors(self) -> None:
+        """6e-4 with decay 1e-3, no divergence, 1/6 then 1/4 of the channels, 7 then 4 operations, 10 of 25 epochs."""
+        method = DrNas()
+        assert (method.arch_lr, method.arch_betas, method.arch_weight_decay) == (6e-4, (0.5, 0.999), 1e-3)
+        assert method.regularisers == () and method.warmup == 10 / 25 and not method.no_operation
+        assert method.partial_channels == 6
+        assert [(s.partial_channels, s.keep) for s in method.stages] == [(None, None), (4, 4)]
+
+    def test_edges_are_ranked_by_a_softmax(self) -> None:
+        """The best operations have softmaxes 0.96, 0.90 and 0.96, and means 0.95, 0.87 and 0.69."""
+        learner = start(DrNas(partial_channels=4, stages=(Stage(),), watch=QUIET), CELLS)
+        best_and_others = {"op_0": (1.0, -4.0), "op_1": (1.0, -3.0), "op_2": (4.0, -1.0)}
+        with torch.no_grad():
+            for name, value in learner.alphas.values.items():
+                best, others = best_and_others[name.rpartition(".")[2]]
+                value.fill_(others)
+                value[3] = best
+        relaxation = learner.method.relaxation
+        mean = learner.alphas.strengths(relaxation)
+        assert float(mean["normal.1.op_1"].detach()[3]) == pytest.approx(2 / (2 + 6 * math.exp(-3)))
+        assert learner.derived["normal.1.inputs"] == "0+2"
+
+
 class TestRemedies:
     def test_the_auxiliary_skip_decays(self) -> None:
         learner = start(DartsMinus(watch=QUIET), only_operations())
@@ -159,7 +208,7 @@ class TestRemedies:
         learner._weight_step(batches(1)[0])
         radius = 0.03 + 0.27 * 0.75
         assert 0.01 < float((seen[-1] - alpha.softmax(0)).abs().max()) < 2 * radius
-        assert len(seen) == (8 if name.endswith("adv") else 1) and float(seen[-1].sum()) == pytest.approx(1)
+        assert len(seen) == (10 if name.endswith("adv") else 1) and float(seen[-1].sum()) == pytest.approx(1)
         assert torch.equal(alpha, learner.alphas.values["first"])
         counts = [int(new - old) for old, new in zip(before, learner.supernet.buffers(), strict=True) if old.ndim == 0]
         assert set(counts) == {1}  # The attack left no trace in the running statistics.

@@ -1,10 +1,13 @@
 """Stop rules on histories made up."""
 
+from dataclasses import replace
+
 import pytest
 
 from raynas.oneshot.differentiable import (
     EigenvalueJump,
     SkipCount,
+    StableOrder,
 )
 from raynas.oneshot.differentiable.skips import count_skips, skip_share
 from raynas.oneshot.differentiable.stopping import Point
@@ -34,7 +37,19 @@ class TestStopRules:
         assert stop is not None and stop.derived == history[3].derived and "epoch 3" in stop.reason
         assert rule([*history, point(6, 0)], 0.5, SKIPS) is None  # Nothing new was seen.
 
+    def test_stable_order(self) -> None:
+        rule = StableOrder(n_epochs=3)
+        history = [replace(point(i, i % 2), order=order) for i, order in enumerate([(1, 0), (0, 1), (0, 1), (0, 1)])]
+        assert all(rule(history[:n], 0.5, SKIPS) is None for n in (1, 2, 3))
+        stop = rule(history, 0.5, SKIPS)
+        assert stop is not None and stop.derived == history[-1].derived and "same for 3 epochs" in stop.reason
+        assert rule(history, 0.1, SKIPS) is None  # Too early.
+        assert rule([point(i, 0) for i in range(4)], 0.5, SKIPS) is None  # Nothing is learnable.
+        assert Point.from_dict(history[0].to_dict()) == history[0] and StableOrder().n_epochs == 10
+
     def test_refuses(self) -> None:
+        with pytest.raises(ValueError, match="n_epochs must be at least 2"):
+            StableOrder(n_epochs=1)
         with pytest.raises(ValueError, match="start"):
             SkipCount(start=1.0)
         with pytest.raises(ValueError, match="ratio > 1"):
