@@ -1,8 +1,8 @@
 """The cell space of DARTS (Liu et al., "DARTS: Differentiable Architecture Search", ICLR 2019, arXiv:1806.09055).
 
 A network is a chain of cells, each of which takes the outputs of the two before it; two of them halve the image. At the
-sizes of the final training, parameters are those of the authors' program. Two deviations: there is no auxiliary head,
-which only serves training, and an image side that is odd is halved upwards, where the original fails.
+sizes of the final training, parameters are those of the authors' program without its auxiliary head, which is a setting
+of the training. One deviation: an image side that is odd is halved upwards, where the original fails.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

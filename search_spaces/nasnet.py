@@ -14,7 +14,7 @@ combined. The outputs of the blocks that no other block takes, joined, are the c
 - The authors' released NASNet-A (tensorflow/models, ``nasnet_utils.py``) also joins two states that are in use: its
   normal cell hands on the cell before the last, its reduction cell block 1. Only with them it has the 768 filters and
   3.3 M parameters of the paper's table; here it has 640 and 3.1 M.
-- No auxiliary head, which only serves training.
+- No auxiliary head, which only serves training: see ``auxiliary_weight`` of ``Training``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

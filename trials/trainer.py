@@ -14,6 +14,7 @@ from raynas.data.batches import Batches
 from raynas.data.logits import as_logits
 from raynas.errors import DataError, RaynasError
 from raynas.seeds import seed_of
+from raynas.trials.cell_training import AuxiliaryHead, DropPath
 from raynas.trials.checkpoint import State
 from raynas.trials.failures import is_too_small_for_batch_norm
 from raynas.trials.optimizers import OPTIMIZERS
@@ -38,6 +39,7 @@ class Trainer:
         seed: seed of data order, augmentation and dropout.
         device: device of the training.
         n_classes: number of logits that the network must give; None if unknown.
+        auxiliary: a second classifier of the network, trained with it; None for none.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Trainer:
         seed: int,
         device: torch.device,
         n_classes: int | None = None,
+        auxiliary: AuxiliaryHead | None = None,
     ) -> None:
         self.model = _placed(model, device)
         self.batches = batches
@@ -57,7 +60,10 @@ class Trainer:
         self._seed = seed
         self._device = device
         self._n_classes = n_classes
-        self._optimizer = OPTIMIZERS[settings.optimizer](self.model, settings)
+        self._auxiliary = None if auxiliary is None else auxiliary.to(device)
+        self._drop_path = DropPath(self.model) if settings.drop_path else None
+        trained = self.model if auxiliary is None else nn.ModuleList([self.model, auxiliary])
+        self._optimizer = OPTIMIZERS[settings.optimizer](trained, settings)
         self._lr = settings.learning_rate
 
     @property
@@ -78,6 +84,8 @@ class Trainer:
         seed = seed_of(self._seed, "epoch", self.epoch)
         torch.manual_seed(seed)
         self.model.train()
+        if self._drop_path is not None:
+            self._drop_path.rate = self.settings.drop_path * self.epoch / self.settings.epochs
         total = torch.zeros((), device=self._device)
         n_steps, steps = self.batches.n_steps, 0
         for inputs, labels in self.batches.train(seed):
@@ -110,6 +118,8 @@ class Trainer:
     def _step(self, inputs: Inputs, labels: Tensor) -> Tensor:
         with self._precision():
             loss = self.loss(logits_of(self.model, inputs, self._n_classes), labels)
+            if self._auxiliary is not None:
+                loss = loss + self.settings.auxiliary_weight * self.loss(self._auxiliary(), labels)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.settings.clip_norm is not None:
@@ -141,7 +151,9 @@ class Trainer:
 
     def state_dict(self) -> State:
         """Return all that continuing needs: tensors in plain containers, nothing copied."""
-        return {"epoch": self.epoch, "model": dict(self.model.state_dict()), "optimizer": self._optimizer.state_dict()}
+        head = {} if self._auxiliary is None else {"auxiliary": dict(self._auxiliary.state_dict())}
+        model, optimizer = dict(self.model.state_dict()), self._optimizer.state_dict()
+        return {"epoch": self.epoch, "model": model, "optimizer": optimizer, **head}
 
     def load_state_dict(self, state: State) -> None:
         """Continue from ``state_dict`` with the hyperparameters of this trainer, as population based training needs.
@@ -151,6 +163,8 @@ class Trainer:
         """
         own = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
         self.model.load_state_dict(state["model"])
+        if self._auxiliary is not None:
+            self._auxiliary.load_state_dict(state["auxiliary"])
         self._optimizer.load_state_dict(state["optimizer"])
         for group, settings in zip(self._optimizer.param_groups, own, strict=True):
             group.update(settings)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,14 +20,16 @@ from raynas.errors import UnknownNameError
 from raynas.metrics import Metrics
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
+from raynas.trials.cell_training import AuxiliaryHead
 from raynas.trials.checkpoint import State
 from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.optimizers import OPTIMIZERS, SCHEDULES
+from raynas.trials.ranges import check_numbers
 from raynas.trials.runner import TrialRunner
 from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
-from raynas.validate import is_number, require, require_whole
+from raynas.validate import require, require_whole
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class Training(DataSettings):
         warmup_epochs: epochs in which the rate rises to ``lr``; may be a fraction.
         label_smoothing: from 0 to below 1.
         clip_norm: largest norm of the gradient of all weights; None for no limit.
+        drop_path: probability at the end, rising from 0, that an example skips an edge of a cell; needs cells.
+        auxiliary_weight: weight of the loss of a second classifier after two thirds of the cells; 0 for none.
         augment: "auto" (the one that suits the data), "none", "shift", "crop_flip" or "crop_flip_cutout"; loaders of
             your own augment by themselves.
         dtype: "float32", or "bfloat16" for mixed precision.
@@ -91,6 +94,8 @@ class Training(DataSettings):
     warmup_epochs: float = 0.5
     label_smoothing: float = 0.0
     clip_norm: float | None = None
+    drop_path: float = 0.0
+    auxiliary_weight: float = 0.0
     augment: str = "auto"
     dtype: str = "float32"
     data_fraction: float = 1.0
@@ -118,19 +123,7 @@ class Training(DataSettings):
             require_whole(name, getattr(self, name), 1)
         if self.resolution is not None:
             require_whole("resolution", self.resolution, 1)
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            require(is_number(value) and low <= value < high, f"{name} must be a number in [{low}, {high})", value)
-        for name, high in _POSITIVE:
-            value = getattr(self, name)
-            if not (value is None and name in ("clip_norm", "lr")):
-                ok = is_number(value) and 0 < value <= high
-                most = "" if high == math.inf else f" and at most {high}"
-                require(ok, f"{name} must be a number above 0{most}", value)
-        share = self.final_lr_share
-        require(is_number(share) and 0 <= share <= 1, "final_lr_share must be a number from 0 to 1", share)
-        rule = f"warmup_epochs must be below epochs ({self.epochs})"
-        require(self.warmup_epochs < self.epochs, rule, self.warmup_epochs)
+        check_numbers(self)
         require(self.dtype in ("bfloat16", "float32"), "dtype must be 'float32' or 'bfloat16'", self.dtype)
         for kind, name, known in (
             ("optimizer", self.optimizer, OPTIMIZERS),
@@ -230,15 +223,6 @@ class Training(DataSettings):
         return source.batches(batch_size=self.batch_size, augment=self.augment, device=device)
 
 
-_RANGES = (
-    ("momentum", 0, 1),
-    ("weight_decay", 0, math.inf),
-    ("label_smoothing", 0, 1),
-    ("warmup_epochs", 0, math.inf),
-)
-_POSITIVE = (("valid_share", 0.9), ("lr", math.inf), ("data_fraction", 1), ("clip_norm", math.inf))
-
-
 class TrainingTrial(Trial[Training]):
     """Trains one architecture; ``accuracy`` and ``loss`` are those of the validation split.
 
@@ -257,13 +241,17 @@ class TrainingTrial(Trial[Training]):
         """Build the network and its optimizer."""
         settings = self.settings.with_hyperparameters(hyperparameters)
         self.arch = arch
+        model, head = self.reduced.build(arch), None
+        if settings.auxiliary_weight:
+            head = AuxiliaryHead(model, self.reduced.example(2, "cpu"), self.source.n_classes)
         self.trainer = Trainer(
-            self.reduced.build(arch),
+            model,
             settings.batches(self.source, self.device),
             settings,
             seed=seed_of(settings.seed, arch.key),
             device=self.device,
             n_classes=self.source.n_classes,
+            auxiliary=head,
         )
 
     def advance(self) -> Mapping[str, float]:

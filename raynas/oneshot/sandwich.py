@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.core.architecture import Architecture
@@ -19,24 +19,44 @@ class Sandwich(OneShot):
     """The largest, the smallest and some random subnets in each step (BigNAS; Yu et al., ECCV 2020, arXiv:2003.11142).
 
     The largest learns from the labels; the others from what it predicts for the same batch. Gradients are summed.
-    BigNAS also takes weight decay and dropout off all subnets but the largest, and starts residual branches at zero;
-    both are matters of the optimizer and the model, and not done here. Without distillation this is the sandwich rule
-    of universally slimmable networks (Yu and Huang, ICCV 2019, arXiv:1903.05134).
+    BigNAS also takes weight decay and dropout off all subnets but the largest; that is a matter of the optimizer and the
+    model, and not done here. Without distillation this is the sandwich rule of universally slimmable networks (Yu and
+    Huang, ICCV 2019, arXiv:1903.05134).
 
     Args:
         n_random: how many random subnets besides the two, at least 0; the paper has 2.
         distillation: whether the others learn from the largest instead of from the labels.
+        zero_branches: whether the last batch norm of each residual branch starts with weights of 0, as in the paper;
+            a branch is the ``body`` of a module with a true ``residual`` or a ``shortcut`` that is an identity.
     """
 
     n_random: int = 2
     distillation: bool = True
+    zero_branches: bool = True
 
     def __post_init__(self) -> None:
         if self.n_random < 0:
             raise ValueError(f"n_random must be at least 0, got {self.n_random}")
 
     def start(self, setup: Setup) -> "SandwichLearner":
+        if self.zero_branches:
+            zero_branches(setup.supernet)
         return SandwichLearner(setup, self)
+
+
+@torch.no_grad()
+def zero_branches(model: nn.Module) -> None:
+    """Start residual branches at zero: set the weights of the last batch norm of each to 0 (Goyal et al., 2017).
+
+    Args:
+        model: holds the branches as ``body`` of modules that add their input to it.
+    """
+    for module in model.modules():
+        body, shortcut = getattr(module, "body", None), getattr(module, "shortcut", None)
+        if isinstance(body, nn.Module) and (getattr(module, "residual", False) or isinstance(shortcut, nn.Identity)):
+            norms = [part for part in body.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+            if norms and norms[-1].affine:
+                norms[-1].weight.zero_()
 
 
 class SandwichLearner(SinglePathLearner):

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from raynas.oneshot import Learner, Sandwich, largest, smallest
+from raynas.nn import Supernet
+from raynas.oneshot import Learner, Sandwich, Setup, largest, smallest
+from raynas.search_spaces.mobilenetv3 import InvertedResidual, MobileNetV3
 from tests.oneshot.contract import setup_of
 from tests.oneshot.spaces import batches, everything
 from tests.oneshot.trajectory import selections_of
@@ -40,6 +42,22 @@ def test_only_the_largest_sees_the_labels() -> None:
     learner.settings = Sandwich(n_random=1, distillation=False)
     difference = gradient_of_others(learner, labels) - gradient_of_others(learner, 1 - labels)
     assert difference.abs().max() > 1e-2
+
+
+def test_residual_branches_start_at_zero() -> None:
+    """A residual block is the identity then; the others, and without the setting all, have norms of weight 1."""
+    space = MobileNetV3(input_shape=(3, 16, 16), n_classes=2, channels=(8,) * 6, head_channels=(8, 8), depths=(1, 2))
+    zeros = {}
+    for chosen in (True, False):
+        supernet = Supernet(space)
+        optimizer = torch.optim.SGD(supernet.parameters(), 0.1)
+        Sandwich(zero_branches=chosen).start(Setup(supernet=supernet, optimizer=optimizer, n_epochs=1, n_steps=1))
+        norms = [m for m in supernet.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        zeros[chosen] = sum(not m.weight.detach().any() for m in norms)
+        assert all(m.weight.detach().unique().tolist() in ([0], [1]) for m in norms)
+        blocks = [m for m in supernet.modules() if isinstance(m, InvertedResidual) and m.residual]
+    # The first block, that of the stage without a stride, and the second one of each of the five stages.
+    assert zeros == {True: len(blocks), False: 0} and len(blocks) == 1 + 1 + 5
 
 
 def test_settings_are_checked() -> None:

@@ -51,7 +51,9 @@ def fisher(view: View) -> float:
     """Sum over channels c ``1/(2N) * sum_n (sum_ij A_nijc * dL/dA_nijc)^2``.
 
     Turner et al., "BlockSwap", ICLR 2020, arXiv:1906.04113, equation 2. A is what each layer with weights puts out, as
-    in Abdelfattah et al.; Turner et al. take what each block puts out.
+    in Abdelfattah et al.; Turner et al. take what each block puts out. Deviation: their program sums over
+    weights, and so counts a channel once for each weight of its filter, a factor that the equation does not have.
+    Its scores are some hundred times ours, and rank networks almost equally (Spearman 0.955).
     """
     seen = view.seen
     return sum(_fisher_of_layer(a, g) for a, g in zip(seen.maps, seen.map_gradients, strict=True))

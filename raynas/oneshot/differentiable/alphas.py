@@ -35,7 +35,7 @@ class Place:
         choice: says what its ways are.
         skips: the ways that are skip connections, by index.
         inner: for each input, the decision about the operation that it goes through, None if there is none.
-        learnable: the ways that have weights of their own, by index.
+        learnable: the ways that have weights, by index.
         null: whether "no operation" competes with the ways.
     """
 
