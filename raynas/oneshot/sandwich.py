@@ -19,9 +19,9 @@ class Sandwich(OneShot):
     """The largest, the smallest and some random subnets in each step (BigNAS; Yu et al., ECCV 2020, arXiv:2003.11142).
 
     The largest learns from the labels; the others from what it predicts for the same batch. Gradients are summed.
-    BigNAS also takes weight decay and dropout off all subnets but the largest; that is a matter of the optimizer and the
-    model, and not done here. Without distillation this is the sandwich rule of universally slimmable networks (Yu and
-    Huang, ICCV 2019, arXiv:1903.05134).
+    BigNAS also takes weight decay and dropout off all subnets but the largest; that is a matter of the optimizer and
+    the model, and not done here. Without distillation this is the sandwich rule of universally slimmable networks
+    (Yu and Huang, ICCV 2019, arXiv:1903.05134).
 
     Args:
         n_random: how many random subnets besides the two, at least 0; the paper has 2.
