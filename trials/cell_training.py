@@ -49,13 +49,12 @@ class AuxiliaryHead(nn.Module):
     Args:
         model: the network, a chain of cells.
         example: inputs of it.
-        n_classes: number of logits.
 
     Raises:
         RaynasError: if the network has no cells.
     """
 
-    def __init__(self, model: nn.Module, example: Inputs, n_classes: int) -> None:
+    def __init__(self, model: nn.Module, example: Inputs) -> None:
         super().__init__()
         cells = getattr(model, "cells", None)
         if not isinstance(cells, nn.ModuleList):
@@ -63,14 +62,14 @@ class AuxiliaryHead(nn.Module):
         self._seen = torch.empty(0)
         cells[2 * len(cells) // 3].register_forward_hook(self._see)
         with torch.no_grad():
-            Arguments.of(example).call(model.eval())
+            logits: Tensor = Arguments.of(example).call(model.eval())
         channels, side = self._seen.shape[1], min(self._seen.shape[2:])
         self.layers = nn.Sequential(
             nn.ReLU(),
             nn.AvgPool2d(5, stride=3) if 8 <= side <= 10 else nn.AdaptiveAvgPool2d(2),
             *(nn.Conv2d(channels, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU()),
             *(nn.Conv2d(128, 768, 2, bias=False), nn.BatchNorm2d(768), nn.ReLU()),
-            *(nn.Flatten(), nn.Linear(768, n_classes)),
+            *(nn.Flatten(), nn.Linear(768, logits.shape[-1])),
         )
 
     def _see(self, module: nn.Module, args: object, out: Tensor) -> None:

@@ -243,7 +243,7 @@ class TrainingTrial(Trial[Training]):
         self.arch = arch
         model, head = self.reduced.build(arch), None
         if settings.auxiliary_weight:
-            head = AuxiliaryHead(model, self.reduced.example(2, "cpu"), self.source.n_classes)
+            head = AuxiliaryHead(model, self.reduced.example(2, "cpu"))
         self.trainer = Trainer(
             model,
             settings.batches(self.source, self.device),

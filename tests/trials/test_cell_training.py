@@ -54,7 +54,7 @@ class TestAuxiliaryHead:
         """On 8x8 pixels: pooling 5x5 by 3 to 2x2, 128 channels by 1x1, 768 by 2x2, a linear layer."""
         space = DARTS(channels=4, cells=3)
         arch = space.canonical({d.name: d.options[0] for d in space.decisions})
-        head = AuxiliaryHead(space.build(arch), space.example(2, "cpu"), 10)
+        head = AuxiliaryHead(space.build(arch), space.example(2, "cpu"))
         n_in = 4 * 4 * 4
         assert sum(p.numel() for p in head.parameters()) == n_in * 128 + 256 + 128 * 768 * 4 + 2 * 768 + 7690
         assert isinstance(head.layers[1], nn.AvgPool2d)
@@ -75,7 +75,7 @@ class TestAuxiliaryHead:
 
     def test_needs_cells(self) -> None:
         with pytest.raises(RaynasError, match="auxiliary_weight needs a network that is a chain of cells"):
-            AuxiliaryHead(nn.Linear(2, 2), torch.zeros(2, 2), 2)
+            AuxiliaryHead(nn.Linear(2, 2), torch.zeros(2, 2))
 
 
 def begun(settings: Training) -> Any:
