@@ -22,6 +22,7 @@ from raynas.oneshot.differentiable.presets import (
     Snas,
 )
 from raynas.oneshot.differentiable.regularisers import DirichletAnchor, Entropy, Regulariser, ZeroOne
+from raynas.oneshot.differentiable.reinforce import Reinforce
 from raynas.oneshot.differentiable.relaxation import (
     BinaryGates,
     Concrete,
@@ -61,6 +62,7 @@ __all__ = [
     "Proxyless",
     "RandomPerturbation",
     "Regulariser",
+    "Reinforce",
     "Relaxation",
     "RobustDarts",
     "Sigmoid",

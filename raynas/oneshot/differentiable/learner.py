@@ -17,6 +17,7 @@ from raynas.oneshot.differentiable.alphas import Alphas, read_places
 from raynas.oneshot.differentiable.frozen import frozen
 from raynas.oneshot.differentiable.monitor import Monitor, Observed
 from raynas.oneshot.differentiable.order import Unrolled
+from raynas.oneshot.differentiable.reinforce import Reinforce, Reinforcement
 from raynas.oneshot.differentiable.relaxed import RelaxedArchitecture
 from raynas.oneshot.differentiable.skips import dropping_skips
 from raynas.oneshot.differentiable.stages import Stage, inherit, stage_starts, staged_space, swap_parameters
@@ -58,6 +59,7 @@ class DifferentiableLearner(Learner):
             cost.table(self.space, setup.seed, device=device, n_threads=setup.latency_threads) for cost in method.costs
         ]
         self.relaxed = RelaxedArchitecture(method, self.alphas, self.space, tables)
+        self.reinforcement = Reinforcement(method.reinforce or Reinforce(), self.relaxed)
         self.monitor = Monitor(self.relaxed, n_epochs=setup.n_epochs, seed=setup.seed)
         self._fit_supernet()
         if self.supernet.partial_channels > 1:  # Channels that cannot be split into k parts fail now, not in a step.
@@ -139,6 +141,10 @@ class DifferentiableLearner(Learner):
         return loss
 
     def _architecture_step(self, train: Batch, valid: Batch) -> None:
+        if self.method.reinforce:
+            self.reinforcement.backward(lambda weights: self._accuracy(valid, weights), self.progress)
+            self._apply_architecture_gradients({})  # every option may move
+            return
         weights = self.relaxed.weights(self.progress)
         if self.method.second_order:
             self._unrolled_gradients(train, valid)
@@ -148,6 +154,12 @@ class DifferentiableLearner(Learner):
                 if loss.requires_grad:  # Not if "no operation" was drawn everywhere.
                     loss.backward()
         self._apply_architecture_gradients(weights)
+
+    def _accuracy(self, batch: Batch, weights: Mapping[str, Mixture]) -> float:
+        inputs, labels = batch
+        with torch.no_grad(), batch_statistics(self.supernet):
+            logits = self.logits(inputs, self.relaxed.selection(weights, self.progress, detached=True))
+        return float(self.averaged((logits.argmax(1) == labels).float().mean()))
 
     def _unrolled_gradients(self, train: Batch, valid: Batch) -> None:
         seed = int(self.rng.integers(2**62))
@@ -229,6 +241,7 @@ class DifferentiableLearner(Learner):
             "stage": self.stage_index,
             "alphas": self.alphas.state_dict(),
             "arch_optimizer": self.arch_optimizer.state_dict(),
+            "baseline": self.reinforcement.baseline,
             "tables": [table.to_dict() for table in self.relaxed.tables],
             **self.monitor.state_dict(),
         }
@@ -239,6 +252,7 @@ class DifferentiableLearner(Learner):
         super().load_state_dict(state)
         self.alphas.load_state_dict(state["alphas"])
         self.arch_optimizer.load_state_dict(state["arch_optimizer"])
+        self.reinforcement.baseline = state["baseline"]
         self.relaxed.tables = [CostTable.from_dict(table) for table in state["tables"]]
         self.monitor.load_state_dict(state)
         self.ended_because = self.monitor.ended_because

@@ -10,7 +10,8 @@ from raynas.oneshot.differentiable.learner import DifferentiableLearner
 from raynas.oneshot.differentiable.order import require_sgd
 from raynas.oneshot.differentiable.perturbation import Perturbation
 from raynas.oneshot.differentiable.regularisers import Regulariser
-from raynas.oneshot.differentiable.relaxation import Relaxation, Softmax
+from raynas.oneshot.differentiable.reinforce import Reinforce
+from raynas.oneshot.differentiable.relaxation import BinaryGates, GumbelArgmax, Relaxation, Softmax
 from raynas.oneshot.differentiable.stages import Stage
 from raynas.oneshot.differentiable.stopping import StopRule
 from raynas.oneshot.differentiable.watch import Watch
@@ -25,6 +26,8 @@ class Differentiable(OneShot):
 
     Args:
         relaxation: how architecture parameters become weights.
+        reinforce: takes the gradient from the accuracy of drawn networks; needs a relaxation whose steps of the weights
+            compute one option, such as ``BinaryGates``; None for the gradient of the loss.
         second_order: whether the gradient looks one training step ahead; needs SGD, and costs some three times as much.
         partial_channels: k, of which 1/k of the channels goes through operations; needs a space whose choices can be
             narrow.
@@ -54,6 +57,7 @@ class Differentiable(OneShot):
     uses_valid: ClassVar[bool] = True
 
     relaxation: Relaxation = field(default_factory=Softmax)
+    reinforce: Reinforce | None = None
     second_order: bool = False
     partial_channels: int = 1
     edge_normalisation: bool = False
@@ -87,6 +91,8 @@ class Differentiable(OneShot):
             raise ValueError(f"arch_betas must be in [0, 1), got {self.arch_betas}")
         if self.max_skips is not None and self.max_skips < 0:
             raise ValueError(f"max_skips must not be negative, got {self.max_skips}")
+        if self.reinforce and (self.second_order or not isinstance(self.relaxation, BinaryGates | GumbelArgmax)):
+            raise ValueError("reinforce needs the first order and a relaxation that draws: BinaryGates or GumbelArgmax")
         if self.second_order and not self.uses_valid:
             raise ValueError("the second order needs held-out batches")
 

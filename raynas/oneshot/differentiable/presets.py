@@ -58,7 +58,8 @@ class Proxyless(Differentiable):
 
     Adam has no momentum and no decay, so that what was not drawn stays. The authors train the architecture in every
     fifth step only, on a separate split; here in every step. The watch looks at all paths at once, which takes the
-    memory that the method saves: ``eigenvalue_every`` is 0.
+    memory that the method saves: ``eigenvalue_every`` is 0. The paper's other way is
+    ``Proxyless(reinforce=Reinforce())``.
     """
 
     relaxation: Relaxation = field(default_factory=BinaryGates)
