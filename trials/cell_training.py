@@ -44,7 +44,8 @@ class DropPath:
 class AuxiliaryHead(nn.Module):
     """A second classifier, on the cell that halves the image for the second time.
 
-    Deviation: images that are not 8 to 10 pixels wide there are pooled adaptively.
+    Deviations: images that are not 8 to 10 pixels wide there are pooled adaptively; of NASNet's cells all blocks are
+    read, not only those that the next cell reads.
 
     Args:
         model: the network, a chain of cells.
@@ -72,8 +73,8 @@ class AuxiliaryHead(nn.Module):
             *(nn.Flatten(), nn.Linear(768, logits.shape[-1])),
         )
 
-    def _see(self, module: nn.Module, args: object, out: Tensor) -> None:
-        self._seen = out
+    def _see(self, module: nn.Module, args: object, out: Tensor | list[Tensor]) -> None:
+        self._seen = out if isinstance(out, Tensor) else torch.cat(out, dim=1)
 
     def forward(self) -> Tensor:
         """Return the logits ``(batch, n_classes)`` of the batch that the network has just seen."""
