@@ -23,7 +23,7 @@ class ClusterAddress:
         value: HOST:PORT, or "auto" where only Ray knows.
         source: the origin, for messages; empty for an argument.
         remedy: what to do where nobody answers.
-        is_noted: whether ``ray start`` noted it on this machine.
+        is_noted: whether Ray found it on this machine, by a process or by the note of ``ray start``.
     """
 
     value: str
@@ -97,14 +97,28 @@ def find_address(given: str | None) -> ClusterAddress | None:
     """
     if given not in (None, "auto"):
         return None if given == "local" else ClusterAddress(str(given))
-    if variable := os.environ.get("RAY_ADDRESS"):
+    variable = os.environ.get("RAY_ADDRESS") or "auto"
+    if variable != "auto":
         remedy = "correct or unset the variable; RAY_ADDRESS=local starts Ray on this machine"
         return None if variable == "local" else ClusterAddress(variable, "from the variable RAY_ADDRESS", remedy)
+    is_asked = "auto" in (given, os.environ.get("RAY_ADDRESS"))
+    if is_asked and len(running := _running_here()) == 1:
+        return ClusterAddress(running.pop(), "which runs on this machine", is_noted=True)
     file = _noted_by_ray_start()
     if file and (noted := file.read_text().strip()):
         remedy = "a cluster that is gone: remove that file, or set RAY_ADDRESS to the one you mean (or to 'local')"
         return ClusterAddress(noted, f"from {file}, where 'ray start' noted it", remedy, is_noted=True)
-    return ClusterAddress("auto") if given == "auto" else None
+    return ClusterAddress("auto") if is_asked else None
+
+
+def _running_here() -> set[str]:
+    """Return the addresses of the clusters whose head is a process of this machine."""
+    try:
+        from ray._private.services import find_gcs_addresses
+
+        return set(find_gcs_addresses())
+    except Exception:  # not public: a release without it finds the cluster by itself
+        return set()
 
 
 def _noted_by_ray_start() -> Path | None:

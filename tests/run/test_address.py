@@ -25,6 +25,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr(address, "TIMEOUT", 0.2)
+    monkeypatch.setattr(address, "_running_here", set)
 
 
 @pytest.fixture
@@ -108,11 +109,22 @@ def test_the_address_is_found_where_ray_finds_it(monkeypatch: pytest.MonkeyPatch
     noted = find_address("auto")
     assert noted == find_address(None) and noted and noted.value == "10.0.0.1:6379" and noted.is_noted
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
-    variable = find_address(None)
+    variable = find_address("auto")
     assert variable and variable.value == "10.0.0.2:6379" and not variable.is_noted
     assert find_address("10.0.0.3:6379") == ClusterAddress("10.0.0.3:6379")
     monkeypatch.setenv("RAY_ADDRESS", "local")
     assert find_address(None) is None
+
+
+def test_auto_prefers_what_runs_to_what_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    note(tmp_path, "10.0.0.1:6379")
+    monkeypatch.setattr(address, "_running_here", lambda: {"10.0.0.2:6379"})
+    assert (find_address("auto") or ClusterAddress("")).value == "10.0.0.2:6379"
+    assert (find_address(None) or ClusterAddress("")).value == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert (find_address(None) or ClusterAddress("")).value == "10.0.0.2:6379"
+    monkeypatch.setattr(address, "_running_here", lambda: {"10.0.0.2:6379", "10.0.0.3:6379"})
+    assert (find_address(None) or ClusterAddress("")).value == "10.0.0.1:6379"
 
 
 @pytest.mark.parametrize("answer", [HTTP, b"", b"\x00"])
