@@ -23,6 +23,14 @@ class InfeasibleError(RaynasError, ValueError):
     """No architecture that meets the constraints was found within a bounded number of tries."""
 
 
+class ContentError(RaynasError, ValueError):
+    """The content of a file is not what such a file holds; who reads it adds the path and the remedy."""
+
+
+class OutsideError(RaynasError, ValueError):
+    """A path that a file gave, or a link, leads out of the results folder."""
+
+
 class ArchiveError(RaynasError):
     """An archive cannot be read or written, or belongs to another search."""
 

@@ -2,24 +2,48 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta, Struct
+from msgspec.json import Decoder
 
 from raynas.core.architecture import Architecture
-from raynas.errors import RaynasError, one_line
+from raynas.errors import ContentError, RaynasError, one_line
+from raynas.files.content import check_file, decode_json, read_file
+from raynas.files.replacing import Replacing, write_whole
+from raynas.files.unpacked import check_ratio, check_zip
 
 META, STATE = "meta.json", "state.pt"
 
 CHECKPOINT_KEY = "_checkpoint"
 """Key of a trial's config that names the checkpoint folder of an earlier run to continue from."""
 
+MAX_STATE_BYTES = 64 * 2**30
+"""Largest size of ``state.pt``: a network of two billion parameters, with the moments of its optimizer."""
+
+MAX_DEPTH = 50
+"""Containers in containers that a state may have."""
+
 State = Mapping[str, Any]
 """State of a trial, tensors in plain containers."""
+
+
+class _Meta(Struct):
+    """Schema of ``meta.json``."""
+
+    epoch: Annotated[int, Meta(ge=0, le=10**9)]
+    arch: dict[str, str | int | float | bool]
+    train_seconds: Annotated[float, Meta(ge=0)]
+    peak_memory_mb: Annotated[float, Meta(ge=0)]
+    costs: dict[str, float]
+    scores: dict[str, float]
+
+
+_META: "Decoder[_Meta]" = Decoder(_Meta)
 
 
 @dataclass(frozen=True)
@@ -63,8 +87,7 @@ class Checkpoint:
         if self.state is not None:
             with Replacing(directory / STATE) as path:
                 torch.save(dict(self.state), path)
-        with Replacing(directory / META) as path:
-            path.write_text(json.dumps(_without_nan(meta)))
+        write_whole(directory / META, json.dumps(_without_nan(meta)))
 
     @classmethod
     def read(cls, directory: str | Path) -> "Checkpoint":
@@ -75,62 +98,56 @@ class Checkpoint:
         """
         directory = Path(directory)
         try:
-            meta = json.loads((directory / META).read_text())
-            return cls(
-                arch=Architecture(meta["arch"]),
-                epoch=_natural(meta["epoch"]),
-                state=_read_state(directory / STATE),
-                train_seconds=float(meta["train_seconds"]),
-                peak_memory_mb=float(meta["peak_memory_mb"]),
-                costs={name: float(value) for name, value in meta["costs"].items()},
-                scores={name: float(value) for name, value in meta["scores"].items()},
-            )
+            meta = read_meta(directory)
+            return cls(**{**meta, "arch": Architecture(meta["arch"]), "state": _read_state(directory / STATE)})
         except FileNotFoundError as error:
             raise RaynasError(f"{error.filename} is missing") from None
-        except KeyError as error:
-            raise RaynasError(f"{directory / META} lacks {error}") from None
-        except Exception as error:
+        except Exception as error:  # torch's unpickler raises what its input makes of it
             raise RaynasError(f"{directory} is no checkpoint of raynas's, or damaged: {one_line(error)}") from error
 
 
+def read_meta(directory: Path) -> dict[str, Any]:
+    """Return the content of ``meta.json`` in the folder of a checkpoint.
+
+    Raises:
+        ContentError: if it is damaged.
+        OSError: if it cannot be read.
+    """
+    meta = decode_json(read_file(directory / META), _META)
+    return {name: meta[name] for name in _Meta.__struct_fields__}
+
+
 def _read_state(path: Path) -> State | None:
+    """Read a state: tensors and plain values, of no other size in memory than in the file."""
     if not path.exists():
         return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    check_file(path, MAX_STATE_BYTES)
+    with path.open("rb") as file:
+        check_zip(file, compressed=False)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
-        raise TypeError(f"{path.name} holds a {type(state).__name__}")
+        raise ContentError(f"{path.name} holds a {type(state).__name__}")
+    _check_plain(state)
     return state
 
 
-def _natural(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"epoch is {value!r}")
-    return value
+def _check_plain(value: object, depth: int = 0) -> None:
+    """Refuse what no trial saves: tensors that claim far more than is stored of them, bottomless containers."""
+    if depth > MAX_DEPTH:
+        raise ContentError(f"{STATE} has more than {MAX_DEPTH} containers in one another")
+    if isinstance(value, torch.Tensor):
+        stored = value.untyped_storage().nbytes() if value.layout == torch.strided else 0
+        check_ratio(stored, value.numel() * value.element_size())
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _check_plain(item, depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(item, depth + 1)
 
 
 def _without_nan(meta: dict[str, Any]) -> dict[str, Any]:
     """Leave out values that JSON lacks: what could not be measured is as good as absent."""
     finite = {key: {n: v for n, v in meta[key].items() if math.isfinite(v)} for key in ("costs", "scores")}
-    return {**meta, **finite}
-
-
-class Replacing:
-    """A context that gives a path to write to and then replaces ``path`` by that file, at once.
-
-    A kill, a full disk or a power cut leaves the earlier file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._draft = path.with_name(f".{path.name}.{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        return self._draft
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
-            self._draft.unlink(missing_ok=True)
-            return
-        with self._draft.open("rb") as file:
-            os.fsync(file.fileno())
-        self._draft.replace(self._path)
+    peak = meta["peak_memory_mb"]
+    return {**meta, **finite, "peak_memory_mb": peak if math.isfinite(peak) else 0.0}

@@ -1,19 +1,23 @@
 """Retraining: trains a found architecture from scratch to the end and tests it."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.json import Decoder
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import check_network, fit_source, fit_space
-from raynas.errors import RaynasError, one_line
+from raynas.errors import ContentError, RaynasError
+from raynas.files.content import decode_json, read_file
+from raynas.files.inside import delete, refuse_links
+from raynas.files.replacing import write_whole
 from raynas.threads import limited_threads
-from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, Replacing
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.progress import Result
 from raynas.trials.runner import REPORTED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
@@ -21,6 +25,17 @@ from raynas.trials.weights import WEIGHTS, write_weights
 
 KEPT_CHECKPOINTS = 2
 """Number of checkpoints kept: if a power cut damages the newest, the one before remains."""
+
+
+class _About(Struct):
+    """Schema of ``training.json``: which training a folder belongs to."""
+
+    space: str
+    training: str
+    arch: dict[str, Option]
+
+
+_ABOUT: "Decoder[_About]" = Decoder(_About)
 
 
 class FinalTraining(TrainingTrial):
@@ -91,7 +106,7 @@ def _retrain(
     while True:
         result = runner.step()
         if result["failed"]:
-            (directory / "error.txt").write_text(runner.progress.traceback)
+            write_whole(directory / "error.txt", runner.progress.traceback)
             raise RaynasError(f"training {arch.key} failed in {result['error']}; details in {directory / 'error.txt'}")
         _keep_checkpoint(runner, directory)
         if on_epoch:
@@ -111,20 +126,19 @@ def _retrain(
 def _claim(directory: Path, arch: Architecture, about: Mapping[str, str]) -> None:
     """Write down which training the folder belongs to; refuse a folder of another one."""
     directory.mkdir(parents=True, exist_ok=True)
+    refuse_links(directory)
     path, here = directory / "training.json", {**about, "arch": arch.to_config()}
     try:
-        held = json.loads(path.read_text())
+        held = decode_json(read_file(path), _ABOUT)
     except FileNotFoundError:
         held = None
-    except ValueError as error:
-        raise RaynasError(f"{path} is damaged ({one_line(error)}); choose another folder") from None
+    except ContentError as error:
+        raise RaynasError(f"{path} is damaged ({error}); choose another folder") from None
     for what, value in here.items():
-        if held is not None and (not isinstance(held, dict) or held.get(what) != value):
+        if held is not None and held[what] != value:
             raise RaynasError(f"{directory} holds the training of another {what}; choose another folder, or remove it")
-    with Replacing(path) as draft:
-        draft.write_text(json.dumps(here, indent=2))
-    with Replacing(directory / "architecture.json") as draft:
-        draft.write_text(arch.to_json() + "\n")
+    write_whole(path, json.dumps(here, indent=2))
+    write_whole(directory / "architecture.json", arch.to_json() + "\n")
 
 
 def _folders(directory: Path) -> list[Path]:
@@ -145,10 +159,9 @@ def _checkpoints(directory: Path, arch: Architecture) -> Iterator[Path]:
 def _keep_checkpoint(runner: TrialRunner[FinalTraining], directory: Path) -> None:
     runner.save(directory / f"checkpoint_{runner.progress.epoch:06d}")
     for folder in _folders(directory)[KEPT_CHECKPOINTS:]:
-        shutil.rmtree(folder, ignore_errors=True)
+        delete(folder)
 
 
 def _write_outcome(directory: Path, model: nn.Module, metrics: Mapping[str, float]) -> None:
     write_weights(model.state_dict(), directory / WEIGHTS)
-    with Replacing(directory / "metrics.json") as draft:
-        draft.write_text(json.dumps(dict(metrics), indent=2) + "\n")
+    write_whole(directory / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")

@@ -27,7 +27,7 @@ from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import refuse_all
 from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
-from raynas.trials.supernet.trained import TrainedSupernet, read_about
+from raynas.trials.supernet.trained import ABOUT, TrainedSupernet, read_about
 from raynas.trials.trainer import examine
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
@@ -43,8 +43,9 @@ class Subnet(DataSettings):
 
     Args:
         supernet: the folder of ``raynas.train_supernet``, or what it returned.
-        data: the supernet's data, if it has moved since the training.
-        data_dir: folder of downloads, if it has moved since the training.
+        data: the supernet's data, if it has moved since the training, or is files or code of yours and ``supernet`` is
+            a folder: what a folder says of those is not believed.
+        data_dir: folder of downloads, likewise.
         calibration_batches: number of batches of training images that batch norms are recalibrated with.
         batch_size: number of images in each of these.
         bulk: number of architectures proposed at a time, for a few long-lived actors; 0 for a Tune trial each.
@@ -63,6 +64,9 @@ class Subnet(DataSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(isinstance(self.supernet, str | os.PathLike), "supernet must be a folder", self.supernet)
+        for name, value in getattr(self.supernet, "named", {}).items():
+            if getattr(self, name) is None and _is_own(name, value):
+                object.__setattr__(self, name, value)
         # Only the path travels: the weights are in the object store, once per node.
         object.__setattr__(self, "supernet", str(Path(os.fspath(self.supernet)).expanduser().resolve()))
         for name in ("calibration_batches", "batch_size"):
@@ -118,9 +122,24 @@ class Subnet(DataSettings):
 
     def data_settings(self) -> Training:
         """Return the settings of a training on the supernet's data, at its present path."""
-        about = read_about(Path(str(self.supernet)))
+        path = Path(str(self.supernet))
+        held = read_about(path)["training"]
         given = {name: value for name in ("data", "data_dir") if (value := getattr(self, name)) is not None}
-        return Training(**{**about["training"], **given, "batch_size": self.batch_size}, epochs=1, warmup_epochs=0)
+        for name, value in (("data", held["data"]), ("data_dir", held["data_dir"])):
+            if _is_own(name, value) and name not in given:
+                raise RaynasError(
+                    f"{path / ABOUT} names code or files, {name} {value!r}, which no file may choose; if they are "
+                    f"yours, say so: Subnet(supernet=..., {name}={value!r})"
+                )
+        try:
+            return Training(**{**held, **given, "batch_size": self.batch_size}, epochs=1, warmup_epochs=0)
+        except (TypeError, ValueError) as error:
+            raise RaynasError(f"{path / ABOUT} holds impossible settings: {error}; train the supernet again") from None
+
+
+def _is_own(name: str, value: str) -> bool:
+    """Return whether ``data`` or ``data_dir`` names code or files of the user's."""
+    return ":" in value if name == "data" else value != Training.data_dir
 
 
 class SharedSupernet:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, one_line
+from raynas.files.content import check_file
+from raynas.files.unpacked import MAX_UNPACKED_BYTES, check_ratio, read_gzip
 from raynas.user_code import load_function
 
 if TYPE_CHECKING:
@@ -94,6 +97,29 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     return Table(file.name, file.rows(settings, space), values, settings.fidelities)
 
 
+def _read_frame(path: Path) -> pd.DataFrame:
+    """Read a CSV or Parquet file, once its size in memory is known to be plausible.
+
+    Raises:
+        Exception: if it cannot be read.
+    """
+    check_file(path, MAX_UNPACKED_BYTES)
+    if ".parquet" in path.suffixes[-2:]:
+        return _read_parquet(path)
+    content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
+    content.decode()  # else pandas would find out at the first use of a column
+    return pd.read_csv(BytesIO(content))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    about = parquet.read_metadata(path)
+    n_bytes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    check_ratio(path.stat().st_size, max(n_bytes, about.num_rows * about.num_columns))
+    return pd.read_parquet(path)
+
+
 class _File:
     """Content of a CSV or Parquet file.
 
@@ -106,12 +132,11 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self.name = Path(path).name
-        read = pd.read_parquet if ".parquet" in Path(path).suffixes[-2:] else pd.read_csv
         try:
-            self.frame: pd.DataFrame = read(path)
+            self.frame = _read_frame(Path(path))
         except FileNotFoundError:
             raise DataError(f"table {path} does not exist") from None
-        except Exception as error:
+        except Exception as error:  # of pandas and pyarrow, which raise what their input makes of it
             raise DataError(f"table {path} cannot be read: {one_line(error)}") from None
 
     def columns(self, title: str, fidelities: Sequence[int]) -> Columns:
@@ -128,7 +153,7 @@ class _File:
     def _numbers(self, title: str) -> NDArray[np.float64]:
         try:
             return np.asarray(self.frame[title], dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{self.name}: column {title!r} must hold numbers: {one_line(error)}") from None
 
     def rows(self, settings: "Tabular", space: SearchSpace) -> dict[Architecture, int]:
@@ -170,5 +195,5 @@ def _spelling(value: object) -> str:
     """Return the same text for 3, 3.0 and "3"."""
     try:
         return repr(float(value)) if not isinstance(value, bool | np.bool_) else str(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return str(value)

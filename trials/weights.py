@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
-from raynas.trials.checkpoint import Replacing
+from raynas.files.replacing import Replacing
 
 WEIGHTS = "weights.safetensors"
 """Name of the file."""
@@ -26,7 +26,7 @@ def with_weights(space: SearchSpace, arch: Architecture, weights: Mapping[str, T
         model = space.build(arch)
     try:
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:  # what a damaged checkpoint holds may be anything
         raise RaynasError(
             f"the weights of {arch.key} do not fit the network that {space.name} builds: {one_line(error)}"
         ) from None

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
 from raynas.cli.catalogue import KINDS, catalogue
-from raynas.errors import RaynasError, UnknownNameError
+from raynas.cli.from_files import refuse_from_file
+from raynas.errors import ContentError, RaynasError, UnknownNameError
+from raynas.files.content import read_file
+from raynas.files.options_text import MAX_OPTIONS_BYTES, decode_yaml
 
 DEMO: Mapping[str, str] = {
     "space": "cnn",
@@ -49,7 +52,7 @@ def expand(argv: Sequence[str]) -> list[str]:
     ``--data=mnist`` becomes ``--trainable.data=mnist``.
 
     Raises:
-        RaynasError: if the file cannot be read.
+        RaynasError: if the file cannot be read, or sets what only a flag may.
     """
     rest: list[str] = []
     tokens = iter(argv)
@@ -59,17 +62,27 @@ def expand(argv: Sequence[str]) -> list[str]:
             _ = equals or next(tokens, "")
         else:
             rest.append(_canonical(token))
-    return [*flags_in_files(argv), *rest]
+    return [*flags_in_files(argv, rest), *rest]
 
 
-def flags_in_files(argv: Sequence[str]) -> list[str]:
+def flags_in_files(argv: Sequence[str], typed: Sequence[str]) -> list[str]:
     """Return the flags that represent the options in the files of ``--config``.
 
+    Args:
+        argv: the command line.
+        typed: its flags in canonical spelling, without those of files.
+
     Raises:
-        RaynasError: if one cannot be read.
+        RaynasError: if a file cannot be read, or sets what only a flag may.
     """
-    files = [value_of(argv, i) for i, token in enumerate(argv) if token.partition("=")[0] == "--config"]
-    return [flag for file in files for flag in flags_of(read_options(Path(file)))]
+    flags: list[str] = []
+    for i, token in enumerate(argv):
+        if token.partition("=")[0] == "--config":
+            file = Path(value_of(argv, i))
+            in_file = flags_of(read_options(file))
+            refuse_from_file(file, in_file, typed)
+            flags += in_file
+    return flags
 
 
 def texts_in(tokens: Sequence[str]) -> dict[str, str]:
@@ -97,18 +110,22 @@ def read_options(path: Path) -> dict[str, object]:
         RaynasError: if it cannot be read, or is no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = decode_yaml(read_file(path, MAX_OPTIONS_BYTES))
+        if not isinstance(content, dict | None):
+            raise RaynasError(f"{path} must hold options, one 'name: value' a line, got {type(content).__name__}")
+        return msgspec.convert(content or {}, dict[str, object])
     except OSError as error:
         raise RaynasError(f"cannot read the options in {str(path)!r}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RaynasError(f"{path} is not a YAML file: {error}") from None
-    if not isinstance(content, dict | None):
-        raise RaynasError(f"{path} must hold options, one 'name: value' a line, got {type(content).__name__}")
-    return content or {}
+    except (ContentError, msgspec.ValidationError) as error:
+        raise RaynasError(f"{path} is not a YAML file of options: {error}") from None
 
 
 def flags_of(options: Mapping[str, object]) -> list[str]:
-    """Return the flags that represent options, which are nested or by path."""
+    """Return the flags that represent options, which are nested or by path.
+
+    Raises:
+        RaynasError: if a value would be a flag.
+    """
     return [_canonical(token) for token in _flags(options)]
 
 
@@ -119,9 +136,16 @@ def _flags(content: Mapping[str, object], prefix: str = "") -> Iterator[str]:
             yield from _flags(value, f"{key}.")
         elif isinstance(value, list) and not prefix.startswith("hyperparameters"):
             yield f"--{key}"
-            yield from map(_text, value)
+            yield from (_item(key, each) for each in value)
         else:
             yield f"--{key}={_text(value)}"
+
+
+def _item(key: str, value: object) -> str:
+    text = _text(value)
+    if text.startswith("-") and not isinstance(value, int | float):
+        raise RaynasError(f"{key} cannot hold {text!r} in a file: it looks like a flag; type it as --{key}={text}")
+    return text
 
 
 def _text(value: object) -> str:

@@ -152,6 +152,6 @@ class OutputOptions:
     output: str | None = None
 
 
-def names_code(data: str) -> bool:
-    """Return whether data is ``module:function``, which is imported and called."""
-    return ":" in data and data.partition(":")[0] not in ("npz", "folder")
+def names_code(value: str) -> bool:
+    """Return whether a value is ``module:function``, which is imported and called."""
+    return ":" in value and value.partition(":")[0] not in ("npz", "folder")

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raynas.cli.flags import chosen, expand, flags_in_files, flags_of, given, read_options, texts_in
-from raynas.cli.options import FROM_DATA, OutputOptions, RetrainOptions, names_code
+from raynas.cli.flags import chosen, expand, flags_in_files, flags_of, given, read_options, texts_in, typed
+from raynas.cli.from_files import refuse_from_file
+from raynas.cli.options import FROM_DATA, OutputOptions, RetrainOptions
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.errors import RaynasError
 from raynas.run.file_names import RETRAIN_SETTINGS
@@ -52,12 +53,9 @@ def read_retrain(argv: Sequence[str]) -> RetrainRequest:
     left = _settings(settings, asked)
     tokens = [*left, *asked]
     space = chosen(tokens, ["space"])["space"]
-    options = _parser(space, texts_in([*left, *flags_in_files(flags)])).parse(tokens)
+    options = _parser(space, texts_in([*left, *flags_in_files(flags, typed(flags))])).parse(tokens)
     if file is None:
         raise RaynasError("give the architecture file first: retrain.py ARCHITECTURE.json [OPTIONS]; see --help")
-    data = options.fields_of("trainable", "train")["data"]
-    if settings and names_code(data) and "trainable.data" not in given(asked):
-        raise RaynasError(f"{settings} names code as data; if it is yours and should run, say so: --data {data}")
     output = options.make(OutputOptions).output
     return RetrainRequest(
         file=file,
@@ -86,8 +84,16 @@ def _parser(space: str, in_files: Mapping[str, str]) -> OptionParser:
 
 
 def _settings(path: Path | None, asked: Sequence[str]) -> list[str]:
-    """Return the settings beside an architecture as flags, without those of its space if another was asked for."""
-    options = read_options(path) if path else {}
+    """Return the settings beside an architecture as flags, without those of its space if another was asked for.
+
+    Raises:
+        RaynasError: if they are more than plain values: nobody asked for this file.
+    """
+    if path is None:
+        return []
+    options = read_options(path)
     if "space.name" in given(asked) and chosen(asked, ["space"]) != chosen(flags_of(options), ["space"]):
         options.pop("space", None)
-    return flags_of(options)
+    tokens = flags_of(options)
+    refuse_from_file(path, tokens, asked)
+    return tokens

@@ -74,13 +74,8 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
     is_funnel = asks_for_funnel(tokens)
     names = _chosen(tokens)
     retrains = names["trainable"] in RETRAINED
-    options = _parser(names, tokens, texts_in(flags_in_files(argv))).parse(tokens)
+    options = _parser(names, tokens, texts_in(flags_in_files(argv, typed(argv)))).parse(tokens)
     run, search = options.make(RunOptions), options.make(SearchOptions)
-    if any(":" in metric for metric in search.metrics) and "metrics" not in given(typed(argv)):
-        raise RaynasError(
-            "a file of options names code as a metric; if it is yours and should run, say so: "
-            f"--metrics {' '.join(search.metrics)}"
-        )
     return SearchRequest(
         names=names,
         options=options,

@@ -9,7 +9,7 @@ from pathlib import Path
 from ray import tune
 from rich.console import Console
 
-from raynas.cli.options import names_code
+from raynas.cli.from_files import PLACES
 from raynas.cli.search_command import SearchCommand
 from raynas.cli.search_name import search_title
 from raynas.cli.subnets import SubnetSearch
@@ -219,10 +219,13 @@ class SearchRun:
         if self.command.run.tensorboard:
             commands["look closer"] = f"tensorboard --logdir {shlex.quote(shown(self.path / 'tensorboard'))}"
         if summary.best and self.command.retrain:
-            code = f" --data {shlex.quote(self.data)}" if names_code(self.data) else ""
+            directory = str(getattr(self.command.trainable, "data_dir", PLACES["trainable.data_dir"]))
+            own = f" --data {shlex.quote(self.data)}" if ":" in self.data else ""
+            if directory != PLACES["trainable.data_dir"]:
+                own += f" --trainable.data_dir {shlex.quote(directory)}"
             file = shlex.quote(shown(self.path / BEST / ARCHITECTURE))
             epochs = 4 * (self.command.retrain.epochs or 25)
-            commands["train longer"] = f"python scripts/retrain.py {file}{code} --epochs {epochs}"
+            commands["train longer"] = f"python scripts/retrain.py {file}{own} --epochs {epochs}"
         if summary.interrupted:
             commands["continue"] = "the same command"
         elif not summary.ended_because:

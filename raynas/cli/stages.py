@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, get_origin, get_type_hints
 
-import yaml
-
 from raynas.cli.funnel_flags import COUNT
-from raynas.errors import RaynasError, UnknownNameError
+from raynas.errors import ContentError, RaynasError, UnknownNameError
+from raynas.files.options_text import decode_yaml
 from raynas.funnels import FunnelStage
 from raynas.strategies import EarlyStopping
 from raynas.trials import TRIALS, TrialSettings
@@ -92,8 +91,8 @@ def _is_required(item: "dataclasses.Field[Any]") -> bool:
 def _value(text: str) -> Any:
     """Return a number, a truth value, a list in brackets, none, or the text itself."""
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        value = decode_yaml(text)
+    except ContentError:
         return text
     if isinstance(value, str) and value.lower() == "none":
         return None

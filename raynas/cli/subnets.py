@@ -42,5 +42,5 @@ class SubnetSearch(SupernetTraining):
 
     def subnets(self, trained: TrainedSupernet) -> Subnet:
         """Return the settings that score subnets."""
-        shared = ("calibration_batches", "seed", "device", "gpus", "n_threads", "latency_threads", "bulk")
-        return Subnet(supernet=trained, **{name: getattr(self, name) for name in shared})
+        own = ("calibration_batches", "seed", "device", "gpus", "n_threads", "latency_threads", "bulk")
+        return Subnet(supernet=trained, **{name: getattr(self, name) for name in ("data", "data_dir", *own)})

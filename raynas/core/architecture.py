@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from raynas.errors import SpaceError
+from msgspec.json import Decoder
+
+from raynas.errors import ContentError, SpaceError
+from raynas.files.content import decode_json
 from raynas.validate import plain
 
 Option = str | int | float | bool
@@ -14,6 +17,8 @@ Option = str | int | float | bool
 and ``int(arch["depth"])`` then needs no cast. Tune's searchers break on lists and dicts."""
 
 _USUAL = (str, int, bool, type(None))
+
+_OPTIONS: "Decoder[dict[str, Any]]" = Decoder(dict[str, Any])  # what a value may be, the constructor says
 
 Config = dict[str, Any]
 """A Tune config: the architecture under "arch", hyperparameters and constants beside it."""
@@ -123,9 +128,6 @@ class Architecture(Mapping[str, Option]):
             SpaceError: if the text is not a JSON object of options.
         """
         try:
-            options = json.loads(text)
-        except ValueError as error:
+            return cls(decode_json(text.encode(errors="replace"), _OPTIONS))
+        except ContentError as error:
             raise SpaceError(f"an architecture must be a JSON object of decisions: {error}") from None
-        if not isinstance(options, dict):
-            raise SpaceError(f"an architecture must be a JSON object of decisions, got {type(options).__name__}")
-        return cls(options)

@@ -16,6 +16,8 @@ lost        a trial lost its process without failing, and is tried again from it
 ended       a trial ended: status, last metrics, fidelity, error
 retried     a trial begins again from the start: what it reported before does not count
 ==========  ==================================================================================================
+
+What each must hold is in ``archive_schema``: an archive may come from anybody, and nothing in it is taken on trust.
 """
 
 import contextlib
@@ -28,8 +30,11 @@ from pathlib import Path
 from typing import Any
 
 from raynas.core.architecture import Architecture
+from raynas.core.archive_schema import EVENT, MAX_ARCHIVE_BYTES
 from raynas.core.evaluation import Evaluation
-from raynas.errors import ArchiveError
+from raynas.errors import ArchiveError, ContentError, OutsideError
+from raynas.files.content import check_file, decode_json, read_file
+from raynas.files.inside import inside
 
 Record = dict[str, Any]
 
@@ -70,15 +75,20 @@ class Archive:
     def _open(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                inside(path.parent, path.name)
+            if path.exists():
+                check_file(path, MAX_ARCHIVE_BYTES)
             self._file = path.open("ab+", buffering=0)
             _lock(self._file, path)
-            self._file.seek(0)
-            content = self._file.read()
+            content = read_file(path, MAX_ARCHIVE_BYTES)
             whole = content.rfind(b"\n") + 1
             self._take(_parse(content[:whole], path))
             self._file.truncate(whole)
         except OSError as error:
             raise ArchiveError(f"cannot write the archive {path}: {error.strerror}; choose another folder") from None
+        except (ContentError, OutsideError) as error:
+            raise ArchiveError(f"cannot use the archive {path}: {error}; choose another folder") from None
 
     def _take(self, records: list[Record]) -> None:
         """Keep what counts, apart from what a later session only learns from."""
@@ -97,7 +107,9 @@ class Archive:
             raise self.failure
         record = {"event": event, **fields}
         if self._file:
-            self._write(json.dumps(record, allow_nan=False).encode() + b"\n", sync=event in _SYNCED)
+            # A name of a file that is no UTF-8, in an error, is the one text that JSON cannot give back.
+            line = json.dumps(record, allow_nan=False, ensure_ascii=False).encode(errors="replace")
+            self._write(line + b"\n", sync=event in _SYNCED)
         self._records.append(record)
 
     def retry(self, trials: Iterable[str]) -> None:
@@ -203,9 +215,11 @@ class Archive:
         """
         archive = cls()
         try:
-            content = Path(path).read_bytes()
+            content = read_file(Path(path), MAX_ARCHIVE_BYTES)
         except OSError as error:
             raise ArchiveError(f"cannot read the archive {path}: {error.strerror}") from None
+        except ContentError as error:
+            raise ArchiveError(f"cannot read the archive {path}: {error}") from None
         archive._take(_parse(content[: content.rfind(b"\n") + 1], Path(path)))
         return archive
 
@@ -253,11 +267,11 @@ def _parse(content: bytes, path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
-            record = json.loads(line)
-            record["event"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise ArchiveError(f"{path}, line {number} is damaged; repair or remove that line and run again") from None
-        records.append(record)
+            records.append(decode_json(line, EVENT))
+        except ContentError as error:
+            raise ArchiveError(
+                f"{path}, line {number} is damaged; repair or remove that line and run again ({error})"
+            ) from None
     return records
 
 

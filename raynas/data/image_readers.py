@@ -1,7 +1,6 @@
 """Readers of images, one per kind of source; each returns arrays as they are stored."""
 
 import socket
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,45 +81,3 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def read_npz(path: Path) -> tuple[Arrays, int | None]:
-    """Read ``x_train`` and ``y_train``, and the same for ``valid`` and ``test``, from a file of ``numpy.savez``.
-
-    Returns:
-        The arrays, and the length of the array ``classes``, if there is one.
-
-    Raises:
-        DataError: if the file is missing, damaged, holds Python objects, or lacks an array.
-    """
-    held = _npz_arrays(path)
-    parts = {}
-    for part in ("train", "valid", "test"):
-        images, labels = held.get(f"x_{part}"), held.get(f"y_{part}")
-        if (images is None) != (labels is None) or (images is None and part == "train"):
-            raise DataError(
-                f"npz:{path} needs both x_{part} and y_{part}; it holds {', '.join(sorted(held)) or 'nothing'}"
-            )
-        if images is not None and labels is not None:
-            parts[part] = (images, labels)
-    return parts, len(held["classes"]) if "classes" in held else None
-
-
-def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        # Opened here, because np.load leaves the file of a broken archive open.
-        with path.open("rb") as file:
-            held = np.load(file, allow_pickle=False)
-            if not isinstance(held, np.lib.npyio.NpzFile):
-                raise DataError(f"npz:{path} holds a single array; save several with numpy.savez(path, x_train=…, …)")
-            return {name: held[name] for name in held.files}
-    except FileNotFoundError:
-        raise DataError(f"npz:{path} does not exist") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, MemoryError) as error:
-        if isinstance(error, DataError):
-            raise
-        # numpy's own words advise to allow pickles, which could run any code.
-        raise DataError(
-            f"npz:{path} cannot be read ({type(error).__name__}): it is no whole file of numpy.savez, or it holds "
-            "Python objects, which are never loaded; save arrays of numbers with numpy.savez(path, x_train=…, …)"
-        ) from None

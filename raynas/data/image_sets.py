@@ -16,8 +16,9 @@ from raynas.data.image_arrays import (
     in_memory,
 )
 from raynas.data.image_folders import read_folder
-from raynas.data.image_readers import Arrays, read_digits, read_npz, read_torchvision
+from raynas.data.image_readers import Arrays, read_digits, read_torchvision
 from raynas.data.images import ImageData, ImageSplit
+from raynas.data.npz import read_npz
 from raynas.data.splitting import stratified_split
 from raynas.errors import DataError, UnknownNameError
 

@@ -12,10 +12,10 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.files.replacing import Replacing
 from raynas.run.file_names import ARCHITECTURE, RETRAIN_SETTINGS
 from raynas.search_spaces import SEARCH_SPACES
 from raynas.trials import Training
-from raynas.trials.checkpoint import Replacing
 from raynas.trials.weights import WEIGHTS, write_weights
 from raynas.validate import plain_parts
 

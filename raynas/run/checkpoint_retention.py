@@ -3,7 +3,6 @@
 Tune's own ``num_to_keep`` writes the whole state of the experiment every time it deletes one.
 """
 
-import shutil
 from pathlib import Path
 
 from ray import tune
@@ -11,6 +10,7 @@ from ray.tune.experiment import Trial
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.files.inside import delete, inside
 
 N_BEST = 3
 """Number of trials that keep their checkpoints after their end."""
@@ -38,7 +38,7 @@ class KeepBest(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: object
     ) -> None:
         """Delete the older checkpoints of a running trial."""
-        _delete_checkpoints(self._path / trial.trial_id, keep=2)
+        _delete_checkpoints(inside(self._path, trial.trial_id), keep=2)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Rank the trial, and delete the checkpoints of those that are no longer among the best."""
@@ -48,7 +48,7 @@ class KeepBest(tune.Callback):
         candidates = [*self._best, evaluation] if evaluation.status == "finished" else self._best
         self._best = self._best_of(candidates)
         for loser in {e.trial for e in [*candidates, evaluation]} - {e.trial for e in self._best}:
-            _delete_checkpoints(self._path / loser)
+            _delete_checkpoints(inside(self._path, loser))
 
     def _best_of(self, candidates: list[Evaluation]) -> list[Evaluation]:
         """Return those that keep their checkpoints, the one that ``SearchResult.best`` returns among them."""
@@ -59,10 +59,10 @@ class KeepBest(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Delete the checkpoints of a failed trial; one that was lost continues from them."""
         if self._searcher.evaluation_of(trial.trial_id):
-            _delete_checkpoints(self._path / trial.trial_id)
+            _delete_checkpoints(inside(self._path, trial.trial_id))
 
 
 def _delete_checkpoints(trial: Path, keep: int = 0) -> None:
-    checkpoints = sorted(trial.glob("checkpoint_*"), key=lambda path: path.stat().st_mtime)
+    checkpoints = sorted(trial.glob("checkpoint_*"), key=lambda path: path.lstat().st_mtime)
     for checkpoint in checkpoints[: len(checkpoints) - keep]:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        delete(checkpoint)

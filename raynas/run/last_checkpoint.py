@@ -1,25 +1,27 @@
 """The checkpoints that trials of an earlier session left behind."""
 
-import json
-import shutil
 from pathlib import Path
+
+from raynas.errors import ContentError
+from raynas.files.inside import delete
+from raynas.trials.checkpoint import read_meta
 
 
 def last_checkpoint(directory: Path, max_epoch: int) -> tuple[Path, int] | None:
     """Return the newest whole checkpoint of a trial that is not ahead of its record, and its epoch.
 
     Args:
-        directory: the trial's.
+        directory: the trial's; links in it are passed over.
         max_epoch: the last epoch that was recorded.
     """
     found = []
-    for meta in directory.glob("checkpoint_*/meta.json"):
+    for folder in directory.glob("checkpoint_*"):
         try:
-            epoch = int(json.loads(meta.read_text())["epoch"])
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            epoch = int(read_meta(folder)["epoch"])
+        except (OSError, ContentError):
             continue
-        if epoch <= max_epoch:
-            found.append((meta.parent, epoch))
+        if epoch <= max_epoch and not folder.is_symlink():
+            found.append((folder, epoch))
     return max(found, key=lambda item: item[1], default=None)
 
 
@@ -28,5 +30,5 @@ def set_aside(checkpoint: Path) -> Path:
     target = checkpoint.parent / "checkpoint_resumed"
     for other in checkpoint.parent.glob("checkpoint_*"):
         if other != checkpoint:
-            shutil.rmtree(other, ignore_errors=True)
+            delete(other)
     return checkpoint if checkpoint == target else checkpoint.rename(target)

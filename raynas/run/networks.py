@@ -10,6 +10,7 @@ from torch import nn
 from raynas.core.evaluation import Evaluation
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.files.inside import inside
 from raynas.run.checkpoint_retention import N_BEST
 from raynas.run.file_names import BEST
 from raynas.run.last_checkpoint import last_checkpoint
@@ -38,7 +39,7 @@ class TrialNetworks:
         Raises:
             RaynasError: if the checkpoint cannot be read.
         """
-        found = last_checkpoint(self.path / evaluation.trial, evaluation.fidelity)
+        found = last_checkpoint(inside(self.path, evaluation.trial), evaluation.fidelity)
         return Checkpoint.read(found[0]).state if found else None
 
     def model(self, evaluation: Evaluation) -> nn.Module:

@@ -8,6 +8,7 @@ from ray import tune
 
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError
+from raynas.files.inside import refuse_links
 from raynas.run.run_config import checked_run_config
 
 MIN_FREE_BYTES = 100 * 2**20
@@ -35,10 +36,16 @@ def open_archive(path: Path) -> Archive:
 
     Raises:
         ArchiveError: if it cannot be written, is held by another search, or the disk is almost full.
+        OutsideError: if a link in the folder leads out of it.
     """
     archive = Archive(path / "archive.jsonl")
-    free = shutil.disk_usage(path).free
-    if free < MIN_FREE_BYTES:
+    try:
+        refuse_links(path)
+        free = shutil.disk_usage(path).free
+        if free < MIN_FREE_BYTES:
+            left = f"{free / 2**20:.0f} MiB left on its disk"
+            raise ArchiveError(f"{path} has {left}; free some or choose another folder")
+    except BaseException:
         archive.close()
-        raise ArchiveError(f"{path} has {free / 2**20:.0f} MiB left on its disk; free some or choose another folder")
+        raise
     return archive

@@ -21,6 +21,7 @@ from raynas.core.architecture import Config
 from raynas.core.outcome import Result, fidelity_of
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
+from raynas.files.inside import inside
 from raynas.run.failure_streak import FailureStreak
 from raynas.run.last_checkpoint import last_checkpoint, set_aside
 from raynas.run.lost_trials import Losses, SearchTrial, full_disk_error
@@ -201,7 +202,7 @@ class ArchivedSearch(SearchAlgorithm):
 
     def _trial_again(self, trial_id: str, config: Config, restore_path: str | None = None) -> SearchTrial:
         """Make an unfinished trial again under its old name, from its last checkpoint if it has one."""
-        directory = Path(self._spec["storage"].experiment_fs_path) / trial_id
+        directory = inside(Path(self._spec["storage"].experiment_fs_path), trial_id)
         found = last_checkpoint(directory, self._losses.last_epoch(trial_id))
         config = {name: value for name, value in config.items() if name != CHECKPOINT_KEY}
         if found:

@@ -1,6 +1,5 @@
 """replay_scheduler(): a scheduler of Tune's lives through the recorded trials of a search."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from raynas.core.archive import Record
 from raynas.core.outcome import Result, as_result
 from raynas.run.no_controller import NO_CONTROLLER
-from raynas.trials.checkpoint import CHECKPOINT_KEY
+from raynas.trials.checkpoint import CHECKPOINT_KEY, read_meta
 
 
 def replay_scheduler(
@@ -56,7 +55,7 @@ def _epochs_kept(unfinished: Trial | None) -> float:
     if unfinished is None:
         return math.inf
     checkpoint = unfinished.config.get(CHECKPOINT_KEY)
-    return int(json.loads((Path(checkpoint) / "meta.json").read_text())["epoch"]) if checkpoint else 0
+    return int(read_meta(Path(checkpoint))["epoch"]) if checkpoint else 0
 
 
 def _report(scheduler: TrialScheduler, trial: Trial, result: Result) -> None:

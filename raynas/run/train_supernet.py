@@ -1,5 +1,6 @@
 """train_supernet(): the training of shared weights with Ray Tune, as a search whose space has one member."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ray import tune
@@ -7,7 +8,8 @@ from ray import tune
 from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, one_line
+from raynas.files.inside import inside
 from raynas.run.last_checkpoint import last_checkpoint
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
@@ -61,9 +63,9 @@ def train_supernet(
         run_config=run_config or tune.RunConfig(name=path.name, storage_path=str(path.parent)),
     )
     ended = _ended(result, settings)
-    if (path / ABOUT).exists():
-        return TrainedSupernet.load(path, space)
-    return _written(path, space, settings, ended)
+    is_written = (path / ABOUT).exists()
+    trained = TrainedSupernet.load(path, space) if is_written else _written(path, space, settings, ended)
+    return replace(trained, named={"data": settings.data, "data_dir": settings.data_dir})
 
 
 def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
@@ -79,11 +81,15 @@ def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
 
 def _written(path: Path, space: SearchSpace, settings: SupernetTraining, ended: Evaluation) -> TrainedSupernet:
     """Write the state in the last checkpoint as files that need no trial to be read."""
-    found = last_checkpoint(path / ended.trial, ended.fidelity)
+    folder = inside(path, ended.trial)
+    found = last_checkpoint(folder, ended.fidelity)
     if found is None or found[1] < ended.fidelity:
-        raise RaynasError(f"{path / ended.trial} holds no checkpoint of the last epoch; remove {path} to start again")
+        raise RaynasError(f"{folder} holds no checkpoint of the last epoch; remove {path} to start again")
     state = Checkpoint.read(found[0]).state
     if state is None:
         raise RaynasError(f"{found[0]} holds no weights; remove {path} to start again")
     fitted, _ = settings.fitted(space)
-    return write_supernet(path, fitted, settings, state)
+    try:
+        return write_supernet(path, fitted, settings, state)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RaynasError(f"{found[0]} holds no supernet ({one_line(error)}); remove {path} to start again") from None

@@ -111,5 +111,5 @@ def test_metrics_of_the_users_are_named_by_a_flag(tmp_path: Path, monkeypatch: p
 def test_a_file_of_options_names_no_code(tmp_path: Path) -> None:
     file = tmp_path / "options.yaml"
     file.write_text("metrics: ['my_energy_metric:ENERGY']\n")
-    with pytest.raises(RaynasError, match=r"names code as a metric.*--metrics my_energy_metric:ENERGY"):
+    with pytest.raises(RaynasError, match=r"names code.*say so: --metrics my_energy_metric:ENERGY"):
         parse_search(["--config", str(file)])

@@ -17,6 +17,10 @@ from raynas.errors import ArchiveError
 
 FIRST: dict[str, Any] = {"trial": "1", "config": {"arch": {"op": "conv"}, "lr": 0.1}, "costs": {"params": 7.0}}
 ENDED: dict[str, Any] = {"trial": "1", "status": "finished", "fidelity": 3, "metrics": {"accuracy": 0.5}, "error": ""}
+SESSION: dict[str, Any] = {
+    **{"space": "s 1", "trainable": "t", "objectives": ["max:accuracy"], "constraints": [], "strategy": "Random()"},
+    **{"seed": 1, "num_samples": 9, "baseline": {}},
+}
 SECOND: dict[str, Any] = {"trial": "2", "config": {"arch": {"op": "überpool\n"}}, "costs": {}}
 
 
@@ -39,8 +43,9 @@ def test_a_reload_equals_what_was_appended(path: Path) -> None:
     assert list(Archive.load(path)) == records
     with closing(Archive(path)) as again:
         assert list(again) == records and len(again) == 3
-        again.append("result", trial="2")
-    assert list(Archive.load(path)) == [*records, {"event": "result", "trial": "2"}]
+        again.append("result", trial="2", fidelity=1, metrics={})
+    last = {"event": "result", "trial": "2", "fidelity": 1, "metrics": {}}
+    assert list(Archive.load(path)) == [*records, last]
 
 
 def test_a_record_is_on_disk_when_append_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +194,8 @@ def test_a_full_disk_costs_the_last_record_only(path: Path, n_left: int) -> None
         with pytest.raises(ArchiveError, match="free some space"):
             archive.append("session", seed=1)  # space again, but a gap is nothing to go on from
     with closing(Archive(path)) as archive:
-        archive.append("session", seed=1)
-    assert list(Archive.load(path)) == [*records, {"event": "session", "seed": 1}]
+        archive.append("session", **SESSION)
+    assert list(Archive.load(path)) == [*records, {"event": "session", **SESSION}]
 
 
 def test_a_failing_sync_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +290,7 @@ def test_a_restart_counts_only_what_comes_after_it(path: Path, tmp_path: Path) -
     with closing(Archive(path)) as archive:
         archive.append("proposed", **FIRST)
         archive.append("ended", **ENDED)
-        archive.restart(seed=1)
+        archive.restart(**{**SESSION, "seed": 1})
         archive.dump(tmp_path / "dumped")
         for known in (archive, Archive.load(path), Archive.load(tmp_path / "dumped")):
             assert [(record["event"], record.get("seed")) for record in known] == [("session", 1)]
@@ -293,7 +298,7 @@ def test_a_restart_counts_only_what_comes_after_it(path: Path, tmp_path: Path) -
             assert [(e.trial, e.fidelity) for e in known.earlier_evaluations] == [("1", 3)]
             assert known.last_number == 1, "no name may denote two trials"
         archive.append("proposed", **SECOND)
-        archive.restart(seed=2)
+        archive.restart(**{**SESSION, "seed": 2})
     assert [e.trial for e in Archive.load(path).earlier_evaluations] == ["1"]
     assert len(Archive.load(path)) == 1
 

@@ -149,7 +149,8 @@ def test_shared_weights_and_subnets(data: str, tmp_path: Path) -> None:
     runner.begin({"arch": {"method": "SinglePath"}})
     assert runner.step()["error"] == ""
     trained = write_supernet(tmp_path, settings.fitted(SPACE)[0], settings, runner.trial.state())
-    result = Subnet(supernet=trained, batch_size=16).evaluate(SPACE, ARCH, metrics=["accuracy", "latency_ms", "snip"])
+    scoring = Subnet(supernet=trained, data=data, batch_size=16)  # a supernet names no code; whoever uses it does
+    result = scoring.evaluate(SPACE, ARCH, metrics=["accuracy", "latency_ms", "snip"])
     assert result["error"] == "" and 0 <= result["accuracy"] <= 1 and result["snip"] > 0
 
 

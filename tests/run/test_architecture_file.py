@@ -34,8 +34,8 @@ def test_an_architecture(tmp_path: Path) -> None:
         (b" " * 2**21, "more than 1048576 bytes"),
         (b'{"n_layers": 1}', "lacks decision"),
         (b'{"__class__": "os.system"}', "no decision '__class__'"),
-        (b'{"n_layers": {"a": 1}}', "must hold a string or a number"),
-        (b'{"n_layers": NaN}', "cannot be nan"),
+        (b'{"n_layers": {"a": 1}}', "must hold a string, a finite number"),
+        (b'{"n_layers": NaN}', "must be a JSON object"),
         (b'{"n_layers": ' + b"9" * 5000 + b"}", "holds no architecture"),
     ],
 )

@@ -29,6 +29,6 @@ def test_a_full_disk_is_refused_before_anything_is_computed(tmp_path: Path, monk
 
 def test_an_archive_is_continued(tmp_path: Path) -> None:
     with closing(open_archive(tmp_path / "new")) as archive:
-        archive.append("session")
+        archive.append("waited")
     with closing(open_archive(tmp_path / "new")) as archive:
-        assert [record["event"] for record in archive] == ["session"]
+        assert [record["event"] for record in archive] == ["waited"]

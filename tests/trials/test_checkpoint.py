@@ -10,7 +10,7 @@ import torch
 
 from raynas.core.architecture import Architecture
 from raynas.errors import RaynasError
-from raynas.trials.checkpoint import Checkpoint, Replacing
+from raynas.trials.checkpoint import Checkpoint
 
 ARCH = {"depth": 2, "kernel": 3}
 
@@ -22,18 +22,6 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     read = Checkpoint.read(tmp_path / "folder")
     assert read.state is not None and torch.equal(read.state["weights"], state["weights"])
     assert dataclasses.replace(read, state=None) == dataclasses.replace(written, state=None)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("before")
-    with pytest.raises(OSError), Replacing(path) as draft:
-        draft.write_text("half")
-        raise OSError("disk full")
-    assert path.read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["file"]
-    with Replacing(path) as draft:
-        draft.write_text("after")
-    assert path.read_text() == "after"
 
 
 def test_a_checkpoint_leaves_out_what_is_not_a_number(tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ def supernet_on(space: ModelSpace, arrays: Arrays, partial_channels: int = 1) ->
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         supernet = Supernet(space, partial_channels=partial_channels)
     buffers, ties = dict(supernet.named_buffers()), shared_parameters(supernet)
-    tensors = {name: _tensor(array.copy() if name in buffers else array) for name, array in arrays.items()}
     try:
+        tensors = {name: _tensor(array.copy() if name in buffers else array) for name, array in arrays.items()}
         supernet.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise RaynasError(f"the weights are not those of a supernet of {space.name}: {one_line(error)}") from None
     tie(supernet, ties)  # Assignment gave each name another parameter.
     if left := [name for name, tensor in supernet.named_buffers() if tensor.is_meta]:

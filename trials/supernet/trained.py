@@ -1,27 +1,51 @@
 """TrainedSupernet: shared weights in a folder of safetensors and JSON, neither of which can hold code."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Annotated, Any, TypedDict, cast
 
+from msgspec import Meta
+from msgspec.json import Decoder
 from safetensors.numpy import load_file
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fields_of, resized_to, scaled
-from raynas.errors import RaynasError, SpaceError, one_line
+from raynas.errors import ContentError, RaynasError, SpaceError, one_line
+from raynas.files.content import check_file, decode_json, read_file
 from raynas.nn import ModelSpace, Supernet
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
 
 WEIGHTS, ABOUT, DERIVED = "supernet.safetensors", "supernet.json", "derived.json"
 
+MAX_ABOUT_BYTES = 16 * 2**20
+"""Largest size of ``supernet.json``: thousands of epochs, each with an architecture."""
+
+MAX_WEIGHTS_BYTES = 64 * 2**30
+"""Largest size of the weights."""
+
+Size = Annotated[int, Meta(ge=0, le=10_000)]
+"""Channels, cells, layers, pixels: beyond this a network is not meant to be built."""
+
+
+class AboutTraining(TypedDict):
+    """Settings of the training that decide about data and size; see ``Training``."""
+
+    data: str
+    data_dir: str
+    image_size: Size
+    valid_share: float
+    data_fraction: float
+    resolution: Size | None
+    scale: dict[str, Size]
+    dtype: str
+
 
 class About(TypedDict):
-    """Content of ``supernet.json``.
+    """Content of ``supernet.json``, and its schema.
 
     Args:
         space: name of the space.
@@ -40,16 +64,19 @@ class About(TypedDict):
 
     space: str
     fingerprint: str
-    input_shape: list[int]
-    n_classes: int | None
+    input_shape: Annotated[list[Size], Meta(max_length=8)]
+    n_classes: Annotated[int, Meta(ge=1, le=10**6)] | None
     method: str
-    partial_channels: int
-    sizes: dict[str, int]
-    training: dict[str, Any]
+    partial_channels: Annotated[int, Meta(ge=1, le=10_000)]
+    sizes: dict[str, Size]
+    training: AboutTraining
     derived: dict[str, Option] | None
     ended_because: str
-    history: list[dict[str, Any]]
+    history: list[dict[str, str | float | dict[str, Option] | None]]
     digest: str
+
+
+_ABOUT: "Decoder[About]" = Decoder(About)
 
 
 @dataclass(frozen=True)
@@ -60,11 +87,14 @@ class TrainedSupernet:
         space: the networks that share them, at the size that was trained.
         path: the folder that holds everything.
         about: content of ``supernet.json``.
+        named: "data" and "data_dir" as the caller of ``raynas.train_supernet`` named them: a file is not believed where
+            it names code or files.
     """
 
     space: ModelSpace
     path: Path
     about: About
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path, space: SearchSpace) -> "TrainedSupernet":
@@ -81,9 +111,9 @@ class TrainedSupernet:
         about = read_about(path)
         try:
             trained = _sized(space, about)
-        except KeyError as error:
-            raise RaynasError(f"{path / ABOUT} lacks {error}") from None
-        if about.get("fingerprint") != trained.fingerprint:
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise SpaceError(f"{path} holds the supernet of another space: {one_line(error)}") from None
+        if about["fingerprint"] != trained.fingerprint:
             raise SpaceError(f"{path} holds the supernet of another space, {about['space']}, not of {trained.name}")
         return cls(space=trained, path=path, about=about)
 
@@ -114,8 +144,9 @@ class TrainedSupernet:
             RaynasError: if the file is missing or damaged.
         """
         try:
+            check_file(self.path / WEIGHTS, MAX_WEIGHTS_BYTES)
             if digest_of(self.path / WEIGHTS) != self.digest:
-                raise ValueError("its content is not what was written")
+                raise ContentError("its content is not what was written")
             return dict(load_file(self.path / WEIGHTS))
         except OSError as error:
             raise RaynasError(f"cannot read {self.path / WEIGHTS}: {error.strerror or error}") from None
@@ -125,7 +156,7 @@ class TrainedSupernet:
     def supernet(self) -> Supernet:
         """Return the supernet with a copy of the weights."""
         arrays = {name: array.copy() for name, array in self.weights.items()}
-        return supernet_on(self.space, arrays, int(self.about["partial_channels"]))
+        return supernet_on(self.space, arrays, self.about["partial_channels"])
 
 
 def read_about(path: Path) -> About:
@@ -135,14 +166,11 @@ def read_about(path: Path) -> About:
         RaynasError: if there is none, or it is damaged.
     """
     try:
-        about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
-        if not isinstance(about, dict):
-            raise TypeError(f"it holds a {type(about).__name__}")
-        return cast(About, {**about, "digest": str(about["digest"]), "space": str(about["space"])})
+        return cast(About, decode_json(read_file(path / ABOUT, MAX_ABOUT_BYTES), _ABOUT))
     except OSError:
         raise RaynasError(f"{path} holds no trained supernet: {ABOUT} cannot be read") from None
-    except Exception as error:
-        raise RaynasError(f"{path / ABOUT} is damaged: {one_line(error)}") from None
+    except ContentError as error:
+        raise RaynasError(f"{path / ABOUT} is damaged: {error}; train the supernet again") from None
 
 
 def _sized(space: SearchSpace, about: About) -> ModelSpace:

@@ -8,15 +8,13 @@ from safetensors.torch import save_file
 
 from raynas.core.architecture import Architecture
 from raynas.data.fit_space import scaled
+from raynas.files.replacing import Replacing, write_whole
 from raynas.nn import ModelSpace
-from raynas.trials.checkpoint import Replacing, State
-from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS, About, TrainedSupernet, digest_of
+from raynas.trials.checkpoint import State
+from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS, About, AboutTraining, TrainedSupernet, digest_of
 
 if TYPE_CHECKING:
     from raynas.trials.supernet.training import SupernetTraining
-
-DATA_FIELDS = ("data", "data_dir", "image_size", "valid_share", "data_fraction", "resolution", "scale", "dtype")
-"""The settings of the training that decide about the images and the size of the networks."""
 
 
 def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraining", state: State) -> TrainedSupernet:
@@ -42,15 +40,22 @@ def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraini
         "method": repr(settings.method),
         "partial_channels": report["partial_channels"],
         "sizes": report["sizes"],
-        "training": {name: getattr(settings, name) for name in DATA_FIELDS} | {"scale": dict(settings.scale)},
+        "training": AboutTraining(
+            data=settings.data,
+            data_dir=settings.data_dir,
+            image_size=settings.image_size,
+            valid_share=settings.valid_share,
+            data_fraction=settings.data_fraction,
+            resolution=settings.resolution,
+            scale=dict(settings.scale),
+            dtype=settings.dtype,
+        ),
         "derived": report["derived"],
         "ended_because": report["ended_because"],
         "history": state["history"],
         "digest": digest_of(directory / WEIGHTS),
     }
     if about["derived"] is not None:
-        with Replacing(directory / DERIVED) as draft:
-            draft.write_text(Architecture(about["derived"]).to_json() + "\n", encoding="utf-8")
-    with Replacing(directory / ABOUT) as draft:
-        draft.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        write_whole(directory / DERIVED, Architecture(about["derived"]).to_json() + "\n")
+    write_whole(directory / ABOUT, json.dumps(about, indent=1) + "\n")
     return TrainedSupernet(space=trained, path=directory, about=about)
