@@ -11,7 +11,7 @@ import torch
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, JsonOptions
 from raynas.errors import ContentError, RaynasError, one_line
 from raynas.files.content import check_file, decode_json, read_file
 from raynas.files.replacing import Replacing, write_whole
@@ -36,7 +36,7 @@ class _Meta(Struct):
     """Schema of ``meta.json``."""
 
     epoch: Annotated[int, Meta(ge=0, le=10**9)]
-    arch: dict[str, str | int | float | bool]
+    arch: JsonOptions
     train_seconds: Annotated[float, Meta(ge=0)]
     peak_memory_mb: Annotated[float, Meta(ge=0)]
     costs: dict[str, float]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 from torch import nn
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, JsonOptions, Option
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import check_network, fit_source, fit_space
 from raynas.errors import ContentError, RaynasError
@@ -32,7 +32,7 @@ class _About(Struct):
 
     space: str
     training: str
-    arch: dict[str, Option]
+    arch: JsonOptions
 
 
 _ABOUT: "Decoder[_About]" = Decoder(_About)
@@ -127,17 +127,20 @@ def _claim(directory: Path, arch: Architecture, about: Mapping[str, str]) -> Non
     """Write down which training the folder belongs to; refuse a folder of another one."""
     directory.mkdir(parents=True, exist_ok=True)
     refuse_links(directory)
-    path, here = directory / "training.json", {**about, "arch": arch.to_config()}
+    path = directory / "training.json"
     try:
         held = decode_json(read_file(path), _ABOUT)
     except FileNotFoundError:
         held = None
     except ContentError as error:
         raise RaynasError(f"{path} is damaged ({error}); choose another folder") from None
-    for what, value in here.items():
-        if held is not None and held[what] != value:
-            raise RaynasError(f"{directory} holds the training of another {what}; choose another folder, or remove it")
-    write_whole(path, json.dumps(here, indent=2))
+    if held is not None:
+        held["arch"] = Architecture(held["arch"])
+        for what, value in {**about, "arch": arch}.items():
+            if held[what] != value:
+                other = f"{directory} holds the training of another {what}"
+                raise RaynasError(f"{other}; choose another folder, or remove it")
+    write_whole(path, json.dumps({**about, "arch": arch.to_config()}, indent=2))
     write_whole(directory / "architecture.json", arch.to_json() + "\n")
 
 

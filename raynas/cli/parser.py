@@ -16,6 +16,7 @@ from raynas.cli.describe import describe
 from raynas.cli.flags import DEMO, DEMO_DATA, SHORT, given
 from raynas.cli.values import default_text, hint_of, metavar, parser_arguments, type_text, typed
 from raynas.errors import RaynasError, UnknownNameError
+from raynas.files.options_text import has_alias
 
 T = TypeVar("T")
 
@@ -166,10 +167,14 @@ class OptionParser:
         """
         for option in sorted(given(tokens)):
             self._check_known(option)
+        if aliased := [token for token in tokens if has_alias(token.partition("=")[2] or token)]:
+            raise RaynasError(f"{aliased[0][:80]!r} has an alias (*NAME); write the value itself")
         try:
             values = self._parser.parse_args(self._with_null(tokens))
         except ArgumentError as error:
             raise RaynasError(self._reworded(str(error))) from None
+        except RecursionError:
+            raise RaynasError("an option has too many lists in one another") from None
         return Parsed(values, self._parser.get_defaults(), list(self._hints), self._derived)
 
     def _check_known(self, option: str) -> None:

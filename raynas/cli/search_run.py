@@ -21,6 +21,8 @@ from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import scaled
 from raynas.errors import RaynasError, one_line
+from raynas.files.inside import refuse_links
+from raynas.files.replacing import write_whole
 from raynas.metrics import read_goal
 from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.best import keep, weights_of
@@ -44,6 +46,7 @@ class SearchRun:
         console: shows what happens.
 
     Raises:
+        OutsideError: if a link in the folder of the search leads out of it.
         RaynasError: if data and space do not fit together, or the baseline cannot be read.
         ValueError: if there is none that constraints refer to.
     """
@@ -57,6 +60,7 @@ class SearchRun:
 
     def __post_init__(self) -> None:
         self._scoring = self.command.trainable
+        refuse_links(self.path)
         self.space, self.data = fitted(self.command.space, self.command.trainable, self.command.given)
         asked = self.command.search
         goal = read_goal(asked.objectives, asked.constraints, self.command.metrics)
@@ -100,7 +104,7 @@ class SearchRun:
         """Write the options, and what is best so far."""
         winner, _ = best_or_reason(result)
         try:
-            (self.path / "options.yaml").write_text(self.command.text, encoding="utf-8")
+            write_whole(self.path / "options.yaml", self.command.text)
             if winner:
                 training = self._final_training(winner)
                 keep(winner.arch, self.path / BEST, self._final_space, training, weights_of(result, winner))

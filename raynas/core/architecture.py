@@ -16,9 +16,12 @@ Option = str | int | float | bool
 """A value of a decision. None and tuples of options are options too, though not in this type: most decisions have none,
 and ``int(arch["depth"])`` then needs no cast. Tune's searchers break on lists and dicts."""
 
+JsonOptions = dict[str, str | int | float | bool | list[Any] | None]
+"""Options as JSON has them, in the schemas of files; ``Architecture`` makes tuples of lists and checks their parts."""
+
 _USUAL = (str, int, bool, type(None))
 
-_OPTIONS: "Decoder[dict[str, Any]]" = Decoder(dict[str, Any])  # what a value may be, the constructor says
+_OPTIONS: "Decoder[dict[str, Any]]" = Decoder(dict[str, Any])  # of what each value may be, the constructor tells
 
 Config = dict[str, Any]
 """A Tune config: the architecture under "arch", hyperparameters and constants beside it."""

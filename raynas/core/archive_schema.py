@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
+from raynas.core.architecture import JsonOptions
 from raynas.core.evaluation import Status
 
 MAX_ARCHIVE_BYTES = 4 * 2**30
@@ -27,7 +28,7 @@ Metrics = dict[str, float]
 class Config(Struct):
     """A Tune config; the hyperparameters, which are the user's, are not checked."""
 
-    arch: dict[str, str | int | float | bool | list[Any] | None]
+    arch: JsonOptions
 
 
 class _Record(Struct, kw_only=True, tag_field="event"):
@@ -49,6 +50,11 @@ class Session(_Record, tag="session", kw_only=True):
     seed: int
     num_samples: Count
     baseline: Metrics
+    code: dict[str, str]
+    data: dict[str, str]
+    generation_size: Count | None = None
+    baseline_is: str = ""
+    warm_start: bool = False
 
 
 class Proposed(_Record, tag="proposed", kw_only=True):
@@ -100,6 +106,7 @@ class Ended(_Record, tag="ended", kw_only=True):
     fidelity: Count
     metrics: Metrics
     error: str
+    notes: dict[str, str] = {}
 
 
 class Lost(_Record, tag="lost", kw_only=True):

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from raynas.core.goal import Goal
 from raynas.errors import RaynasError
+from raynas.files.replacing import write_whole
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import FunnelStage
 from raynas.strategies import Strategy
@@ -138,8 +139,8 @@ def write(found: FunnelResult) -> None:
         RaynasError: if a file cannot be written.
     """
     try:
-        (found.path / TEXT).write_text(as_text(found), encoding="utf-8")
-        (found.path / JSON).write_text(json.dumps(as_json(found), indent=2) + "\n", encoding="utf-8")
+        write_whole(found.path / TEXT, as_text(found))
+        write_whole(found.path / JSON, json.dumps(as_json(found), indent=2) + "\n")
     except OSError as error:
         raise RaynasError(f"cannot write the summary to {found.path}: {error.strerror}") from None
 

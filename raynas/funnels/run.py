@@ -21,6 +21,7 @@ from raynas.core.goal import Goal
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.files.inside import refuse_links
 from raynas.funnels.correlation import RankCorrelation, rank_correlation
 from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
@@ -111,6 +112,7 @@ def funnel(
     given = baseline if isinstance(baseline, nn.Module) else None
     check_baseline(goals[-1], reference)
     path = results_path(run_config, f"{space.name}-funnel")
+    refuse_links(path)
     plan = _Plan(
         space=space,
         stages=tuple(stages),

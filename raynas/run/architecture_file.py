@@ -4,10 +4,8 @@ from pathlib import Path
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError, SpaceError
-
-MAX_BYTES = 2**20
-"""No architecture needs more; a file that has more is not read."""
+from raynas.errors import RaynasError
+from raynas.files.content import read_file
 
 
 def read_architecture(path: str | Path, space: SearchSpace) -> Architecture:
@@ -17,11 +15,7 @@ def read_architecture(path: str | Path, space: SearchSpace) -> Architecture:
         RaynasError: if the file cannot be read, is no JSON object of scalars, or not an architecture of the space.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise SpaceError(f"it has more than {MAX_BYTES} bytes")
-        return space.canonical(Architecture.from_json(content.decode()))
+        return space.canonical(Architecture.from_json(read_file(Path(path).expanduser()).decode()))
     except OSError as error:
         raise RaynasError(f"cannot read the architecture {str(path)!r}: {error.strerror}") from None
     except (RaynasError, ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-from raynas.files.replacing import Replacing
+from raynas.files.replacing import write_whole
 from raynas.run.file_names import ARCHITECTURE, RETRAIN_SETTINGS
 from raynas.search_spaces import SEARCH_SPACES
 from raynas.trials import Training
@@ -41,11 +41,11 @@ def keep(
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / WEIGHTS).unlink(missing_ok=True)  # so that a kill never leaves it beside another architecture
-    _write(directory / ARCHITECTURE, arch.to_json() + "\n")
+    write_whole(directory / ARCHITECTURE, arch.to_json() + "\n")
     name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
     if training and name:
         settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
-        _write(directory / RETRAIN_SETTINGS, yaml.safe_dump(settings, sort_keys=False))
+        write_whole(directory / RETRAIN_SETTINGS, yaml.safe_dump(settings, sort_keys=False))
     if weights is not None:
         write_weights(weights, directory / WEIGHTS)
 
@@ -57,11 +57,6 @@ def weights_of(result: SearchResult, evaluation: Evaluation) -> Mapping[str, obj
     except RaynasError:
         return None
     return weights if isinstance(weights, Mapping) else None
-
-
-def _write(path: Path, text: str) -> None:
-    with Replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
 
 
 def _fields(settings: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from msgspec import Meta
 from msgspec.json import Decoder
 from safetensors.numpy import load_file
 
-from raynas.core.architecture import Architecture, Option
+from raynas.core.architecture import Architecture, JsonOptions
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fields_of, resized_to, scaled
 from raynas.errors import ContentError, RaynasError, SpaceError, one_line
@@ -70,9 +70,9 @@ class About(TypedDict):
     partial_channels: Annotated[int, Meta(ge=1, le=10_000)]
     sizes: dict[str, Size]
     training: AboutTraining
-    derived: dict[str, Option] | None
+    derived: JsonOptions | None
     ended_because: str
-    history: list[dict[str, str | float | dict[str, Option] | None]]
+    history: list[dict[str, str | float | JsonOptions | None]]
     digest: str
 
 
@@ -124,7 +124,7 @@ class TrainedSupernet:
     def derived(self) -> Architecture | None:
         """The architecture that the method has derived; None if it only trains weights, for a search to follow."""
         derived = self.about["derived"]
-        return None if derived is None else self.space.canonical(derived)
+        return None if derived is None else self.space.canonical(Architecture.from_config({"arch": derived}))
 
     @property
     def history(self) -> Sequence[Mapping[str, Any]]:

@@ -56,6 +56,6 @@ def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraini
         "digest": digest_of(directory / WEIGHTS),
     }
     if about["derived"] is not None:
-        write_whole(directory / DERIVED, Architecture(about["derived"]).to_json() + "\n")
+        write_whole(directory / DERIVED, Architecture.from_config({"arch": about["derived"]}).to_json() + "\n")
     write_whole(directory / ABOUT, json.dumps(about, indent=1) + "\n")
     return TrainedSupernet(space=trained, path=directory, about=about)

@@ -10,6 +10,7 @@ from typing import Any
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.errors import RaynasError
+from raynas.files.replacing import write_whole
 from raynas.views.pareto import compared, draw_front, draw_references
 from raynas.views.report.facts import Summary
 from raynas.views.report.text import as_text
@@ -27,8 +28,8 @@ def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Ev
         RaynasError: if a file cannot be written.
     """
     try:
-        (directory / "summary.txt").write_text(as_text(summary), encoding="utf-8")
-        (directory / "summary.json").write_text(json.dumps(as_json(summary), indent=2) + "\n", encoding="utf-8")
+        write_whole(directory / "summary.txt", as_text(summary))
+        write_whole(directory / "summary.json", json.dumps(as_json(summary), indent=2) + "\n")
         for cost, front in summary.fronts.items():
             if front:
                 plot_front(summary.goal, cost, front, points or {}, directory / plot_name(cost))
