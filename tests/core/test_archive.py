@@ -19,7 +19,7 @@ FIRST: dict[str, Any] = {"trial": "1", "config": {"arch": {"op": "conv"}, "lr": 
 ENDED: dict[str, Any] = {"trial": "1", "status": "finished", "fidelity": 3, "metrics": {"accuracy": 0.5}, "error": ""}
 SESSION: dict[str, Any] = {
     **{"space": "s 1", "trainable": "t", "objectives": ["max:accuracy"], "constraints": [], "strategy": "Random()"},
-    **{"seed": 1, "num_samples": 9, "baseline": {}},
+    **{"seed": 1, "num_samples": 9, "baseline": {}, "code": {}, "data": {}},
 }
 SECOND: dict[str, Any] = {"trial": "2", "config": {"arch": {"op": "überpool\n"}}, "costs": {}}
 
