@@ -32,6 +32,7 @@ def replay_scheduler(
     metric: str = getattr(scheduler, "_metric", None) or ""
     trials: dict[str, Trial] = {}
     seen: dict[str, int] = {}
+    kept = {name: _epochs_kept(trial) for name, trial in unfinished.items()}
     for record in records:
         name = record.get("trial", "")
         if record["event"] == "proposed":
@@ -40,7 +41,7 @@ def replay_scheduler(
         elif name not in trials:
             continue
         elif record["event"] == "result":
-            if seen.get(name, 0) < record["fidelity"] <= _epochs_kept(unfinished.get(name)):
+            if seen.get(name, 0) < record["fidelity"] <= kept.get(name, math.inf):
                 seen[name] = record["fidelity"]
                 _report(scheduler, trials[name], {metric: math.nan, **as_result(record)})
                 watch(name, as_result(record))
@@ -50,10 +51,8 @@ def replay_scheduler(
             _end(scheduler, trials[name], record, {metric: math.nan, **as_result(record)})
 
 
-def _epochs_kept(unfinished: Trial | None) -> float:
-    """Return the epoch of the checkpoint that a trial continues from; infinity for one that has ended."""
-    if unfinished is None:
-        return math.inf
+def _epochs_kept(unfinished: Trial) -> int:
+    """Return the epoch of the checkpoint that a trial continues from; 0 for one that begins again."""
     checkpoint = unfinished.config.get(CHECKPOINT_KEY)
     return int(read_meta(Path(checkpoint))["epoch"]) if checkpoint else 0
 

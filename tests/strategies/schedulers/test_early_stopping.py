@@ -1,4 +1,3 @@
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive, Record
 from raynas.core.goal import Objective
 from raynas.core.searcher import ArchitectureSearcher
@@ -28,7 +28,7 @@ from raynas.strategies import (
 from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
-from raynas.trials.checkpoint import CHECKPOINT_KEY
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 
 SPACE = ToySpace()
 
@@ -82,8 +82,7 @@ class Session:
         config = {}
         if epoch > 0:
             folder = self.folder / f"{trial_id}-{epoch}"
-            folder.mkdir(exist_ok=True)
-            (folder / "meta.json").write_text(json.dumps({"epoch": epoch}))
+            Checkpoint(Architecture({}), epoch).write(folder)
             config = {CHECKPOINT_KEY: str(folder)}
         return Trial("toy", trial_id=trial_id, config=config, stub=True)
 
@@ -137,7 +136,7 @@ def fresh_searcher() -> ArchitectureSearcher:
 
 def first_epoch(trial: Trial) -> int:
     checkpoint = trial.config.get(CHECKPOINT_KEY)
-    return 1 + (json.loads((Path(checkpoint) / "meta.json").read_text())["epoch"] if checkpoint else 0)
+    return 1 + (Checkpoint.read(checkpoint).epoch if checkpoint else 0)
 
 
 def memory(session: Session) -> str:
