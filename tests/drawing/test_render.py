@@ -45,5 +45,6 @@ def test_refuses_other_files(tmp_path: Path, name: str) -> None:
 def test_leaves_pyplot_alone(tmp_path: Path) -> None:
     from matplotlib import pyplot
 
+    before = pyplot.get_fignums()
     write(Picture([Box("a")]), tmp_path / "a.png")
-    assert not pyplot.get_fignums()
+    assert pyplot.get_fignums() == before
