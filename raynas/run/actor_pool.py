@@ -2,10 +2,7 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -16,6 +13,7 @@ from raynas.core.architecture import Config
 from raynas.core.outcome import Result
 from raynas.errors import RaynasError, one_line
 from raynas.run.cluster import start_ray
+from raynas.run.pool_calls import IN_FLIGHT, CallQueue, InOrder, Worker
 from raynas.run.resources import ASK_SECONDS, Room
 from raynas.run.time_limit import too_long
 from raynas.trials.sick_process import refuse_sick
@@ -26,8 +24,6 @@ CALL_SECONDS = 0.2
 """Target duration of a call: cheap configs are sent many at a time, so that calls cost next to nothing."""
 
 MAX_PER_CALL = 500
-IN_FLIGHT = 2
-"""Number of calls queued per actor, so that it never waits for the driver."""
 
 MAX_FAILED_STARTS = 3
 """Number of actors in a row that may fail to start before the pool gives up."""
@@ -76,7 +72,7 @@ class ActorPool:
     ) -> None:
         self._scorer, self._resources, self._n_workers, self._stays_here = scorer, resources, workers, stays_here
         self._max_seconds = max_seconds
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._room: Room | None = None
         self._n_failed_starts = 0
         self._per_call = 1
@@ -103,7 +99,7 @@ class ActorPool:
         assert self._room is not None
         while len(self._workers) < self._room():
             actor = self._actor_class.remote()
-            self._workers.append(_Worker(actor, starting=actor.start.remote(self._shared)))
+            self._workers.append(Worker(actor, starting=actor.start.remote(self._shared)))
 
     def __enter__(self) -> "ActorPool":
         return self
@@ -123,10 +119,10 @@ class ActorPool:
             yield self._scorer.run(config)
         if self._room is None:
             self._start()
-        yield from self._results_of_actors(_CallQueue(waiting))
+        yield from self._results_of_actors(CallQueue(waiting))
 
-    def _results_of_actors(self, queue: "_CallQueue") -> Iterator[Result]:
-        done = _InOrder()
+    def _results_of_actors(self, queue: CallQueue) -> Iterator[Result]:
+        done = InOrder()
         while True:
             self._grow()
             is_all_sent = self._send(queue)
@@ -142,7 +138,7 @@ class ActorPool:
                     self._note_start(starts[ref])
             yield from done.ready()
 
-    def _send(self, queue: "_CallQueue") -> bool:
+    def _send(self, queue: CallQueue) -> bool:
         """Give calls to the actors, the least busy first, until all are busy; return whether nothing is left."""
         while started := [worker for worker in self._workers if worker.starting is None]:
             worker = min(started, key=lambda worker: worker.load)
@@ -157,7 +153,7 @@ class ActorPool:
             self._asked_for_room = float("inf")
         return False
 
-    def _note_start(self, worker: "_Worker") -> None:
+    def _note_start(self, worker: Worker) -> None:
         """Let an actor that has started take calls; give up where none can.
 
         Raises:
@@ -174,7 +170,7 @@ class ActorPool:
             worker.starting = None
             self._n_failed_starts, self._asked_for_room = 0, float("inf")
 
-    def _take_or_recover(self, worker: "_Worker", ref: Any, queue: "_CallQueue", done: "_InOrder") -> None:
+    def _take_or_recover(self, worker: Worker, ref: Any, queue: CallQueue, done: InOrder) -> None:
         if ref not in worker.calls:  # answered while its actor was given up
             return
         try:
@@ -193,7 +189,7 @@ class ActorPool:
                     worker.overdue = call
                     ray.kill(worker.actor)
 
-    def _take(self, worker: "_Worker", ref: Any, done: "_InOrder") -> None:
+    def _take(self, worker: Worker, ref: Any, done: InOrder) -> None:
         """Take the results of a call; the next calls are as large as their duration suggests.
 
         Raises:
@@ -204,7 +200,7 @@ class ActorPool:
         done.add(worker.calls.pop(ref).first, results)
         worker.since = time.monotonic()
 
-    def _recover(self, dead: "_Worker", queue: "_CallQueue", done: "_InOrder") -> None:
+    def _recover(self, dead: Worker, queue: CallQueue, done: InOrder) -> None:
         """Take the results that a dead actor did give, and queue the others again.
 
         An actor does its calls in order. So the first that is lost was running when it died, or had just ended without
@@ -266,102 +262,3 @@ class _Actor:
             results.append(self._scorer.run(config))
             refuse_sick(results[-1])
         return results, time.perf_counter() - start
-
-
-@dataclass(frozen=True)
-class _Call:
-    """Consecutive configs that an actor scores in one call.
-
-    Args:
-        first: number of the first config.
-        configs: at least one.
-        is_suspect: whether an actor died at its only config, or at one beside it; it gets an actor to itself then.
-    """
-
-    first: int
-    configs: Sequence[Config]
-    is_suspect: bool = False
-
-    def split(self) -> "list[_Call]":
-        """Make a call of each config; each is suspect."""
-        return [_Call(self.first + i, [config], is_suspect=True) for i, config in enumerate(self.configs)]
-
-
-@dataclass(eq=False)
-class _Worker:
-    """An actor, and the calls that it has not answered, oldest first.
-
-    Args:
-        actor: Ray's handle.
-        starting: the reference to the end of its start; None when it has started.
-        since: clock when the first of its calls began.
-        overdue: the call at which it was ended because it took too long.
-    """
-
-    actor: Any
-    starting: Any
-    calls: dict[Any, _Call] = field(default_factory=dict)
-    since: float = 0.0
-    overdue: _Call | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that the first of its calls takes so far; 0 without one."""
-        return time.monotonic() - self.since if self.calls else 0.0
-
-    @property
-    def load(self) -> int:
-        """The calls in flight, of at most ``IN_FLIGHT``; a suspect one counts as all of them."""
-        return sum(IN_FLIGHT if call.is_suspect else 1 for call in self.calls.values())
-
-    def send(self, call: _Call) -> None:
-        if not self.calls:
-            self.since = time.monotonic()
-        self.calls[self.actor.run.remote(call.configs)] = call
-
-
-class _CallQueue:
-    """The calls to make: those that were lost first, then new ones.
-
-    Args:
-        configs: taken as they are needed.
-    """
-
-    def __init__(self, configs: Iterator[Config]) -> None:
-        self._configs = configs
-        self._n_taken = 0
-        self._lost: deque[_Call] = deque()
-
-    @property
-    def needs_idle_actor(self) -> bool:
-        """True if the next call may kill its actor."""
-        return bool(self._lost) and self._lost[0].is_suspect
-
-    def next(self, n: int) -> _Call | None:
-        """Take the next call, of ``n`` configs if it is a new one; None if nothing is left."""
-        if self._lost:
-            return self._lost.popleft()
-        configs = list(islice(self._configs, n))
-        self._n_taken += len(configs)
-        return _Call(self._n_taken - len(configs), configs) if configs else None
-
-    def repeat(self, calls: Iterable[_Call]) -> None:
-        """Put calls behind the lost ones."""
-        self._lost.extend(calls)
-
-
-class _InOrder:
-    """Results by the number of their config, given out in that order."""
-
-    def __init__(self) -> None:
-        self._results: dict[int, Result] = {}
-        self._n_given = 0
-
-    def add(self, first: int, results: Sequence[Result]) -> None:
-        self._results.update(enumerate(results, first))
-
-    def ready(self) -> Iterator[Result]:
-        """Yield the results before which none is missing."""
-        while self._n_given in self._results:
-            yield self._results.pop(self._n_given)
-            self._n_given += 1
