@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from raynas.run.on_change import check_on_change
-from raynas.validate import positive
+from raynas.validate import positive, require_whole
 
 FROM_DATA = ("space.input_shape", "space.n_classes")
 """Fields of a space that follow from the data where training knows it."""
@@ -51,12 +51,10 @@ class SearchOptions:
     funnel: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {self.num_samples}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
-        if self.generation_size is not None and self.generation_size < 1:
-            raise ValueError(f"generation_size must be at least 1, got {self.generation_size}")
+        require_whole("num_samples", self.num_samples, 1)
+        require_whole("seed", self.seed, 0)
+        if self.generation_size is not None:
+            require_whole("generation_size", self.generation_size, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +94,11 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
             raise ValueError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
-        if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise ValueError(f"max_concurrent must be at least 1, got {self.max_concurrent}")
+        if self.max_concurrent is not None:
+            require_whole("max_concurrent", self.max_concurrent, 1)
         if self.max_trial_seconds is not None:
             positive("max_trial_seconds", self.max_trial_seconds)
-        if self.max_failures_in_a_row < 0:
-            raise ValueError(f"max_failures_in_a_row must be at least 0, got {self.max_failures_in_a_row}")
+        require_whole("max_failures_in_a_row", self.max_failures_in_a_row, 0)
         check_on_change(self.on_change)
 
     @property
@@ -137,8 +134,7 @@ class RetrainOptions:
     space: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.epochs < 0:
-            raise ValueError(f"retrain.epochs must be at least 0, got {self.epochs}")
+        require_whole("retrain.epochs", self.epochs, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

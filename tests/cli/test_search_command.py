@@ -60,7 +60,7 @@ def test_generations_leave_early_stopping_out() -> None:
     assert search("--generation_size=none").strategy.early_stopping == Asha()
     both = search("--generation_size", "8", "--early_stopping", "asha")  # refused by the search
     assert both.strategy.early_stopping == Asha()
-    with pytest.raises(ValueError, match="generation_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="generation_size must be a whole number of at least 1, got 0"):
         search("--generation_size", "0")
 
 
