@@ -1,5 +1,6 @@
 """Everything that computes on a device runs on a pretend GPU, which refuses tensors of the CPU."""
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,8 @@ def test_retraining(tmp_path: Path) -> None:
 
 def test_zero_cost_scoring() -> None:
     scoring = ZeroCost(data="digits", device="cuda")
-    succeeded(scoring.evaluate(TinyCnn(), ARCH, metrics=["naswot", "synflow"]))
+    result = succeeded(scoring.evaluate(TinyCnn(), ARCH, metrics=["naswot", "synflow"]))
+    assert all(math.isfinite(result[name]) for name in ("naswot", "synflow"))
 
 
 # --- shared weights --------------------------------------------------------------------------------------------------
@@ -160,7 +162,8 @@ def test_training_a_supernet(name: str, tmp_path: Path) -> None:
     method = ONESHOT[name]()
     runner = small.settings(method=method, epochs=1, data_fraction=0.05).runner(small.SPACE)
     runner.begin({"arch": {"method": type(method).__name__}})
-    succeeded(runner.step())
+    assert succeeded(runner.step())["training_iteration"] == 1
+    assert all(tensor.is_cuda for tensor in runner.trial.state()["learner"]["supernet"].values())
 
 
 def test_data_parallel_training(monkeypatch: pytest.MonkeyPatch, gpu: torch.device) -> None:

@@ -63,7 +63,7 @@ def buffers(ops: Sequence[nn.Module]) -> dict[str, Tensor]:
     return nn.ModuleList(ops).state_dict()
 
 
-def compared(
+def assert_equal_to_plain_sum(
     ops: Sequence[nn.Module], x: Tensor, *, edges: int = 1, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
     """Check the fast way against the plain one on ``edges`` edges from one state; gives both outputs."""

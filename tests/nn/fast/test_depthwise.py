@@ -26,7 +26,7 @@ def both(
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dilation", [1, 2, 3])
 def test_output_and_gradients_are_those_of_conv2d(stride: int, dilation: int) -> None:
-    compared = 0
+    assert_equal_to_plain_sum = 0
     for kernel, sides in product(KERNELS, ((8, 8), (9, 12), (7, 7), (16, 5))):
         same = (kernel[0] // 2 * dilation, kernel[1] // 2 * dilation)
         for padding in (same, (0, 0), (1, 2)):
@@ -36,8 +36,8 @@ def test_output_and_gradients_are_those_of_conv2d(stride: int, dilation: int) ->
                 continue
             for theirs, ours in zip(*both(stride, dilation, kernel, padding, sides), strict=True):
                 torch.testing.assert_close(ours, theirs)
-            compared += 1
-    assert compared > 20
+            assert_equal_to_plain_sum += 1
+    assert assert_equal_to_plain_sum > 20
 
 
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (1, 2), (2, 1)])

@@ -4,12 +4,12 @@ from torch import Tensor, nn
 
 from raynas.nn.fast.memo import Memo
 from raynas.nn.fast.mixed_operation import mixed
-from tests.nn.fast.operations import C, compared, operations, separable
+from tests.nn.fast.operations import C, assert_equal_to_plain_sum, operations, separable
 
 
 def test_edges_from_one_state_share_what_has_no_parameters() -> None:
     torch.manual_seed(0)
-    compared(operations(), torch.randn(3, C, 6, 6), edges=3)
+    assert_equal_to_plain_sum(operations(), torch.randn(3, C, 6, 6), edges=3)
 
 
 def count_relu(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:

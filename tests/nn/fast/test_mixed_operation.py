@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from raynas.nn.fast.memo import Memo
 from raynas.nn.fast.mixed_operation import mixed
-from tests.nn.fast.operations import C, compared, operations, separable
+from tests.nn.fast.operations import C, assert_equal_to_plain_sum, operations, separable
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -18,7 +18,7 @@ def test_values_gradients_and_statistics_are_those_of_the_plain_sum(
     stride: int, dtype: torch.dtype, shape: tuple[int, ...]
 ) -> None:
     torch.manual_seed(0)
-    compared(operations(stride), torch.randn(shape) + 0.5, dtype=dtype)
+    assert_equal_to_plain_sum(operations(stride), torch.randn(shape) + 0.5, dtype=dtype)
 
 
 def test_bfloat16_autocast_is_as_exact_as_the_plain_sum_in_bfloat16() -> None:
