@@ -12,7 +12,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "compound_scaling": {"epochs": 1, "phis": (2.0,), "step": 0.2},
     "darts_cell": {"data": "digits", "epochs": 1, "channels": 2, "cells": 3},
     "latency_pareto": {"epochs": 1, "targets": (0.5, 2.0)},
-    "once_for_all": {"data": "digits", "epochs": 6, "trials": 4, "budgets": (2e6,)},
+    "once_for_all": {"data": "digits", "epochs": 2, "trials": 2, "budgets": (2e6,)},
 }
 
 TOLD = {
