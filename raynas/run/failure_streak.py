@@ -11,15 +11,24 @@ class FailureStreak:
     Args:
         limit: number of failures in a row after which a search should stop; 0 or None for never.
         setting: the end of the verdict, about the setting that the limit comes from.
+        ends_running: whether trials that still run then are to end with the search.
     """
 
-    def __init__(self, limit: int | None, setting: str = "max_failures_in_a_row sets the number") -> None:
+    def __init__(
+        self, limit: int | None, setting: str = "max_failures_in_a_row sets the number", *, ends_running: bool = False
+    ) -> None:
         self._limit = limit or 0
         self._setting = setting
+        self._ends_running = ends_running
         self._reason = ""
         self._n = 0
         self.verdict = ""
         """The reason to stop the search, in a line; "" until there is one."""
+
+    @property
+    def ends_what_runs(self) -> bool:
+        """True if the search is to end now, with the trials that run."""
+        return self._ends_running and bool(self.verdict)
 
     def add(self, evaluation: Evaluation) -> None:
         """Count the end of a trial."""

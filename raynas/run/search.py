@@ -17,14 +17,15 @@ from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
 from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
-from raynas.run.on_change import OnChange, check_on_change
+from raynas.run.on_change import OnChange
 from raynas.run.report import report, title_of
 from raynas.run.results_folder import open_archive, results_path
-from raynas.run.session import checked_generations, first_budget, start_session
+from raynas.run.run_settings import RunSettings
+from raynas.run.session import first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import Strategy
-from raynas.validate import positive, whole
+from raynas.validate import whole
 
 
 def search(
@@ -103,23 +104,31 @@ def search(
         RaynasError: if a disk is full; run the same call again when there is space.
         ValueError: if an argument cannot be read.
     """
-    num_samples, seed = whole("num_samples", num_samples, 1), whole("seed", seed, 0)
-    max_concurrent = None if max_concurrent is None else whole("max_concurrent", max_concurrent, 1)
-    max_trial_seconds = None if max_trial_seconds is None else positive("max_trial_seconds", max_trial_seconds)
-    check_on_change(on_change)
-    strategy = as_strategy(strategy)
-    generation_size = checked_generations(generation_size, strategy)
-    settings = as_settings(trainable)
+    run = RunSettings(
+        num_samples=num_samples,
+        max_concurrent=max_concurrent,
+        generation_size=generation_size,
+        max_trial_seconds=max_trial_seconds,
+        retry_failed=retry_failed,
+        on_change=on_change,
+        max_failures_in_a_row=max_failures_in_a_row,
+        progress=progress,
+        tensorboard=tensorboard,
+        run_config=run_config or tune.RunConfig(),
+    )
+    seed = whole("seed", seed, 0)
+    strategy, settings = as_strategy(strategy), as_settings(trainable)
+    run.check_strategy(strategy)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
     settings.check_goal(asked)
     reference = read_baseline(baseline, space, hyperparameters)
     check_baseline(asked, reference)
     join_cluster()
     costs = settings.costs(space, asked.metrics)
-    path = results_path(run_config, f"{space.name}-{label_of(settings)}-{type(strategy).__name__}")
+    path = results_path(run.run_config, f"{space.name}-{label_of(settings)}-{type(strategy).__name__}")
     with closing(open_archive(path)) as archive:
         known = baseline_figures(archive, asked, reference, settings)
-        strategy = strategy.for_budget(first_budget(archive, num_samples))
+        strategy = strategy.for_budget(first_budget(archive, run.num_samples))
         searcher = strategy.searcher(
             space,
             asked.against(known),
@@ -130,31 +139,16 @@ def search(
             baseline=reference.config if reference else None,
             archive=archive,
         )
-        searcher.generation_size = generation_size or 0
+        searcher.generation_size = run.generation_size or 0
         check_feasible(searcher, seed)
-        session = {"strategy": repr(strategy), "seed": seed, "num_samples": num_samples, "baseline": known}
-        session["generation_size"] = generation_size
-        session |= {"baseline_is": reference.name} if reference else {}
-        identity = Identity.of(searcher.space, asked, settings)
-        start_session(archive, identity, on_change=on_change, retry_failed=retry_failed, **session)
+        facts = {"strategy": repr(strategy), "seed": seed, "num_samples": run.num_samples, "baseline": known}
+        facts |= {"generation_size": run.generation_size, **({"baseline_is": reference.name} if reference else {})}
+        start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
-        stopped = ""
-        if archive.unfinished() or len(archive.events("proposed")) < num_samples:
-            stopped = run_trials(
-                searcher,
-                settings,
-                strategy,
-                num_samples=num_samples,
-                max_concurrent=max_concurrent,
-                max_trial_seconds=max_trial_seconds,
-                path=path,
-                run_config=run_config,
-                progress=progress,
-                tensorboard=tensorboard,
-                max_failures_in_a_row=max_failures_in_a_row,
-            )
-        result = _result(space, searcher, TrialNetworks(space, settings, path), num_samples, stopped)
+        is_ended = not archive.unfinished() and len(archive.events("proposed")) >= run.num_samples
+        stopped = "" if is_ended else run_trials(searcher, settings, strategy, run, path)
+        result = _result(space, searcher, TrialNetworks(space, settings, path), run.num_samples, stopped)
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title_of(space, settings, strategy), logs=logs, progress=progress)

@@ -5,26 +5,7 @@ from collections.abc import Mapping, Sequence
 from raynas.core.archive import Archive, Record
 from raynas.errors import ArchiveError
 from raynas.run.identity import MAX_NAMED, Identity
-from raynas.run.on_change import OnChange, check_on_change
-from raynas.strategies import Strategy
-from raynas.validate import whole
-
-
-def checked_generations(generation_size: int | None, strategy: Strategy) -> int | None:
-    """Return a size of generations; refuse what is none, and early stopping beside it.
-
-    Raises:
-        ValueError: if the search could not be independent of the order in which its trials report.
-    """
-    if generation_size is None:
-        return None
-    if strategy.early_stopping:
-        name = type(strategy.early_stopping).__name__
-        raise ValueError(
-            f"generation_size makes a search independent of which trial is faster, but early stopping by {name} "
-            "depends on that; leave out one of them"
-        )
-    return whole("generation_size", generation_size, 1)
+from raynas.run.run_settings import RunSettings
 
 
 def first_budget(archive: Archive, num_samples: int) -> int:
@@ -41,9 +22,7 @@ def first_budget(archive: Archive, num_samples: int) -> int:
     return num_samples
 
 
-def start_session(
-    archive: Archive, identity: Identity, *, on_change: OnChange = "refuse", retry_failed: bool = False, **facts: object
-) -> None:
+def start_session(archive: Archive, identity: Identity, run: RunSettings, facts: Mapping[str, object]) -> None:
     """Record a new session, and let trials of earlier ones begin again where that makes sense.
 
     Failed trials are tried again if what trials compute has changed. If no trial has finished, earlier sessions bind
@@ -52,16 +31,13 @@ def start_session(
     Args:
         archive: of the search.
         identity: of this session.
-        on_change: what to do if trials that finished computed something else; see ``raynas.search``.
-        retry_failed: whether to try failed trials again in any case.
+        run: says what to do if trials that finished computed something else, and with those that failed.
         facts: may differ from session to session.
 
     Raises:
         ArchiveError: if the archive holds a search of another space or goal, or one whose trials computed something
             else and ``on_change`` is "refuse".
-        ValueError: if ``on_change`` is none of its values.
     """
-    check_on_change(on_change)
     now = {**vars(identity), **facts}
     earlier = archive.events("session")[-1] if archive.events("proposed") else None
     if earlier is None:
@@ -72,12 +48,12 @@ def start_session(
     changes = identity.changes(earlier)
     if n_found:
         _refuse_another_search(archive, earlier, now)
-    if n_found and changes and on_change == "refuse":
+    if n_found and changes and run.on_change == "refuse":
         raise ArchiveError(_refusal(archive, n_found, changes))
-    if (n_found and changes and on_change == "warm_start") or earlier["space"] != identity.space:
+    if (n_found and changes and run.on_change == "warm_start") or earlier["space"] != identity.space:
         archive.restart(**now)
         return
-    if changes or retry_failed:
+    if changes or run.retry_failed:
         archive.retry([e.trial for e in evaluations if not e.ok])
     if changes and not n_found:
         begun = {record["trial"] for record in archive.events("result")}

@@ -9,7 +9,6 @@ from ray.tune.schedulers import FIFOScheduler
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import RaynasError
 from raynas.metrics.table import COUNTED
-from raynas.run.actor_pool import ActorPool
 from raynas.run.asked import ReportCheck, wanted
 from raynas.run.bulk_search import search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
@@ -19,7 +18,8 @@ from raynas.run.failure_streak import FailureStreak
 from raynas.run.node_check import check_nodes
 from raynas.run.resources import Room
 from raynas.run.resume import ArchivedSearch
-from raynas.run.run_config import check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
+from raynas.run.run_config import check_bulk, for_tune, keeps_all, shows_tune
+from raynas.run.run_settings import RunSettings
 from raynas.run.score_many import pool_for
 from raynas.run.spared_baseline import spare_baseline
 from raynas.run.stop_criteria import StopCriteria
@@ -31,18 +31,7 @@ from raynas.views.tensorboard import TensorBoardCallback
 
 
 def run_trials(
-    searcher: ArchitectureSearcher,
-    settings: TrialSettings,
-    strategy: Strategy,
-    *,
-    num_samples: int,
-    max_concurrent: int | None,
-    max_trial_seconds: float | None = None,
-    path: Path,
-    run_config: tune.RunConfig | None,
-    progress: bool,
-    tensorboard: bool,
-    max_failures_in_a_row: int | None,
+    searcher: ArchitectureSearcher, settings: TrialSettings, strategy: Strategy, run: RunSettings, path: Path
 ) -> str:
     """Run the trials that a search still lacks, to its end or until it is interrupted.
 
@@ -50,14 +39,8 @@ def run_trials(
         searcher: proposes and records; already replayed.
         settings: the way of scoring.
         strategy: gives the scheduler.
-        num_samples: number of trials that the search has in the end.
-        max_concurrent: largest number of trials at a time; None for as many as the cluster has room for.
-        max_trial_seconds: time of a trial after which it has failed; None for no limit.
+        run: how trials run.
         path: the search's folder.
-        run_config: the user's.
-        progress: whether to show a live table.
-        tensorboard: whether to write TensorBoard logs.
-        max_failures_in_a_row: number of failures in a row with one reason that end the search; 0 or None for never.
 
     Returns:
         The reason why it ended before its number of trials; "" if it did not, or if the searcher knows it.
@@ -68,64 +51,69 @@ def run_trials(
             config is "raise".
         ValueError: if the search is in bulk and asks for something that only Tune's trials can give.
     """
-    given = checked_run_config(run_config)
     if settings.bulk_size:
-        check_bulk(given, strategy.early_stopping)
+        check_bulk(run.run_config, strategy.early_stopping)
     start_ray()
-    room = Room(settings.bundles, max_concurrent)
     check_nodes(settings.bundles, None if settings.bulk_size else path)
     callbacks: list[tune.Callback] = []
-    if tensorboard:
+    if run.tensorboard:
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
-    if progress:
-        callbacks.append(ProgressCallback(searcher, num_samples))
-    fail_fast = given.failure_config.fail_fast if given.failure_config else False
-    streak = FailureStreak(1, "fail_fast is set") if fail_fast else FailureStreak(max_failures_in_a_row)
+    if run.progress:
+        callbacks.append(ProgressCallback(searcher, run.num_samples))
+    fail_fast = run.run_config.failure_config.fail_fast if run.run_config.failure_config else False
+    streak = FailureStreak(run.max_failures_in_a_row)
+    if fail_fast:
+        streak = FailureStreak(1, "fail_fast is set", ends_running=True)
     if settings.bulk_size:
-        pool = pool_for(
-            searcher.space,
-            settings,
-            wanted(searcher),
-            counted=COUNTED,
-            workers=max_concurrent,
-            max_seconds=max_trial_seconds,
-        )
-        _run_in_bulk(searcher, settings, pool, num_samples, callbacks, streak)
-        return streak.verdict
-    if not keeps_all(given):
+        _run_in_bulk(searcher, settings, run, callbacks, streak)
+    else:
+        _run_on_tune(searcher, settings, strategy, run, path, callbacks, streak)
+    if fail_fast == "raise" and streak.verdict:
+        raise RaynasError(streak.verdict)
+    return streak.verdict
+
+
+def _run_on_tune(
+    searcher: ArchitectureSearcher,
+    settings: TrialSettings,
+    strategy: Strategy,
+    run: RunSettings,
+    path: Path,
+    callbacks: list[tune.Callback],
+    streak: FailureStreak,
+) -> None:
+    room = Room(settings.bundles, run.max_concurrent)
+    stop = StopCriteria(run.run_config.stop, end_now=lambda: streak.ends_what_runs)
+    if not keeps_all(run.run_config):
         callbacks.insert(0, KeepBest(searcher, path))
+    if run.max_trial_seconds is not None:
+        callbacks.append(TimeLimit(run.max_trial_seconds, searcher.archive))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
     spare_baseline(scheduler, searcher, settings.max_fidelity)
-    stop = StopCriteria(given.stop, end_now=lambda: bool(fail_fast and streak.verdict))
     check = ReportCheck(searcher, settings)
     search_alg = ArchivedSearch(
         searcher,
         scheduler,
-        num_samples=num_samples,
+        num_samples=run.num_samples,
         max_concurrent=room,
         check=lambda result: stop.failure or check(result),
         watch=stop.replay,
         streak=streak,
         resumes_after_errors=settings.resumes_after_errors,
     )
-    if max_trial_seconds is not None:
-        callbacks.append(TimeLimit(max_trial_seconds, searcher.archive))
     cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(
         cls,
         tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
-        run_config=for_tune(given, path, cls, stop, callbacks),
+        run_config=for_tune(run.run_config, path, cls, stop, callbacks),
     )
-    is_quiet = not shows_tune(given)  # asked here, since Tune's default of ``verbose`` depends on the environment
+    is_quiet = not shows_tune(run.run_config)  # asked here, since Tune's default of ``verbose`` depends on variables
     with environment(FAST_SETTINGS), quiet_tune(is_quiet), terminate_as_interrupt():
         _fit(tuner, search_alg, stop)
     if stop.ended_search:
         for trial, result in stop.met.items():  # Tune tells of none that it stops together with the search
             searcher.on_trial_complete(trial, result)
         searcher.ended_because = "stop of the run config ended the search"
-    if isinstance(fail_fast, str) and streak.verdict:
-        raise RaynasError(streak.verdict)
-    return streak.verdict
 
 
 def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch, stop: StopCriteria) -> None:
@@ -147,16 +135,23 @@ def _fit(tuner: tune.Tuner, search_alg: ArchivedSearch, stop: StopCriteria) -> N
 def _run_in_bulk(
     searcher: ArchitectureSearcher,
     settings: TrialSettings,
-    pool: ActorPool,
-    num_samples: int,
+    run: RunSettings,
     callbacks: list[tune.Callback],
     streak: FailureStreak,
 ) -> None:
+    pool = pool_for(
+        searcher.space,
+        settings,
+        wanted(searcher),
+        counted=COUNTED,
+        workers=run.max_concurrent,
+        max_seconds=run.max_trial_seconds,
+    )
     with pool, terminate_as_interrupt():
         search_in_bulk(
             searcher,
             pool,
-            num_samples=num_samples,
+            num_samples=run.num_samples,
             bulk_size=settings.bulk_size,
             callbacks=callbacks,
             check=ReportCheck(searcher, settings),

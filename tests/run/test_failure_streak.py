@@ -33,3 +33,11 @@ def test_a_success_or_another_reason_begins_a_new_row() -> None:
 @pytest.mark.parametrize("never", [0, None])
 def test_no_limit(never: int | None) -> None:
     assert not end(FailureStreak(never), *["a"] * 100)
+
+
+def test_what_runs_ends_only_where_that_is_asked_for() -> None:
+    first, patient = FailureStreak(1, ends_running=True), FailureStreak(1)
+    assert not first.ends_what_runs
+    for streak in (first, patient):
+        end(streak, "a")
+    assert first.ends_what_runs and not patient.ends_what_runs

@@ -1,7 +1,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytest
 
 from raynas.core.archive import Archive
@@ -11,12 +10,13 @@ from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError
 from raynas.run.identity import Identity
 from raynas.run.on_change import OnChange
-from raynas.run.session import checked_generations, start_session
-from raynas.strategies import Asha, RandomSearch
+from raynas.run.run_settings import RunSettings
+from raynas.run.session import start_session
 from raynas.testing import ToySpace
 from raynas.trials import Function
 from raynas.trials.settings import TrialSettings
 
+RUN = frozenset(("on_change", "retry_failed"))
 SPACE = ToySpace(n_layers=2, n_options=3)
 BASELINE = {"layers.0": 1, "layers.1": 1}
 RELATIVE = Goal.parse("accuracy", ["params <= 0.9 * baseline", "accuracy >= baseline", "params <= 5000"])
@@ -38,7 +38,11 @@ def start(
     **choices: Any,
 ) -> None:
     identity = Identity.of(space, goal, settings or Function(fn=score))
-    start_session(archive, identity, **{"seed": 3, "baseline": {"params": 1.0}, **choices})
+    facts: dict[str, Any] = {"seed": 3, "baseline": {"params": 1.0}}
+    run = {name: value for name, value in choices.items() if name in RUN}
+    start_session(
+        archive, identity, RunSettings(**run), {**facts, **{n: v for n, v in choices.items() if n not in RUN}}
+    )
 
 
 @pytest.fixture
@@ -138,18 +142,3 @@ def test_failed_trials_are_tried_again_if_asked(archive: Archive) -> None:
     assert list(archive.unfinished()) == ["3"]
     start(archive, retry_failed=True)
     assert list(archive.unfinished()) == ["2", "3"]
-
-
-def test_an_unknown_choice_is_refused() -> None:
-    with pytest.raises(ValueError, match="on_change must be one of refuse, continue, warm_start, got 'ask'"):
-        start(Archive(), on_change="ask")
-
-
-def test_generations_exclude_early_stopping() -> None:
-    assert checked_generations(None, RandomSearch(early_stopping=Asha())) is None
-    assert checked_generations(np.int64(3), RandomSearch()) == 3
-    with pytest.raises(ValueError, match=r"early stopping by Asha depends on that; leave out one of them"):
-        checked_generations(4, RandomSearch(early_stopping=Asha()))
-    for size in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match="generation_size"):
-            checked_generations(size, RandomSearch())  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from ray import tune
 
+from raynas.run.run_settings import RunSettings
 from raynas.run.tuner import run_trials
 from raynas.strategies import Asha, RandomSearch
 from raynas.testing import ToySpace
@@ -16,13 +17,14 @@ def run_in_bulk(path: Path, strategy: RandomSearch, **run_config: Any) -> None:
         strategy.searcher(ToySpace(), costs={}),
         ZeroCost(proxies=["synflow"]),
         strategy,
-        num_samples=1,
-        max_concurrent=1,
-        path=path,
-        run_config=tune.RunConfig(**run_config),
-        progress=False,
-        tensorboard=False,
-        max_failures_in_a_row=None,
+        RunSettings(
+            num_samples=1,
+            max_concurrent=1,
+            progress=False,
+            tensorboard=False,
+            run_config=tune.RunConfig(**run_config),
+        ),
+        path,
     )
 
 

@@ -1,0 +1,54 @@
+"""RunSettings: how the trials of a search run, which does not change what is searched."""
+
+from dataclasses import dataclass, field
+
+from ray import tune
+
+from raynas.errors import SettingError
+from raynas.run.on_change import OnChange, check_on_change
+from raynas.run.run_config import checked_run_config
+from raynas.strategies import Strategy
+from raynas.validate import positive, whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Arguments of ``raynas.search``, which describes them; checked, and numbers of numpy as Python's.
+
+    Raises:
+        SettingError: if one cannot be read, or a setting of the run config cannot be carried out.
+    """
+
+    num_samples: int = 50
+    max_concurrent: int | None = None
+    generation_size: int | None = None
+    max_trial_seconds: float | None = None
+    retry_failed: bool = False
+    on_change: OnChange = "refuse"
+    max_failures_in_a_row: int | None = 10
+    progress: bool = True
+    tensorboard: bool = True
+    run_config: tune.RunConfig = field(default_factory=tune.RunConfig)
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_samples", 1), ("max_concurrent", 1), ("generation_size", 1)):
+            if getattr(self, name) is not None or name == "num_samples":
+                object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        limit = whole("max_failures_in_a_row", self.max_failures_in_a_row or 0, 0)
+        object.__setattr__(self, "max_failures_in_a_row", limit)
+        if self.max_trial_seconds is not None:
+            object.__setattr__(self, "max_trial_seconds", positive("max_trial_seconds", self.max_trial_seconds))
+        check_on_change(self.on_change)
+        object.__setattr__(self, "run_config", checked_run_config(self.run_config))
+
+    def check_strategy(self, strategy: Strategy) -> None:
+        """Refuse early stopping beside generations: the search would depend on the order in which trials report.
+
+        Raises:
+            SettingError: if the strategy has both.
+        """
+        if self.generation_size and strategy.early_stopping:
+            raise SettingError(
+                "generation_size makes a search independent of which trial is faster, but early stopping by "
+                f"{type(strategy.early_stopping).__name__} depends on that; leave out one of them"
+            )
