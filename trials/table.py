@@ -147,7 +147,7 @@ class _File:
 
     def _check(self, titles: Sequence[str]) -> None:
         if missing := [title for title in titles if title not in self.frame]:
-            has = ", ".join(map(str, self.frame.columns))
+            has = ", ".join(" ".join(str(column).split()) for column in self.frame.columns)
             raise DataError(f"{self.name} has no column {missing[0]!r}; it has {has}")
 
     def _numbers(self, title: str) -> NDArray[np.float64]:

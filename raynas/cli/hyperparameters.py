@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import tune
+from ray.tune.search.sample import Categorical, Float, Integer
 
 from raynas.core.architecture import plain_option
 from raynas.errors import RaynasError, UnknownNameError, one_line
@@ -41,10 +42,10 @@ def parse_hyperparameters(texts: Mapping[str, object], trainable: TrialSettings)
     return domains
 
 
-def _extremes(domain: Any) -> list[Any]:
-    if hasattr(domain, "categories"):
+def _extremes(domain: object) -> list[Any]:
+    if isinstance(domain, Categorical):
         return list(domain.categories)
-    if hasattr(domain, "lower"):
+    if isinstance(domain, Float | Integer):
         return [domain.lower, domain.upper - (isinstance(domain.lower, int) and isinstance(domain.upper, int))]
     return [domain]
 
