@@ -4,18 +4,18 @@ import importlib
 from collections.abc import Callable
 from typing import Any, cast
 
-from raynas.errors import RaynasError, did_you_mean, one_line
+from raynas.errors import RaynasError, SettingError, did_you_mean, one_line
 
 
 def split_reference(reference: str) -> tuple[str, str]:
     """Split ``"package.module:function"`` into module and function.
 
     Raises:
-        ValueError: if it is not of that form.
+        SettingError: if it is not of that form.
     """
     module, _, function = reference.partition(":")
     if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise ValueError(f"code of yours is named as package.module:function, got {reference!r}")
+        raise SettingError(f"code of yours is named as package.module:function, got {reference!r}")
     return module, function
 
 

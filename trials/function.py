@@ -7,7 +7,7 @@ from typing import Any
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, SettingError
 from raynas.metrics import Metrics
 from raynas.trials.checkpoint import State
 from raynas.trials.plain_state import plain_state
@@ -50,7 +50,7 @@ class Function(ArchitectureSettings):
         epochs: maximum number of reports of a generator; None for no limit.
 
     Raises:
-        ValueError: if ``fn`` is neither.
+        SettingError: if ``fn`` is neither.
     """
 
     fn: Callable[..., Any] | str
@@ -61,7 +61,7 @@ class Function(ArchitectureSettings):
         if isinstance(self.fn, str):
             split_reference(self.fn)
         elif not callable(self.fn):
-            raise ValueError(f"fn must be a function fn(model, config) or 'module:function', got {self.fn!r}")
+            raise SettingError(f"fn must be a function fn(model, config) or 'module:function', got {self.fn!r}")
         if self.epochs is not None:
             require_whole("epochs", self.epochs, 1)
 

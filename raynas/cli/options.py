@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raynas.errors import SettingError
 from raynas.run.on_change import check_on_change
 from raynas.validate import positive, require_whole
 
@@ -37,7 +38,7 @@ class SearchOptions:
             a stage are those of --trainable. The strategy, random by default, proposes the first.
 
     Raises:
-        ValueError: if a number is too small.
+        SettingError: if a number is too small.
     """
 
     objectives: tuple[str, ...] = ("accuracy",)
@@ -77,7 +78,7 @@ class RunOptions:
         tensorboard: write TensorBoard logs.
 
     Raises:
-        ValueError: if the name cannot be a folder's, a number is out of range, or ``on_change`` has no such value.
+        SettingError: if the name cannot be a folder's, a number is out of range, or ``on_change`` has no such value.
     """
 
     name: str | None = None
@@ -93,7 +94,7 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
-            raise ValueError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
+            raise SettingError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
         if self.max_concurrent is not None:
             require_whole("max_concurrent", self.max_concurrent, 1)
         if self.max_trial_seconds is not None:
@@ -127,7 +128,7 @@ class RetrainOptions:
         space: size of the final network: --retrain.space.channels 32.
 
     Raises:
-        ValueError: if ``epochs`` is negative.
+        SettingError: if ``epochs`` is negative.
     """
 
     epochs: int = 30

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, SettingError
 
 Mode = Literal["max", "min"]
 """Direction of better values of a metric."""
@@ -109,7 +109,7 @@ class Metric:
         needs: see ``Needs``.
 
     Raises:
-        ValueError: if the name, the mode or the needs are none.
+        SettingError: if the name, the mode or the needs are none.
     """
 
     name: str
@@ -121,11 +121,13 @@ class Metric:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(NAME, self.name):
-            raise ValueError(
+            raise SettingError(
                 f"the name of a metric must not begin with a digit nor hold spaces, <, >, =, * or :, got {self.name!r}"
             )
         for field, value, known in (("mode", self.mode, get_args(Mode)), ("needs", self.needs, get_args(Needs))):
             if value not in known:
-                raise ValueError(f"{field} of metric {self.name!r} must be one of {', '.join(known)}, got {value!r}")
+                raise SettingError(f"{field} of metric {self.name!r} must be one of {', '.join(known)}, got {value!r}")
         if self.measure is not None and not callable(self.measure):
-            raise ValueError(f"measure of metric {self.name!r} must be a function of a candidate, got {self.measure!r}")
+            raise SettingError(
+                f"measure of metric {self.name!r} must be a function of a candidate, got {self.measure!r}"
+            )

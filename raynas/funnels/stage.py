@@ -15,6 +15,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.metrics import METRICS
 from raynas.run.trainables import as_settings
 from raynas.strategies import EarlyStopping, Strategy
@@ -41,7 +42,7 @@ class FunnelStage:
 
     Raises:
         TypeError: if ``trainable`` is no way of scoring.
-        ValueError: if ``n`` is below 1, or objectives or constraints cannot be read.
+        SettingError: if ``n`` is below 1, or objectives or constraints cannot be read.
     """
 
     trainable: TrialSettings | type[tune.Trainable] | Callable[..., Any]
@@ -110,13 +111,13 @@ def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, 
 
     Raises:
         RaynasError: if a stage does not report a metric of its goal.
-        ValueError: if there are fewer than two stages, or one has more architectures than the one before.
+        SettingError: if there are fewer than two stages, or one has more architectures than the one before.
     """
     if len(stages) < 2:
-        raise ValueError(f"a funnel needs at least two stages, got {len(stages)}: raynas.search is for one")
+        raise SettingError(f"a funnel needs at least two stages, got {len(stages)}: raynas.search is for one")
     for i, (wide, narrow) in enumerate(pairwise(stages), 2):
         if narrow.n > wide.n:
-            raise ValueError(f"stage {i} of a funnel can have at most the {wide.n} of stage {i - 1}, got {narrow.n}")
+            raise SettingError(f"stage {i} of a funnel can have at most the {wide.n} of stage {i - 1}, got {narrow.n}")
     goals = tuple(stage.goal(of_funnel, is_last=i == len(stages)) for i, stage in enumerate(stages, 1))
     for stage, goal in zip(stages, goals, strict=True):
         stage.settings.check_goal(goal)

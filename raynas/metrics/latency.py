@@ -11,6 +11,7 @@ from torch import nn
 
 from raynas.core.inputs import Arguments, InputSpec, as_spec, make_example
 from raynas.core.metric import Candidate
+from raynas.errors import SettingError
 from raynas.nn.modes import modes_kept
 from raynas.threads import limited_threads
 
@@ -51,11 +52,11 @@ def measure_latency(
         Median time of a run in ms.
 
     Raises:
-        ValueError: if a number is not positive (``n_warmup`` may be 0).
+        SettingError: if a number is not positive (``n_warmup`` may be 0).
     """
     for name, value, least in (("batch_size", batch_size, 1), ("n_runs", n_runs, 1), ("n_warmup", n_warmup, 0)):
         if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+            raise SettingError(f"{name} must be at least {least}, got {value}")
     device = torch.device(device)
     example = Arguments.of(make_example(as_spec(inputs), batch_size, device))
     if any(tensor.device.type != device.type for tensor in chain(model.parameters(), model.buffers())):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from raynas.core.constraint import Constraint
 from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
-from raynas.errors import UnknownNameError
+from raynas.errors import SettingError, UnknownNameError
 from raynas.metrics.cost import macs, params
 from raynas.metrics.latency import latency_of
 from raynas.metrics.zero_cost import ZERO_COST
@@ -66,13 +66,13 @@ def with_metrics(metrics: Iterable[Metric | str]) -> Mapping[str, Metric]:
 
     Raises:
         UnknownNameError: if a name is not in the table.
-        ValueError: if two metrics have the same name.
+        SettingError: if two metrics have the same name.
     """
     table = dict(METRICS)
     own: set[str] = set()
     for metric in metrics_named(metrics):
         if metric.name in own:
-            raise ValueError(f"metrics must have different names, got {metric.name!r} twice")
+            raise SettingError(f"metrics must have different names, got {metric.name!r} twice")
         own.add(metric.name)
         table[metric.name] = metric
     return table
@@ -87,7 +87,7 @@ def read_goal(
 
     Raises:
         UnknownNameError: if a metric is a name that is not in the table.
-        ValueError: if an objective or a constraint cannot be read, or two metrics have the same name.
+        SettingError: if an objective or a constraint cannot be read, or two metrics have the same name.
     """
     metrics = list(metrics)
     watched = [metric if isinstance(metric, str) else metric.name for metric in metrics]

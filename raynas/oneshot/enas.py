@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from raynas.core.architecture import Architecture
+from raynas.errors import SettingError
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.controller import Controller
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
@@ -52,12 +53,12 @@ class Enas(OneShot):
     def __post_init__(self) -> None:
         for name in ("hidden_size", "n_controller_steps", "n_aggregate", "n_derived"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise SettingError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("tanh_constant", "temperature", "learning_rate"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+                raise SettingError(f"{name} must be positive, got {getattr(self, name)}")
         if self.entropy_weight < 0 or not 0 <= self.baseline_decay < 1:
-            raise ValueError(
+            raise SettingError(
                 "Enas needs entropy_weight >= 0 and 0 <= baseline_decay < 1, "
                 f"got {self.entropy_weight} and {self.baseline_decay}"
             )
@@ -168,7 +169,7 @@ def _again_and_again(batches: Callable[[], Iterable[Batch]]) -> Iterator[Batch]:
     """Repeat the batches without end.
 
     Raises:
-        ValueError: if there are none.
+        SettingError: if there are none.
     """
     while True:
         n = 0
@@ -176,4 +177,4 @@ def _again_and_again(batches: Callable[[], Iterable[Batch]]) -> Iterator[Batch]:
             n += 1
             yield batch
         if not n:
-            raise ValueError("ENAS needs held-out batches at the end of each epoch, got none")
+            raise SettingError("ENAS needs held-out batches at the end of each epoch, got none")

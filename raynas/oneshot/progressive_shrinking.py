@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.inputs import Inputs
+from raynas.errors import SettingError
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.elastic_layers import ElasticResize
 from raynas.nn.morphism.channel_groups import ChannelGroup
@@ -71,11 +72,11 @@ class ProgressiveShrinking(OneShot):
     def __post_init__(self) -> None:
         shares = (self.full_share, self.kernel_share, *self.depth_shares, *self.width_shares)
         if len(shares) != 6 or min(shares) <= 0:
-            raise ValueError(f"shares must be positive, two for depths and two for widths, got {shares}")
+            raise SettingError(f"shares must be positive, two for depths and two for widths, got {shares}")
         if min(self.kernel_subnets, self.depth_subnets, self.width_subnets) < 1:
-            raise ValueError("kernel_subnets, depth_subnets and width_subnets must be at least 1")
+            raise SettingError("kernel_subnets, depth_subnets and width_subnets must be at least 1")
         if self.kd_ratio < 0:
-            raise ValueError(f"kd_ratio must be at least 0, got {self.kd_ratio}")
+            raise SettingError(f"kd_ratio must be at least 0, got {self.kd_ratio}")
 
     def start(self, setup: Setup) -> "ProgressiveLearner":
         return ProgressiveLearner(setup, self)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.core.architecture import Architecture
+from raynas.errors import SettingError
 from raynas.oneshot.base import Batch, OneShot, Setup
 from raynas.oneshot.extremes import largest, smallest
 from raynas.oneshot.single_path import SinglePathLearner
@@ -36,7 +37,7 @@ class Sandwich(OneShot):
 
     def __post_init__(self) -> None:
         if self.n_random < 0:
-            raise ValueError(f"n_random must be at least 0, got {self.n_random}")
+            raise SettingError(f"n_random must be at least 0, got {self.n_random}")
 
     def start(self, setup: Setup) -> "SandwichLearner":
         if self.zero_branches:

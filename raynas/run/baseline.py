@@ -12,7 +12,7 @@ from raynas.core.archive import Archive
 from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
-from raynas.errors import ArchiveError, RaynasError, one_line
+from raynas.errors import ArchiveError, RaynasError, SettingError, one_line
 from raynas.metrics import count_params
 from raynas.metrics.table import COUNTED
 from raynas.run.architecture_file import read_architecture
@@ -82,18 +82,18 @@ def check_baseline(goal: Goal, reference: Reference | None) -> None:
     """Refuse relative constraints that nothing can resolve.
 
     Raises:
-        ValueError: if there is no baseline, or only a network, of which nothing is known that needs training.
+        SettingError: if there is no baseline, or only a network, of which nothing is known that needs training.
     """
     for metric in _relative(goal):
         known = [name for name, m in goal.metrics.items() if m.measure and m.needs != "data"]
         if reference is None:
-            raise ValueError(
+            raise SettingError(
                 f"a constraint on {metric!r} refers to the baseline, and none is given: in Python say "
                 'baseline="default" (the first option of every decision), or give an architecture, its JSON file or a '
                 "model; on the command line --baseline default, or --baseline FILE.json"
             )
         if reference.config is None and metric not in known:
-            raise ValueError(
+            raise SettingError(
                 f"a constraint on {metric!r} refers to the baseline, {reference.name}, which has no trial: of a model "
                 f"only metrics that need no training are measured ({', '.join(n for n in goal.asked if n in known)}); "
                 "write the limit as a number, or give an architecture of the space, which is tried first"
@@ -117,7 +117,7 @@ def baseline_figures(
     Raises:
         ArchiveError: if the limits of the earlier sessions came from another baseline.
         RaynasError: if the baseline cannot be measured.
-        ValueError: if relative constraints cannot be resolved.
+        SettingError: if relative constraints cannot be resolved.
     """
     check_baseline(goal, reference)
     if reference is None:

@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+from raynas.errors import SettingError
+
 OnChange = Literal["refuse", "continue", "warm_start"]
 """Name the change and raise; keep them and continue; or let the strategy learn from them, but count only new ones."""
 
@@ -10,7 +12,7 @@ def check_on_change(value: object) -> None:
     """Refuse anything else.
 
     Raises:
-        ValueError: if it is.
+        SettingError: if it is.
     """
     if value not in get_args(OnChange):
-        raise ValueError(f"on_change must be one of {', '.join(get_args(OnChange))}, got {value!r}")
+        raise SettingError(f"on_change must be one of {', '.join(get_args(OnChange))}, got {value!r}")

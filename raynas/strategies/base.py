@@ -16,7 +16,7 @@ from raynas.core.goal import Goal, Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.errors import SpaceError
+from raynas.errors import SettingError, SpaceError
 from raynas.metrics import METRICS, Measurer, Metrics, read_goal
 
 
@@ -76,7 +76,7 @@ class Strategy(ABC):
             archive: records every event; in memory by default.
 
         Raises:
-            ValueError: if an objective or a constraint cannot be read.
+            SettingError: if an objective or a constraint cannot be read.
             SpaceError: if a given architecture is not a member of the space.
         """
         goal = objectives if isinstance(objectives, Goal) else read_goal(objectives, constraints, metrics)
@@ -125,21 +125,21 @@ def require_at_least(settings: Strategy, least: Mapping[str, float]) -> None:
     """Check fields of a strategy.
 
     Raises:
-        ValueError: if one is smaller than its least value, or NaN.
+        SettingError: if one is smaller than its least value, or NaN.
     """
     for name, bound in least.items():
         if not getattr(settings, name) >= bound:
-            raise ValueError(f"{name} must be at least {bound}, got {getattr(settings, name)}")
+            raise SettingError(f"{name} must be at least {bound}, got {getattr(settings, name)}")
 
 
 def require_one_of(settings: Strategy, name: str, known: Collection[str]) -> None:
     """Check a field of a strategy that holds a name.
 
     Raises:
-        ValueError: if it is none of ``known``.
+        SettingError: if it is none of ``known``.
     """
     if getattr(settings, name) not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}")
+        raise SettingError(f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}")
 
 
 def refuse_continuous(space: SearchSpace, reason: str) -> None:

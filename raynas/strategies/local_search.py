@@ -12,6 +12,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 
 
@@ -30,7 +31,7 @@ class LocalSearch(Strategy):
 
     def __post_init__(self) -> None:
         if self.n_initial < 1:
-            raise ValueError(f"LocalSearch needs n_initial >= 1, got {self.n_initial}")
+            raise SettingError(f"LocalSearch needs n_initial >= 1, got {self.n_initial}")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
         return LocalSearcher(space, goal, settings=self, **options)

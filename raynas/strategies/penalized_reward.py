@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
+from raynas.errors import SettingError
 
 
 class PenalizedReward:
@@ -21,12 +22,12 @@ class PenalizedReward:
         strategy: name of the strategy, for the message.
 
     Raises:
-        ValueError: if there are several objectives.
+        SettingError: if there are several objectives.
     """
 
     def __init__(self, goal: Goal, strategy: str) -> None:
         if len(goal.objectives) > 1:
-            raise ValueError(
+            raise SettingError(
                 f"{strategy} learns from one objective; make the others soft constraints, or use NSGA2 for several"
             )
         self.lowest = math.inf

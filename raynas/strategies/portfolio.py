@@ -16,7 +16,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.errors import UnknownNameError
+from raynas.errors import SettingError, UnknownNameError
 from raynas.seeds import seed_of
 from raynas.strategies.base import Strategy
 
@@ -33,7 +33,7 @@ class PortfolioStage:
         share: instead, share of all trials, in (0, 1).
 
     Raises:
-        ValueError: if a value is out of range, or both ``n`` and ``share`` are given.
+        SettingError: if a value is out of range, or both ``n`` and ``share`` are given.
     """
 
     strategy: Strategy
@@ -42,19 +42,19 @@ class PortfolioStage:
 
     def __post_init__(self) -> None:
         if not isinstance(self.strategy, Strategy):
-            raise ValueError(f"a stage needs a strategy such as RandomSearch(), got {self.strategy!r}")
+            raise SettingError(f"a stage needs a strategy such as RandomSearch(), got {self.strategy!r}")
         if isinstance(self.strategy, Portfolio):
-            raise ValueError("a portfolio cannot be a stage of another: list its stages instead")
+            raise SettingError("a portfolio cannot be a stage of another: list its stages instead")
         if self.strategy.early_stopping is not None:
-            raise ValueError(
+            raise SettingError(
                 "early stopping is of the whole search: Portfolio(..., early_stopping=...), not of a stage"
             )
         if self.n is not None and self.share is not None:
-            raise ValueError(f"a stage has n or share, not both, got {self.n} and {self.share}")
+            raise SettingError(f"a stage has n or share, not both, got {self.n} and {self.share}")
         if self.n is not None and (not isinstance(self.n, int) or self.n < 1):
-            raise ValueError(f"n of a stage must be a whole number of at least 1, got {self.n!r}")
+            raise SettingError(f"n of a stage must be a whole number of at least 1, got {self.n!r}")
         if self.share is not None and not 0 < self.share < 1:
-            raise ValueError(f"share of a stage must be above 0 and below 1, got {self.share}")
+            raise SettingError(f"share of a stage must be above 0 and below 1, got {self.share}")
 
     @classmethod
     def parse(cls, text: "str | PortfolioStage") -> "PortfolioStage":
@@ -62,17 +62,17 @@ class PortfolioStage:
 
         Raises:
             UnknownNameError: if there is no strategy of that name.
-            ValueError: if the text has another form.
+            SettingError: if the text has another form.
         """
         if isinstance(text, PortfolioStage):
             return text
         if not isinstance(text, str):
-            raise ValueError(f"a stage must be a PortfolioStage or a text such as 'random 10', got {text!r}")
+            raise SettingError(f"a stage must be a PortfolioStage or a text such as 'random 10', got {text!r}")
         from raynas.strategies import STRATEGIES  # imported here because it imports this module
 
         match = _STAGE.fullmatch(text)
         if not match or (match["amount"] and "." in match["amount"] and not match["percent"]):
-            raise ValueError(f"cannot read stage {text!r}: write NAME TRIALS, NAME PERCENT% or, for the last, NAME")
+            raise SettingError(f"cannot read stage {text!r}: write NAME TRIALS, NAME PERCENT% or, for the last, NAME")
         if match["name"] not in STRATEGIES:
             raise UnknownNameError("strategy", match["name"], STRATEGIES)
         amount = float(match["amount"]) if match["amount"] else None
@@ -97,8 +97,8 @@ class Portfolio(Strategy):
 
     Raises:
         UnknownNameError: if a text names no strategy.
-        ValueError: if a stage cannot be read, another than the last has neither number nor share, the last has one, or
-            shares come to more than the whole.
+        SettingError: if a stage cannot be read, another than the last has neither number nor share, the last has
+            one, or shares come to more than the whole.
     """
 
     stages: Sequence[PortfolioStage | str] = ("random 10", "gp 60%", "local")
@@ -106,21 +106,21 @@ class Portfolio(Strategy):
 
     def __post_init__(self) -> None:
         if isinstance(self.stages, str):
-            raise ValueError(f"stages must be a sequence of stages, got the one text {self.stages!r}")
+            raise SettingError(f"stages must be a sequence of stages, got the one text {self.stages!r}")
         stages = tuple(map(PortfolioStage.parse, self.stages))
         object.__setattr__(self, "stages", stages)
         if not stages:
-            raise ValueError("a portfolio needs at least one stage, got none")
+            raise SettingError("a portfolio needs at least one stage, got none")
         for i, stage in enumerate(stages[:-1], 1):
             if stage.n is None and stage.share is None:
-                raise ValueError(f"stage {i} of {len(stages)} needs n or share: only the last takes what is left")
+                raise SettingError(f"stage {i} of {len(stages)} needs n or share: only the last takes what is left")
         if stages[-1].n is not None or stages[-1].share is not None:
-            raise ValueError("the last stage takes what is left: give it neither n nor share")
+            raise SettingError("the last stage takes what is left: give it neither n nor share")
         total = sum(stage.share or 0.0 for stage in stages)
         if total > 1:
-            raise ValueError(f"shares of all stages must come to at most 1, got {total:g}")
+            raise SettingError(f"shares of all stages must come to at most 1, got {total:g}")
         if self.n_trials is not None and self.n_trials < 1:
-            raise ValueError(f"n_trials must be at least 1, got {self.n_trials}")
+            raise SettingError(f"n_trials must be at least 1, got {self.n_trials}")
 
     def for_budget(self, n_trials: int) -> "Portfolio":
         """Return the same portfolio with ``n_trials``, unless it is set already."""
@@ -142,12 +142,14 @@ class Portfolio(Strategy):
         """Number of trials of the search at which each stage but the last ends.
 
         Raises:
-            ValueError: if a stage has a share, and the number of trials is not known.
+            SettingError: if a stage has a share, and the number of trials is not known.
         """
         ends = [0]
         for stage in self.parsed[:-1]:
             if stage.share is not None and self.n_trials is None:
-                raise ValueError("shares are of the number of trials, which is not known here: give Portfolio n_trials")
+                raise SettingError(
+                    "shares are of the number of trials, which is not known here: give Portfolio n_trials"
+                )
             ends.append(ends[-1] + (stage.n or round((stage.share or 0.0) * (self.n_trials or 0))))
         return ends[1:]
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from raynas.core.inputs import Arguments
-from raynas.errors import RaynasError, UnknownNameError, one_line
+from raynas.errors import RaynasError, SettingError, UnknownNameError, one_line
 from raynas.metrics.cost import count_macs, count_params
 from raynas.metrics.zero_cost.ensemble import ENSEMBLE, RankEnsemble, rank_ensemble
 from raynas.metrics.zero_cost.flow import logsynflow, synflow
@@ -127,11 +127,11 @@ def zero_cost_scores(
 
     Raises:
         UnknownNameError: if a name is not in ``ZERO_COST``.
-        ValueError: if the batch has fewer than two examples.
+        SettingError: if the batch has fewer than two examples.
     """
     proxies = [proxy_named(name) for name in dict.fromkeys(names)]
     if (n := Arguments.of(batch[0]).n_examples) < 2:
-        raise ValueError(f"a batch must hold at least 2 examples, got {n}")
+        raise SettingError(f"a batch must hold at least 2 examples, got {n}")
     parts = frozenset[Part]().union(*(proxy.parts for proxy in proxies))
     view = View(model, Batch(*batch), loss, seed, parts)
     values: dict[str, float] = {}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from raynas.errors import SettingError
+
 ENSEMBLE = ("synflow", "naswot", "jacob_cov")
 """The proxies of the ensemble where none are named."""
 
@@ -20,11 +22,11 @@ def rank_ensemble(scores: Mapping[str, Sequence[float | None]]) -> NDArray[np.fl
         scores: of the same networks in the same order, by proxy; larger is better.
 
     Raises:
-        ValueError: if there are no proxies, or their numbers of networks differ.
+        SettingError: if there are no proxies, or their numbers of networks differ.
     """
     columns = [_as_array(column) for column in scores.values()]
     if len({len(column) for column in columns}) != 1:
-        raise ValueError(f"an ensemble needs scores of the same networks, got {[len(c) for c in columns]} of them")
+        raise SettingError(f"an ensemble needs scores of the same networks, got {[len(c) for c in columns]} of them")
     n = len(columns[0])
     ranks = [_n_below(np.sort(column), column) - 0.5 for column in columns]
     return np.asarray(np.mean(ranks, axis=0) / max(n - 1, 1))
@@ -38,7 +40,7 @@ class RankEnsemble:
         reference: for each proxy its scores of the reference networks, in any order; larger is better.
 
     Raises:
-        ValueError: if a proxy has no finite reference score.
+        SettingError: if a proxy has no finite reference score.
     """
 
     reference: Mapping[str, Sequence[float | None]]
@@ -46,7 +48,7 @@ class RankEnsemble:
     def __post_init__(self) -> None:
         for name, column in self.reference.items():
             if not np.isfinite(_as_array(column)).any():
-                raise ValueError(f"{name} gave no finite score for any of {len(column)} reference networks")
+                raise SettingError(f"{name} gave no finite score for any of {len(column)} reference networks")
 
     def __call__(self, scores: Mapping[str, float]) -> float:
         """Return the share of reference networks that score lower, from 0 to 1, averaged over proxies.

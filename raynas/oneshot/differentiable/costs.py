@@ -9,6 +9,7 @@ from torch import Tensor
 
 from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.metrics.expected_cost import Cost, CostTable, fit_cost_table
 
 Form = Literal["absolute", "linear", "log", "power"]
@@ -34,7 +35,7 @@ class ExpectedCost:
         n_samples: random architectures that the table of costs is fitted on; None for as many as there are options.
 
     Raises:
-        ValueError: if target or weight is not a positive number, or the form is unknown.
+        SettingError: if target or weight is not a positive number, or the form is unknown.
     """
 
     metric: str | Metric | Cost = "macs"
@@ -45,9 +46,9 @@ class ExpectedCost:
 
     def __post_init__(self) -> None:
         if not (0 < self.target < math.inf and 0 < self.weight < math.inf):
-            raise ValueError(f"target and weight must be positive numbers, got {self.target} and {self.weight}")
+            raise SettingError(f"target and weight must be positive numbers, got {self.target} and {self.weight}")
         if self.form not in get_args(Form):
-            raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {self.form!r}")
+            raise SettingError(f"form must be one of {', '.join(get_args(Form))}, got {self.form!r}")
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, SettingError
 from raynas.oneshot.base import OneShot, Setup
 from raynas.oneshot.differentiable.costs import ExpectedCost
 from raynas.oneshot.differentiable.learner import DifferentiableLearner
@@ -51,7 +51,7 @@ class Differentiable(OneShot):
         watch: what is measured after each epoch.
 
     Raises:
-        ValueError: if a number is out of range.
+        SettingError: if a number is out of range.
     """
 
     uses_valid: ClassVar[bool] = True
@@ -80,21 +80,23 @@ class Differentiable(OneShot):
 
     def __post_init__(self) -> None:
         if self.partial_channels < 1 or not self.stages:
-            raise ValueError(f"partial_channels must be at least 1 and there must be a stage, got {self}")
+            raise SettingError(f"partial_channels must be at least 1 and there must be a stage, got {self}")
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must be in [0, 1), got {self.warmup}")
+            raise SettingError(f"warmup must be in [0, 1), got {self.warmup}")
         if self.arch_lr <= 0 or min(self.arch_weight_decay, self.init_scale, self.auxiliary_skip) < 0:
-            raise ValueError(f"rates must be positive, and decay, scale and auxiliary_skip not negative, got {self}")
+            raise SettingError(f"rates must be positive, and decay, scale and auxiliary_skip not negative, got {self}")
         if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
+            raise SettingError(f"threshold must be in [0, 1], got {self.threshold}")
         if not all(0 <= beta < 1 for beta in self.arch_betas):
-            raise ValueError(f"arch_betas must be in [0, 1), got {self.arch_betas}")
+            raise SettingError(f"arch_betas must be in [0, 1), got {self.arch_betas}")
         if self.max_skips is not None and self.max_skips < 0:
-            raise ValueError(f"max_skips must not be negative, got {self.max_skips}")
+            raise SettingError(f"max_skips must not be negative, got {self.max_skips}")
         if self.reinforce and (self.second_order or not isinstance(self.relaxation, BinaryGates | GumbelArgmax)):
-            raise ValueError("reinforce needs the first order and a relaxation that draws: BinaryGates or GumbelArgmax")
+            raise SettingError(
+                "reinforce needs the first order and a relaxation that draws: BinaryGates or GumbelArgmax"
+            )
         if self.second_order and not self.uses_valid:
-            raise ValueError("the second order needs held-out batches")
+            raise SettingError("the second order needs held-out batches")
 
     def start(self, setup: Setup) -> DifferentiableLearner:
         if self.second_order:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raynas.errors import SettingError
+
 Weights = Mapping[str, Tensor]
 """By decision, the weights of its ways and of "no operation"."""
 
@@ -24,7 +26,7 @@ class Perturbation(ABC):
         last: the largest change at the end; it grows linearly.
 
     Raises:
-        ValueError: unless 0 <= first <= last <= 1.
+        SettingError: unless 0 <= first <= last <= 1.
     """
 
     first: float = 0.03
@@ -32,7 +34,7 @@ class Perturbation(ABC):
 
     def __post_init__(self) -> None:
         if not 0 <= self.first <= self.last <= 1:
-            raise ValueError(f"perturbations must be 0 <= first <= last <= 1, got {self.first} and {self.last}")
+            raise SettingError(f"perturbations must be 0 <= first <= last <= 1, got {self.first} and {self.last}")
 
     def __call__(self, weights: Weights, loss: Callable[[Weights], Tensor], progress: float) -> dict[str, Tensor]:
         """Return the perturbed weights.
@@ -68,7 +70,7 @@ class AdversarialPerturbation(Perturbation):
         n_steps: of the ascent, each a forward and a backward pass.
 
     Raises:
-        ValueError: if there is no step.
+        SettingError: if there is no step.
     """
 
     n_steps: int = 7
@@ -76,7 +78,7 @@ class AdversarialPerturbation(Perturbation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n_steps < 1:
-            raise ValueError(f"an adversarial perturbation needs at least 1 step, got {self.n_steps}")
+            raise SettingError(f"an adversarial perturbation needs at least 1 step, got {self.n_steps}")
 
     def moved(self, weights: Weights, loss: Callable[[Weights], Tensor], radius: float) -> dict[str, Tensor]:
         with torch.no_grad():

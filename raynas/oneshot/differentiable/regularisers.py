@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raynas.errors import SettingError
 from raynas.oneshot.differentiable.relaxation import concentration
 
 
@@ -18,14 +19,14 @@ class Regulariser(ABC):
         weight: what the penalty is multiplied with, not negative.
 
     Raises:
-        ValueError: if the weight is negative.
+        SettingError: if the weight is negative.
     """
 
     weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.weight < 0:
-            raise ValueError(f"the weight of a regulariser must not be negative, got {self.weight}")
+            raise SettingError(f"the weight of a regulariser must not be negative, got {self.weight}")
 
     def __call__(self, alphas: Sequence[Tensor]) -> Tensor:
         """Return the penalty, a scalar; ``alphas`` are vectors, one for each Choice, at least one."""

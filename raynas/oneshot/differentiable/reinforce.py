@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raynas.errors import SettingError
 from raynas.nn.selection import Mixture
 from raynas.oneshot.differentiable.relaxed import RelaxedArchitecture
 
@@ -23,7 +24,7 @@ class Reinforce:
         decay: share of the new rewards' mean in the baseline, which the first mean begins.
 
     Raises:
-        ValueError: if a number is out of range.
+        SettingError: if a number is out of range.
     """
 
     n_samples: int = 10
@@ -31,7 +32,7 @@ class Reinforce:
 
     def __post_init__(self) -> None:
         if self.n_samples < 1 or not 0 < self.decay <= 1:
-            raise ValueError(f"need n_samples >= 1 and 0 < decay <= 1, got {self}")
+            raise SettingError(f"need n_samples >= 1 and 0 < decay <= 1, got {self}")
 
 
 class Reinforcement:

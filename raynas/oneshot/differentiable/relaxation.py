@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raynas.errors import SettingError
 from raynas.nn.selection import Mixture
 
 
@@ -88,7 +89,7 @@ class Concrete(Relaxation):
         cold: temperature at the end; between them it falls by the same factor each step.
 
     Raises:
-        ValueError: unless 0 < cold <= hot.
+        SettingError: unless 0 < cold <= hot.
     """
 
     hot: float = 1.0
@@ -113,7 +114,7 @@ class GumbelArgmax(Relaxation):
         cold: temperature at the end; between them it falls linearly.
 
     Raises:
-        ValueError: unless 0 < cold <= hot.
+        SettingError: unless 0 < cold <= hot.
     """
 
     hot: float = 10.0
@@ -187,4 +188,4 @@ def straight_through(soft: Tensor, drawn: tuple[int, ...]) -> Tensor:
 
 def _require_temperatures(hot: float, cold: float) -> None:
     if not 0 < cold <= hot:
-        raise ValueError(f"temperatures must be 0 < cold <= hot, got hot={hot} and cold={cold}")
+        raise SettingError(f"temperatures must be 0 < cold <= hot, got hot={hot} and cold={cold}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, SettingError
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.supernet import Supernet
 
@@ -30,7 +30,7 @@ class Stage:
         skip_dropout: rate of the dropout behind skip connections at its beginning, in [0, 1).
 
     Raises:
-        ValueError: if a value is out of range.
+        SettingError: if a value is out of range.
     """
 
     share: float = 1.0
@@ -42,11 +42,11 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.share <= 0:
-            raise ValueError(f"the share of a stage must be positive, got {self.share}")
+            raise SettingError(f"the share of a stage must be positive, got {self.share}")
         if self.keep is not None and self.keep < 2:
-            raise ValueError(f"a stage must keep at least 2 operations, got {self.keep}")
+            raise SettingError(f"a stage must keep at least 2 operations, got {self.keep}")
         if not 0 <= self.skip_dropout < 1:
-            raise ValueError(f"skip_dropout must be in [0, 1), got {self.skip_dropout}")
+            raise SettingError(f"skip_dropout must be in [0, 1), got {self.skip_dropout}")
 
     def dropout_at(self, progress: float, warmup: float) -> float:
         """Return the rate of dropout after skip connections: it falls linearly in the warm-up, then exponentially.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from raynas.core.architecture import Architecture, Option
+from raynas.errors import SettingError
 from raynas.oneshot.differentiable.skips import count_skips
 
 
@@ -52,14 +53,14 @@ class StopRule(ABC):
         start: the share of the training, in [0, 1), before which it does not stop.
 
     Raises:
-        ValueError: if the share is out of range.
+        SettingError: if the share is out of range.
     """
 
     start: float = 0.2
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < 1:
-            raise ValueError(f"start must be in [0, 1), got {self.start}")
+            raise SettingError(f"start must be in [0, 1), got {self.start}")
 
     def __call__(
         self, history: Sequence[Point], progress: float, skips: Mapping[str, frozenset[Option]]
@@ -113,7 +114,7 @@ class StableOrder(StopRule):
         n_epochs: so many rankings in a row must be equal; the paper has 10.
 
     Raises:
-        ValueError: if there are fewer than 2.
+        SettingError: if there are fewer than 2.
     """
 
     n_epochs: int = 10
@@ -121,7 +122,7 @@ class StableOrder(StopRule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n_epochs < 2:
-            raise ValueError(f"n_epochs must be at least 2, got {self.n_epochs}")
+            raise SettingError(f"n_epochs must be at least 2, got {self.n_epochs}")
 
     def check(self, history: Sequence[Point], skips: Mapping[str, frozenset[Option]]) -> Stop | None:
         last = history[-self.n_epochs :]
@@ -152,7 +153,7 @@ class EigenvalueJump(StopRule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.ratio <= 1 or min(self.window, self.delta) < 1:
-            raise ValueError(f"need ratio > 1, window >= 1 and delta >= 1, got {self}")
+            raise SettingError(f"need ratio > 1, window >= 1 and delta >= 1, got {self}")
 
     def check(self, history: Sequence[Point], skips: Mapping[str, frozenset[Option]]) -> Stop | None:
         seen = [point for point in history if "dominant_eigenvalue" in point.metrics]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from raynas.errors import SettingError
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.selection import Selection
 from raynas.nn.supernet import Supernet
@@ -30,7 +31,7 @@ class Watch:
         start: the share of the training, in [0, 1), before which it does not warn: at first all weights are equal.
 
     Raises:
-        ValueError: if a number is out of range.
+        SettingError: if a number is out of range.
     """
 
     gap_batches: int = 4
@@ -43,9 +44,9 @@ class Watch:
 
     def __post_init__(self) -> None:
         if min(self.gap_batches, self.eigenvalue_every) < 0 or min(self.eigenvalue_images, self.n_iterations) < 1:
-            raise ValueError(f"numbers of batches, epochs, images and iterations must not be negative, got {self}")
+            raise SettingError(f"numbers of batches, epochs, images and iterations must not be negative, got {self}")
         if not (0 <= self.warn_skips <= 1 and self.warn_ratio > 1 and 0 <= self.start < 1):
-            raise ValueError(f"need warn_skips in [0, 1], warn_ratio > 1 and start in [0, 1), got {self}")
+            raise SettingError(f"need warn_skips in [0, 1], warn_ratio > 1 and start in [0, 1), got {self}")
 
     def looks_at_curvature(self, epoch: int) -> bool:
         """Return True if the dominant eigenvalue is measured after an epoch, counted from 0."""

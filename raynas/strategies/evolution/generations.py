@@ -10,6 +10,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.novelty import mutate_until_new
 
 
@@ -96,8 +97,8 @@ def require_probabilities(settings: object, *names: str) -> None:
     """Check fields that hold a probability or None.
 
     Raises:
-        ValueError: if one is outside [0, 1].
+        SettingError: if one is outside [0, 1].
     """
     for name in names:
         if (value := getattr(settings, name)) is not None and not 0 <= value <= 1:
-            raise ValueError(f"{type(settings).__name__} needs {name} in [0, 1], got {value}")
+            raise SettingError(f"{type(settings).__name__} needs {name} in [0, 1], got {value}")

@@ -14,6 +14,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 from raynas.strategies.evolution.generations import GenerationalSearcher, require_probabilities
 
@@ -38,12 +39,12 @@ class GeneticAlgorithm(Strategy):
 
     def __post_init__(self) -> None:
         if self.population_size < 2 or not 0 <= self.n_elites < self.population_size:
-            raise ValueError(
+            raise SettingError(
                 "GeneticAlgorithm needs population_size >= 2 and 0 <= n_elites < population_size, "
                 f"got {self.population_size} and {self.n_elites}"
             )
         if self.tournament_size < 1:
-            raise ValueError(f"GeneticAlgorithm needs tournament_size >= 1, got {self.tournament_size}")
+            raise SettingError(f"GeneticAlgorithm needs tournament_size >= 1, got {self.tournament_size}")
         require_probabilities(self, "crossover_prob", "mutation_prob")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:

@@ -14,6 +14,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 from raynas.strategies.evolution.generations import GenerationalSearcher, require_probabilities
 
@@ -37,7 +38,7 @@ class NSGA2(Strategy):
 
     def __post_init__(self) -> None:
         if self.population_size < 2:
-            raise ValueError(f"NSGA2 needs population_size >= 2, got {self.population_size}")
+            raise SettingError(f"NSGA2 needs population_size >= 2, got {self.population_size}")
         require_probabilities(self, "crossover_prob", "mutation_prob")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:

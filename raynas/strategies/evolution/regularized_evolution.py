@@ -10,6 +10,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 
 
@@ -32,12 +33,12 @@ class RegularizedEvolution(Strategy):
 
     def __post_init__(self) -> None:
         if self.population_size < 2 or not 1 <= self.tournament_size <= self.population_size:
-            raise ValueError(
+            raise SettingError(
                 "RegularizedEvolution needs population_size >= 2 and 1 <= tournament_size <= population_size, "
                 f"got {self.population_size} and {self.tournament_size}"
             )
         if not 0 <= self.crossover_prob <= 1:
-            raise ValueError(f"crossover_prob must be in [0, 1], got {self.crossover_prob}")
+            raise SettingError(f"crossover_prob must be in [0, 1], got {self.crossover_prob}")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
         return RegularizedEvolutionSearcher(space, goal, settings=self, **options)

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 from raynas.strategies.external.adapter import AdaptedSearcher
 
@@ -27,7 +28,7 @@ class HyperOpt(Strategy):
 
     def __post_init__(self) -> None:
         if self.n_initial < 1:
-            raise ValueError(f"HyperOpt needs n_initial >= 1, got {self.n_initial}")
+            raise SettingError(f"HyperOpt needs n_initial >= 1, got {self.n_initial}")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
         return HyperOptSearcher(space, goal, settings=self, **options)
@@ -37,7 +38,7 @@ class HyperOptSearcher(AdaptedSearcher):
     """The searcher of ``HyperOpt``.
 
     Raises:
-        ValueError: if there are several objectives.
+        SettingError: if there are several objectives.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class HyperOptSearcher(AdaptedSearcher):
         from ray.tune.search.hyperopt import HyperOptSearch  # takes .25 s, which other searches do not need
 
         if len(self.goal.objectives) > 1:
-            raise ValueError("HyperOpt takes one objective; use Optuna or RegularizedEvolution for several")
+            raise SettingError("HyperOpt takes one objective; use Optuna or RegularizedEvolution for several")
         return HyperOptSearch(
             HyperOptSearch.convert_search_space(self.inner_space),
             metric=self.inner_metrics[0],

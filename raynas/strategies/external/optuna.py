@@ -25,6 +25,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 from raynas.strategies.external.adapter import AdaptedSearcher
 
@@ -45,7 +46,7 @@ class Optuna(Strategy):
 
     def __post_init__(self) -> None:
         if self.sampler not in _SAMPLERS or self.n_initial < 1:
-            raise ValueError(
+            raise SettingError(
                 f"Optuna needs a sampler of {', '.join(_SAMPLERS)} and n_initial >= 1, "
                 f"got {self.sampler!r} and {self.n_initial}"
             )

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raynas.errors import SettingError
 from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.ensemble import ENCODINGS, Encoding, EnsemblePredictor
@@ -60,7 +61,7 @@ class BANANAS(PredictorStrategy):
         super().__post_init__()
         require_at_least(self, {"n_networks": 2, "depth": 1, "width": 1, "n_steps": 1, "n_more_steps": 0})
         if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+            raise SettingError(f"learning_rate must be positive, got {self.learning_rate}")
         require_one_of(self, "encoding", ENCODINGS)
 
     def make_predictor(self) -> "NetworksPredictor":

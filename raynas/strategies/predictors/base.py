@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 from raynas.core.goal import Goal
 from raynas.core.searcher import SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy, require_at_least, require_one_of
 from raynas.strategies.predictors.acquisition import ACQUISITIONS, Acquisition
 from raynas.strategies.predictors.predictor import Predictor
@@ -70,11 +71,11 @@ class PredictorStrategy(Strategy):
         require_at_least(self, _AT_LEAST)
         require_one_of(self, "acquisition", ACQUISITIONS)
         if isinstance(self.zero_cost, str):
-            raise ValueError(f"zero_cost must be a sequence of names, got {self.zero_cost!r}")
+            raise SettingError(f"zero_cost must be a sequence of names, got {self.zero_cost!r}")
         object.__setattr__(self, "zero_cost", tuple(self.zero_cost))
         uses = [use for use in USES if use != "features" or self.sees_features]
         if self.zero_cost_as not in uses:
-            raise ValueError(
+            raise SettingError(
                 f"zero_cost_as of {type(self).__name__} must be one of {', '.join(uses)}, got {self.zero_cost_as!r}"
             )
 

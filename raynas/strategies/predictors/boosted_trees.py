@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from raynas.errors import SettingError
 from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
@@ -48,7 +49,7 @@ class BoostedTrees(PredictorStrategy):
         require_at_least(self, {"n_models": 2, "n_trees": 1, "depth": 1})
         for name in ("learning_rate", "feature_share"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
+                raise SettingError(f"{name} must be in (0, 1], got {getattr(self, name)}")
         require_one_of(self, "encoding", ENCODINGS)
 
     def make_predictor(self) -> "TreesPredictor":

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raynas.errors import SettingError
 from raynas.strategies.base import require_at_least
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
@@ -73,9 +74,9 @@ class GraphNetwork(PredictorStrategy):
         require_at_least(self, {"n_networks": 2, "depth": 1, "width": 1, "n_steps": 1, "n_more_steps": 1})
         require_at_least(self, {"batch_size": 2, "weight_decay": 0})
         if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+            raise SettingError(f"learning_rate must be positive, got {self.learning_rate}")
         if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
+            raise SettingError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
 
     def make_predictor(self) -> Predictor:
         return GraphNetworkPredictor(self)

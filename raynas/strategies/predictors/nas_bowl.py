@@ -14,6 +14,7 @@ import numpy as np
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
@@ -80,12 +81,12 @@ def motifs(
         Motifs, the most helpful first.
 
     Raises:
-        ValueError: if fewer than two evaluations have a score.
+        SettingError: if fewer than two evaluations have a score.
     """
     goal = goal or Goal()
     scored = [e for e in evaluations if np.isfinite(goal.violation(e))]
     if len(scored) < 2:
-        raise ValueError(f"motifs need at least 2 evaluations with a score, got {len(scored)}")
+        raise SettingError(f"motifs need at least 2 evaluations with a score, got {len(scored)}")
     scores = np.array([goal.scores(e)[0] for e in scored])
     predictor = WeisfeilerLehmanPredictor(max_height, assignment)
     pool = CandidatePool(space, lambda arch: arch)

@@ -18,6 +18,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy, refuse_continuous
 from raynas.strategies.novelty import mutate_until_new
 from raynas.strategies.penalized_reward import PenalizedReward, ranks
@@ -42,7 +43,7 @@ class Progressive(Strategy):
 
     def __post_init__(self) -> None:
         if self.beam_size < 1 or self.n_first < 1:
-            raise ValueError(
+            raise SettingError(
                 f"Progressive needs beam_size >= 1 and n_first >= 1, got {self.beam_size} and {self.n_first}"
             )
 
@@ -54,7 +55,7 @@ class ProgressiveSearcher(ArchitectureSearcher):
     """The searcher of ``Progressive``; it learns from every evaluation, also of other searches.
 
     Raises:
-        ValueError: if there are several objectives.
+        SettingError: if there are several objectives.
         SpaceError: if a decision is continuous.
     """
 

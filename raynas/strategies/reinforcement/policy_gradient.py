@@ -17,6 +17,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.nn.controller import Controller
 from raynas.strategies.base import Strategy
 from raynas.strategies.novelty import RepeatLimit, mutate_until_new
@@ -47,11 +48,11 @@ class PolicyGradient(Strategy):
     def __post_init__(self) -> None:
         name = type(self).__name__
         if self.batch_size < 2 or self.hidden_size < 1:
-            raise ValueError(
+            raise SettingError(
                 f"{name} needs batch_size >= 2 and hidden_size >= 1, got {self.batch_size} and {self.hidden_size}"
             )
         if not self.learning_rate > 0 or not self.entropy_weight >= 0 or not 0 <= self.baseline_decay < 1:
-            raise ValueError(
+            raise SettingError(
                 f"{name} needs learning_rate > 0, entropy_weight >= 0 and baseline_decay in [0, 1), "
                 f"got {self.learning_rate}, {self.entropy_weight} and {self.baseline_decay}"
             )
@@ -71,7 +72,7 @@ class PolicyGradientSearcher(ArchitectureSearcher):
         options: of ``ArchitectureSearcher``.
 
     Raises:
-        ValueError: if there are several objectives.
+        SettingError: if there are several objectives.
         SpaceError: if a decision is continuous.
     """
 

@@ -15,6 +15,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.reinforcement.policy_gradient import PolicyGradient, PolicyGradientSearcher
 
 
@@ -33,7 +34,7 @@ class PPO(PolicyGradient):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.clip > 0 or self.n_epochs < 1:
-            raise ValueError(f"PPO needs clip > 0 and n_epochs >= 1, got {self.clip} and {self.n_epochs}")
+            raise SettingError(f"PPO needs clip > 0 and n_epochs >= 1, got {self.clip} and {self.n_epochs}")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
         return PPOSearcher(space, goal, settings=self, **options)

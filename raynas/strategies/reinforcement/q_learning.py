@@ -17,6 +17,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy, refuse_continuous
 from raynas.strategies.novelty import RepeatLimit, mutate_until_new
 from raynas.strategies.penalized_reward import PenalizedReward
@@ -52,12 +53,14 @@ class QLearning(Strategy):
 
     def __post_init__(self) -> None:
         if self.budget < 1 or self.n_replays < 1:
-            raise ValueError(f"QLearning needs budget >= 1 and n_replays >= 1, got {self.budget} and {self.n_replays}")
+            raise SettingError(
+                f"QLearning needs budget >= 1 and n_replays >= 1, got {self.budget} and {self.n_replays}"
+            )
         for name in ("learning_rate", "discount"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"QLearning needs {name} in (0, 1], got {getattr(self, name)}")
+                raise SettingError(f"QLearning needs {name} in (0, 1], got {getattr(self, name)}")
         if not 0 <= self.first_value <= 1:
-            raise ValueError(f"QLearning needs first_value in [0, 1], got {self.first_value}")
+            raise SettingError(f"QLearning needs first_value in [0, 1], got {self.first_value}")
 
     def epsilon(self, n_evaluated: int) -> float:
         """Return the probability of a random step after a number of evaluations."""
@@ -77,7 +80,7 @@ class QLearningSearcher(ArchitectureSearcher):
     """The searcher of ``QLearning``; it learns from every evaluation, also of other searches.
 
     Raises:
-        ValueError: if there are several objectives.
+        SettingError: if there are several objectives.
         SpaceError: if a decision is continuous.
     """
 

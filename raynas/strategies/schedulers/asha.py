@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from raynas.core.goal import Objective
+from raynas.errors import SettingError
 from raynas.strategies.base import EarlyStopping
 
 
@@ -29,7 +30,7 @@ class Asha(EarlyStopping):
 
     def __post_init__(self) -> None:
         if self.grace_period < 1 or not self.reduction_factor > 1:
-            raise ValueError(
+            raise SettingError(
                 "Asha needs grace_period >= 1 and reduction_factor > 1, "
                 f"got {self.grace_period} and {self.reduction_factor}"
             )

@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from raynas.core.goal import Objective
+from raynas.errors import SettingError
 from raynas.strategies.base import EarlyStopping
 
 
@@ -36,12 +37,12 @@ class Hyperband(EarlyStopping):
 
     def __post_init__(self) -> None:
         if self.grace_period < 1 or not self.reduction_factor > 1:
-            raise ValueError(
+            raise SettingError(
                 "Hyperband needs grace_period >= 1 and reduction_factor > 1, "
                 f"got {self.grace_period} and {self.reduction_factor}"
             )
         if self.max_brackets is not None and self.max_brackets < 1:
-            raise ValueError(f"Hyperband needs max_brackets >= 1, got {self.max_brackets}")
+            raise SettingError(f"Hyperband needs max_brackets >= 1, got {self.max_brackets}")
 
     def shares(self, max_fidelity: int) -> list[int]:
         """Return the number of trials per bracket in a round, the bracket that stops earliest first."""

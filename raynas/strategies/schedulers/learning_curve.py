@@ -18,6 +18,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.core.goal import Objective
 from raynas.core.outcome import Result
+from raynas.errors import SettingError
 from raynas.strategies.base import EarlyStopping
 from raynas.strategies.schedulers.curve_model import CurveModel, Scale, gap_scale, identity
 
@@ -49,12 +50,12 @@ class LearningCurve(EarlyStopping):
 
     def __post_init__(self) -> None:
         if self.grace_period < 1 or self.interval < 1 or self.min_curves < 4:
-            raise ValueError(
+            raise SettingError(
                 "LearningCurve needs grace_period >= 1, interval >= 1 and min_curves >= 4, "
                 f"got {self.grace_period}, {self.interval} and {self.min_curves}"
             )
         if not 0.5 < self.confidence < 1:
-            raise ValueError(f"LearningCurve needs confidence in (0.5, 1), got {self.confidence}")
+            raise SettingError(f"LearningCurve needs confidence in (0.5, 1), got {self.confidence}")
 
     @property
     def metrics(self) -> tuple[str, ...]:

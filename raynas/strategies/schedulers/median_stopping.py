@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
 
 from raynas.core.goal import Objective
+from raynas.errors import SettingError
 from raynas.strategies.base import EarlyStopping
 
 _NEVER = 10**9
@@ -29,7 +30,7 @@ class MedianStopping(EarlyStopping):
 
     def __post_init__(self) -> None:
         if self.grace_period < 1 or self.min_samples < 1:
-            raise ValueError(
+            raise SettingError(
                 "MedianStopping needs grace_period >= 1 and min_samples >= 1, "
                 f"got {self.grace_period} and {self.min_samples}"
             )

@@ -16,6 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from raynas.core.goal import Objective
 from raynas.core.outcome import Result
 from raynas.core.pareto import crowding_distance, non_dominated_rank
+from raynas.errors import SettingError
 from raynas.metrics import METRICS
 from raynas.strategies.base import EarlyStopping
 
@@ -40,12 +41,12 @@ class MultiObjectiveAsha(EarlyStopping):
 
     def __post_init__(self) -> None:
         if self.grace_period < 1 or not self.reduction_factor > 1:
-            raise ValueError(
+            raise SettingError(
                 "MultiObjectiveAsha needs grace_period >= 1 and reduction_factor > 1, "
                 f"got {self.grace_period} and {self.reduction_factor}"
             )
         if not self.objectives:
-            raise ValueError("MultiObjectiveAsha needs a second objective; use Asha for one")
+            raise SettingError("MultiObjectiveAsha needs a second objective; use Asha for one")
         for objective in self.objectives:
             Objective.parse(objective, METRICS)
 
@@ -57,11 +58,11 @@ class MultiObjectiveAsha(EarlyStopping):
         """Make a fresh scheduler.
 
         Raises:
-            ValueError: if an objective is given twice.
+            SettingError: if an objective is given twice.
         """
         objectives = [objective, *(Objective.parse(other, METRICS) for other in self.objectives)]
         if len({o.metric for o in objectives}) < len(objectives):
-            raise ValueError(
+            raise SettingError(
                 f"MultiObjectiveAsha needs different objectives, got {[o.metric for o in objectives]}; "
                 "the first objective of the search comes by itself"
             )

@@ -16,7 +16,7 @@ from raynas.core.decision import Real
 from raynas.core.goal import Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
-from raynas.errors import SpaceError
+from raynas.errors import SettingError, SpaceError
 from raynas.metrics import METRICS
 from raynas.strategies.schedulers.pbt import Explore, PopulationBasedTraining, population_config
 
@@ -48,11 +48,11 @@ class PopulationBasedBandits:
 
     def __post_init__(self) -> None:
         if self.interval < 1:
-            raise ValueError(f"PopulationBasedBandits needs interval >= 1, got {self.interval}")
+            raise SettingError(f"PopulationBasedBandits needs interval >= 1, got {self.interval}")
         if not 0 < self.quantile <= 0.5:
-            raise ValueError(f"PopulationBasedBandits needs 0 < quantile <= 0.5, got {self.quantile}")
+            raise SettingError(f"PopulationBasedBandits needs 0 < quantile <= 0.5, got {self.quantile}")
         if not 0 <= self.mutation_prob <= 1:
-            raise ValueError(f"PopulationBasedBandits needs mutation_prob in [0, 1], got {self.mutation_prob}")
+            raise SettingError(f"PopulationBasedBandits needs mutation_prob in [0, 1], got {self.mutation_prob}")
 
     def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, object]) -> dict[str, Any]:
         """Return the ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
@@ -115,7 +115,7 @@ class PopulationBasedBandits:
             scheduler: further arguments of ``scheduler``.
 
         Raises:
-            ValueError: if the population is smaller.
+            SettingError: if the population is smaller.
         """
         return population_config(partial(self.scheduler, space, **scheduler), population_size)
 

@@ -23,7 +23,7 @@ from raynas.core.decision import Decision, Real
 from raynas.core.goal import Objective
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
-from raynas.errors import SpaceError
+from raynas.errors import SettingError, SpaceError
 from raynas.metrics import METRICS
 
 
@@ -65,16 +65,16 @@ class PopulationBasedTraining:
 
     def __post_init__(self) -> None:
         if self.interval < 1 or self.burn_in < 0:
-            raise ValueError(
+            raise SettingError(
                 f"PopulationBasedTraining needs interval >= 1 and burn_in >= 0, got {self.interval} and {self.burn_in}"
             )
         if not 0 < self.quantile <= 0.5:
-            raise ValueError(f"PopulationBasedTraining needs 0 < quantile <= 0.5, got {self.quantile}")
+            raise SettingError(f"PopulationBasedTraining needs 0 < quantile <= 0.5, got {self.quantile}")
         for name in ("mutation_prob", "resample_prob"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"PopulationBasedTraining needs {name} in [0, 1], got {getattr(self, name)}")
+                raise SettingError(f"PopulationBasedTraining needs {name} in [0, 1], got {getattr(self, name)}")
         if not self.factors or not all(factor > 0 for factor in self.factors):
-            raise ValueError(f"PopulationBasedTraining needs factors above 0, at least one, got {self.factors}")
+            raise SettingError(f"PopulationBasedTraining needs factors above 0, at least one, got {self.factors}")
 
     def param_space(self, space: SearchSpace, hyperparameters: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Return the ``param_space`` of a ``tune.Tuner``, from which Tune draws the first population.
@@ -135,7 +135,7 @@ class PopulationBasedTraining:
             scheduler: further arguments of ``scheduler``.
 
         Raises:
-            ValueError: if the population is smaller.
+            SettingError: if the population is smaller.
         """
         return population_config(partial(self.scheduler, space, **scheduler), population_size)
 
@@ -144,10 +144,10 @@ def population_config(make_scheduler: Callable[[], TrialScheduler], population_s
     """Make the parts of a ``tune.Tuner`` for a scheduler of populations.
 
     Raises:
-        ValueError: if the population is smaller than 2.
+        SettingError: if the population is smaller than 2.
     """
     if population_size < 2:
-        raise ValueError(f"a population needs at least 2 trials, got {population_size}")
+        raise SettingError(f"a population needs at least 2 trials, got {population_size}")
     return tune.TuneConfig(scheduler=make_scheduler(), num_samples=population_size, reuse_actors=True)
 
 

@@ -19,6 +19,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.errors import SettingError
 from raynas.strategies.base import Strategy
 from raynas.strategies.novelty import mutate_until_new
 from raynas.strategies.penalized_reward import PenalizedReward, ranks
@@ -51,7 +52,7 @@ class LaNAS(Strategy):
         low = {"n_initial": 2, "n_per_tree": 1, "height": 1, "min_members": 2, "exploration": 0, "walk_length": 1}
         for name, at_least in low.items():
             if not getattr(self, name) >= at_least:
-                raise ValueError(f"LaNAS needs {name} >= {at_least}, got {getattr(self, name)}")
+                raise SettingError(f"LaNAS needs {name} >= {at_least}, got {getattr(self, name)}")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
         return LaNASSearcher(space, goal, settings=self, **options)
@@ -82,7 +83,7 @@ class LaNASSearcher(ArchitectureSearcher):
     """The searcher of ``LaNAS``; it learns from every evaluation, also of other searches.
 
     Raises:
-        ValueError: if there are several objectives.
+        SettingError: if there are several objectives.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.errors import SpaceError, UnknownNameError
+from raynas.errors import SettingError, SpaceError, UnknownNameError
 from raynas.strategies.base import Strategy, refuse_continuous
 from raynas.strategies.penalized_reward import PenalizedReward
 
@@ -39,9 +39,9 @@ class MCTS(Strategy):
 
     def __post_init__(self) -> None:
         if not self.exploration >= 0:
-            raise ValueError(f"MCTS needs exploration >= 0, got {self.exploration}")
+            raise SettingError(f"MCTS needs exploration >= 0, got {self.exploration}")
         if len(set(self.order)) != len(self.order):
-            raise ValueError(f"MCTS needs different names in order, got {self.order}")
+            raise SettingError(f"MCTS needs different names in order, got {self.order}")
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
         return MCTSSearcher(space, goal, settings=self, **options)
@@ -78,7 +78,7 @@ class MCTSSearcher(ArchitectureSearcher):
     Every evaluation counts along its path, also of other searches.
 
     Raises:
-        ValueError: if there are several objectives, or ``order`` names no decision of the space.
+        SettingError: if there are several objectives, or ``order`` names no decision of the space.
         SpaceError: if a decision is continuous, or precedes one that it depends on.
     """
 
