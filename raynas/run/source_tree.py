@@ -5,8 +5,11 @@ import copy
 import functools
 import linecache
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+Node = TypeVar("Node", bound=ast.AST)
 
 Names = frozenset[str]
 """Names that code refers to, with the attributes it takes: "np", "np.random", "np.random.rand"."""
@@ -39,30 +42,24 @@ def tree_of(file: str, variables: dict[str, Any] | None = None) -> ast.Module:
     Raises:
         SyntaxError: if it is no Python.
     """
-    return _parsed("".join(linecache.getlines(file, variables)))
+    return _parsed(file, variables).tree
 
 
 def definition_of(code: types.CodeType, variables: dict[str, Any]) -> ast.AST | None:
     """Return the definition of a function; None if its source is missing, or if it shares its line with another."""
-    kinds = (ast.Lambda,) if code.co_name == "<lambda>" else _FUNCTIONS[:2]
-    found = [
-        node
-        for node in ast.walk(tree_of(code.co_filename, variables))
-        if isinstance(node, kinds) and _first_line(node) == code.co_firstlineno
-    ]
-    return found[0] if len(found) == 1 else None
+    module = _parsed(code.co_filename, variables)
+    defined = module.lambdas if code.co_name == "<lambda>" else module.functions
+    return _only(defined.get(code.co_firstlineno, []))
 
 
 def class_definition(file: str, qualname: str) -> ast.ClassDef | None:
     """Return the definition of a class; None if its source is missing, or if there are two of its name."""
-    name = qualname.rpartition(".")[2]
-    found = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.ClassDef) and node.name == name]
-    return found[0] if len(found) == 1 else None
+    return _only(_parsed(file).classes.get(qualname.rpartition(".")[2], []))
 
 
 def assignments_of(file: str, name: str) -> list[ast.stmt]:
     """Return the statements of a module, outside of functions and classes, that assign a name."""
-    return [node for node in _statements(tree_of(file).body) if name in _targets(node)]
+    return _parsed(file).assignments.get(name, [])
 
 
 def imports_in(node: ast.AST) -> Iterator[str]:
@@ -78,9 +75,42 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SCOPES = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-@functools.lru_cache(maxsize=64)
-def _parsed(source: str) -> ast.Module:
-    return ast.parse(source)
+class _Module:
+    """A parsed module and what it defines, found in one walk: a walk for each of 400 functions took 7 s.
+
+    Args:
+        source: its text.
+
+    Raises:
+        SyntaxError: if it is no Python.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.tree = ast.parse(source)
+        self.functions: dict[int, list[ast.AST]] = defaultdict(list)  # by first line
+        self.lambdas: dict[int, list[ast.AST]] = defaultdict(list)
+        self.classes: dict[str, list[ast.ClassDef]] = defaultdict(list)
+        self.assignments: dict[str, list[ast.stmt]] = defaultdict(list)
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ClassDef):
+                self.classes[node.name].append(node)
+            elif isinstance(node, _FUNCTIONS):
+                defined = self.lambdas if isinstance(node, ast.Lambda) else self.functions
+                defined[_first_line(node)].append(node)
+        for statement in _statements(self.tree.body):
+            for name in _targets(statement):
+                self.assignments[name].append(statement)
+
+
+def _parsed(file: str, variables: dict[str, Any] | None = None) -> _Module:
+    return _module("".join(linecache.getlines(file, variables)))
+
+
+_module = functools.lru_cache(maxsize=64)(_Module)
+
+
+def _only(found: Sequence[Node]) -> Node | None:
+    return found[0] if len(found) == 1 else None
 
 
 def _is_text(node: ast.AST) -> bool:
