@@ -1,6 +1,7 @@
 """Table: metrics of trained networks at each fidelity, in memory, and how they are read from a file."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -84,7 +85,7 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     Raises:
         DataError: if it cannot be read, lacks a column, or holds an entry that is no architecture of ``space``.
     """
-    file = _File(settings.table)
+    file = _File(settings.table, [d.name for d in space.decisions] if settings.arch is None else [settings.arch])
     columns = partial(file.columns, fidelities=settings.fidelities)
     values = {key: columns(title) * settings.scale.get(key, 1.0) for key, title in settings.metrics.items()}
     epochs = np.tile(np.asarray(settings.fidelities, dtype=np.float64), (len(file.frame), 1))
@@ -97,8 +98,12 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     return Table(file.name, file.rows(settings, space), values, settings.fidelities)
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _read_frame(path: Path, texts: Sequence[str]) -> pd.DataFrame:
     """Read a CSV or Parquet file, once its size in memory is known to be plausible.
+
+    Args:
+        path: the file.
+        texts: the columns that are text in a CSV, whatever they look like: pandas makes 7 of 007, and nothing of "NA".
 
     Raises:
         Exception: if it cannot be read.
@@ -108,7 +113,8 @@ def _read_frame(path: Path) -> pd.DataFrame:
         return _read_parquet(path)
     content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
     content.decode()  # else pandas would find out at the first use of a column
-    return pd.read_csv(BytesIO(content))
+    as_text = pd.read_csv(BytesIO(content), usecols=lambda name: name in texts, dtype=str, keep_default_na=False)
+    return pd.concat([as_text, pd.read_csv(BytesIO(content), usecols=lambda name: name not in texts)], axis=1)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -125,15 +131,16 @@ class _File:
 
     Args:
         path: the file.
+        texts: see ``_read_frame``.
 
     Raises:
         DataError: if it cannot be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, texts: Sequence[str]) -> None:
         self.name = Path(path).name
         try:
-            self.frame = _read_frame(Path(path))
+            self.frame = _read_frame(Path(path), texts)
         except FileNotFoundError:
             raise DataError(f"table {path} does not exist") from None
         except Exception as error:  # of pandas and pyarrow, which raise what their input makes of it
@@ -174,26 +181,55 @@ class _File:
         names = [decision.name for decision in space.decisions]
         self._check(names if settings.arch is None else [settings.arch])
         if settings.arch is None:
-            spelt = [{_spelling(option): option for option in decision.options} for decision in space.decisions]
+            spelt = [_Spelt(decision.options) for decision in space.decisions]
             for values in self.frame[names].itertuples(index=False, name=None):
                 yield partial(_from_columns, names, spelt, values)
             return
-        read = load_function(settings.read_arch) if settings.read_arch else Architecture.from_json
+        given = settings.read_arch
+        read = load_function(given) if isinstance(given, str) else given or Architecture.from_json
         for entry in self.frame[settings.arch]:
             yield partial(read, entry)
 
 
-def _from_columns(
-    names: Sequence[str], spelt: Sequence[Mapping[str, Option]], values: Sequence[Option]
-) -> dict[str, Option]:
+class _Spelt:
+    """Options of a decision by the ways in which a file may spell them.
+
+    Args:
+        options: the options; none of a continuous decision.
+    """
+
+    def __init__(self, options: Sequence[Option]) -> None:
+        self._exact = {_text(option): option for option in options}
+        times = Counter(map(_spelling, options))
+        self._loose = {_spelling(option): option for option in options if times[_spelling(option)] == 1}
+
+    def is_inactive(self, value: Option) -> bool:
+        """Return True if a field is empty, and no option is spelt so."""
+        return not _text(value) and "" not in self._exact
+
+    def option(self, value: Option) -> Option:
+        """Return the option that a field means; the field itself if it means none."""
+        if not self._exact:
+            return float(value)
+        return self._exact.get(_text(value), self._loose.get(_spelling(value), value))
+
+
+def _from_columns(names: Sequence[str], spelt: Sequence[_Spelt], values: Sequence[Option]) -> dict[str, Option]:
     """Return the architecture of one column per decision; CSV does not keep types."""
-    given = [(n, s, v) for n, s, v in zip(names, spelt, values, strict=True) if not pd.isna(v)]
-    return {n: s.get(_spelling(v), v) for n, s, v in given}
+    return {n: s.option(v) for n, s, v in zip(names, spelt, values, strict=True) if not s.is_inactive(v)}
+
+
+def _text(value: object) -> str:
+    """Return a field as CSV holds it; None and NaN are empty."""
+    return "" if value is None or value != value else str(value)
 
 
 def _spelling(value: object) -> str:
-    """Return the same text for 3, 3.0 and "3"."""
+    """Return the same text for 3, 3.0 and "3", and for True and "TRUE"."""
+    text = _text(value)
+    if text.lower() in ("true", "false"):
+        return text.lower()
     try:
-        return repr(float(value)) if not isinstance(value, bool | np.bool_) else str(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return str(value)
+        return repr(float(text))
+    except ValueError:
+        return text

@@ -3,12 +3,13 @@
 Tabular benchmarks are due to Ying et al., "NAS-Bench-101" (ICML 2019, arXiv:1902.09635).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Option
 from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.metrics import METRICS, Metrics
@@ -40,8 +41,9 @@ class Tabular(ArchitectureSettings):
     Args:
         table: the file, CSV or Parquet by its name; CSV may be compressed (.csv.gz).
         arch: the column of the architecture; None for one column per decision, named as the decision, empty where it
-            is inactive.
-        read_arch: ``module:function`` that converts an entry of that column to an architecture; None for raynas JSON.
+            is inactive. CSV is read as text there: 007 is no number.
+        read_arch: a function that converts an entry of that column to an architecture, or its name ``module:function``;
+            None for raynas JSON.
         metrics: the column of each metric, by result key; ``{}`` in it is replaced by the fidelity.
         fidelities: number of epochs of each report, in rising order.
         scale: factor on the entries of a metric: 0.01 converts percent to a share.
@@ -55,7 +57,7 @@ class Tabular(ArchitectureSettings):
 
     table: str
     arch: str | None = "arch"
-    read_arch: str | None = None
+    read_arch: Callable[[Any], Mapping[str, Option]] | str | None = None
     metrics: Mapping[str, str] = field(default_factory=lambda: {"accuracy": "accuracy"}, hash=False)
     fidelities: tuple[int, ...] = (1,)
     scale: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -65,6 +67,8 @@ class Tabular(ArchitectureSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        rule = "table must be the path of a file (pandas.DataFrame.to_csv writes one)"
+        require(isinstance(self.table, str | Path), rule, type(self.table).__name__)
         require(str(self.table).endswith(self.SUFFIXES), f"table must end in {', '.join(self.SUFFIXES)}", self.table)
         require(bool(self.metrics), "metrics must name a column for each metric, at least one", dict(self.metrics))
         rising = list(self.fidelities) == sorted(set(self.fidelities)) and min(self.fidelities, default=0) >= 1
@@ -76,7 +80,14 @@ class Tabular(ArchitectureSettings):
             require(is_number(self.seconds) and self.seconds > 0, "seconds must be greater than 0", self.seconds)
         if self.read_arch is not None:
             require(self.arch is not None, "read_arch needs the column arch that it reads", self.arch)
-            split_reference(self.read_arch)
+            self._check_reader(self.read_arch)
+
+    @staticmethod
+    def _check_reader(reader: object) -> None:
+        if isinstance(reader, str):
+            split_reference(reader)
+        else:
+            require(callable(reader), "read_arch must be a function or 'module:function'", reader)
 
     measures: ClassVar[frozenset[Needs]] = frozenset(("shapes",))
     """Only counts: a table comes from another machine, to which measurements on this one do not belong."""

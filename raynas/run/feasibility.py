@@ -4,7 +4,7 @@ import numpy as np
 
 from raynas.core.constraint import exact
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.errors import InfeasibleError
+from raynas.errors import DataError, InfeasibleError
 
 PROBES = 200
 """Number of random architectures that are tried before a search is refused as infeasible."""
@@ -27,10 +27,15 @@ def check_feasible(searcher: ArchitectureSearcher, seed: int) -> None:
     seen = []
     for _ in range(PROBES):
         arch = searcher.space.architecture(searcher.space.sample(rng))
-        metrics = {c.metric: float(searcher.costs[c.metric](arch)) for c in limits}
+        try:
+            metrics = {c.metric: float(searcher.costs[c.metric](arch)) for c in limits}
+        except DataError:  # of a table without a row for it
+            continue
         if not any(c.violation(metrics) for c in limits):
             return
         seen.append(metrics)
+    if not seen:
+        return
     for constraint in limits:
         values = sorted((m[constraint.metric] for m in seen), reverse=not constraint.is_upper)
         if constraint.violation({constraint.metric: values[0]}):

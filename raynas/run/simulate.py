@@ -2,76 +2,34 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raynas.core.architecture import Architecture
 from raynas.core.constraint import Constraint
-from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, RaynasError, SpaceError, UnknownNameError, one_line
 from raynas.metrics import Measurer, Metrics, read_goal
+from raynas.run.baseline import Reference, check_baseline, read_baseline
+from raynas.run.feasibility import check_feasible
 from raynas.run.no_controller import NO_CONTROLLER
+from raynas.run.trainables import as_strategy
+from raynas.run.trajectory import Trajectory
 from raynas.strategies import Strategy
 from raynas.trials.progress import Config
 from raynas.trials.settings import Cost
 from raynas.trials.table import Table
 from raynas.trials.tabular import Tabular
+from raynas.validate import require, whole
 
 Report = Mapping[str, Any]
 """Result of one epoch of a trial."""
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """Evaluations of a search, in the order in which its trials ended.
-
-    Args:
-        seed: seed of the search.
-        goal: objectives and constraints of the search.
-        evaluations: the evaluations.
-        seconds: simulated time at which each ended.
-        trained_seconds: total training time of all trials that had ended by then.
-    """
-
-    seed: int
-    goal: Goal
-    evaluations: tuple[Evaluation, ...]
-    seconds: tuple[float, ...]
-    trained_seconds: tuple[float, ...]
-
-    @property
-    def best(self) -> NDArray[np.float64]:
-        """The best value of the first objective after each evaluation; NaN before the first that meets the constraints.
-
-        Trials that were stopped early do not count: their final score is unknown.
-        """
-        sign = self.goal.first.sign
-        values = [
-            sign * e.metrics[self.goal.first.metric]
-            if e.status == "finished" and np.isfinite(self.goal.violation(e)) and self.goal.violation(e) == 0
-            else -np.inf
-            for e in self.evaluations
-        ]
-        best = np.maximum.accumulate(np.array(values, dtype=np.float64)) if values else np.zeros(0)
-        return np.where(np.isfinite(best), sign * best, np.nan)
-
-    def best_after(self, n: int) -> float:
-        """Return the best of the first ``n`` evaluations; of all, if there were fewer."""
-        return float(self.best[min(n, len(self.evaluations)) - 1]) if self.evaluations else float("nan")
-
-    def best_by(self, seconds: float) -> float:
-        """Return the best found by a simulated time; NaN if none had ended."""
-        n = sum(ended <= seconds for ended in self.seconds)
-        return self.best_after(n) if n else float("nan")
 
 
 class Simulation:
@@ -190,7 +148,7 @@ def simulate(
 
 
 def drive(
-    strategy: Strategy,
+    strategy: Strategy | None,
     table: Tabular | Table,
     space: SearchSpace,
     n: int,
@@ -199,39 +157,77 @@ def drive(
     objectives: str | Objective | Sequence[str | Objective] = "accuracy",
     constraints: str | Constraint | Sequence[str | Constraint] = (),
     metrics: Metrics = (),
+    baseline: Mapping[str, object] | str | Path | None = None,
     n_workers: int = 1,
 ) -> list[Trajectory]:
     """Run whole searches against a table, without a cluster and in simulated time.
 
-    If the strategy stops trials early, it decides after each report, as in Tune.
+    The evaluations are those of ``raynas.search`` on the same table. If the strategy stops trials early, it decides
+    after each report, as in Tune.
 
     Args:
-        strategy: the strategy.
+        strategy: the strategy; ``ByBudget()`` by default, as in ``raynas.search``.
         table: the settings of a table, or a table that is loaded already.
         space: the space to search.
-        n: number of evaluations per search, those that were stopped early included.
+        n: number of evaluations per search, those that were stopped early included; at least 1.
         seeds: one search for each.
         objectives: see ``Strategy.searcher``.
-        constraints: see ``Strategy.searcher``; metrics that need no training are known before a trial.
+        constraints: see ``raynas.search``; metrics without a column are counted where shapes suffice.
         metrics: metrics of your own that need nothing but the shapes of a network, or names of metrics to report.
-        n_workers: number of trials that run at a time, in simulated time.
+        baseline: the architecture that relative constraints refer to, as in ``raynas.search``; tried first.
+        n_workers: number of trials that run at a time, in simulated time; at least 1.
 
     Raises:
         DataError: if the table cannot be read.
+        InfeasibleError: if no architecture meets the constraints that need no training.
         RaynasError: if the early stopping is one that pauses trials.
+        TypeError: if the strategy is none.
+        UnknownNameError: if a metric has no column and cannot be counted.
+        ValueError: if an argument cannot be read, or a constraint refers to a baseline that is not given.
     """
-    loaded = table.load(space) if isinstance(table, Tabular) else table
+    n, n_workers = whole("n", n, 1), whole("n_workers", n_workers, 1)
+    several = "seeds must be several, such as range(3) for three searches, or [3] for the one of seed 3"
+    require(isinstance(seeds, Iterable) and not isinstance(seeds, str), several, seeds)
+    strategy = as_strategy(strategy).for_budget(n)
     goal = read_goal(objectives, constraints, metrics)
+    reference = read_baseline(baseline, space)
+    check_baseline(goal, reference)
+    loaded = _loaded(table, space)
     costs, measured = _costs(loaded, space, goal)
+    goal = goal.against(_figures(goal, reference, costs))
     trajectories = []
-    strategy = strategy.for_budget(n)
-    for seed in seeds:
-        searcher = strategy.searcher(space, goal, seed=seed, costs=costs)
+    for seed in (whole("seed", seed, 0) for seed in seeds):
+        first = reference.config if reference else None
+        searcher = strategy.searcher(space, goal, seed=seed, costs=costs, baseline=first)
+        check_feasible(searcher, seed)
         scheduler = strategy.scheduler(searcher.goal.first, len(loaded.fidelities))
         trajectories.append(
             simulate(searcher, partial(_answers, loaded, measured), n, scheduler, n_workers=n_workers, seed=seed)
         )
     return trajectories
+
+
+def _loaded(table: object, space: SearchSpace) -> Table:
+    """Return the content of a table.
+
+    Raises:
+        SettingError: if it is none.
+    """
+    rule = "table must be Tabular(table='FILE.csv'), or what its load(space) gives"
+    require(isinstance(table, Tabular | Table), rule, type(table).__name__)
+    return table.load(space) if isinstance(table, Tabular) else table  # type: ignore[return-value]
+
+
+def _figures(goal: Goal, reference: Reference | None, costs: Mapping[str, Cost]) -> dict[str, float]:
+    """Return what constraints relative to the baseline refer to, as far as it is known before its trial.
+
+    Raises:
+        RaynasError: if the baseline is a network, of which a table knows nothing.
+    """
+    relative = {constraint.metric for constraint in goal.constraints if constraint.relative}
+    if reference and not reference.config:
+        raise RaynasError(f"the baseline must be an architecture, which the table may hold, got {reference.name}")
+    return {name: cost(reference.arch) for name, cost in costs.items() if name in relative} if reference else {}
 
 
 def _costs(table: Table, space: SearchSpace, goal: Goal) -> tuple[dict[str, Cost], dict[str, Cost]]:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from raynas.core.pareto import hypervolume, is_non_dominated
 from raynas.core.space import SearchSpace
-from raynas.run.simulate import Trajectory, drive
+from raynas.run.simulate import drive
+from raynas.run.trajectory import Trajectory
 from raynas.strategies import Strategy
 from raynas.trials.table import Table
 

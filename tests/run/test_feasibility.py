@@ -2,7 +2,7 @@ import pytest
 
 from raynas.core.architecture import Architecture
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.errors import InfeasibleError
+from raynas.errors import DataError, InfeasibleError
 from raynas.run.feasibility import PROBES, check_feasible
 from raynas.strategies import RandomSearch
 from raynas.testing import ToySpace
@@ -36,3 +36,18 @@ def test_limits_can_exclude_each_other() -> None:
 
 def test_a_limit_that_is_not_known_yet_is_no_reason() -> None:
     check_feasible(searcher("params <= 0.01 * baseline", baseline=Architecture({"layers.0": 1, "layers.1": 1})), seed=0)
+
+
+def test_architectures_that_a_table_lacks_say_nothing() -> None:
+    def listed(arch: Architecture) -> float:
+        if arch["layers.0"] != 1:
+            raise DataError("no row")
+        return 7.0
+
+    def lacking(arch: Architecture) -> float:
+        raise DataError("no row")
+
+    for cost, limit in ((listed, 7), (lacking, 1)):
+        check_feasible(RandomSearch().searcher(SPACE, constraints=f"params <= {limit}", costs={"params": cost}), seed=0)
+    with pytest.raises(InfeasibleError, match="the closest has params = 7"):
+        check_feasible(RandomSearch().searcher(SPACE, constraints="params <= 6", costs={"params": listed}), seed=0)

@@ -69,6 +69,9 @@ def test_what_is_missing_fails_as_a_trial(tmp_path: Path) -> None:
         ({"seconds": -1.0}, "seconds must be greater than 0"),
         ({"arch": None, "read_arch": "a:b"}, "read_arch needs the column"),
         ({"read_arch": "b"}, "named as package.module:function"),
+        ({"read_arch": 3}, "read_arch must be a function or 'module:function', got 3"),
+        ({"table": frame()}, r"path of a file \(pandas.DataFrame.to_csv writes one\), got 'DataFrame'"),
+        ({"table": None}, "path of a file .*, got 'NoneType'"),
     ],
 )
 def test_settings_are_checked(changes: dict[str, Any], message: str) -> None:
