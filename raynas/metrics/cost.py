@@ -1,25 +1,33 @@
 """Costs of a network: parameters and multiply-adds, counted without computing anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Option
 from raynas.core.inputs import Arguments, Inputs, InputSpec, as_spec, make_example
 from raynas.core.metric import Candidate
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.metrics.composed_costs import ComposedCosts
 from raynas.metrics.cost_sums import CostSums, cost_sums
 from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, macs_with_values, no_garbage_collection
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.stand_ins import device_of, is_bare
 
 N_COUNTED = 20
-"""Minimum number of exact counts before the additive model is trusted."""
+"""Number of exact counts that a model of the costs has to reproduce."""
+
+
+class CostModel(Protocol):
+    """Costs of the members of a space, without their networks."""
+
+    def of(self, metric: str, arch: Mapping[str, Option]) -> int:
+        """Return the cost of a member; raise KeyError if the model does not know it."""
 
 
 def count_params(model: nn.Module) -> int:
@@ -67,9 +75,10 @@ def _as_for(model: nn.Module, inputs: Inputs) -> Arguments:
 class MetaModels:
     """The networks of a space on the meta device, and their costs.
 
-    Where costs add up over choices (see ``cost_sums``), adding replaces counting as soon as it has reproduced the
-    counts of at least ``N_COUNTED`` architectures. Otherwise the last network is kept, so that several metrics share
-    one build.
+    Costs of a model with choices are composed of those of its modules (see ``composed_costs``) as soon as that has
+    reproduced the counts of ``N_COUNTED`` architectures, and added over its choices where that reproduces the costs of
+    the architectures until then (see ``cost_sums``). Otherwise they are counted, and the last network is kept, so that
+    several metrics share one build.
 
     Args:
         space: the space that gives the networks.
@@ -80,7 +89,8 @@ class MetaModels:
         self._last: tuple[Architecture, nn.Module] | None = None
         self._operations: Outcomes = {}
         self._counted: dict[str, dict[Architecture, int]] = {"params": {}, "macs": {}}
-        self._adds_up: dict[str, bool] = {}
+        self._trusted: dict[str, CostModel] = {}
+        self._is_decided: set[str] = set()
 
     def __call__(self, arch: Architecture) -> nn.Module:
         """Return the network of ``arch``, not to be changed; with values only if it cannot be built without."""
@@ -116,36 +126,60 @@ class MetaModels:
             return macs_with_values(model, _as_for(model, self.space.example(1, device_of(model))))
 
     def _cost(self, name: str, arch: Architecture, count: Callable[[], int]) -> int:
-        if self._adds_up.get(name) and self.sums is not None:
+        cost = None
+        if name in self._trusted:
             with suppress(KeyError):  # No member: building it says why not.
-                return self.sums.of(name, arch)
-        cost = count()
-        if name not in self._adds_up:
+                cost = self._trusted[name].of(name, arch)
+        if cost is None:
+            cost = count()
+        if name not in self._is_decided:
             self._counted[name][arch] = cost
             self._compare(name)
         return cost
 
     def _compare(self, name: str) -> None:
-        """Choose between counting and adding, once enough was counted to pay for finding the sums."""
-        counted = self._counted[name]
+        """Choose between counting, composing and adding, once enough is known to check each and to pay for sums."""
+        costs = self._counted[name]
+        models: list[CostModel | None] = []
         if not isinstance(self.space, ModelSpace):
-            self._adds_up[name] = False
-        elif len(counted) >= max(N_COUNTED, self.space.n_features // 4):
-            sums = self.sums
-            self._adds_up[name] = sums is not None and all(sums.of(name, a) == n for a, n in counted.items())
-            counted.clear()
+            self._is_decided.add(name)
+        elif len(costs) >= max(N_COUNTED, self.space.n_features // 4):
+            models = [self.sums, self.composed]
+            self._is_decided.add(name)
+        elif len(costs) == N_COUNTED and name not in self._trusted:
+            models = [self.composed]
+        if right := next((model for model in models if model is not None and _reproduces(model, name, costs)), None):
+            self._trusted[name] = right
+        if name in self._is_decided:
+            costs.clear()
 
     @cached_property
     def sums(self) -> CostSums | None:
         """The additive model of the costs; None where there is none."""
         return cost_sums(self.space)
 
-    def adds_up(self, name: str) -> bool | None:
-        """Return whether a cost is added, not counted; None as long as that is undecided."""
-        return self._adds_up.get(name)
+    @cached_property
+    def composed(self) -> ComposedCosts | None:
+        """The model that composes the costs of modules; None where the space has none."""
+        if isinstance(self.space, ModelSpace) and type(self.space).build is ModelSpace.build:
+            return ComposedCosts(self.space)
+        return None
+
+    def is_cheap(self, name: str) -> bool | None:
+        """Return whether a cost is composed or added, not counted; None as long as that is undecided."""
+        if name in self._trusted:
+            return True
+        return False if name in self._is_decided else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_last": None, "_operations": {}}  # Networks need not travel.
+
+
+def _reproduces(model: CostModel, name: str, costs: Mapping[Architecture, int]) -> bool:
+    try:
+        return all(model.of(name, arch) == cost for arch, cost in costs.items())
+    except KeyError:
+        return False
 
 
 def params(candidate: Candidate) -> float:

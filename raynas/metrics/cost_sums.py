@@ -19,7 +19,14 @@ from torch import nn
 from raynas.core.architecture import Option
 from raynas.core.space import SearchSpace
 from raynas.metrics.mac_counter import no_garbage_collection
-from raynas.metrics.option_costs import NoSumError, OptionCosts, macs_by_option, options_of, params_by_option
+from raynas.metrics.option_costs import (
+    NoSumError,
+    OptionCosts,
+    macs_by_option,
+    options_of,
+    outermost_choices,
+    params_by_option,
+)
 from raynas.nn.elastic import ElasticLayer
 from raynas.nn.expansion import ExpandedChoice, expand
 from raynas.nn.lazy_layers import lazy_layers
@@ -93,19 +100,12 @@ def _choices(module: nn.Module, requirement: Requirement) -> Iterator[tuple[Expa
 
     A choice that several branches hold would need any of several conditions: ``params_by_option`` refuses it.
     """
-    for choice in _outermost(module):
+    for choice in outermost_choices(module):
         yield choice, requirement
         for name, branch in choice.named_children():
             allowed = frozenset(choice.choice.options_with(name))
             is_always = allowed == set(options_of(choice))
             yield from _choices(branch, requirement if is_always else requirement | {(choice.name, allowed)})
-
-
-def _outermost(module: nn.Module) -> list[ExpandedChoice]:
-    """Return the choices that are inside no other, each once."""
-    if isinstance(module, ExpandedChoice):
-        return [module]
-    return list(dict.fromkeys(choice for child in module.children() for choice in _outermost(child)))
 
 
 def _merged(found: Sequence[tuple[ExpandedChoice, Requirement]], costs: Mapping[ExpandedChoice, OptionCosts]) -> Terms:

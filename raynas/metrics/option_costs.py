@@ -12,6 +12,7 @@ from raynas.core.architecture import Option
 from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
 from raynas.metrics.mac_counter import MacCounter, description, macs_of
+from raynas.nn.elastic import ElasticLayer
 from raynas.nn.expansion import ExpandedChoice
 from raynas.nn.selection import Call, Selection, calling
 
@@ -59,18 +60,26 @@ def params_by_option(
 
 def _count_new(module: nn.Module, seen: set[nn.Parameter]) -> int:
     """Count the parameters of a module without those in its choices, and add them to ``seen``."""
-    own = set(_outside_choices(module))
+    own = set(own_parameters(module))
     if own & seen:
         raise NoSumError("two branches share parameters")
     seen |= own
     return sum(parameter.numel() for parameter in own)
 
 
-def _outside_choices(module: nn.Module) -> Iterator[nn.Parameter]:
-    if not isinstance(module, ExpandedChoice):
+def own_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters of a module outside of the choices and elastic layers in it."""
+    if not isinstance(module, ExpandedChoice | ElasticLayer):
         yield from module.parameters(recurse=False)
         for child in module.children():
-            yield from _outside_choices(child)
+            yield from own_parameters(child)
+
+
+def outermost_choices(module: nn.Module) -> list[ExpandedChoice]:
+    """Return the choices that are inside no other, each once."""
+    if isinstance(module, ExpandedChoice):
+        return [module]
+    return list(dict.fromkeys(choice for child in module.children() for choice in outermost_choices(child)))
 
 
 # --- multiply-adds ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 _TABLES = ("_parameters", "_buffers", "_modules")
-_OWN = frozenset(vars(nn.Module()))
+OWN_ATTRIBUTES = frozenset(vars(nn.Module()))
 """The attributes that every module has; others may hold tensors that are neither parameters nor buffers."""
 
 
@@ -71,7 +71,7 @@ def without_values(model: nn.Module) -> Iterator[None]:
                 for name, tensor in table.items():
                     table[name] = _stand_in(tensor, made)
             for name, value in list(vars(module).items()):
-                if name not in _OWN:
+                if name not in OWN_ATTRIBUTES:
                     vars(module)[name] = _replaced(value, made)
         yield
 

@@ -108,9 +108,9 @@ class UntrainedScorer:
 
     @property
     def is_cheap(self) -> bool:
-        """True if scoring takes microseconds, or may turn out to after a few more architectures."""
+        """True if scoring takes a few milliseconds at most, or may turn out to after a few more architectures."""
         names = [metric.name for metric in self._metrics]
-        return all(name in COUNTED and self._measurer.models.adds_up(name) is not False for name in names)
+        return all(name in COUNTED and self._measurer.models.is_cheap(name) is not False for name in names)
 
     def run(self, config: Config) -> Result:
         """Compute the metrics; a failure is a result too."""
