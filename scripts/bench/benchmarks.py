@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from raynas.core.space import SearchSpace
 from raynas.search_spaces import MLP, NASBench201
 from raynas.strategies import (
@@ -78,7 +80,7 @@ SCHEDULERS: Mapping[str, Strategy] = {
 FRONTS: Mapping[str, Strategy] = {
     "random": RandomSearch(),
     "NSGA-II": NSGA2(),
-    "Optuna NSGA-II": Optuna(sampler="nsga2", n_initial=NSGA2().population_size),
+    "Optuna NSGA-II": Optuna(sampler="nsga2", n_initial=20),
     "Gaussian process": GaussianProcess(),
 }
 """The strategies of ``--hypervolume``."""
@@ -97,6 +99,25 @@ class Benchmark:
     space: SearchSpace
     table: Tabular
     second: str
+
+    def with_columns(self, path: str | None, join: str | None, second: str | None, folder: Path) -> "Benchmark":
+        """Return the same benchmark with another file and more columns.
+
+        Args:
+            path: the file; the one that is shipped if None.
+            join: a file whose columns are joined to it.
+            second: name of a column that is to be a metric.
+            folder: where the joined table is written.
+        """
+        table = replace(self.table, table=path) if path else self.table
+        if join:
+            joined = folder / f"joined_{Path(join).name}"
+            both = pd.read_csv(table.table).merge(pd.read_csv(join), on=table.arch)
+            both.to_csv(joined, index=False)
+            table = replace(table, table=str(joined))
+        if second:
+            table = replace(table, metrics={**table.metrics, second: second})
+        return replace(self, table=table)
 
     def load(self, path: str | None) -> Table:
         """Read the file, or the one that is shipped."""

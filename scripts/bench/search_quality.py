@@ -8,12 +8,16 @@ resumed. Accuracies are in percent.
     python scripts/bench/search_quality.py --benchmark digits_cells --shuffle
     python scripts/bench/search_quality.py --benchmark digits_chains --early-stopping
     python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz --hypervolume
+    python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz --hypervolume --second params_M
+    python scripts/bench/search_quality.py --table nb201_cifar10.csv.gz --hypervolume \
+        --join nb201_latency_help.csv.gz --second latency_ms_pixel3
 
 ``--shuffle`` deals the accuracies out to other architectures at random: then nothing can beat random search, and a
 strategy that does has seen what it must not. ``--early-stopping`` compares schedulers with training in full, four
 trials at a time: the best value of a trial that was trained to its end, with as many trials, and with a quarter of the
 epochs.
-``--hypervolume`` compares the fronts of two objectives, in shares of the volume below the table's own front.
+``--hypervolume`` compares the fronts of two objectives, in shares of the volume below the table's own front, and the
+strategies with the first of them; ``--second`` names the column beside the accuracy, less of which is better.
 """
 
 import argparse
@@ -79,7 +83,8 @@ class Mode:
         objectives = list(self.objectives)
         (found,) = drive(strategy, table, space, n, [seed], objectives=objectives, n_workers=self.n_workers)
         spent = time.perf_counter() - began
-        best = fronts(found, table, self.objectives) if len(objectives) > 1 else found.best
+        names = [objective.metric for objective in found.goal.objectives]
+        best = fronts(found, table, names) if len(objectives) > 1 else found.best
         full = table.values["train_seconds"][0, -1]
         return {
             "best": [round(float(value), 4) for value in best],
@@ -142,6 +147,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--strategies", nargs="+", help="some of those that the mode compares; by default all")
     parser.add_argument("--evaluations", type=int, help="per search; by default as many as the last budget")
+    parser.add_argument("--second", metavar="COLUMN", help="of the table, to minimise beside the accuracy")
+    parser.add_argument("--join", metavar="FILE", help="more columns for the table")
     modes = parser.add_mutually_exclusive_group()
     for name, about in (
         ("--shuffle", "deal the accuracies out at random"),
@@ -163,13 +170,15 @@ def main() -> None:
     args = arguments()
     mode, benchmark = MODES[args.mode], BENCHMARKS[args.benchmark]
     if args.mode == "hypervolume":
-        mode = replace(mode, objectives=("accuracy", benchmark.second))
+        second = f"min:{args.second}" if args.second else benchmark.second
+        name = f"{mode.name}_{args.second}" if args.second else mode.name
+        mode = replace(mode, name=name, objectives=("accuracy", second))
     names = args.strategies or list(mode.strategies)
     n = args.evaluations or mode.evaluations
     folder = Path(args.results) / args.benchmark
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{mode.name}.jsonl"
-    loaded = benchmark.load(args.table)
+    loaded = benchmark.with_columns(args.table, args.join, args.second, folder).load(None)
     optimum = mode.optimum(loaded)
     rows = read(file)
     done = {(row["strategy"], row["seed"]) for row in rows if row["n"] >= n}
@@ -190,7 +199,7 @@ def main() -> None:
         text = stopping_markdown(told, budgets)
     else:
         told = summary(chosen, budgets, optimum)
-        text = markdown(told, budgets, compares=args.mode == "shuffled")
+        text = markdown(told, budgets, compares=args.mode in ("shuffled", "hypervolume"))
     told.to_csv(folder / f"{mode.name}.csv", index=False)
     (folder / f"{mode.name}.md").write_text(text)
     plot(chosen, folder / f"{mode.name}.png", optimum)

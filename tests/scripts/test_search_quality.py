@@ -192,3 +192,22 @@ def test_the_script_goes_on_where_it_was(
         np.mean([line["best"][24] for line in lines if line["strategy"] == s]) for s in told["strategy"]
     ]
     assert (tmp_path / "digits_chains" / "search_quality.png").stat().st_size > 0
+
+
+def test_a_second_objective_from_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its fronts are compared with those of the first strategy."""
+    table = BENCHMARKS["digits_chains"].table
+    columns = pd.read_csv(table.table)[["arch"]]
+    columns["watts"] = np.arange(len(columns))
+    columns.to_csv(tmp_path / "watts.csv", index=False)
+    command = ["search_quality.py", "--benchmark", "digits_chains", "--results", str(tmp_path), "--hypervolume"]
+    command += ["--join", str(tmp_path / "watts.csv"), "--second", "watts"]
+    command += ["--strategies", "random", "NSGA-II", "--evaluations", "25", "--seeds", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    main()
+    assert "against random after 25" in capsys.readouterr().out
+    lines = read(tmp_path / "digits_chains" / "hypervolume_watts.jsonl")
+    assert [line["strategy"] for line in lines] == ["random", "NSGA-II"] * 2
+    assert all(0 < line["best"][0] <= line["best"][-1] <= 1 for line in lines)

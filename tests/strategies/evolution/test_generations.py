@@ -82,7 +82,7 @@ def test_failures_are_no_members() -> None:
 
 def test_children_of_a_slow_generation_count_for_the_next() -> None:
     """There is no barrier: while one trial of a generation runs, further children are made from the same parents."""
-    searcher = made(population_size=2)
+    searcher = made(population_size=2, n_children=2)
     configs = [searcher.suggest(str(i)) for i in range(2)]
     assert isinstance(searcher.suggest("more"), dict)
     for i in range(2):

@@ -38,8 +38,9 @@ def n_differences(first: Architecture, second: Architecture) -> int:
     return sum(first[name] != second[name] for name in first.keys() & second.keys())
 
 
-def test_golden_trajectory() -> None:
-    searcher = NSGA2(population_size=4).searcher(SPACE, ["accuracy", "params"], costs={}, seed=0)
+def test_golden_trajectory_with_generations_as_in_the_paper() -> None:
+    paper = NSGA2(population_size=4, n_children=4, crossover_prob=0.9)
+    searcher = paper.searcher(SPACE, ["accuracy", "params"], costs={}, seed=0)
     configs = run_trials(searcher, SPACE.result, 14)
     assert [" ".join(map(str, config["arch"].values())) for config in configs] == [
         "4 3 2 1 linear",
@@ -96,7 +97,7 @@ def test_one_objective_is_an_order_by_value() -> None:
 
 
 def test_the_best_of_parents_and_children_survive() -> None:
-    searcher = made(TWO, population_size=3)
+    searcher = made(TWO, population_size=3, n_children=3)
     first = [evaluation("0000", a=0, b=9), evaluation("1111", a=9, b=0), evaluation("2222", a=1, b=1)]
     for member in first:
         assert len(searcher.population) == 0
@@ -106,6 +107,29 @@ def test_the_best_of_parents_and_children_survive() -> None:
     for member in second:
         searcher.observe(member)
     assert {e.arch for e in searcher.population} == {first[0].arch, first[1].arch, second[0].arch}
+
+
+def test_by_default_every_child_competes_at_once() -> None:
+    searcher = made(TWO, population_size=2)
+    first = [evaluation("0000", a=0, b=9), evaluation("1111", a=1, b=1)]
+    for member in first:
+        searcher.observe(member)
+    searcher.observe(evaluation("2222", a=2, b=2))
+    assert {e.metrics["a"] for e in searcher.population} == {0, 2} and not searcher.children
+    searcher.observe(evaluation("3333", a=1, b=0))
+    assert {e.metrics["a"] for e in searcher.population} == {0, 2}
+
+
+@pytest.mark.parametrize(("n_trials", "expected"), [(1, 6), (100, 6), (112, 7), (400, 25), (1600, 100), (25_000, 100)])
+def test_the_population_grows_with_the_budget(n_trials: int, expected: int) -> None:
+    assert NSGA2().for_budget(n_trials) == NSGA2(population_size=expected)
+    assert NSGA2(population_size=20).for_budget(n_trials) == NSGA2(population_size=20)
+
+
+def test_an_unknown_budget_is_a_small_one() -> None:
+    searcher = NSGA2().searcher(SPACE, costs={}, seed=0)
+    run_trials(searcher, SPACE.result, 10)
+    assert isinstance(searcher, NSGA2Searcher) and len(searcher.population) == 6
 
 
 def test_the_last_front_is_cut_by_crowding() -> None:
@@ -143,6 +167,7 @@ def test_comes_nearer_to_a_known_front_than_random_search() -> None:
     ("settings", "message"),
     [
         ({"population_size": 1}, "population_size >= 2, got 1"),
+        ({"n_children": 0}, "n_children >= 1, got 0"),
         ({"crossover_prob": 1.1}, r"crossover_prob in \[0, 1\], got 1.1"),
         ({"mutation_prob": float("nan")}, r"mutation_prob in \[0, 1\], got nan"),
     ],
