@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from raynas.core.space import SearchSpace
     from raynas.drawing import draw
     from raynas.errors import RaynasError
+    from raynas.exporting import export
     from raynas.funnels import FunnelResult, FunnelStage, funnel
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
     from raynas.run.score_many import score_many
@@ -45,6 +46,7 @@ __all__ = [
     "SearchSpace",
     "TensorSpec",
     "draw",
+    "export",
     "funnel",
     "score_many",
     "search",
@@ -72,6 +74,7 @@ _MODULES = {
     "SearchSpace": "raynas.core.space",
     "TensorSpec": "raynas.core.inputs",
     "draw": "raynas.drawing",
+    "export": "raynas.exporting",
     "funnel": "raynas.funnels",
     "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",

@@ -16,12 +16,12 @@ from raynas.errors import ContentError, RaynasError
 from raynas.files.content import decode_json, read_file
 from raynas.files.inside import delete, refuse_links
 from raynas.files.replacing import write_whole
+from raynas.files.weights import WEIGHTS, write_weights
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.progress import Result
 from raynas.trials.runner import REPORTED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
-from raynas.trials.weights import WEIGHTS, write_weights
 
 KEPT_CHECKPOINTS = 2
 """Number of checkpoints kept: if a power cut damages the newest, the one before remains."""

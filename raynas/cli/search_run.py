@@ -23,6 +23,7 @@ from raynas.data.fit_space import scaled
 from raynas.errors import RaynasError, one_line
 from raynas.files.inside import refuse_links
 from raynas.files.replacing import write_whole
+from raynas.files.weights import WEIGHTS
 from raynas.metrics import read_goal
 from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.best import keep, weights_of
@@ -33,7 +34,6 @@ from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
-from raynas.trials.weights import WEIGHTS
 from raynas.views.report import Summary, best_or_reason, summarise, write
 
 

@@ -13,10 +13,10 @@ from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.files.replacing import write_whole
+from raynas.files.weights import WEIGHTS, write_weights
 from raynas.run.file_names import ARCHITECTURE, RETRAIN_SETTINGS
 from raynas.search_spaces import SEARCH_SPACES
 from raynas.trials import Training
-from raynas.trials.weights import WEIGHTS, write_weights
 from raynas.validate import plain_parts
 
 

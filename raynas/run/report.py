@@ -13,12 +13,12 @@ from rich.text import Text
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
+from raynas.files.weights import WEIGHTS
 from raynas.run.best import keep, weights_of
 from raynas.run.file_names import ARCHITECTURE, ARCHIVE, BEST
 from raynas.run.retraining import final_training
 from raynas.strategies import Strategy
 from raynas.trials import Training, TrialSettings
-from raynas.trials.weights import WEIGHTS
 from raynas.views.report import Summary, best_or_reason, plot_name, summarise, write
 
 logger = logging.getLogger(__name__)
