@@ -6,7 +6,8 @@ Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist Re
 
 from abc import abstractmethod
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,12 @@ from raynas.strategies.penalized_reward import PenalizedReward
 MAX_REPEATS = 3
 """Number of known architectures in a row that the controller may propose; then one is mutated until it is new."""
 
+MAX_RATE = 0.04
+"""Largest sum of the learning rates of a batch's steps that follows from a number of trials."""
+
+UNKNOWN_BUDGET = 100
+"""Number of trials that the learning rate is for where nobody says how many there will be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyGradient(Strategy):
@@ -33,17 +40,22 @@ class PolicyGradient(Strategy):
 
     Args:
         batch_size: number of rewards per update; at least 2.
-        learning_rate: of Adam; positive.
+        learning_rate: of Adam; positive. None for one that follows from the number of trials: the rate of the paper for
+            as many as the paper has, in inverse proportion for fewer, so that the controller moves as far, but at most
+            0.04 for the steps of a batch together.
         baseline_decay: share of the moving baseline that a reward leaves; in [0, 1).
         entropy_weight: weight of the controller's entropy in the gain; at least 0.
         hidden_size: width of the LSTM; at least 1.
     """
 
     batch_size: int = 8
-    learning_rate: float = 0.02
+    learning_rate: float | None = None
     baseline_decay: float = 0.95
     entropy_weight: float = 0.01
     hidden_size: int = 35
+
+    paper: ClassVar[tuple[int, float]]
+    """Number of trials in the paper, and its learning rate."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -51,11 +63,26 @@ class PolicyGradient(Strategy):
             raise SettingError(
                 f"{name} needs batch_size >= 2 and hidden_size >= 1, got {self.batch_size} and {self.hidden_size}"
             )
-        if not self.learning_rate > 0 or not self.entropy_weight >= 0 or not 0 <= self.baseline_decay < 1:
+        has_rate = self.learning_rate is None or self.learning_rate > 0
+        if not has_rate or not self.entropy_weight >= 0 or not 0 <= self.baseline_decay < 1:
             raise SettingError(
                 f"{name} needs learning_rate > 0, entropy_weight >= 0 and baseline_decay in [0, 1), "
                 f"got {self.learning_rate}, {self.entropy_weight} and {self.baseline_decay}"
             )
+
+    @property
+    def steps_per_batch(self) -> int:
+        """Number of steps of Adam on each batch."""
+        return 1
+
+    def for_budget(self, n_trials: int) -> Strategy:
+        """Set the learning rate for a number of trials, unless one is given."""
+        return self if self.learning_rate else replace(self, learning_rate=self.rate_for(n_trials))
+
+    def rate_for(self, n_trials: int) -> float:
+        """Return the learning rate for a number of trials."""
+        paper_trials, paper_rate = self.paper
+        return min(MAX_RATE / self.steps_per_batch, paper_rate * max(1.0, paper_trials / n_trials))
 
 
 class PolicyGradientSearcher(ArchitectureSearcher):
@@ -95,7 +122,8 @@ class PolicyGradientSearcher(ArchitectureSearcher):
             init_range=0.08,
             seed=int(self.rng.integers(2**31)),
         )
-        self.adam = torch.optim.Adam(self.controller.parameters(), lr=settings.learning_rate)
+        rate = settings.learning_rate or settings.rate_for(UNKNOWN_BUDGET)
+        self.adam = torch.optim.Adam(self.controller.parameters(), lr=rate)
         self._settings = settings
         self._ready: deque[tuple[Architecture, Tensor]] = deque()
         self._drawn: dict[Architecture, Tensor] = {}

@@ -1,13 +1,18 @@
-"""Q-learning (MetaQNN): a table of the values of options after the option before, and epsilon-greedy walks.
+"""Q-learning (MetaQNN): a table of the values of options in each state, and epsilon-greedy walks.
 
 Baker, Gupta, Naik and Raskar, "Designing Neural Network Architectures using Reinforcement Learning" (ICLR 2017,
-arXiv:1611.02167). A state is the decision to be taken and the option taken just before, as the paper's is a layer and
-its depth. Deviations: rewards are scaled to [0, 1] by the range seen so far, so that the objective may have any unit;
-epsilon's schedule is scaled to the budget.
+arXiv:1611.02167). Their state is the layer chosen last, its depth, and what of the earlier layers decides which layers
+may follow (the size of the representation, the number of dense layers). Here it is the decision to be taken, the option
+chosen last, and for which later decisions the conditions on earlier ones are not met. So a state and an option
+determine the next state, as Q-learning requires. As in the paper, the reward depends on the whole walk all the same.
+
+Deviations: rewards are scaled to [0, 1] by the range seen so far, so that the objective may have any unit; epsilon's
+schedule is scaled to the number of trials; and where walks lead to known architectures again and again, one is mutated,
+where the paper walks on. Each new evaluation is followed by 100 replays, as in the paper (128 in the authors' program).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from typing_extensions import Unpack
 
@@ -28,7 +33,12 @@ SCHEDULE = ((1.0, 1500), (0.9, 100), (0.8, 100), (0.7, 100), *((tenths / 10, 150
 MAX_REPEATS = 20
 """Number of known architectures in a row that walks may lead to; then one is mutated until it is new."""
 
-State = tuple[str, Option | None]
+UNKNOWN_BUDGET = 100
+"""Number of evaluations that the schedule is scaled to where nobody says how many there will be."""
+
+State = tuple[str, Option | None, tuple[str, ...]]
+"""A decision, the option taken just before it, and the later decisions whose conditions the options do not meet."""
+
 Step = tuple[State, int, State | None]
 """A state, the index of the option taken in it, and the next state; None at the end."""
 
@@ -39,20 +49,22 @@ class QLearning(Strategy):
 
     Args:
         budget: number of evaluations that the schedule of epsilon is scaled to; afterwards it keeps its last value.
+            None for the number of trials of the search. At least 1.
         learning_rate: alpha; in (0, 1].
         discount: gamma; in (0, 1].
-        n_replays: number of stored evaluations replayed after each new one; at least 1.
+        n_replays: number of stored evaluations, drawn with replacement, that are replayed after each new one; at least
+            1.
         first_value: initial value of every option, in [0, 1].
     """
 
-    budget: int = 100
+    budget: int | None = None
     learning_rate: float = 0.01
     discount: float = 1.0
     n_replays: int = 100
     first_value: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.budget < 1 or self.n_replays < 1:
+        if (self.budget is not None and self.budget < 1) or self.n_replays < 1:
             raise SettingError(
                 f"QLearning needs budget >= 1 and n_replays >= 1, got {self.budget} and {self.n_replays}"
             )
@@ -62,13 +74,18 @@ class QLearning(Strategy):
         if not 0 <= self.first_value <= 1:
             raise SettingError(f"QLearning needs first_value in [0, 1], got {self.first_value}")
 
+    def for_budget(self, n_trials: int) -> "QLearning":
+        """Scale the schedule of epsilon to a number of trials, unless ``budget`` says another one."""
+        return self if self.budget else replace(self, budget=n_trials)
+
     def epsilon(self, n_evaluated: int) -> float:
         """Return the probability of a random step after a number of evaluations."""
+        budget = self.budget or UNKNOWN_BUDGET
         total = sum(n for _, n in SCHEDULE)
         seen = 0
         for epsilon, n in SCHEDULE:
             seen += n
-            if n_evaluated * total < seen * self.budget:
+            if n_evaluated * total < seen * budget:
                 return epsilon
         return SCHEDULE[-1][0]
 
@@ -95,8 +112,9 @@ class QLearningSearcher(ArchitectureSearcher):
         super().__init__(space, goal, **options)
         self.settings = settings or QLearning()
         self.reward = PenalizedReward(self.goal, "QLearning")
-        self._decisions = tuple(space.decisions)
         refuse_continuous(space, "a table of values cannot hold")
+        self._decisions = {decision.name: decision for decision in space.decisions}
+        self._later = later_conditions(space.decisions)
         self.values: dict[State, list[float]] = {}
         self.memory: list[tuple[Sequence[Step], float]] = []
         self._highest = float("-inf")
@@ -114,31 +132,38 @@ class QLearningSearcher(ArchitectureSearcher):
         if reward is not None and evaluation.arch not in self._seen:
             self._highest = max(self._highest, reward)
             self.memory.append((self.steps(evaluation.arch), reward))
-            self._learn_from(len(self.memory) - 1)
             for i in self.rng.integers(len(self.memory), size=self.settings.n_replays):
                 self._learn_from(int(i))
         self._seen.add(evaluation.arch)
 
     def steps(self, arch: Architecture) -> Sequence[Step]:
         """Return the walk that leads to an architecture, first step first."""
-        taken = [decision for decision in self._decisions if decision.name in arch]
-        options: list[Option | None] = [None, *(arch[decision.name] for decision in taken)]
-        states: list[State | None] = [*((d.name, before) for d, before in zip(taken, options, strict=False)), None]
+        taken = [decision for name, decision in self._decisions.items() if name in arch]
+        states: list[State | None] = []
+        before: Option | None = None
+        for decision in taken:
+            states.append(self._state(decision.name, before, arch))
+            before = arch[decision.name]
         indices = [decision.options.index(arch[decision.name]) for decision in taken]
-        return [(s, i, after) for s, i, after in zip(states, indices, states[1:], strict=False) if s is not None]
+        following = [*states[1:], None]
+        return [(s, i, after) for s, i, after in zip(states, indices, following, strict=True) if s is not None]
+
+    def _state(self, name: str, before: Option | None, options: Mapping[str, Option]) -> State:
+        return name, before, tuple(later.name for later in self._later[name] if not later.is_active(options))
 
     def _walk(self, epsilon: float) -> Architecture:
         options: dict[str, Option] = {}
         before: Option | None = None
-        for decision in self._decisions:
+        for name, decision in self._decisions.items():
             if decision.is_active(options):
-                before = options[decision.name] = decision.options[self._taken(decision, before, epsilon)]
+                i = self._taken(self._state(name, before, options), len(decision.options), epsilon)
+                before = options[name] = decision.options[i]
         return Architecture(options)
 
-    def _taken(self, decision: Decision, before: Option | None, epsilon: float) -> int:
-        values = self.values.get((decision.name, before))
+    def _taken(self, state: State, n_options: int, epsilon: float) -> int:
+        values = self.values.get(state)
         if values is None or self.rng.random() < epsilon:
-            return int(self.rng.integers(len(decision.options)))
+            return int(self.rng.integers(n_options))
         best = max(values)
         ties = [i for i, value in enumerate(values) if value == best]
         return ties[int(self.rng.integers(len(ties)))]
@@ -156,6 +181,17 @@ class QLearningSearcher(ArchitectureSearcher):
 
     def _values(self, state: State) -> list[float]:
         if state not in self.values:
-            decision = next(d for d in self._decisions if d.name == state[0])
-            self.values[state] = [self.settings.first_value] * len(decision.options)
+            self.values[state] = [self.settings.first_value] * len(self._decisions[state[0]].options)
         return self.values[state]
+
+
+def later_conditions(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
+    """Return for each decision the later ones that depend on earlier ones, with their conditions on those alone."""
+    return {
+        decision.name: [
+            replace(later, active_if=known)
+            for later in decisions[i + 1 :]
+            if (known := {e.name: later.active_if[e.name] for e in decisions[:i] if e.name in later.active_if})
+        ]
+        for i, decision in enumerate(decisions)
+    }

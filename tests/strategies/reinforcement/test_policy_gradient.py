@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,40 @@ def test_a_controller_that_repeats_itself_is_helped_on() -> None:
             output.weight[0] = 1e3
     configs = run_trials(searcher, SPACE.result, 12)
     assert len({SPACE.from_config(config) for config in configs}) == 12
+
+
+@pytest.mark.parametrize(
+    ("strategy", "n_trials", "rate"),
+    [
+        (Reinforce(), 12_800, 0.0006),
+        (Reinforce(), 640, 0.012),
+        (Reinforce(), 10**6, 0.0006),
+        (Reinforce(), 50, 0.04),
+        (PPO(), 20_000, 0.00035),
+        (PPO(), 1000, 0.007),
+        (PPO(), 100, 0.008),
+        (PPO(n_epochs=2), 100, 0.02),
+    ],
+)
+def test_the_learning_rate_follows_the_number_of_trials(strategy: PolicyGradient, n_trials: int, rate: float) -> None:
+    """That of the papers for as many as they have; the product of rate and trials is kept for fewer."""
+    searcher = strategy.tune_config(SPACE, num_samples=n_trials).search_alg
+    assert isinstance(searcher, PolicyGradientSearcher)
+    assert searcher.adam.param_groups[0]["lr"] == pytest.approx(rate)
+    given = replace(strategy, learning_rate=0.5)
+    assert given.for_budget(n_trials) is given
+
+
+def test_an_unknown_number_of_trials_counts_as_a_hundred() -> None:
+    assert made().adam.param_groups[0]["lr"] == Reinforce().rate_for(100)
+
+
+def test_the_controller_is_the_papers() -> None:
+    """Section 4.1 of Zoph and Le: 35 units, uniform weights within 0.08, batches of 8, decay of the baseline 0.95."""
+    settings, searcher = Reinforce(), made()
+    assert (settings.hidden_size, settings.batch_size, settings.baseline_decay) == (35, 8, 0.95)
+    weights = torch.cat([p.detach().flatten() for p in searcher.controller.parameters()]).abs()
+    assert 0.079 < weights.max() <= 0.08 and weights.mean().item() == pytest.approx(0.04, abs=0.001)
 
 
 @pytest.mark.parametrize("strategy", [Reinforce(), PPO()], ids=["reinforce", "ppo"])

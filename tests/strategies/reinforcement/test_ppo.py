@@ -34,10 +34,10 @@ def test_golden_trajectory() -> None:
         "2 2 linear",
         "1 0",
         "2 2 cosine",
-        "2 0 cosine",
-        "1 2",
         "2 1 linear",
-        "1 1",
+        "2 1 cosine",
+        "2 0 linear",
+        "1 2",
     ]
 
 
