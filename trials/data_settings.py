@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 
 from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
+from raynas.data.sources import Source
 from raynas.metrics import METRICS
 from raynas.trials.data_measurer import data_measurer
 from raynas.trials.runner import REPORTED
@@ -25,6 +26,15 @@ class DataSettings(ArchitectureSettings):
     @abstractmethod
     def data_settings(self) -> "Training":
         """Return the settings of a training on the same data."""
+
+    def source_of_trials(self) -> Source:
+        """Return the data at the fidelity of trials.
+
+        Raises:
+            RaynasError: if the data cannot be loaded.
+        """
+        training = self.data_settings()
+        return training.load_source().reduced(training.data_fraction, training.resolution)
 
     @property
     def reports(self) -> frozenset[str] | None:

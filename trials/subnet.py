@@ -23,6 +23,7 @@ from raynas.nn.batch_statistics import recalibrate
 from raynas.trials.checkpoint import State
 from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.data_settings import DataSettings
+from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import refuse_all
 from raynas.trials.supernet.calibration import calibration_inputs
@@ -113,12 +114,24 @@ class Subnet(DataSettings):
         Raises:
             RaynasError: if it cannot be scored again.
         """
+        return self.scored(space, arch)[0]
+
+    def scored(self, space: SearchSpace, arch: Architecture) -> tuple[nn.Module, Result]:
+        """Score a subnet; return it with its recalibrated batch norms, in eval mode, and the result.
+
+        Raises:
+            RaynasError: if it cannot be scored.
+        """
         runner = self.runner(space)
         runner.begin({"arch": arch.to_config()})
         result = runner.step()
         if result["failed"]:
-            raise RaynasError(f"subnet {arch.key} cannot be scored again: {result['error']}")
-        return copy.deepcopy(runner.trial.model).requires_grad_().eval()
+            raise RaynasError(f"subnet {arch.key} cannot be scored: {result['error']}")
+        return copy.deepcopy(runner.trial.model).requires_grad_().eval(), result
+
+    def trained_space(self, space: SearchSpace) -> SearchSpace:
+        """Return the space of the supernet, at the size that was trained."""
+        return TrainedSupernet.load(str(self.supernet), space.architecture_space).space
 
     def data_settings(self) -> Training:
         """Return the settings of a training on the supernet's data, at its present path."""

@@ -1,5 +1,5 @@
-"""The command line: the two scripts as functions."""
+"""The command line: the scripts as functions."""
 
-from raynas.cli.commands import retrain_found, run_tune
+from raynas.cli.commands import export_found, retrain_found, run_tune
 
-__all__ = ["retrain_found", "run_tune"]
+__all__ = ["export_found", "retrain_found", "run_tune"]

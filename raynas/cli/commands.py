@@ -1,4 +1,4 @@
-"""The two scripts: their steps, their exit codes, and errors in one line.
+"""The scripts: their steps, their exit codes, and errors in one line.
 
 The command line is read first, without the classes that it names: importing those takes seconds. Meanwhile Ray starts.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from raynas.cli.export_request import read_export
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
 from raynas.cli.search_request import SearchRequest, read_search
 from raynas.cli.terminal import Interrupted, say, shown
@@ -26,6 +27,11 @@ def run_tune(argv: Sequence[str]) -> int:
 def retrain_found(argv: Sequence[str]) -> int:
     """Train a found architecture to its end, and test it; return the exit code."""
     return _guarded(lambda: _retrain(read_retrain(argv)))
+
+
+def export_found(argv: Sequence[str]) -> int:
+    """Write a found network to files that run without raynas, and check them; return the exit code."""
+    return _guarded(lambda: _export(read_export(argv)))
 
 
 def _guarded(action: Callable[[], int]) -> int:
@@ -65,4 +71,11 @@ def _retrain(request: RetrainRequest) -> int:
     from raynas.cli.retrain_run import run_retraining  # imports torch
 
     run_retraining(request, Console())
+    return OK
+
+
+def _export(request: RetrainRequest) -> int:
+    from raynas.cli.export_run import run_export  # imports torch
+
+    run_export(request, Console())
     return OK

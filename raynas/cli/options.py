@@ -149,6 +149,24 @@ class OutputOptions:
     output: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportFlags(OutputOptions):
+    """Files of the exported network.
+
+    Args:
+        output: folder of the files; by default "export" beside the architecture file.
+        weights: a safetensors file; by default weights.safetensors beside the architecture file.
+        formats: those to write of source, program and onnx, besides weights and card.
+        overwrite: write to a folder that holds other files; by default only an earlier export is replaced.
+        verify: check every file in a fresh process that cannot import raynas.
+    """
+
+    weights: str | None = None
+    formats: tuple[str, ...] = ("source", "program", "onnx")
+    overwrite: bool = False
+    verify: bool = True
+
+
 def names_code(value: str) -> bool:
     """Return whether a value is ``module:function``, which is imported and called."""
     return ":" in value and value.partition(":")[0] not in ("npz", "folder")

@@ -25,7 +25,8 @@ class RetrainRequest:
         file: the architecture file.
         space: the name of the space.
         options: the values of all options.
-        output: folder of the trained network.
+        output: folder of the files.
+        own: the options that the script adds.
         given: the options that the user or the settings beside the file gave, by path.
         settings: the file of settings beside the architecture, if it was used.
     """
@@ -34,12 +35,46 @@ class RetrainRequest:
     space: str
     options: Parsed
     output: Path | None
+    own: OutputOptions
     given: frozenset[str]
     settings: Path | None
 
 
+@dataclass(frozen=True)
+class ArchitectureScript:
+    """A script that takes the file of an architecture.
+
+    Args:
+        prog: its name.
+        description: what it does.
+        examples: end of its help.
+        about_output: title of the group of options that it adds.
+        own_options: the class of them; has ``output``.
+    """
+
+    prog: str
+    description: str
+    examples: str
+    own_options: type[OutputOptions]
+    about_output: str = "where"
+
+
+RETRAIN = ArchitectureScript(
+    "retrain.py",
+    "Train a found architecture from scratch on training and validation images, and test it. Run the same command "
+    f"again to resume. Defaults are the settings in {RETRAIN_SETTINGS} beside the file, if it is there.",
+    EXAMPLES,
+    OutputOptions,
+)
+
+
 def read_retrain(argv: Sequence[str]) -> RetrainRequest:
-    """Read the command line; settings that the search left beside the file are the defaults.
+    """Read the command line of a training to the end; see ``read_architecture_script``."""
+    return read_architecture_script(argv, RETRAIN)
+
+
+def read_architecture_script(argv: Sequence[str], script: ArchitectureScript) -> RetrainRequest:
+    """Read a command line; settings that the search left beside the file, or a folder above, are the defaults.
 
     Raises:
         RaynasError: if an option or a name is unknown, or a value cannot be read.
@@ -47,39 +82,33 @@ def read_retrain(argv: Sequence[str]) -> RetrainRequest:
         SystemExit: after ``--help``.
     """
     file, flags = (Path(argv[0]), argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
-    beside = file.parent / RETRAIN_SETTINGS if file else None
-    settings = beside if beside and beside.is_file() and not any(t.startswith("--config") for t in flags) else None
+    folders = [] if file is None or any(t.startswith("--config") for t in flags) else [file.parent, file.parent.parent]
+    settings = next((path for folder in folders if (path := folder / RETRAIN_SETTINGS).is_file()), None)
     asked = expand(flags)
     left = _settings(settings, asked)
     tokens = [*left, *asked]
     space = chosen(tokens, ["space"])["space"]
-    options = _parser(space, texts_in([*left, *flags_in_files(flags, typed(flags))])).parse(tokens)
+    options = _parser(script, space, texts_in([*left, *flags_in_files(flags, typed(flags))])).parse(tokens)
     if file is None:
-        raise RaynasError("give the architecture file first: retrain.py ARCHITECTURE.json [OPTIONS]; see --help")
-    output = options.make(OutputOptions).output
+        raise RaynasError(f"give the architecture file first: {script.prog} ARCHITECTURE.json [OPTIONS]; see --help")
+    own = options.make(script.own_options)
     return RetrainRequest(
         file=file,
         space=space,
         options=options,
-        output=Path(output) if output else None,
+        output=Path(own.output) if own.output else None,
+        own=own,
         given=given(tokens),
         settings=settings,
     )
 
 
-def _parser(space: str, in_files: Mapping[str, str]) -> OptionParser:
-    parser = OptionParser(
-        "retrain.py",
-        "ARCHITECTURE.json [--config FILE] [OPTIONS]",
-        "Train a found architecture from scratch on training and validation images, and test it. Run the same command "
-        f"again to resume. Defaults are the settings in {RETRAIN_SETTINGS} beside the file, if it is there.",
-        EXAMPLES,
-        FROM_DATA,
-        in_files,
-    )
+def _parser(script: ArchitectureScript, space: str, in_files: Mapping[str, str]) -> OptionParser:
+    usage = "ARCHITECTURE.json [--config FILE] [OPTIONS]"
+    parser = OptionParser(script.prog, usage, script.description, script.examples, FROM_DATA, in_files)
     parser.add_entry("space", space)
     parser.add_entry("trainable", "train", {"epochs": RetrainOptions().epochs}, choose=False)
-    parser.add_fields("where", OutputOptions)
+    parser.add_fields(script.about_output, script.own_options)
     return parser
 
 

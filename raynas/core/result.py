@@ -4,26 +4,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 from torch import nn
+from typing_extensions import Unpack
 
 from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
+from raynas.core.networks import ExportedFiles, ExportOptions, Networks
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
-
-
-class Networks(Protocol):
-    """The networks of trials with weights, as ``SearchResult`` asks for them."""
-
-    def state(self, evaluation: Evaluation) -> Mapping[str, Any] | None: ...
-
-    def model(self, evaluation: Evaluation) -> nn.Module: ...
-
-    def retrain(self, evaluation: Evaluation, epochs: int | None, directory: Path | None) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -115,6 +107,21 @@ class SearchResult:
             RaynasError: if the search was not by training, or the training fails.
         """
         return self._networks.retrain(self.best(), epochs, None if directory is None else Path(directory))
+
+    def export(
+        self, directory: str | Path, evaluation: Evaluation | None = None, **options: Unpack[ExportOptions]
+    ) -> ExportedFiles:
+        """Write the network of a trial with its weights to files that run without raynas; see ``raynas.export``.
+
+        Args:
+            directory: the folder; made if missing.
+            evaluation: the trial; by default that of ``best()``.
+            options: see ``ExportOptions``.
+
+        Raises:
+            RaynasError: if there are no weights, the folder is not free, or a file disagrees with the network.
+        """
+        return self._networks.export(evaluation or self.best(), Path(directory), **options)
 
     @property
     def _networks(self) -> Networks:

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.inputs import Arguments, Inputs
+from raynas.core.networks import EXPORT_FORMATS, ExportFormat
 from raynas.errors import RaynasError, UnknownNameError, one_line
 from raynas.exporting import standalone
 from raynas.exporting.card import ABOUT_FILES, card
@@ -30,11 +30,6 @@ from raynas.metrics.cost import count_macs, count_params
 from raynas.nn.modes import evaluating
 
 SOURCE, PROGRAM, ONNX, ARCHITECTURE, CARD = "model.py", "model.pt2", "model.onnx", "architecture.json", "README.md"
-
-Format = Literal["source", "program", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-"""Forms in which a network is exported, besides its weights."""
-
 
 N_EXAMPLES = 2
 """Size of the batch with which networks are exported; torch.export takes 1 for a size that never changes."""
@@ -67,7 +62,7 @@ def export(
     directory: str | Path,
     *,
     about: Provenance | None = None,
-    formats: Collection[Format] = FORMATS,
+    formats: Collection[ExportFormat] = EXPORT_FORMATS,
     overwrite: bool = False,
     verify: bool = True,
 ) -> Exported:
@@ -90,8 +85,8 @@ def export(
         RaynasError: if the folder is not free or cannot be written, or the model cannot run on the inputs.
         VerificationError: if a file does not load or disagrees with the model; names both.
     """
-    if unknown := set(formats) - set(FORMATS):
-        raise UnknownNameError("format", sorted(unknown)[0], FORMATS)
+    if unknown := set(formats) - set(EXPORT_FORMATS):
+        raise UnknownNameError("format", sorted(unknown)[0], EXPORT_FORMATS)
     about = about or Provenance()
     inputs = with_batch(_checked(Arguments.of(example_inputs)), N_EXAMPLES).to("cpu")
     if any(tensor.device.type != "cpu" for tensor in chain(model.parameters(), model.buffers())):

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from typing_extensions import Unpack
 
 from raynas.core.evaluation import Evaluation
+from raynas.core.networks import ExportOptions
 from raynas.core.space import SearchSpace
+from raynas.data.preprocessing import preprocessing_of
 from raynas.errors import RaynasError
+from raynas.exporting import Exported, Provenance, export
 from raynas.files.inside import inside
 from raynas.run.checkpoint_retention import N_BEST
 from raynas.run.file_names import BEST
@@ -17,6 +21,8 @@ from raynas.run.last_checkpoint import last_checkpoint
 from raynas.run.retraining import final_training, folder_for
 from raynas.trials import TrialSettings, retrain
 from raynas.trials.checkpoint import Checkpoint
+from raynas.trials.data_settings import DataSettings
+from raynas.trials.settings import ArchitectureSettings
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,28 @@ class TrialNetworks:
             found = any(folder.glob("checkpoint_*"))
             hint = f"its checkpoints are in {folder}" if found else f"the {N_BEST} best trials keep their checkpoints"
             raise RaynasError(f"no weights of trial {evaluation.trial}: {error} ({hint})") from None
+
+    def export(self, evaluation: Evaluation, directory: Path, **options: Unpack[ExportOptions]) -> Exported:
+        """Write the network of a trial with its weights to files that run without raynas.
+
+        Raises:
+            RaynasError: if there are no weights, the folder is not free, or a file disagrees with the network.
+        """
+        model, settings, space = self.model(evaluation), self.settings, self.space.architecture_space
+        source, seed = None, None
+        if isinstance(settings, DataSettings):
+            source = settings.source_of_trials()
+        if isinstance(settings, ArchitectureSettings):
+            space, seed = settings.trained_space(self.space), settings.seed
+        data = f", accuracy and loss on the validation split of {source.name}" if source else ""
+        about = Provenance(
+            arch=self.space.architecture(evaluation.arch),
+            metrics=evaluation.metrics,
+            measured=f"Measured by trial {evaluation.trial} after {evaluation.fidelity} epochs{data}.",
+            preprocessing=preprocessing_of(source) if source else None,
+            seed=seed,
+        )
+        return export(model, space.example(2), directory, about=about, **options)
 
     def retrain(self, evaluation: Evaluation, epochs: int | None, directory: Path | None) -> Mapping[str, float]:
         """Train the network of a trial from scratch to the end, and test it.

@@ -81,3 +81,19 @@ def test_it_is_retrained_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert 0 <= metrics["test_accuracy"] <= 1 and (folder / "weights.safetensors").is_file()
     assert networks.retrain(ended(arch=arch), 1, tmp_path / "mine")["test_accuracy"] == metrics["test_accuracy"]
     assert (tmp_path / "mine" / "weights.safetensors").is_file()
+
+
+def test_the_network_of_a_trial_is_exported_with_its_metrics(tmp_path: Path) -> None:
+    space = MLP(input_shape=(1, 8, 8), max_layers=1, widths=(4,))
+    arch = next(space.enumerate())
+    settings = Training(epochs=2, seed=5)
+    weights = space.build(arch).state_dict()
+    Checkpoint(arch, 2, {"model": weights}).write(tmp_path / "00001" / "checkpoint_2")
+    done = TrialNetworks(space, settings, tmp_path).export(
+        ended(arch=arch), tmp_path / "net", formats=["source"], verify=False
+    )
+    card = (tmp_path / "net" / "README.md").read_text()
+    for part in ("| accuracy | 0.5 |", "by trial 00001 after 2 epochs, accuracy and loss on the validation", "seed 5"):
+        assert part in card
+    assert "preprocess" in (tmp_path / "net" / "model.py").read_text() and "model.py" in done.files
+    assert (tmp_path / "net" / "architecture.json").read_text().strip() == arch.to_json()

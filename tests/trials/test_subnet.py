@@ -154,3 +154,31 @@ def test_nothing_is_trained_so_there_are_no_hyperparameters(supernet: TrainedSup
 def test_wrong_settings(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Subnet(**{"supernet": "x", **change})
+
+
+def test_a_subnet_is_exported_as_it_was_scored(supernet: TrainedSupernet, tmp_path: Path) -> None:
+    done = supernet.export(ARCHS[1], tmp_path / "net", verify=False, formats=["source"])
+    space: dict[str, Any] = {"__file__": str(tmp_path / "net" / "model.py"), "__name__": "exported"}
+    exec((tmp_path / "net" / "model.py").read_text(), space)
+    settings = Subnet(supernet=supernet)
+    result = scored(runner := settings.runner(SPACE), ARCHS[1])
+    runner.begin({"arch": dict(ARCHS[1])})
+    network = space["load"]()
+    assert examine(network, runner.trial.shared.batches)["accuracy"] == result["accuracy"]
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert f"| accuracy | {result['accuracy']:.4g} |" in card and "inherited from a supernet" in card
+    images = supernet_images(settings)
+    assert torch.allclose(space["preprocess"](images), normalised(settings)) and "model.py" in done.files
+
+
+def supernet_images(settings: Subnet) -> torch.Tensor:
+    """Pixels of the validation split as they are stored."""
+    source = settings.source_of_trials()
+    return torch.from_numpy(source.valid.images[:5])  # type: ignore[attr-defined]
+
+
+def normalised(settings: Subnet) -> torch.Tensor:
+    """The same images as networks get them."""
+    batches = settings.data_settings().batches(settings.source_of_trials(), torch.device("cpu"))
+    inputs, _ = next(iter(batches.examine("valid")))
+    return inputs[:5]  # type: ignore[no-any-return]

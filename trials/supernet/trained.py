@@ -10,11 +10,15 @@ from typing import Annotated, Any, TypedDict, cast
 from msgspec import Meta
 from msgspec.json import Decoder
 from safetensors.numpy import load_file
+from typing_extensions import Unpack
 
-from raynas.core.architecture import Architecture, JsonOptions
+from raynas.core.architecture import Architecture, JsonOptions, Option
+from raynas.core.networks import ExportOptions
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fields_of, resized_to, scaled
+from raynas.data.preprocessing import preprocessing_of
 from raynas.errors import ContentError, RaynasError, SpaceError, one_line
+from raynas.exporting import Exported, Provenance, export
 from raynas.files.content import check_file, decode_json, read_file
 from raynas.nn import ModelSpace, Supernet
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
@@ -152,6 +156,33 @@ class TrainedSupernet:
             raise RaynasError(f"cannot read {self.path / WEIGHTS}: {error.strerror or error}") from None
         except Exception as error:
             raise RaynasError(f"{self.path / WEIGHTS} is damaged: {one_line(error)}") from error
+
+    def export(self, arch: Mapping[str, Option], directory: str | Path, **options: Unpack[ExportOptions]) -> Exported:
+        """Write a subnet with inherited weights to files that run without raynas; see ``raynas.export``.
+
+        Its batch norms are recalibrated and it is scored, as ``Subnet`` does.
+
+        Args:
+            arch: an architecture of the space.
+            directory: the folder; made if missing.
+            options: see ``ExportOptions``.
+
+        Raises:
+            RaynasError: if the subnet cannot be scored, the folder is not free, or a file disagrees with the subnet.
+        """
+        from raynas.trials.subnet import Subnet  # which imports this module
+
+        subnet, chosen = Subnet(supernet=self), self.space.canonical(arch)
+        model, result = subnet.scored(self.space, chosen)
+        source = subnet.source_of_trials()
+        about = Provenance(
+            arch=chosen,
+            metrics={name: result[name] for name in ("accuracy", "loss")},
+            measured=f"Weights inherited from a supernet; measured on the validation split of {source.name}.",
+            preprocessing=preprocessing_of(source),
+            seed=subnet.seed,
+        )
+        return export(model, self.space.example(2), directory, about=about, **options)
 
     def supernet(self) -> Supernet:
         """Return the supernet with a copy of the weights."""

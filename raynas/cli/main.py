@@ -1,0 +1,43 @@
+"""The console command ``raynas``: one sub-command for each script."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from raynas.errors import did_you_mean
+
+COMMANDS = {
+    "search": ("run_tune", "search for an architecture, train the best one to its end, report"),
+    "retrain": ("retrain_found", "train a found architecture to its end, and test it"),
+    "export": ("export_found", "write a found network to files that run without raynas"),
+}
+"""For each sub-command its function in ``raynas.cli.commands``, and what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sub-command; return the exit code."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(sys.modules["raynas"].__version__)
+        return 0
+    if name not in COMMANDS:
+        hint = did_you_mean(name, COMMANDS) or "."
+        print(f"error: unknown sub-command {name!r}{hint} Known: {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 2
+    run: Callable[[Sequence[str]], int] = getattr(import_module("raynas.cli.commands"), COMMANDS[name][0])
+    return run(rest)
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<9} {summary}" for name, (_, summary) in COMMANDS.items())
+    return (
+        "usage: raynas SUB-COMMAND [OPTIONS]\n\nNeural architecture search on Ray Tune.\n\n"
+        f"sub-commands:\n{rows}\n\noptions:\n  --help     this text; raynas SUB-COMMAND --help lists its options\n"
+        "  --version  the version\n\nexamples:\n"
+        "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
+        '  raynas search --data cifar10 --constraints "params <= 1e5"\n'
+        "  raynas export results/cnn-digits-auto/best/architecture.json"
+    )
