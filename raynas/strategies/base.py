@@ -151,3 +151,14 @@ def refuse_continuous(space: SearchSpace, reason: str) -> None:
     for decision in space.decisions:
         if not decision.options:
             raise SpaceError(f"{reason} continuous decisions such as {decision.name!r}")
+
+
+def require_probabilities(settings: object, *names: str) -> None:
+    """Check fields that hold a probability or None.
+
+    Raises:
+        SettingError: if one is outside [0, 1].
+    """
+    for name in names:
+        if (value := getattr(settings, name)) is not None and not 0 <= value <= 1:
+            raise SettingError(f"{type(settings).__name__} needs {name} in [0, 1], got {value}")

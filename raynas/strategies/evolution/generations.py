@@ -10,7 +10,6 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
-from raynas.errors import SettingError
 from raynas.strategies.novelty import mutate_until_new
 
 
@@ -91,14 +90,3 @@ class GenerationalSearcher(ArchitectureSearcher):
             elif len(decision.options) != 1 and self.rng.random() < prob:
                 options[decision.name] = decision.resample(arch[decision.name], self.rng)
         return self.space.canonical(options)
-
-
-def require_probabilities(settings: object, *names: str) -> None:
-    """Check fields that hold a probability or None.
-
-    Raises:
-        SettingError: if one is outside [0, 1].
-    """
-    for name in names:
-        if (value := getattr(settings, name)) is not None and not 0 <= value <= 1:
-            raise SettingError(f"{type(settings).__name__} needs {name} in [0, 1], got {value}")

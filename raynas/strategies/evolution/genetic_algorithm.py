@@ -15,8 +15,8 @@ from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.errors import SettingError
-from raynas.strategies.base import Strategy
-from raynas.strategies.evolution.generations import GenerationalSearcher, require_probabilities
+from raynas.strategies.base import Strategy, require_probabilities
+from raynas.strategies.evolution.generations import GenerationalSearcher
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from raynas.core.goal import Goal
 from raynas.core.searcher import SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.errors import SettingError
-from raynas.strategies.base import Strategy, require_at_least, require_one_of
+from raynas.strategies.base import Strategy, require_at_least, require_one_of, require_probabilities
 from raynas.strategies.predictors.acquisition import ACQUISITIONS, Acquisition
 from raynas.strategies.predictors.predictor import Predictor
 from raynas.strategies.predictors.refit_schedule import GROWTH
@@ -51,6 +51,9 @@ class PredictorStrategy(Strategy):
             "features" shows them to the predictor; "start" computes no more of them.
         n_zero_cost: number of architectures scored at the start; at least 2. At most a quarter as many are scored after
             each fit.
+        local_share: probability that a proposal is a mutation of one of the best, as in evolution, while the predictor
+            explains nothing; in [0, 1]. It shrinks with the share of the variance of the scores that is not explained,
+            by leave-one-out; a predictor that cannot tell that share counts as one that explains all.
     """
 
     n_initial: int = 10
@@ -63,12 +66,14 @@ class PredictorStrategy(Strategy):
     zero_cost: Sequence[str] = ()
     zero_cost_as: Use = "prior"
     n_zero_cost: int = 100
+    local_share: float = 0.0
 
     sees_features: ClassVar[bool] = True
     """True if the predictor learns from the groups of features of a pool."""
 
     def __post_init__(self) -> None:
         require_at_least(self, _AT_LEAST)
+        require_probabilities(self, "local_share")
         require_one_of(self, "acquisition", ACQUISITIONS)
         if isinstance(self.zero_cost, str):
             raise SettingError(f"zero_cost must be a sequence of names, got {self.zero_cost!r}")
@@ -97,5 +102,6 @@ class PredictorStrategy(Strategy):
             max_enumerated=self.max_enumerated,
             n_candidates=self.n_candidates,
             renewal=self.renewal,
+            local_share=self.local_share,
             **options,
         )

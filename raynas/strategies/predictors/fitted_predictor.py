@@ -52,6 +52,10 @@ class FittedPredictor:
         """Account for candidates that joined the pool."""
         self.predictor.extend(self.pool, self._indices)
 
+    def unexplained(self, targets: Array) -> float:
+        """Estimate the share of the variance of the targets that cannot be predicted; targets as of ``evaluations``."""
+        return self.predictor.unexplained(targets)
+
     def posterior(self, targets: Array, pending: Iterable[Architecture], rng: np.random.Generator) -> Posterior:
         """Predict every candidate of the pool; targets as of ``evaluations``."""
         return self.predictor.posterior(self.pool, targets, self.pool.indices(pending), rng)

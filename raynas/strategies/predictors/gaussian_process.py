@@ -4,6 +4,11 @@ Its upper confidence bound is that of Srinivas et al. (ICML 2010, arXiv:0912.399
 in Desautels et al. (JMLR 2014, GP-BUCB), several objectives are drawn into one at random (Knowles 2006, ParEGO). The
 kernel is a sum over groups of features (the decisions, the operation paths of a cell), each with its own length scale
 and weight, learned by marginal likelihood.
+
+Two things hold where scores are noisy or the kernel does not fit. Noise is learned, and counts as a chance of every
+candidate, so that distance is worth less where it is large. And the share of the variance that leave-one-out
+predictions do not explain decides how often a proposal is a step of evolution instead (``local_share``): a search whose
+model knows nothing is half an evolution.
 """
 
 from collections.abc import Sequence
@@ -17,6 +22,7 @@ from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.gp_inference import MAX_FITTED, GPPredictor
 from raynas.strategies.predictors.matern_kernel import MaternKernel
+from raynas.strategies.predictors.predictor import Posterior
 
 Array = NDArray[np.float64]
 
@@ -27,11 +33,15 @@ class GaussianProcess(PredictorStrategy):
 
     It learns from all features of the space: those that are not equally far apart, such as depths, numbers of each
     operation, and paths, are what it generalises by.
+
+    While its predictions of evaluated architectures, each left out in turn, are bad, up to ``local_share`` of the
+    proposals are mutations of the best.
     """
 
     n_initial: int = 5
     acquisition: Acquisition = "ucb"
     exploration: float = 2.0
+    local_share: float = 0.5
 
     def make_predictor(self) -> "GaussianProcessPredictor":
         return GaussianProcessPredictor()
@@ -53,6 +63,16 @@ class GaussianProcessPredictor(GPPredictor):
     def variance(self) -> float:
         assert self.kernel is not None
         return self.kernel.variance
+
+    def posterior(
+        self, pool: CandidatePool, targets: Array, pending: Sequence[int], rng: np.random.Generator
+    ) -> Posterior:
+        """Predict scores, noise included: a score that is due to luck is found all the same.
+
+        So the more noise there is, the less a large distance to all observations is worth.
+        """
+        latent = super().posterior(pool, targets, pending, rng)
+        return Posterior(latent.mean, np.sqrt(latent.std**2 + self.noise))
 
     def learn(self, pool: CandidatePool, observed: Sequence[int], targets: Array) -> None:
         kernel = self.kernel or MaternKernel.prior(len(pool.groups))

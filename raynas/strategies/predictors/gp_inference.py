@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.predictor import Posterior, Predictor
@@ -64,6 +64,13 @@ class GPPredictor(Predictor):
         self._lower = cholesky(across[:, observed] + self.noise * np.eye(len(observed)), lower=True)
         self._rows = solve_triangular(self._lower, across, lower=True)
         self._explained = (self._rows**2).sum(0)
+
+    def unexplained(self, targets: Array) -> float:
+        """Return the mean squared leave-one-out error over the variance (Rasmussen and Williams, section 5.4.2)."""
+        inverse = cho_solve((self._lower, True), np.eye(len(targets)))
+        errors = inverse @ targets / np.diag(inverse)
+        variance = float(targets.var())
+        return min(1.0, float((errors**2).mean()) / variance) if variance else 1.0
 
     def extend(self, pool: CandidatePool, observed: Sequence[int]) -> None:
         across = self.covariance(pool, observed, since=len(self._explained))

@@ -11,13 +11,15 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
 from raynas.strategies.predictors.candidate_pool import Groups
-from raynas.strategies.predictors.gp_inference import JITTER, NOISE_PRIOR, PRIOR_REACH
+from raynas.strategies.predictors.gp_inference import JITTER, PRIOR_REACH
 
 Array = NDArray[np.float64]
 
 _LENGTH_PRIOR = (np.log(1.5), 0.7)
 """Mean and standard deviation of the prior of a logarithmic length scale, in typical distances of the space."""
 _WEIGHT_PRIOR = (0.0, 1.0)
+_NOISE_PRIOR = (np.log(0.1), 1.0)
+"""As ``gp_inference.NOISE_PRIOR``, but wide: scores may be mostly noise, which the sum of kernels must not learn."""
 
 
 class MaternKernel:
@@ -116,6 +118,6 @@ def _matern(squared: Array, length: float) -> tuple[Array, Array]:
 
 def _prior(n_groups: int) -> tuple[Array, Array]:
     """Return mean and standard deviation of each part of theta, independent normal distributions."""
-    parts = zip(_LENGTH_PRIOR, _WEIGHT_PRIOR, NOISE_PRIOR, strict=True)
+    parts = zip(_LENGTH_PRIOR, _WEIGHT_PRIOR, _NOISE_PRIOR, strict=True)
     means, stds = (np.append(np.repeat([length, weight], n_groups), noise) for length, weight, noise in parts)
     return means, stds

@@ -52,6 +52,17 @@ class Predictor(ABC):
             rng: source of all randomness.
         """
 
+    def unexplained(self, targets: Array) -> float:
+        """Estimate the share of the variance of the targets that the predictor cannot predict, in [0, 1].
+
+        Args:
+            targets: as of ``posterior``.
+
+        Returns:
+            0 for a predictor that cannot tell.
+        """
+        return 0.0
+
     def add(self, pool: CandidatePool, index: int) -> None:
         """Condition on another observation without a fit; by default it waits for the next ``fit``."""
         return

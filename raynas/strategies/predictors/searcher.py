@@ -15,6 +15,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
+from raynas.strategies.novelty import MAX_STEPS
 from raynas.strategies.predictors.acquisition import Acquisition, Ranking
 from raynas.strategies.predictors.candidates import N_CLIMBS, Candidates
 from raynas.strategies.predictors.constraint_predictors import ConstraintPredictors
@@ -47,6 +48,7 @@ class PredictorSearcher(ArchitectureSearcher):
         max_enumerated: the largest space that is ranked as a whole.
         n_candidates: number of candidates ranked in larger spaces.
         renewal: factor by which observations grow between two fits.
+        local_share: probability that a proposal is a mutation of one of the best, while the predictor explains nothing.
         options: of ``ArchitectureSearcher``.
 
     Raises:
@@ -67,10 +69,12 @@ class PredictorSearcher(ArchitectureSearcher):
         max_enumerated: int = 20_000,
         n_candidates: int = 500,
         renewal: float = GROWTH,
+        local_share: float = 0.0,
         **options: Unpack[SearcherOptions],
     ) -> None:
         super().__init__(space, goal, **options)
         self.n_initial, self.max_observations = n_initial, max_observations
+        self.local_share, self._unexplained = local_share, 0.0
         self.candidates = Candidates(
             space,
             # Twins have the same score but not the same costs: a dead edge has parameters.
@@ -106,7 +110,23 @@ class PredictorSearcher(ArchitectureSearcher):
             return self._initial()
         if self.schedule.is_due(len(self._seen), self.goal):
             self._fit(scored)
-        return self._most_promising()
+        near = self._near_the_best(scored) if self._distrusts() else None
+        return near or self._most_promising()
+
+    def _distrusts(self) -> bool:
+        """Return True as often as the predictor fails to explain its observations."""
+        return self.local_share > 0 and self.rng.random() < self.local_share * self._unexplained
+
+    def _near_the_best(self, scored: Sequence[Evaluation]) -> Architecture | None:
+        """Mutate one of the best, the k-th with probability 1 / 2^k, until it is new; None if that takes too long."""
+        best = self.goal.sort(scored)
+        arch = best[min(int(self.rng.geometric(0.5)), len(best)) - 1].arch
+        excluded = self._excluded()
+        for _ in range(MAX_STEPS):
+            arch = self.space.mutate(arch, self.rng)
+            if self.candidates.key(arch) not in excluded:
+                return arch
+        return None
 
     def _note_scores(self, arch: Architecture, scores: Scores) -> None:
         self._record("scored", config={"arch": arch.to_config()}, scores=scores)
@@ -131,7 +151,9 @@ class PredictorSearcher(ArchitectureSearcher):
         pool.add(self._seen)
         pool.add(self.running)
         self.schedule.note_fit(len(self._seen), self.goal)
-        self.objective.fit(pool, kept, objective_targets(self.goal, kept, self.rng), self.rng)
+        targets = objective_targets(self.goal, kept, self.rng)
+        self.objective.fit(pool, kept, targets, self.rng)
+        self._unexplained = self.objective.unexplained(targets)
         self.constraints.fit(pool, self.goal, list(self._seen.values()))
         if not self.candidates.are_whole_space:
             for _ in range(N_CLIMBS):

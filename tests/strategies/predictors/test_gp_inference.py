@@ -25,12 +25,12 @@ def pool(space: SearchSpace = SPACE) -> CandidatePool:
 def exact(
     kernel: MaternKernel, given: CandidatePool, observed: Sequence[int], targets: NDArray[Any]
 ) -> tuple[Any, Any]:
-    """Equations 2.25 and 2.26 of Rasmussen and Williams."""
+    """Equations 2.25 and 2.26 of Rasmussen and Williams; the standard deviation is that of an observation."""
     seen = given.take(np.array(observed))
     inverse = np.linalg.inv(kernel(seen, seen) + kernel.noise * np.eye(len(observed)))
     across = kernel(seen, given.groups)
     variance = kernel.variance - np.einsum("ij,ik,kj->j", across, inverse, across)
-    return across.T @ inverse @ targets, np.sqrt(variance)
+    return across.T @ inverse @ targets, np.sqrt(variance + kernel.noise)
 
 
 def test_the_posterior_is_the_textbook_s() -> None:
@@ -69,5 +69,36 @@ def test_what_is_pending_is_not_doubted_again() -> None:
     before = predictor.posterior(given, targets, [], RNG)
     after = predictor.posterior(given, targets, [10], RNG)
     np.testing.assert_array_equal(after.mean, before.mean)
-    assert after.std[10] < 0.5 * before.std[10] and (after.std <= before.std).all()
+    latent = [np.sqrt(p.std[10] ** 2 - predictor.noise) for p in (before, after)]
+    assert latent[1] < 0.5 * latent[0] and (after.std <= before.std).all()
     np.testing.assert_array_equal(predictor.posterior(given, targets, [], RNG).std, before.std)
+
+
+def test_what_is_not_explained_is_the_error_of_leaving_each_out() -> None:
+    given, predictor, observed = pool(), GaussianProcessPredictor(), [3, 17, 40, 5, 60, 61]
+    targets = np.array([SPACE.accuracy(given.archs[i]) for i in observed]) - 0.5
+    predictor.fit(given, observed, targets, RNG)
+    assert predictor.kernel is not None
+    errors = []
+    for left, target in zip(observed, targets, strict=True):
+        others = [i for i in observed if i != left]
+        mean, _ = exact(predictor.kernel, given, others, targets[[i != left for i in observed]])
+        errors.append(target - mean[left])
+    np.testing.assert_allclose(predictor.unexplained(targets), min(1.0, np.mean(np.square(errors)) / targets.var()))
+
+
+def test_a_sum_is_explained_and_chance_is_not() -> None:
+    given, observed = pool(), list(range(0, 80, 2))
+    scores = np.array([SPACE.accuracy(arch) for arch in given.archs])[observed]
+    shares = []
+    for values in (scores, np.random.default_rng(3).standard_normal(len(observed))):
+        predictor, targets = GaussianProcessPredictor(), (values - values.mean()) / values.std()
+        predictor.fit(given, observed, targets, RNG)
+        shares.append(predictor.unexplained(targets))
+    assert shares[0] < 0.05 and shares[1] > 0.7
+
+
+def test_equal_scores_explain_nothing() -> None:
+    given, predictor = pool(), GaussianProcessPredictor()
+    predictor.fit(given, [0, 1, 2], np.zeros(3), RNG)
+    assert predictor.unexplained(np.zeros(3)) == 1

@@ -1,10 +1,12 @@
 """The searcher of all strategies with a predictor, here with the Gaussian process."""
 
 import math
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
@@ -107,6 +109,32 @@ def test_a_batch_is_spread() -> None:
     archs = [searcher.space.from_config(config) for config in batch]
     assert len(set(archs)) == 8
     assert len({arch["layers.2"] for arch in archs}) >= 2
+
+
+def chance(arch: Architecture) -> float:
+    return zlib.crc32(arch.to_json().encode()) / 2**32
+
+
+def neighbours_of_the_best(searcher: PredictorSearcher, n: int) -> int:
+    """Count the proposals of n that differ in one decision from one of the two best, for scores that are chance."""
+    best = [e.arch for e in searcher.goal.sort(searcher._seen.values())[:2]]
+    near = {arch for parent in best for arch in searcher.space.neighbours(parent)}
+    return sum(searcher.propose() in near for _ in range(n))
+
+
+@pytest.mark.parametrize(("local_share", "least", "most"), [(0.0, 0, 0), (0.5, 10, 60), (1.0, 40, 100)])
+def test_the_less_is_explained_the_more_is_mutated(local_share: float, least: int, most: int) -> None:
+    searcher = made(ToySpace(n_layers=8, n_options=5), local_share=local_share)
+    rng = np.random.default_rng(2)
+    for arch in [searcher.space.sample(rng) for _ in range(40)]:
+        searcher.observe(Evaluation(arch, {"accuracy": chance(arch)}))
+    assert least <= neighbours_of_the_best(searcher, 100) <= most
+
+
+def test_a_model_that_explains_is_trusted() -> None:
+    searcher = made(ToySpace(n_layers=4, n_options=5), local_share=1.0)
+    observed(searcher, 40)
+    assert len({searcher.propose() for _ in range(10)}) <= 2
 
 
 def test_failures_teach_nothing_and_are_not_repeated() -> None:
