@@ -57,7 +57,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "local": LocalSearch(),
     "random": RandomSearch(),
 }
-"""What is compared; the others with the first."""
+"""Strategies by name; the first is compared with the others."""
 
 
 # --- landscapes ------------------------------------------------------------------------------------------------------
