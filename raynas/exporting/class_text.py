@@ -32,7 +32,7 @@ def class_text(planned: PlannedClass, name: str, definitions: Definitions) -> st
 def arguments(planned: PlannedClass) -> list[str]:
     """Return the arguments of the constructor that are names of fields."""
     instances = list(planned.instances.values())
-    names = dict.fromkeys(name for fields in instances for name in fields)
+    names = dict.fromkeys(name for fields in (planned.fullest, *instances) for name in fields)
     if planned.is_uniform:
         return list(names)
     return [n for n in names if not any(f[n].kind is Kind.MODULE for f in instances if n in f)]
@@ -53,7 +53,7 @@ def _constructor(planned: PlannedClass) -> Iterator[str]:
         return
     given = [] if planned.is_uniform else [PARTS]
     signature = ["self", *_positional(base), *(f"{n}{_hint(n, planned)}" for n in names)]
-    signature += [f"{PARTS}: dict[str, nn.Module]" for _ in given]
+    signature += [f"{PARTS}: dict[str, nn.Module | None]" for _ in given]
     signature += ["**settings"] if base not in (*CONTAINERS, nn.Module) else []
     lines = [f"def __init__({', '.join(signature)}) -> None:", f"    super().__init__({_forwarded(base)})"]
     lines += _assignments(names, planned)

@@ -3,8 +3,10 @@
 import dataclasses
 import enum
 import importlib
+import itertools
 import math
 import sys
+from collections import namedtuple
 from collections.abc import Mapping
 from functools import partial
 from types import FunctionType, ModuleType, SimpleNamespace
@@ -64,6 +66,8 @@ class Definitions:
         return free
 
     def _define_code(self, value: Any) -> str:
+        if isinstance(value, type) and value.__bases__ == (tuple,) and hasattr(value, "_fields"):
+            return self._define_named_tuple(value)
         code, free = Code.of(value), self.reserve(value.__name__, value)
         if free != value.__name__:
             raise SourceError(f"two definitions have the name {value.__name__}")
@@ -73,6 +77,15 @@ class Definitions:
             del self._values[free]
             raise
         self.blocks[free] = self.blocks.pop(free)  # after those that it needs
+        return free
+
+    def _define_named_tuple(self, kind: Any) -> str:
+        """Define a class that ``namedtuple`` or ``NamedTuple`` made: neither is left in its bases."""
+        make, free = self.define("namedtuple", namedtuple), self.reserve(kind.__name__, kind)
+        names = ", ".join(f'"{name}"' for name in kind._fields)
+        usual = [kind._field_defaults[name] for name in kind._fields if name in kind._field_defaults]
+        defaults = f", defaults={self.expression(usual, kind.__name__)}" if usual else ""
+        self.blocks[free] = f'{free} = {make}("{kind.__name__}", [{names}]{defaults})'
         return free
 
     def expression(self, value: Any, subject: str) -> str:
@@ -147,12 +160,12 @@ def import_line(value: Any, name: str) -> str:
         if not parent:
             return f"import {child}" + (f" as {name}" if child != name else "")
         return f"from {parent} import {child}" + (f" as {name}" if child != name else "")
-    own = getattr(value, "__name__", None) or getattr(value, "_name", None)
-    home = getattr(value, "__module__", None) or ""
-    if not isinstance(own, str) or not own.isidentifier():
-        return ""
-    for module in ("torch.nn", "torch", "torch.nn.functional", home.lstrip("_"), home):
-        if _is_allowed(module) and getattr(_imported(module), own, None) is value:
+    home = str(getattr(value, "__module__", None) or "")
+    names = (str(getattr(value, "__name__", None) or getattr(value, "_name", None)), name)
+    modules = ("torch.nn", "torch", "torch.nn.functional", home.lstrip("_"), home, "types")
+    for own, module in itertools.product(names, modules):
+        is_name = own.isidentifier() and hasattr(value, "__module__")
+        if is_name and _is_allowed(module) and getattr(_imported(module), own, None) is value:
             return f"from {module} import {own}" + (f" as {name}" if own != name else "")
     return ""
 

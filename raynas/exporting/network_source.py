@@ -103,7 +103,8 @@ class NetworkSource:
         name = self._names[id(planned)]
         given = [(f"{n}=", self._field(n, fields.get(n), module, planned, path)) for n in arguments(planned)]
         if not planned.is_uniform and base not in CONTAINERS:
-            inside = {n: f.value for n, f in fields.items() if f.kind is Kind.MODULE}
+            named = set(arguments(planned))
+            inside = {n: f.value for n, f in fields.items() if n not in named}
             parts = [(f'"{n}": ', self._module(m, _join(path, n))) for n, m in inside.items()]
             given.append((f"{PARTS}=", Expression("{", parts, "}")))
         if base in CONTAINERS:
@@ -204,5 +205,5 @@ def _flats(part: Expression) -> Iterator[str]:
 
 
 def _function_name(head: str) -> str:
-    name = head.rstrip("(").rpartition(".")[2]
+    name = head.partition("(")[0].rpartition(".")[2]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

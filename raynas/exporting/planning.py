@@ -36,9 +36,14 @@ class PlannedClass:
     @property
     def is_uniform(self) -> bool:
         """True if all instances have the same fields, with names that arguments can have."""
-        names = [list(fields) for fields in self.instances.values()]
+        names = [set(fields) for fields in self.instances.values()]
         fit = all(name.isidentifier() and not iskeyword(name) for name in names[0])
         return fit and all(each == names[0] for each in names)
+
+    @property
+    def fullest(self) -> dict[str, Field]:
+        """The fields of the instance with the most modules, whose order counts: an absent one is a mere value."""
+        return max(self.instances.values(), key=lambda fields: sum(f.kind is Kind.MODULE for f in fields.values()))
 
 
 class Plan:

@@ -3,7 +3,9 @@
 import ast
 import sys
 import types
+from collections import OrderedDict, namedtuple
 from collections.abc import Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -33,11 +35,11 @@ def rebuilt(source: Source, model: nn.Module) -> nn.Module:
 
 
 def losses(network: nn.Module, inputs: Arguments) -> Iterator[float]:
-    """Train for three steps; the random numbers of dropout are the same each time."""
+    """Train for two steps; the random numbers of dropout are the same each time."""
     torch.manual_seed(0)
     network.train()
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
-    for _ in range(3):
+    for _ in range(2):
         loss = torch.stack([t.float().square().mean() for t in leaves(inputs.call(network))]).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -48,12 +50,16 @@ def losses(network: nn.Module, inputs: Arguments) -> Iterator[float]:
 def assert_same(model: nn.Module, inputs: Arguments, source: Source | None = None) -> nn.Module:
     """Compare outputs in eval mode, losses in training, and outputs after it."""
     again = rebuilt(source or write_source(model, "A network."), model)
-    for _ in range(2):
-        with torch.no_grad():
-            first, second = (list(leaves(inputs.call(network.eval()))) for network in (model, again))
-        assert first and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-        assert list(losses(model, inputs)) == list(losses(again, inputs))
+    compare(model, again, inputs)
+    assert list(losses(model, inputs)) == list(losses(again, inputs))
+    compare(model, again, inputs)
     return again
+
+
+def compare(model: nn.Module, again: nn.Module, inputs: Arguments) -> None:
+    with torch.no_grad():
+        first, second = (list(leaves(inputs.call(network.eval()))) for network in (model, again))
+    assert first and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def imported(text: str) -> set[str]:
@@ -161,12 +167,59 @@ class Keyed(nn.Module):
         return x
 
 
+class Optional(nn.Module):
+    """Holds a layer, or None in its place."""
+
+    def __init__(self, layer: nn.Module | None, *others: str) -> None:
+        super().__init__()
+        self.layer = layer
+        self.act = nn.ReLU()
+        for name in others:
+            self.add_module(name, nn.Linear(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if self.layer is None else self.layer(x)
+        return self.act(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("others", [(), ("more",)])
+def test_instances_without_a_layer(others: tuple[str, ...]) -> None:
+    model = nn.Sequential(Optional(None), Optional(nn.Linear(4, 4), *others), Optional(None))
+    assert_same(model, Arguments((torch.rand(3, 4),)))
+
+
 def test_subclasses_of_layers_and_containers() -> None:
     inside = Keyed({"0": Odd(4, 2.0), "none": nn.Tanh()}), Keyed({"class": Odd(4, float("inf"))})
     model = Chain(*inside, nn.Sequential(nn.Linear(4, 2)).double().float())
     inside[1].get_submodule("class").gain = 0.5  # type: ignore[assignment]
     again = assert_same(model, Arguments((torch.rand(3, 4),)))
     assert type(again).__mro__[1] is nn.Sequential
+
+
+def kind_of(value: object) -> float:
+    return 2.0 if isinstance(value, FunctionType) else 3.0
+
+
+class Pooled(nn.Module):
+    """Calls a function that uses a type of Python's own, which has another name there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x) * kind_of(x)  # type: ignore[no-any-return]
+
+
+def test_sizes_given_as_pairs_and_types_of_python() -> None:
+    model = Pooled()
+    assert_same(nn.Sequential(model, nn.Conv2d(2, 2, 1)), Arguments((torch.rand(2, 2, 4, 4),)))
+    assert "from types import FunctionType" in write_source(model, "").text
+
+
+def test_a_trace_is_written_as_its_code() -> None:
+    trace = torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)))
+    assert_same(trace, Arguments((torch.rand(2, 1, 4, 4),)))
 
 
 def test_two_classes_of_one_name_are_two_classes() -> None:
@@ -179,6 +232,29 @@ def test_two_classes_of_one_name_are_two_classes() -> None:
 
     text = write_source(nn.Sequential(Odd(4, 1.0), other()()), "").text
     assert "class Odd(nn.Linear)" in text and "class Odd2(nn.Module)" in text
+
+
+class Named(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(OrderedDict({f"conv-{i}": nn.Conv2d(4, 4, 3, padding=1, bias=False) for i in range(4)}))
+
+
+Pair = namedtuple("Pair", ["first", "second"], defaults=[None])
+
+
+class Paired(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = Named(), Named()
+
+    def forward(self, x: Tensor) -> Pair:
+        return Pair(self.left(x) + self.right(x))
+
+
+def test_named_layers_repeat_and_outputs_are_named() -> None:
+    again = assert_same(Paired(), Arguments((torch.rand(2, 4, 5, 5),)))
+    assert again(torch.rand(1, 4, 5, 5))._fields == ("first", "second")
+    assert "def named() -> nn.Module:" in write_source(Paired(), "").text
 
 
 def test_parts_that_repeat_are_a_function() -> None:
