@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.blocks import Block, in_turn
 from raynas.core.cell_graph import CellEdge, CellGraph, State
 from raynas.core.decision import Decision
 from raynas.errors import SpaceError
@@ -248,6 +249,15 @@ class DARTS(ModelSpace):
         return [
             CellGraph(cell_states(self.n_nodes), list(self._edges(name, options)), cell_title(name)) for name in names
         ]
+
+    def blocks(self) -> Sequence[Block]:
+        """Return the nodes of all cells, in turn; one that is not there yet skips from the two newest states."""
+        cells = list(dict.fromkeys(map(self._cell_name, range(self.cells))))
+        return in_turn([self._plain_node(cell, i) for i in range(self.n_nodes) for cell in cells])
+
+    def _plain_node(self, cell: str, i: int) -> dict[str, Option]:
+        names = [d.name for d in self.decisions if d.name.startswith(f"{cell}.{i}.")]
+        return {name: f"{i}+{i + 1}" if name.endswith("inputs") else "skip_connect" for name in names}
 
     def _edges(self, cell: str, options: Architecture) -> Iterator[CellEdge]:
         for i in range(self.n_nodes):

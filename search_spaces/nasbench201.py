@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.blocks import Block
 from raynas.core.cell_graph import CellEdge, CellGraph, State
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice
@@ -157,6 +158,20 @@ class NASBench201(ModelSpace):
         operations = {edge: str(options[edge_name(*edge)]) for edge in EDGES}
         edges = [CellEdge(str(s), str(t), operation, operation == "none") for (s, t), operation in operations.items()]
         return (CellGraph(states, edges),)
+
+    def blocks(self) -> Sequence[Block]:
+        """Return each node with the edges into it; a cell of fewer nodes hands the last of them on to the output."""
+        names = [[edge_name(*edge) for edge in EDGES if edge[1] == node] for node in (1, 2, 3)]
+        if not {"none", "skip_connect"} <= set(self.operations):
+            return [Block(names=tuple(edges)) for edges in names]
+        return [
+            Block(
+                names=tuple(edges),
+                rest={name: "none" for later in names[node:] for name in later}
+                | ({edge_name(node, 3): "skip_connect"} if node < 3 else {}),
+            )
+            for node, edges in enumerate(names, 1)
+        ]
 
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
         """Return the encoding, the counts of operation paths from input to output of the cell, and their summary."""

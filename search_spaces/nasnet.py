@@ -24,6 +24,7 @@ from functools import lru_cache
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.blocks import Block, in_turn
 from raynas.core.cell_graph import CellEdge, CellGraph
 from raynas.core.decision import Decision
 from raynas.errors import SpaceError
@@ -97,6 +98,10 @@ class NASNet(ModelSpace):
         options = self.canonical(arch)
         return [self._cell_graph(name, options) for name in ("normal", "reduce")]
 
+    def blocks(self) -> Sequence[Block]:
+        """Return the blocks of both cells, in turn; one that is not there yet adds the block before it to itself."""
+        return in_turn([_doubling(cell, i) for i in range(self.n_blocks) for cell in ("normal", "reduce")])
+
     def _cell_graph(self, name: str, options: Architecture) -> CellGraph:
         blocks = range(self.n_blocks)
         combinations = {i: str(options[f"{name}.{i}.combination"]) for i in blocks}
@@ -113,6 +118,15 @@ class NASNet(ModelSpace):
 @lru_cache(maxsize=16)
 def _decisions(space: NASNet) -> Sequence[Decision]:
     return space._discovered
+
+
+def _doubling(cell: str, i: int) -> dict[str, Option]:
+    """Return a block that adds the newest state to itself."""
+    sides = [(f"{cell}.{i}.input_{side}", f"{cell}.{i}.op_{side}") for side in (0, 1)]
+    options: dict[str, Option] = {}
+    for source, operation in sides:
+        options |= {source: str(i + 1), operation: "identity"}
+    return {**options, f"{cell}.{i}.combination": "add"}
 
 
 def _blocks(cell: str, *blocks: tuple[tuple[str, int], tuple[str, int]]) -> dict[str, Option]:
