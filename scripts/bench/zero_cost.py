@@ -133,20 +133,20 @@ def plain_grasp(model: nn.Module, batch: Batch) -> float:
 
 def plain_fisher(model: nn.Module, batch: Batch) -> float:
     model.train().zero_grad()
-    maps: list[Tensor] = []
+    maps: list[tuple[Tensor, int]] = []
 
     def collect(module: nn.Module, args: Any, output: Tensor) -> None:
         output.retain_grad()
-        maps.append(output)
+        maps.append((output, module.weight[0].numel()))  # type: ignore[index]
 
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(collect) for layer in layers]
     cross_entropy(model(batch.inputs), batch.labels).backward()
     for hook in hooks:
         hook.remove()
-    products = [each.detach() * each.grad for each in maps if each.grad is not None]
-    sums = [p.sum((2, 3)) if p.ndim == 4 else p for p in products]
-    return sum(float(s.square().mean(0).sum()) / 2 for s in sums)
+    products = [(each.detach() * each.grad, n) for each, n in maps if each.grad is not None]
+    sums = [(p.sum((2, 3)) if p.ndim == 4 else p, n) for p, n in products]
+    return sum(n * float(s.square().mean(0).sum()) / 2 for s, n in sums)
 
 
 def plain_synflow(model: nn.Module, batch: Batch) -> float:

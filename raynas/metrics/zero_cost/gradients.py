@@ -48,25 +48,25 @@ def grasp(view: View) -> float:
 
 
 def fisher(view: View) -> float:
-    """Sum over channels c ``1/(2N) * sum_n (sum_ij A_nijc * dL/dA_nijc)^2``.
+    """Sum over channels c ``w_c/(2N) * sum_n (sum_ij A_nijc * dL/dA_nijc)^2``, where w_c is the size of c's filter.
 
-    Turner et al., "BlockSwap", ICLR 2020, arXiv:1906.04113, equation 2. A is what each layer with weights puts out, as
-    in Abdelfattah et al.; Turner et al. take what each block puts out. Deviation: their program sums over
-    weights, and so counts a channel once for each weight of its filter, a factor that the equation does not have.
-    Its scores are some hundred times ours, and rank networks almost equally (Spearman 0.955).
+    Turner et al., "BlockSwap", ICLR 2020, arXiv:1906.04113, equation 2, for what each layer with weights puts out, as
+    Abdelfattah et al. score networks: their program gives each weight the score of its channel and sums over weights,
+    from which w_c comes, a factor that the equation does not have. Turner et al. take what each block puts out.
     """
     seen = view.seen
-    return sum(_fisher_of_layer(a, g) for a, g in zip(seen.maps, seen.map_gradients, strict=True))
+    layers = zip(seen.maps, seen.map_gradients, seen.map_weights, strict=True)
+    return sum(_fisher_of_layer(*layer) for layer in layers)
 
 
-def _fisher_of_layer(maps: Tensor, gradient: Tensor) -> float:
+def _fisher_of_layer(maps: Tensor, gradient: Tensor, n_weights: int) -> float:
     """Score one layer; ``maps`` is ``(batch, channels, ...)`` or, of a linear layer, ``(batch, ..., features)``."""
     per_channel = maps * gradient
     if per_channel.ndim > 3:
         per_channel = per_channel.flatten(2).sum(2)
     elif per_channel.ndim == 3:
         per_channel = per_channel.sum(1)
-    return float(per_channel.double().square().sum()) / (2 * len(maps))
+    return float(per_channel.double().square().sum()) / (2 * len(maps)) * (n_weights / per_channel.shape[1])
 
 
 def zico(view: View) -> float:

@@ -131,6 +131,7 @@ class Seen:
         weight_gradients: of the loss, for each.
         maps: what each layer with weights put out.
         map_gradients: of the loss, for each.
+        map_weights: number of weights of each of these layers.
         input_gradient: of the sum of all outputs, for the input, ``(batch, ...)``; for several inputs in a row, and for
             inputs of whole numbers, such as token ids, for their embeddings. Empty if there are none.
         agreement: how many activations of two examples are both on or both off, ``(batch, batch)``, float64.
@@ -141,6 +142,7 @@ class Seen:
     weight_gradients: list[Tensor]
     maps: list[Tensor]
     map_gradients: list[Tensor]
+    map_weights: list[int]
     input_gradient: Tensor
     agreement: Tensor
 
@@ -153,8 +155,9 @@ def _look(view: View) -> Seen:
     if Part.INPUT_GRADIENT in parts and not sources:
         _collect_embeddings(model, inputs.n_examples, sources)
     maps: list[Tensor] = []
+    map_weights: list[int] = []
     if Part.MAP_GRADIENTS in parts:
-        _collect_maps(model, maps)
+        _collect_maps(model, maps, map_weights)
     codes = Codes(inputs.n_examples)
     with torch.set_grad_enabled(bool(parts - {Part.CODES})):
         if Part.CODES in parts:
@@ -175,6 +178,7 @@ def _look(view: View) -> Seen:
         weight_gradients=of_loss[: len(wanted)],
         maps=[each.detach() for each in maps],
         map_gradients=of_loss[len(wanted) :],
+        map_weights=map_weights,
         input_gradient=of_inputs[0] if len(of_inputs) == 1 else _joined(of_inputs),
         agreement=codes.agreement,
     )
@@ -196,10 +200,11 @@ def _collect_embeddings(model: nn.Module, n: int, found: list[Tensor]) -> None:
             module.register_forward_hook(collect)
 
 
-def _collect_maps(model: nn.Module, maps: list[Tensor]) -> None:
+def _collect_maps(model: nn.Module, maps: list[Tensor], n_weights: list[int]) -> None:
     def collect(module: nn.Module, args: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.requires_grad:
             maps.append(output)
+            n_weights.append(module.weight.numel())  # type: ignore[operator]
 
     for module in model.modules():
         weight = getattr(module, "weight", None)

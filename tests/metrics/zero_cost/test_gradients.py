@@ -70,7 +70,8 @@ def test_grasp_of_scale_invariant_weights_is_their_squared_gradient() -> None:
     assert ZERO_COST["grasp"](model, batch) == pytest.approx(expected, rel=1e-3)
 
 
-def test_fisher_sums_squares_of_what_a_channel_contributes() -> None:
+def test_fisher_gives_each_weight_what_its_channel_contributes() -> None:
+    """As the program of Abdelfattah et al. sums it: over weights, each with the score of its channel."""
     model = copy.deepcopy(MODEL).double().train()
     maps = []
     for layer in (model.conv, model.head):
@@ -83,11 +84,12 @@ def test_fisher_sums_squares_of_what_a_channel_contributes() -> None:
     model.relu.inplace = False  # type: ignore[union-attr]
     cross_entropy(model(BATCH.inputs.double()), BATCH.labels).backward()
     expected = 0.0
-    for each in maps:
+    for each, weight in zip(maps, map(model.get_parameter, ("conv.weight", "head.weight")), strict=True):
         assert each.grad is not None
         for channel in range(each.shape[1]):
             inner = [float((each[n, channel].detach() * each.grad[n, channel]).sum()) for n in range(len(each))]
-            expected += sum(value**2 for value in inner) / (2 * len(each))
+            scores = torch.full_like(weight[channel], sum(value**2 for value in inner) / (2 * len(each)))
+            expected += float(scores.sum())
     assert len(maps) == 2 and ZERO_COST["fisher"](MODEL, BATCH) == close(expected)
 
 
