@@ -18,7 +18,6 @@ from math import comb
 import torch
 from torch import nn
 
-from raynas.core.architecture import Option
 from raynas.core.decision import Categorical, Decision
 from raynas.errors import SpaceError
 from raynas.nn.choice import Choice
@@ -113,8 +112,7 @@ def _edge(make: ModuleFactory, channels: int) -> nn.Module:
 class MotifEdge(Categorical):
     """The operation on an edge of a motif: a decision as soon as *any* edge in ``active_if`` holds the motif."""
 
-    def is_active(self, options: Mapping[str, Option]) -> bool:
-        return any(options.get(name) in allowed for name, allowed in self.active_if.items())
+    needs_all = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,10 +29,13 @@ class Decision(ABC):
 
     name: str
     active_if: Condition = field(default_factory=dict, kw_only=True, hash=False)
+    needs_all: ClassVar[bool] = True
+    """False if one of the decisions that ``active_if`` names is enough."""
 
     def is_active(self, options: Mapping[str, Option]) -> bool:
         """Return whether the decision matters, given the active decisions before it."""
-        return all(name in options and options[name] in allowed for name, allowed in self.active_if.items())
+        holds = (name in options and options[name] in allowed for name, allowed in self.active_if.items())
+        return all(holds) if self.needs_all else any(holds)
 
     @property
     @abstractmethod

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture, Option, plain_option
+from raynas.core.coded_decisions import CodedDecisions
 from raynas.core.decision import Decision
 from raynas.core.enumeration import count, enumerated
 from raynas.core.features import encode
@@ -42,6 +43,11 @@ class DecisionSpace(ABC):
         if not known:
             raise SpaceError(f"{self.name}: there is nothing to decide")
         return known
+
+    @cached_property
+    def coded(self) -> CodedDecisions:
+        """The moves of many architectures in one pass."""
+        return CodedDecisions(self._decisions.values())
 
     def _complete(self, decide: Callable[[Decision], Option]) -> Architecture:
         """Walk the decisions in order and ask for an option of each active one."""

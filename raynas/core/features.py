@@ -1,12 +1,12 @@
 """DecisionFeatures: inputs of a predictor that knows nothing but the decisions of an architecture."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raynas.core.architecture import Option
+from raynas.core.architecture import Architecture, Option
+from raynas.core.coded_decisions import CodedDecisions, Codes
 from raynas.core.decision import Decision
 
 Array = NDArray[np.float64]
@@ -28,22 +28,43 @@ class DecisionFeatures:
     """
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
-        self._decisions = decisions
-        alike: dict[tuple[Option, ...], list[str]] = {}
-        for decision in decisions:
+        self._coded = CodedDecisions(decisions)
+        alike: dict[tuple[Option, ...], list[int]] = {}
+        for j, decision in enumerate(decisions):
             if len(decision.options) > 1:
-                alike.setdefault(tuple(decision.options), []).append(decision.name)
-        self._shared = {options: names for options, names in alike.items() if len(names) > 1}
-        self._sized = {options: names for options, names in alike.items() if len(options) > 2 and _ordered(options)}
+                alike.setdefault(tuple(decision.options), []).append(j)
+        self._shared = {options: columns for options, columns in alike.items() if len(columns) > 1}
+        self._sized = {options: columns for options, columns in alike.items() if len(options) > 2 and _ordered(options)}
 
     def __call__(self, arch: Mapping[str, Option]) -> dict[str, Array]:
         """Return the groups of one architecture."""
-        groups = {"decisions": encode(self._decisions, arch)}
+        return {name: group[0] for name, group in self.of(self._coded.encode([Architecture(arch)])).items()}
+
+    def of(self, codes: Codes) -> dict[str, Array]:
+        """Return the groups of architectures in codes, each ``(n_archs, n)``."""
+        groups = {"decisions": encoded(self._coded, codes)}
         if self._shared:
-            groups["counts"] = np.log1p([n for each in self._shared.items() for n in _counts(*each, arch)])
+            counts = [_counts(len(options), codes[:, columns]) for options, columns in self._shared.items()]
+            groups["counts"] = np.log1p(np.hstack(counts))
         if self._sized:
-            groups["sizes"] = np.array([n for each in self._sized.items() for n in _sizes(*each, arch)])
+            groups["sizes"] = np.hstack([_sizes(options, codes[:, each]) for options, each in self._sized.items()])
         return groups
+
+
+def encoded(coded: CodedDecisions, codes: Codes) -> Array:
+    """Encode architectures as ``encode`` does, ``(n_archs, n_features)``."""
+    sizes = [decision.n_features for decision in coded.decisions]
+    ends = np.cumsum(sizes)
+    found = np.zeros((len(codes), ends[-1] if sizes else 0))
+    one_hot = np.array([type(decision).encode is Decision.encode for decision in coded.decisions], dtype=bool)
+    rows, columns = np.nonzero((codes != -1) & one_hot)
+    found[rows, (ends - sizes)[columns] + codes[rows, columns]] = 1.0
+    for j in np.flatnonzero(~one_hot):
+        active = codes[:, j] != -1
+        if active.any():
+            values = [coded.decisions[j].encode(option) for option in coded.values(int(j), codes[active, j])]
+            found[active, ends[j] - sizes[j] : ends[j]] = values
+    return found
 
 
 def encode(decisions: Sequence[Decision], arch: Mapping[str, Option]) -> Array:
@@ -55,14 +76,17 @@ def _ordered(options: Sequence[Option]) -> bool:
     return all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
 
 
-def _counts(options: Sequence[Option], names: Sequence[str], arch: Mapping[str, Option]) -> list[int]:
-    held = [arch[name] for name in names if name in arch]
-    return [len(held), *map(held.count, options)]
+def _counts(n_options: int, codes: Codes) -> NDArray[np.int64]:
+    """Return the number of active decisions, and of those that hold each option, ``(n, 1 + n_options)``."""
+    held = (codes[:, :, None] == np.arange(n_options)).sum(axis=1)
+    return np.hstack((held.sum(axis=1, keepdims=True), held))
 
 
-def _sizes(options: Sequence[Option], names: Sequence[str], arch: Mapping[str, Option]) -> list[float]:
-    rank = {option: i / (len(options) - 1) for i, option in enumerate(sorted(options))}
-    sizes = [rank[arch[name]] if name in arch else math.nan for name in names]
-    active = [size for size in sizes if not math.isnan(size)]
-    mean = sum(active) / len(active) if active else 0.0
-    return [0.0 if math.isnan(size) else size for size in sizes] + ([mean] if len(names) > 1 else [])
+def _sizes(options: Sequence[Option], codes: Codes) -> Array:
+    """Return the ranks of options, and with several decisions their mean, 0 where nothing is active."""
+    ranks = np.argsort(np.argsort(np.array(options))) / (len(options) - 1)
+    active = codes != -1
+    sizes = np.where(active, ranks[codes], 0.0)
+    if codes.shape[1] == 1:
+        return sizes
+    return np.hstack((sizes, sizes.sum(axis=1, keepdims=True) / np.maximum(active.sum(axis=1, keepdims=True), 1)))

@@ -14,8 +14,9 @@ from ray.tune.search import sample
 from torch import nn
 
 from raynas.core.architecture import Architecture, Config, Option, plain_option
+from raynas.core.coded_decisions import CodedDecisions, Codes
 from raynas.core.decision import Decision
-from raynas.core.features import encode
+from raynas.core.features import encode, encoded
 from raynas.core.inputs import Inputs, InputSpec
 from raynas.core.operation_graph import OperationGraph
 from raynas.core.space import SearchSpace
@@ -84,6 +85,15 @@ class JointSpace(SearchSpace):
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
         """Return the features of the architecture, and a group of the hyperparameters."""
         return {**self.space.features(self.architecture(arch)), "hyperparameters": encode(self._own, arch)}
+
+    def features_of(self, codes: Codes) -> Mapping[str, NDArray[np.float64]]:
+        n_inside = codes.shape[1] - len(self._own)
+        own = encoded(CodedDecisions(self._own), codes[:, n_inside:])
+        return {**self.space.features_of(codes[:, :n_inside]), "hyperparameters": own}
+
+    @property
+    def has_twins(self) -> bool:
+        return self.space.has_twins
 
     def function_key(self, arch: Architecture) -> Hashable:
         """Return a key that architectures of the same function share, if they are trained alike."""

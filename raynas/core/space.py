@@ -15,6 +15,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.cell_graph import CellGraph
+from raynas.core.coded_decisions import Codes
 from raynas.core.decision_space import DecisionSpace
 from raynas.core.features import DecisionFeatures
 from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, make_example, varies
@@ -100,6 +101,22 @@ class SearchSpace(DecisionSpace):
         A space adds a group for what it knows beyond its decisions. A predictor learns how much each group matters.
         """
         return self._features(arch)
+
+    def features_of(self, codes: Codes) -> Mapping[str, NDArray[np.float64]]:
+        """Return the features of many architectures, each group ``(n_archs, n)``.
+
+        Args:
+            codes: the architectures, by ``coded.encode``.
+        """
+        if type(self).features is SearchSpace.features:
+            return self._features.of(codes)
+        found = [self.features(self.coded.decode(row)) for row in codes]  # a space may know more
+        return {name: np.array([features[name] for features in found]) for name in found[0]}
+
+    @property
+    def has_twins(self) -> bool:
+        """True if different architectures may have the same ``function_key``."""
+        return type(self).function_key is not SearchSpace.function_key
 
     def function_key(self, arch: Architecture) -> Hashable:
         """Return a key that architectures which compute the same function share; by default only equal ones do.

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 from ray import tune
 
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Integer
 from raynas.core.features import DecisionFeatures
 from raynas.core.joint_space import JointSpace
-from raynas.search_spaces import NASBench201
+from raynas.core.space import SearchSpace
+from raynas.search_spaces import CNN, NASBench201
 from raynas.testing import ToySpace
 
 CHAIN = DecisionFeatures(
@@ -62,3 +64,21 @@ def test_a_space_has_them_by_default() -> None:
     space = ToySpace(n_layers=3, n_options=4)
     arch = space.sample(np.random.default_rng(0))
     assert (space.features(arch)["decisions"] == space.encode(arch)).all()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [CNN(), NASBench201(), JointSpace(CNN(), {"lr": tune.loguniform(1e-3, 1e-1), "n": tune.lograndint(1, 9)})],
+    ids=["decisions", "a group of its own", "joint"],
+)
+def test_features_of_many_are_those_of_each(space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(10)]
+    many = space.features_of(space.coded.encode(archs))
+    for i, arch in enumerate(archs):
+        alone = space.features(arch)
+        assert alone.keys() == many.keys()
+        for name, group in alone.items():
+            np.testing.assert_allclose(many[name][i], group, atol=1e-12)
+    if isinstance(space, CNN):
+        assert all((row == space.encode(arch)).all() for row, arch in zip(many["decisions"], archs, strict=True))

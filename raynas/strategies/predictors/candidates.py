@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
+from raynas.core.coded_decisions import Codes
 from raynas.core.space import SearchSpace
-from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.candidate_pool import CandidatePool, Identities
 
 N_CLIMBS = 2
 """Number of times that neighbours of the most promising candidates join a pool that is not the whole space."""
@@ -40,19 +41,20 @@ class Candidates:
         n_candidates: int,
         rng: np.random.Generator,
     ) -> None:
-        self.space, self.merges_twins, self.n_candidates, self.rng = space, merges_twins, n_candidates, rng
+        self.space, self.n_candidates, self.rng = space, n_candidates, rng
+        self.identities = Identities(space, merges_twins=merges_twins)
         self.are_whole_space = space.size <= max_enumerated
         self._whole: CandidatePool | None = None
         self._scales: dict[str, float] | None = None
 
     def key(self, arch: Architecture) -> Hashable:
         """Return the identity of an architecture: its function where twins are merged."""
-        return self.space.function_key(arch) if self.merges_twins else arch
+        return self.identities.key(arch)
 
     def whole(self) -> CandidatePool:
         """Return the pool of the whole space, always the same object."""
         if self._whole is None:
-            self._whole = CandidatePool(self.space, self.key)
+            self._whole = CandidatePool(self.space, self.identities)
             self._whole.add(self.space.enumerate())
         return self._whole
 
@@ -60,13 +62,13 @@ class Candidates:
         """Return the whole space, or fresh candidates: random ones, mutations and crossovers of the best."""
         if self.are_whole_space:
             return self.whole()
-        n = self.n_candidates // 4
-        drawn = [self.space.sample(self.rng) for _ in range(n)]
-        mutated = [self._mutated(best[int(self.rng.integers(len(best)))]) for _ in range(2 * n)]
-        pairs = [self.rng.integers(len(best), size=2) for _ in range(n)]
-        crossed = [self.space.crossover(best[i], best[j], self.rng) for i, j in pairs]
-        pool = CandidatePool(self.space, self.key, self._scales)
-        pool.add([*drawn, *mutated, *crossed])
+        n, coded, parents = self.n_candidates // 4, self.space.coded, self.identities.codes(best)
+        drawn = coded.sample(n, self.rng)
+        mutated = self._mutated(parents[self.rng.integers(len(best), size=2 * n)])
+        first, second = self.rng.integers(len(best), size=(2, n))
+        crossed = coded.crossover(parents[first], parents[second], self.rng)
+        pool = CandidatePool(self.space, self.identities, self._scales)
+        pool.add_codes(np.vstack((drawn, mutated, crossed)))
         self._scales = dict(pool.scales or {})
         return pool
 
@@ -74,8 +76,8 @@ class Candidates:
         """Add neighbours of the most promising candidates; return True if any is new."""
         n_before = len(pool)
         for index in np.argsort(-ranks, kind="stable")[:_N_CENTRES]:
-            neighbours = list(self.space.neighbours(pool.archs[index]))
-            pool.add(neighbours[i] for i in self.rng.permutation(len(neighbours))[:_N_NEIGHBOURS])
+            neighbours = self.space.coded.neighbours(pool.codes[index])
+            pool.add_codes(neighbours[self.rng.permutation(len(neighbours))[:_N_NEIGHBOURS]])
         return len(pool) > n_before
 
     def sample(self, n: int) -> list[Architecture]:
@@ -101,7 +103,9 @@ class Candidates:
                 break
         return arch
 
-    def _mutated(self, arch: Architecture) -> Architecture:
-        for _ in range(1 + int(self.rng.geometric(0.5))):
-            arch = self.space.mutate(arch, self.rng)
-        return arch
+    def _mutated(self, codes: Codes) -> Codes:
+        """Mutate each architecture twice or more often, each further time half as probable."""
+        times = 1 + self.rng.geometric(0.5, size=len(codes))
+        for n in range(int(times.max())):
+            codes[times > n] = self.space.coded.mutate(codes[times > n], self.rng)
+        return codes

@@ -89,7 +89,7 @@ def motifs(
         raise SettingError(f"motifs need at least 2 evaluations with a score, got {len(scored)}")
     scores = np.array([goal.scores(e)[0] for e in scored])
     predictor = WeisfeilerLehmanPredictor(max_height, assignment)
-    pool = CandidatePool(space, lambda arch: arch)
+    pool = CandidatePool(space)
     pool.add(e.arch for e in scored)
     observed = pool.indices(e.arch for e in scored)
     targets = log_regret(scores.max() - scores)

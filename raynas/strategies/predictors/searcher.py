@@ -184,5 +184,5 @@ class PredictorSearcher(ArchitectureSearcher):
         pool = self._ranked.pool
         for index in np.argsort(-self._ranks_of(self._ranked), kind="stable"):
             if pool.keys[index] not in excluded:
-                return pool.archs[int(index)]
+                return pool.arch(int(index))
         return None if self.candidates.are_whole_space else self.candidates.draw_new(excluded)

@@ -19,7 +19,7 @@ SMALL: dict[str, Any] = {"n_steps": 100, "n_more_steps": 30, "width": 32, "depth
 
 
 def pool(space: ToySpace = SPACE) -> CandidatePool:
-    found = CandidatePool(space, lambda arch: arch)
+    found = CandidatePool(space)
     found.add(space.enumerate())
     return found
 

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
 from raynas.core.space import SearchSpace
-from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.candidate_pool import CandidatePool, Identities
 from raynas.testing import ToySpace
 
 SPACE = ToySpace(n_layers=7, n_options=4)
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 def scored_pool(ranks: Any, as_features: bool = False) -> CandidatePool:
-    pool = CandidatePool(SPACE, lambda arch: arch)
+    pool = CandidatePool(SPACE)
     rng = np.random.default_rng(0)
     pool.add(SPACE.sample(rng) for _ in range(60))
     return pool.screened(range(10, 50), np.asarray(ranks)[:40], as_features=as_features)
@@ -51,3 +51,32 @@ def test_a_scored_pool_is_a_part_with_one_more_group() -> None:
     squared = ((part.groups[-1][:, None] - part.groups[-1]) ** 2).sum(axis=2)
     assert squared.mean() == pytest.approx(ranks.var(axis=0).mean(), rel=1e-6)  # 1, if the ranks have variance 1
     assert len(scored_pool(ranks).groups) == len(groups) - 1
+
+
+class Sums(ToySpace):
+    """Architectures with the same sum compute the same function."""
+
+    def function_key(self, arch: Architecture) -> Hashable:
+        return self.accuracy(arch)
+
+
+def test_architectures_in_codes_are_the_same_members() -> None:
+    archs = [SPACE.sample(np.random.default_rng(seed % 20)) for seed in range(30)]
+    by_codes, by_name = CandidatePool(SPACE), CandidatePool(SPACE)
+    by_codes.add_codes(SPACE.coded.encode(archs))
+    by_name.add(archs)
+    assert by_codes.archs == by_name.archs == list(dict.fromkeys(archs))
+    assert by_codes.indices(archs) == by_name.indices(archs) and by_codes.arch(7) == archs[7]
+    assert all((a == b).all() for a, b in zip(by_codes.groups, by_name.groups, strict=True))
+    by_codes.add_codes(SPACE.coded.encode(archs))
+    assert len(by_codes) == len(by_name) == 20
+
+
+def test_codes_of_twins_are_one_member_where_they_are_merged() -> None:
+    space = Sums(n_layers=2, n_options=3)
+    codes = space.coded.encode(space.enumerate())
+    merged, apart = CandidatePool(space, Identities(space, merges_twins=True)), CandidatePool(space)
+    merged.add_codes(codes)
+    apart.add_codes(codes)
+    assert len(merged) == len({space.accuracy(arch) for arch in space.enumerate()}) < len(apart) == space.size
+    assert all(merged.index(arch) is not None for arch in space.enumerate())

@@ -72,11 +72,12 @@ def test_climbing_adds_neighbours_of_the_most_promising() -> None:
 def test_draws_are_new_while_there_is_anything_new() -> None:
     whole = candidates(max_enumerated=SPACE.size)
     everyone = list(SPACE.enumerate())
-    assert whole.draw_new(set(everyone[:-1])) == everyone[-1]
-    assert whole.draw_new(set(everyone)) is None
+    keys = [whole.key(arch) for arch in everyone]
+    assert whole.draw_new(set(keys[:-1])) == everyone[-1]
+    assert whole.draw_new(set(keys)) is None
     sampled = candidates()
-    assert all(sampled.draw_new({everyone[0]}) != everyone[0] for _ in range(50))
-    assert sampled.draw_new(set(everyone)) in everyone  # after many tries
+    assert all(sampled.draw_new({keys[0]}) != everyone[0] for _ in range(50))
+    assert sampled.draw_new(set(keys)) in everyone  # after many tries
 
 
 def test_samples_of_an_enumerated_space_do_not_repeat() -> None:

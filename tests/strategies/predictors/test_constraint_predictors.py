@@ -12,7 +12,7 @@ EVERYONE = list(SPACE.enumerate())
 
 
 def pool() -> CandidatePool:
-    found = CandidatePool(SPACE, lambda arch: arch)
+    found = CandidatePool(SPACE)
     found.add(EVERYONE)
     return found
 

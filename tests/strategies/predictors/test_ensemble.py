@@ -29,14 +29,14 @@ class Told(EnsemblePredictor):
 
 
 def cells() -> CandidatePool:
-    pool = CandidatePool(NASBench201(), lambda arch: arch)
+    pool = CandidatePool(NASBench201())
     pool.add(map(from_arch_str, CELLS))
     return pool
 
 
 def toys(n: int) -> CandidatePool:
     space = ToySpace(n_layers=2, n_options=4)
-    pool = CandidatePool(space, lambda arch: arch)
+    pool = CandidatePool(space)
     pool.add(list(space.enumerate())[:n])
     return pool
 
@@ -50,7 +50,7 @@ def test_the_path_encoding_is_the_paper_s() -> None:
 
 
 def test_all_groups_of_features_vary_alike() -> None:
-    space, pool = NASBench201(), CandidatePool(NASBench201(), lambda arch: arch)
+    space, pool = NASBench201(), CandidatePool(NASBench201())
     rng = np.random.default_rng(0)
     pool.add(space.sample(rng) for _ in range(200))
     given = inputs(pool, "all")

@@ -42,7 +42,7 @@ def evaluation(index: int) -> Evaluation:
 
 
 def test_the_predictor_knows_each_evaluation_once() -> None:
-    pool, predictor = CandidatePool(SPACE, lambda arch: arch), Recorder()
+    pool, predictor = CandidatePool(SPACE), Recorder()
     pool.add(ARCHS[:6])
     fitted = FittedPredictor(predictor)
     fitted.fit(pool, [evaluation(3), evaluation(1)], np.zeros(2), RNG)

@@ -35,7 +35,7 @@ def test_golden_trajectory() -> None:
 
 def test_noise_counts_as_a_chance() -> None:
     """The latent standard deviation of an observed point goes to 0; that of another score there does not."""
-    pool = CandidatePool(SPACE, lambda arch: arch)
+    pool = CandidatePool(SPACE)
     pool.add(SPACE.enumerate())
     rng = np.random.default_rng(0)
     observed = [int(i) for i in rng.integers(len(pool), size=60)]

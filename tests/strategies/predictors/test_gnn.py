@@ -28,7 +28,7 @@ SMALL = GraphNetwork(n_initial=5, n_networks=3, depth=2, width=16, n_steps=60, n
 
 def pool(n: int, space: SearchSpace = SPACE, seed: int = 0) -> CandidatePool:
     rng = np.random.default_rng(seed)
-    found = CandidatePool(space, lambda arch: arch)
+    found = CandidatePool(space)
     found.add(space.sample(rng) for _ in range(n))
     return found
 
@@ -84,7 +84,7 @@ def test_a_pool_may_grow() -> None:
 def test_a_label_of_later_has_no_say_until_it_is_learned() -> None:
     space = ToySpace(n_layers=2, n_options=6)
     archs = list(space.enumerate())
-    given, predictor = CandidatePool(space, lambda arch: arch), GraphNetworkPredictor(SMALL)
+    given, predictor = CandidatePool(space), GraphNetworkPredictor(SMALL)
     rng = np.random.default_rng(0)
     given.add(arch for arch in archs if arch["layers.0"] in (0, 1))
     predictor.fit(given, range(10), rng.standard_normal(10), rng)

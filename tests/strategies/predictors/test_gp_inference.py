@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 
 
 def pool(space: SearchSpace = SPACE) -> CandidatePool:
-    found = CandidatePool(space, lambda arch: arch)
+    found = CandidatePool(space)
     found.add(space.enumerate())
     return found
 
@@ -48,7 +48,7 @@ def test_the_posterior_is_the_textbook_s() -> None:
 
 def test_a_pool_may_grow() -> None:
     archs = list(SPACE.enumerate())
-    given, predictor = CandidatePool(SPACE, lambda arch: arch), GaussianProcessPredictor()
+    given, predictor = CandidatePool(SPACE), GaussianProcessPredictor()
     given.add(archs[:30])
     targets = RNG.standard_normal(4)
     predictor.fit(given, [1, 7, 20], targets[:3], RNG)

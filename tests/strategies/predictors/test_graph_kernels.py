@@ -20,7 +20,7 @@ def sampled(n: int, seed: int = 0) -> list[Architecture]:
 
 
 def pool(archs: Sequence[Architecture]) -> CandidatePool:
-    found = CandidatePool(SPACE, lambda arch: arch)
+    found = CandidatePool(SPACE)
     found.add(archs)
     return found
 

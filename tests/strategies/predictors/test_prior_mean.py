@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def scored_pool(ranks: Any, as_features: bool = False) -> CandidatePool:
-    pool = CandidatePool(SPACE, lambda arch: arch)
+    pool = CandidatePool(SPACE)
     rng = np.random.default_rng(0)
     pool.add(SPACE.sample(rng) for _ in range(60))
     return pool.screened(range(10, 50), np.asarray(ranks)[:40], as_features=as_features)
