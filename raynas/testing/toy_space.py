@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.decision import Categorical, Decision, Integer
+from raynas.core.operation_graph import OperationGraph
 from raynas.core.outcome import Result
 from raynas.core.space import SearchSpace
 
@@ -14,6 +18,8 @@ from raynas.core.space import SearchSpace
 @dataclass(frozen=True)
 class ToySpace(SearchSpace):
     """A space for tests of strategies: accuracy is a sum over the decisions, and the last decision is conditional.
+
+    Features and graphs are remembered: tests make many searchers, and each asks for those of most members.
 
     Args:
         n_layers: number of decisions that always matter.
@@ -33,6 +39,12 @@ class ToySpace(SearchSpace):
     def build(self, arch: Architecture) -> nn.Module:
         return nn.Identity()
 
+    def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
+        return _features(self, arch)
+
+    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
+        return _operation_graph(self, Architecture(arch))
+
     def accuracy(self, arch: Mapping[str, Option]) -> float:
         """Return a number in [0, 1]; 1 for the largest option everywhere and the head "cosine"."""
         return (self._sum(arch) + (arch.get("head") == "cosine")) / (self.n_layers * (self.n_options - 1) + 1)
@@ -48,3 +60,13 @@ class ToySpace(SearchSpace):
 
     def _sum(self, arch: Mapping[str, Option]) -> int:
         return sum(int(option) for name, option in arch.items() if name != "head")
+
+
+@lru_cache(maxsize=10_000)
+def _features(space: ToySpace, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
+    return SearchSpace.features(space, arch)
+
+
+@lru_cache(maxsize=10_000)
+def _operation_graph(space: ToySpace, arch: Architecture) -> OperationGraph:
+    return SearchSpace.operation_graph(space, arch)

@@ -36,7 +36,7 @@ CATALOGUE = [
     NASBenchMacro(),
     NASNet(channels=4, cells=3, n_blocks=2, input_shape=(3, 16, 16)),
     ResNet(input_shape=(3, 32, 32)),
-    ShuffleNet(input_shape=(3, 64, 64)),
+    ShuffleNet(input_shape=(3, 32, 32)),
     Tree(input_shape=(3, 16, 16), depth=2),
 ]
 
@@ -54,9 +54,9 @@ def composed(costs: ComposedCosts, arch: Mapping[str, Option]) -> tuple[int, int
 @pytest.mark.parametrize("space", CATALOGUE, ids=lambda space: space.name)
 def test_random_members_of_the_catalogue(space: ModelSpace) -> None:
     costs, rng = ComposedCosts(space), np.random.default_rng(1)
-    archs = [space.sample(rng) for _ in range(12)]
+    archs = [space.sample(rng) for _ in range(8)]
     found = [composed(costs, arch) for arch in archs]
-    for arch, cost in list(zip(archs, found, strict=True))[-3:]:
+    for arch, cost in list(zip(archs, found, strict=True))[-2:]:
         assert cost == counted(space, arch), arch
 
 
@@ -88,7 +88,7 @@ class Everything(nn.Module):
 def test_every_member_of_a_model_whose_shapes_depend_on_everything() -> None:
     space = ModelSpace(Everything, input_shape=(3, 8, 8))
     costs, members = ComposedCosts(space), list(space.enumerate())
-    for i in np.random.default_rng(0).permutation(len(members))[:80]:
+    for i in np.random.default_rng(0).permutation(len(members))[:50]:
         assert composed(costs, members[i]) == counted(space, members[i]), members[i]
 
 

@@ -1,10 +1,12 @@
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
@@ -25,6 +27,8 @@ from raynas.strategies import (
     RandomSearch,
     RegularizedEvolution,
 )
+from raynas.strategies.schedulers import learning_curve
+from raynas.strategies.schedulers.curve_model import CurveModel
 from raynas.strategies.schedulers.learning_curve import LearningCurveScheduler
 from raynas.strategies.schedulers.multi_objective_asha import MultiObjectiveAshaScheduler
 from raynas.testing import ToySpace
@@ -55,6 +59,7 @@ RULES: dict[str, EarlyStopping] = {
 Decisions = dict[tuple[str, int], str]
 
 
+@cache
 def score(trial_id: str, epoch: int) -> float:
     """Trials differ in how good they get and in how soon, so that their curves cross; later ones tend to be better."""
     rng = np.random.default_rng(int(trial_id))
@@ -82,7 +87,8 @@ class Session:
         config = {}
         if epoch > 0:
             folder = self.folder / f"{trial_id}-{epoch}"
-            Checkpoint(Architecture({}), epoch).write(folder)
+            if not folder.exists():  # An earlier session left it.
+                Checkpoint(Architecture({}), epoch).write(folder)
             config = {CHECKPOINT_KEY: str(folder)}
         return Trial("toy", trial_id=trial_id, config=config, stub=True)
 
@@ -166,6 +172,22 @@ def parts(records: list[Record], folder: Path, step: int = 1) -> Iterator[Path]:
         archive._records = records[:n]
         archive.dump(folder / "archive")
         yield folder / "archive"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_fitted_once() -> Iterator[None]:
+    """Fit each model once: a model follows from its data alone, and the sessions of a test have most data in common."""
+    known: dict[object, CurveModel] = {}
+
+    def model(features: NDArray[np.float64], targets: NDArray[np.float64], scale: Any) -> CurveModel:
+        data = features.shape, features.tobytes(), targets.tobytes(), scale.func, scale.args
+        if data not in known:
+            known[data] = CurveModel(features, targets, scale)
+        return known[data]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning_curve, "CurveModel", model)
+        yield
 
 
 @pytest.fixture(params=RULES)
