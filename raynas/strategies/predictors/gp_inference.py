@@ -88,12 +88,17 @@ class GPPredictor(Predictor):
         self, pool: CandidatePool, targets: Array, pending: Sequence[int], rng: np.random.Generator
     ) -> Posterior:
         mean = solve_triangular(self._lower, targets, lower=True) @ self._rows
-        rows, explained = self._rows, self._explained
-        for index in pending:  # as if it had the expected result: the mean stays, the variance shrinks
-            _, row = self._conditioned(pool, index, rows, explained)
-            rows = np.vstack((rows, row))
-            explained = explained + row**2
-        return Posterior(mean, np.sqrt(np.maximum(self.variance - explained, 1e-12)))
+        variance = self.variance - self._explained - self._explained_by(pool, pending)
+        return Posterior(mean, np.sqrt(np.maximum(variance, 1e-12)))
+
+    def _explained_by(self, pool: CandidatePool, pending: Sequence[int]) -> Array:
+        """Return the variance that results of pending candidates would explain, whatever they are, ``(n_pool,)``."""
+        if not pending:
+            return np.zeros_like(self._explained)
+        across = self.covariance(pool, pending) - self._rows[:, pending].T @ self._rows
+        lower = cholesky(across[:, pending] + self.noise * np.eye(len(pending)), lower=True)
+        rows = solve_triangular(lower, across, lower=True)
+        return np.asarray((rows**2).sum(0))
 
     def _conditioned(self, pool: CandidatePool, index: int, rows: Array, explained: Array) -> tuple[Array, Array]:
         """Return the row that one more observation adds to L, and to V."""

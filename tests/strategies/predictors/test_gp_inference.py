@@ -102,3 +102,15 @@ def test_equal_scores_explain_nothing() -> None:
     given, predictor = pool(), GaussianProcessPredictor()
     predictor.fit(given, [0, 1, 2], np.zeros(3), RNG)
     assert predictor.unexplained(np.zeros(3)) == 1
+
+
+def test_pending_trials_shrink_the_variance_as_observations_would() -> None:
+    """Whatever the order, and with one of them twice."""
+    given, predictor, pending = pool(), GaussianProcessPredictor(), [10, 61, 10, 33]
+    targets = np.array([1.0, -1.0, 0.0])
+    predictor.fit(given, [0, 30, 50], targets, RNG)
+    doubted = predictor.posterior(given, targets, pending, RNG).std
+    np.testing.assert_allclose(predictor.posterior(given, targets, pending[::-1], RNG).std, doubted, atol=1e-7)
+    assert predictor.kernel is not None
+    _, spread = exact(predictor.kernel, given, [0, 30, 50, *pending], np.zeros(7))
+    np.testing.assert_allclose(doubted, spread, atol=1e-6)
