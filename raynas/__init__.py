@@ -10,6 +10,7 @@ find_parts()
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from raynas.converting import convert
     from raynas.core.architecture import Architecture
     from raynas.core.constraint import Constraint
     from raynas.core.evaluation import Evaluation
@@ -45,6 +46,7 @@ __all__ = [
     "SearchResult",
     "SearchSpace",
     "TensorSpec",
+    "convert",
     "draw",
     "export",
     "funnel",
@@ -73,6 +75,7 @@ _MODULES = {
     "SearchResult": "raynas.core.result",
     "SearchSpace": "raynas.core.space",
     "TensorSpec": "raynas.core.inputs",
+    "convert": "raynas.converting",
     "draw": "raynas.drawing",
     "export": "raynas.exporting",
     "funnel": "raynas.funnels",

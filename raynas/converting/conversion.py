@@ -1,0 +1,206 @@
+"""Conversion of a given model into the space of its smaller relatives."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from raynas.converting import importance as criteria
+from raynas.converting.blocks import BlockRow, BlockWatch
+from raynas.converting.groups import Group, groups_of, matches
+from raynas.converting.layer import Plan
+from raynas.converting.members import Wiring
+from raynas.converting.options import Depth, Width
+from raynas.converting.space import ConvertedSpace, Fixed
+from raynas.converting.verification import Verification
+from raynas.core.inputs import Arguments, Inputs, InputSpec
+from raynas.errors import SpaceError
+from raynas.nn.dimensions.expressions import freeze, unify
+from raynas.nn.dimensions.tracing import Trace, slow_attention
+from raynas.nn.modes import modes_kept
+
+DEFAULT_WIDTH = Width(0.5, 0.75, 1.0)
+
+EXPECTED = ("kernel", "its rows are looked up by number", "an input of the model")
+"""Reasons that nobody needs to be told."""
+
+
+def convert(
+    model: nn.Module,
+    example_inputs: Inputs,
+    *,
+    vary: Mapping[str, Width | Depth] | None = None,
+    keep: Sequence[str] = (),
+    divisor: int = 8,
+    importance: criteria.Importance = "l1",
+    losses: Callable[[nn.Module], Iterable[Tensor]] | None = None,
+    inputs: InputSpec | None = None,
+    seed: int = 0,
+) -> ConvertedSpace:
+    """Turn a model into the space of its smaller relatives, which inherit its weights.
+
+    The model runs once on the example, to find which channels depend on each other. Then members with one group reduced
+    are built and run; a group that the model's code does not let vary is kept whole, see ``space.fixed``.
+
+    Args:
+        model: any module with its weights; it is not changed, and must not be changed later.
+        example_inputs: a batch of what it takes: a tensor, a tuple of positional or a mapping of keyword arguments.
+        vary: by glob of names of decisions, or of layers, what may vary and how; None for all widths, to 0.5, 0.75 and
+            1 times what they are, and all depths.
+        keep: globs of what must not vary.
+        divisor: reduced widths are multiples of it; those of heads and of groups of a convolution are not.
+        importance: which channels smaller members keep: "l1" (largest weights), "taylor" (largest first-order change of
+            ``losses``), or "random".
+        losses: for "taylor", computes losses of the model on a few batches.
+        inputs: description of the inputs; None for that of the example.
+        seed: of random importance.
+
+    Raises:
+        SpaceError: if the model does not run on the example, a glob matches nothing, or nothing can vary.
+    """
+    example = Arguments.of(example_inputs)
+    traced = _Traced(model, example)
+    wanted = _Wanted(vary, keep, divisor)
+    wiring = Wiring(model, traced.dimensions, traced.inputs_of)
+    groups = groups_of(model, traced.dimensions)
+    widths = {group.name: options for group in groups if not group.atom.frozen and (options := wanted.widths(group))}
+    rows = {f"{row.container or 'model'}.depth": row for row in traced.rows}
+    depths = {name: options for name, row in rows.items() if (options := wanted.depths(row, name))}
+    wanted.check(groups, rows.values())
+    by_name = {group.name: group for group in groups}
+    checked = Verification(wiring, example, traced.trace)
+    in_rows = {name: (rows[name], options) for name, options in depths.items()}
+    failed = checked.failures({by_name[name]: options for name, options in widths.items()}, in_rows)
+    widths = {name: options for name, options in widths.items() if name not in failed}
+    depths = {name: options for name, options in depths.items() if name not in failed}
+    varying = {name: by_name[name] for name in widths}
+    plan = Plan(
+        wiring,
+        widths,
+        varying,
+        depths,
+        {name: rows[name] for name in depths},
+        criteria.orders(list(varying.values()), _score(model, importance, losses), seed),
+        {name: _block_order(rows[name], traced.block_scores[name], importance, seed) for name in depths},
+    )
+    left = [g for g in groups if g.name not in widths and not wanted.is_kept(g) and g.atom.frozen not in EXPECTED]
+    fixed = [_fixed(group, failed) for group in left]
+    fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
+    if not widths and not depths:
+        listed = "; ".join(f"{each.name}: {each.reason}" for each in fixed[:5])
+        raise SpaceError(f"nothing in {type(model).__name__} can vary ({listed or 'it has no layers with weights'})")
+    return ConvertedSpace(plan, example_inputs if inputs is None else inputs, fixed, type(model).__name__)
+
+
+class _Traced:
+    """A run of the model under a ``Trace``."""
+
+    def __init__(self, model: nn.Module, example: Arguments) -> None:
+        self.trace = Trace()
+        watch = BlockWatch(model)
+        tensors = [*model.parameters(), *model.buffers()]
+        for tensor in tensors:
+            self.trace.of(tensor)
+        self.trace.freeze(example, "an input of the model")
+        try:
+            with modes_kept(model), torch.no_grad(), watch.watching(), slow_attention(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.eval()
+                with self.trace:
+                    result = example.call(model)
+        except Exception as error:
+            raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error
+        self.trace.freeze(result, "an output of the model")
+        self.rows = list(watch.rows())
+        for row in self.rows:
+            for before, after in row.joints:
+                for a, b in zip(self.trace.of(before), self.trace.of(after), strict=True):
+                    unify(a, b)
+        for parameter in model.parameters():
+            if isinstance(parameter, nn.parameter.UninitializedParameter):
+                raise SpaceError("the model has lazy layers; run it once before it is converted")
+        named = dict((*model.named_parameters(), *model.named_buffers()))
+        self.dimensions = {name: self.trace.of(tensor) for name, tensor in named.items()}
+        inputs_of = self.trace.inputs_of
+        self.inputs_of = {name: inputs_of[id(tensor)] for name, tensor in named.items() if id(tensor) in inputs_of}
+        for tensor in model.buffers():
+            if not tensor.is_floating_point():
+                for dimension in self.trace.of(tensor):
+                    freeze(dimension, "a table of numbers")
+        self.rows, rows = [replace(row, joints=()) for row in self.rows], self.rows
+        self.block_scores = {f"{row.container or 'model'}.depth": criteria.block_scores(row) for row in rows}
+
+
+class _Wanted:
+    """The arguments of ``convert`` that say what may vary."""
+
+    def __init__(self, vary: Mapping[str, Width | Depth] | None, keep: Sequence[str], divisor: int) -> None:
+        self.vary = vary
+        self.keep = [keep] if isinstance(keep, str) else list(keep)
+        self.divisor = divisor
+
+    def is_kept(self, group: Group) -> bool:
+        """Return True if the user wants the group to stay as it is."""
+        named = self.vary is None or group.matches([p for p, v in self.vary.items() if isinstance(v, Width)])
+        return group.matches(self.keep) or not named
+
+    def widths(self, group: Group) -> Sequence[int]:
+        """Return the options of a group; none if it is to stay, or can have no other width."""
+        if self.is_kept(group):
+            return ()
+        given = [w for p, w in (self.vary or {}).items() if isinstance(w, Width) and group.matches([p])]
+        options = (given[0] if given else DEFAULT_WIDTH).options(group.size, 1 if group.is_coarse else self.divisor)
+        return options if len(options) > 1 else ()
+
+    def depths(self, row: BlockRow, name: str) -> Sequence[int]:
+        """Return the options of a row of blocks; none if it is to stay."""
+        patterns = [p for p, v in (self.vary or {}).items() if isinstance(v, Depth) and _names(row, name, p)]
+        if any(_names(row, name, pattern) for pattern in self.keep) or (self.vary is not None and not patterns):
+            return ()
+        given = self.vary[patterns[0]] if self.vary is not None else Depth()
+        assert isinstance(given, Depth)
+        options = given.options(len(row.blocks), row.least)
+        return options if len(options) > 1 else ()
+
+    def check(self, groups: Sequence[Group], rows: Iterable[BlockRow]) -> None:
+        """Refuse a glob that matches nothing.
+
+        Raises:
+            SpaceError: naming it.
+        """
+        rows = list(rows)
+        for pattern in (*(self.vary or {}), *self.keep):
+            in_rows = any(_names(row, f"{row.container}.depth", pattern) for row in rows)
+            if not in_rows and not any(group.matches([pattern]) for group in groups):
+                raise SpaceError(f"{pattern!r} matches no layer and no decision of the model")
+
+
+def _names(row: BlockRow, name: str, pattern: str) -> bool:
+    return matches(name, pattern) or row.container == pattern or matches(row.container, pattern)
+
+
+def _score(
+    model: nn.Module, importance: criteria.Importance, losses: Callable[[nn.Module], Iterable[Tensor]] | None
+) -> criteria.Score | None:
+    if importance == "taylor":
+        if losses is None:
+            raise SpaceError('importance="taylor" needs losses, a function of the model that gives losses of batches')
+        criteria.accumulate_gradients(model, losses(model))
+        return criteria.taylor
+    known = {"l1": criteria.l1, "random": None}
+    if importance not in known:
+        raise SpaceError(f"importance must be one of 'l1', 'taylor', 'random', got {importance!r}")
+    return known[importance]
+
+
+def _block_order(row: BlockRow, scores: Sequence[float], importance: criteria.Importance, seed: int) -> Sequence[str]:
+    if importance == "random":
+        scores = torch.rand(len(row.blocks), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [path for _, path in sorted(zip(scores, row.paths, strict=True), key=lambda item: -item[0])]
+
+
+def _fixed(group: Group, failed: Mapping[str, str]) -> Fixed:
+    reason = failed.get(group.name) or group.atom.frozen or "no smaller width is a multiple of the divisor"
+    return Fixed(group.name, tuple(group.layers), reason)

@@ -1,0 +1,124 @@
+"""Groups of channels, heads or features that vary together, read off a trace."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import Tensor, nn
+
+from raynas.nn.dimensions.expressions import Atom, Dimension, Product, Sum, atoms, resolved
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A dimension of a parameter in which a group occurs.
+
+    Args:
+        name: dotted name of the parameter.
+        tensor: the parameter.
+        axis: the dimension.
+        dimension: its expression.
+    """
+
+    name: str
+    tensor: Tensor
+    axis: int
+    dimension: Dimension
+
+    @property
+    def layer(self) -> str:
+        """Dotted path of the layer that holds the parameter."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def produces(self) -> bool:
+        """True if the group is what the layer puts out, or a number for each of it."""
+        return self.axis == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Indices that vary together.
+
+    Args:
+        name: of its decision: the first layer that produces it, and what it is of that.
+        atom: its indices.
+        slots: where it occurs.
+    """
+
+    name: str
+    atom: Atom
+    slots: Sequence[Slot]
+
+    @property
+    def size(self) -> int:
+        """Number of indices in the given model."""
+        return self.atom.size
+
+    @property
+    def layers(self) -> list[str]:
+        """Paths of the layers in which it occurs."""
+        return list(dict.fromkeys(slot.layer for slot in self.slots))
+
+    @property
+    def is_coarse(self) -> bool:
+        """True if an index is many channels, as a head is."""
+        return self.name.rpartition(".")[2].rstrip("0123456789") in ("heads", "groups")
+
+    def matches(self, patterns: Sequence[str]) -> bool:
+        """Return True if a glob, or the path of a module that holds a layer, names the group."""
+        return any(matches(name, pattern) for pattern in patterns for name in (self.name, *self.layers))
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return True if a glob names a module, or one that holds it."""
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
+
+
+def groups_of(model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]]) -> list[Group]:
+    """Return all groups, also frozen ones, in the order of the parameters.
+
+    Args:
+        model: the given one.
+        dimensions: of its parameters, by name.
+    """
+    slots: dict[Atom, list[Slot]] = {}
+    for name, tensor in model.named_parameters():
+        for axis, dimension in enumerate(dimensions.get(name, ())):
+            for atom in dict.fromkeys(atoms(dimension)):
+                if atom.size > 1:
+                    slots.setdefault(atom, []).append(Slot(name, tensor, axis, dimension))
+    names: dict[Atom, str] = {}
+    for atom in sorted(slots, key=lambda atom: atom.frozen is not None):  # What varies gets the simple names.
+        names[atom] = _unique(_name(atom, slots[atom], model), set(names.values()))
+    return [Group(names[atom], atom, found) for atom, found in slots.items()]
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    if name not in taken:
+        return name
+    return next(f"{name}{i}" for i in range(2, len(taken) + 3) if f"{name}{i}" not in taken)
+
+
+def _name(atom: Atom, slots: Sequence[Slot], model: nn.Module) -> str:
+    first = next((slot for slot in slots if slot.produces and slot.tensor.ndim > 1), slots[0])
+    path = first.layer or "model"
+    whole = resolved(first.dimension)
+    inside = next(_products(whole, atom), None)
+    if inside is None:
+        return f"{path}.width"
+    outer = next(a for a in atoms(inside) if not a.frozen or a is atom) is atom
+    grouped = isinstance(model.get_submodule(first.layer), nn.modules.conv._ConvNd)
+    return f"{path}.{('groups' if outer else 'group_width') if grouped else ('heads' if outer else 'head_width')}"
+
+
+def _products(dimension: Dimension, atom: Atom) -> Iterator[Product]:
+    """Yield the products in which an atom is one of several factors that could vary."""
+    dimension = resolved(dimension)
+    if isinstance(dimension, Sum):
+        for term in dimension.terms:
+            yield from _products(term, atom)
+    elif isinstance(dimension, Product):
+        inside = list(atoms(dimension))
+        if atom in inside and len([a for a in inside if not a.frozen or a is atom]) > 1:
+            yield dimension

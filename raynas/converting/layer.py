@@ -1,0 +1,224 @@
+"""ConvertedModel: a given model as the one elastic layer of a ModelSpace, whose sizes are its widths and depths."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from raynas.converting.blocks import BlockRow
+from raynas.converting.groups import Group
+from raynas.converting.members import Wiring
+from raynas.core.architecture import Option
+from raynas.errors import SpaceError
+from raynas.nn.decision_module import DecisionModule
+from raynas.nn.dimensions.expressions import Atom, Kept
+from raynas.nn.elastic import ElasticLayer, Size, Sizes
+from raynas.nn.extraction import current_extraction
+from raynas.nn.selection import Mixture, current_call
+
+MAX_SKELETONS = 16
+"""Number of members whose structure a supernet remembers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A given model, and what of it may vary.
+
+    Args:
+        wiring: the model, and the dimensions of its tensors.
+        widths: the options of each group, by name of the decision.
+        groups: the groups that vary, by name of the decision.
+        depths: the options of each row of blocks, by name of the decision.
+        rows: the rows of blocks that vary, by name of the decision.
+        orders: the indices of each group, the most important first.
+        block_orders: the blocks of each row, the most important first.
+    """
+
+    wiring: Wiring
+    widths: Mapping[str, Sequence[int]]
+    groups: Mapping[str, Group]
+    depths: Mapping[str, Sequence[int]]
+    rows: Mapping[str, BlockRow]
+    orders: Mapping[Atom, Tensor]
+    block_orders: Mapping[str, Sequence[str]]
+
+    def kept(self, options: Mapping[str, Option]) -> Kept:
+        """Return the indices that a member keeps of each group that it does not keep whole."""
+        return {
+            group.atom: self.orders[group.atom][: int(options[name])].sort().values
+            for name, group in self.groups.items()
+            if int(options[name]) < group.size
+        }
+
+    def dropped(self, options: Mapping[str, Option]) -> list[str]:
+        """Return the paths of the blocks that a member leaves out."""
+        return [path for name in self.rows for path in self.block_orders[name][int(options[name]) :]]
+
+    def member(self, options: Mapping[str, Option]) -> nn.Module:
+        """Return a member with the weights of the given model; on the meta device if that is the default device."""
+        kept, dropped = self.kept(options), self.dropped(options)
+        device = torch.empty(0).device
+        if device.type == "meta":
+            return self.wiring.skeleton(kept, dropped)
+        with torch.no_grad():
+            return self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach().clone())
+
+
+class _Numbers(Size):
+    """A width or a depth, which may be 0."""
+
+    def __init__(self, options: Sequence[int], label: str) -> None:
+        DecisionModule.__init__(self, {}, label)
+        self.options, self.of = tuple(options), None
+
+
+class ConvertedModel(ElasticLayer):
+    """The given model; in a supernet it holds a copy of all weights, of which each member uses its part.
+
+    Args:
+        plan: what may vary.
+    """
+
+    shared: nn.Module
+
+    def __init__(self, plan: Plan) -> None:
+        options = {**plan.widths, **plan.depths}
+        super().__init__(1, **{f"size{i}": _Numbers(each, name) for i, (name, each) in enumerate(options.items())})
+        self.plan = plan
+        self._skeletons: dict[tuple[Option, ...], tuple[nn.Module, dict[str, int]]] = {}
+        self._twins: dict[int, Tensor] = {}
+
+    def plain(self, n_in: int, sizes: Sizes) -> nn.Module:
+        return self.plan.member(self._options(sizes))
+
+    def _options(self, sizes: Mapping[str, Any]) -> dict[str, Option]:
+        return {str(size.label): sizes[argument] for argument, size in self.size_choices.items()}
+
+    def expand(self, names: Mapping[str, str]) -> None:
+        super().expand(names)
+        self._pair()
+
+    def _pair(self) -> None:
+        """Find the shared tensor of each tensor of the given model."""
+        given, own = self.plan.wiring.model, self.shared
+        self._twins = {
+            id(tensor): own.state_dict(keep_vars=True)[name] if name in own.state_dict() else _get(own, name)
+            for name, tensor in (*given.named_parameters(), *given.named_buffers())
+        }
+
+    def sliced(self, n_in: int, sizes: Sizes) -> Mapping[str, Tensor]:
+        raise SpaceError("the weights of a converted model are taken by its members")
+
+    def run(self, x: Tensor, sizes: Sizes, mixtures: Mapping[str, Mixture]) -> Tensor:
+        raise SpaceError("a converted model is called with all its arguments")
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the member that the current call selects, with its part of the shared weights.
+
+        Raises:
+            SpaceError: outside a supernet's call, or if sizes are to be mixed.
+        """
+        call = current_call()
+        options = {name: call.of(name) for name in self.names.values()}
+        if any(isinstance(option, Mixture) for option in options.values()):
+            raise SpaceError(
+                "widths and depths of a converted model can be chosen, not mixed: use a single-path method"
+            )
+        call.widths[self] = 1
+        return self._run(options, args, kwargs)  # type: ignore[arg-type]
+
+    def _run(self, options: Mapping[str, Option], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        skeleton, origins = self._skeleton(options)
+        kept, given = self.plan.kept(options), self.plan.wiring.tensors
+        tensors, written = {}, []
+        for name, origin in origins.items():
+            shared, pattern = self._twins[origin], given[origin]
+            part = self._part(shared, pattern, kept)
+            tensors[name] = part
+            if self.training and part is not shared and not isinstance(shared, nn.Parameter):
+                written.append((shared, pattern, part))
+        _same_modes(skeleton, self.training)
+        result = functional_call(skeleton, tensors, args, dict(kwargs))
+        with torch.no_grad():
+            for shared, pattern, part in written:  # Statistics were updated in the copy.
+                indices = self.plan.wiring.indices(pattern, kept)
+                (axis, index), *_ = indices
+                shared.index_copy_(axis, index.to(shared.device), part)
+        return result
+
+    def _part(self, shared: Tensor, given: Tensor, kept: Kept) -> Tensor:
+        for axis, index in self.plan.wiring.indices(given, kept):
+            shared = shared.index_select(axis, index.to(shared.device))
+        return shared
+
+    def _skeleton(self, options: Mapping[str, Option]) -> tuple[nn.Module, dict[str, int]]:
+        """Return a member without values, and for each of its tensors the identity of the one that it is part of."""
+        key = tuple(options.values())
+        if key not in self._skeletons:
+            if len(self._skeletons) >= MAX_SKELETONS:
+                del self._skeletons[next(iter(self._skeletons))]
+            self._skeletons[key] = self._made(options)
+        return self._skeletons[key]
+
+    def _made(self, options: Mapping[str, Option]) -> tuple[nn.Module, dict[str, int]]:
+        wiring, kept = self.plan.wiring, self.plan.kept(options)
+        origin: dict[int, int] = {}
+
+        def empty(tensor: Tensor) -> Tensor:
+            made = torch.empty(wiring.shape(tensor, kept), dtype=tensor.dtype, device="meta")
+            made = nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+            origin[id(made)] = id(tensor)
+            return made
+
+        skeleton = wiring.member(kept, self.plan.dropped(options), empty)
+        named = (*skeleton.named_parameters(), *skeleton.named_buffers())
+        return skeleton, {name: origin[id(tensor)] for name, tensor in named}
+
+    def __deepcopy__(self, memo: dict[int, object]) -> nn.Module:
+        extraction = current_extraction()
+        if extraction is None:
+            clone = ConvertedModel(self.plan)
+            memo[id(self)] = clone
+            if self.names:
+                clone.expand(self.names)
+                clone.load_state_dict(self.state_dict())
+                clone.shared.requires_grad_(True)
+            return clone.train(self.training)
+        options = {name: extraction.option(name) for name in self.names.values()}
+        memo[id(self)] = member = self._extracted_member(options, extraction.copy)
+        return member
+
+    def _extracted_member(self, options: Mapping[str, Option], copy: bool) -> nn.Module:
+        kept, given = self.plan.kept(options), self.plan.wiring.tensors
+
+        def part(tensor: Tensor) -> Tensor:
+            shared = self._twins[id(tensor)]
+            if not copy and isinstance(shared, nn.Parameter) and not self.plan.wiring.indices(tensor, kept):
+                return shared
+            return self._part(shared.detach(), given[id(tensor)], kept).clone()
+
+        return self.plan.wiring.member(kept, self.plan.dropped(options), part).train(self.training)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_skeletons": {}, "_twins": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "shared" in self._modules:
+            self._pair()
+
+
+def _get(module: nn.Module, name: str) -> Tensor:
+    path, _, attribute = name.rpartition(".")
+    found: Tensor = getattr(module.get_submodule(path), attribute)
+    return found
+
+
+def _same_modes(skeleton: nn.Module, training: bool) -> None:
+    if skeleton.training is not training:
+        with suppress(AttributeError):
+            skeleton.train(training)

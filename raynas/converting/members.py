@@ -1,0 +1,164 @@
+"""Members of a converted model: copies of it with fewer channels and blocks."""
+
+import copy
+from collections.abc import Callable, Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from raynas.nn.dimensions.expressions import Dimension, Kept, positions, size_of
+
+Sliced = Callable[[Tensor], Tensor]
+
+
+class Wiring:
+    """A model, and which dimensions its tensors have.
+
+    Args:
+        model: the given one.
+        dimensions: of each parameter and buffer, by name.
+        inputs_of: input channels of each convolution, by the name of its weight.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dimensions: Mapping[str, tuple[Dimension, ...]],
+        inputs_of: Mapping[str, Dimension],
+    ) -> None:
+        self.model = model
+        self.dimensions = dimensions
+        self.inputs_of = inputs_of
+        self.numbers: list[tuple[str, str, Dimension]] = []
+        """Attributes of the user's modules that hold a width: path of the module, name, dimension."""
+        self._find_names()
+
+    def _find_names(self) -> None:
+        named = (*self.model.named_parameters(), *self.model.named_buffers())
+        self.tensors = {id(tensor): tensor for _, tensor in named}
+        self._names = {id(tensor): name for name, tensor in named}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._find_names()  # A copy's tensors have other identities.
+
+    def dimensions_of(self, tensor: Tensor) -> tuple[Dimension, ...] | None:
+        """Return the dimensions of a parameter or buffer of the model; None for any other tensor."""
+        return self.dimensions.get(self._names.get(id(tensor), ""))
+
+    def indices(self, tensor: Tensor, kept: Kept) -> list[tuple[int, Tensor]]:
+        """Return the dimensions of a tensor that are not kept whole, each with the positions that are."""
+        dimensions = self.dimensions_of(tensor) or ()
+        return [(i, positions(d, kept)) for i, d in enumerate(dimensions) if size_of(d, kept) != d.size]
+
+    def sliced(self, tensor: Tensor, kept: Kept) -> Tensor:
+        """Return the part of a parameter or buffer that a member has; the tensor itself if that is all of it."""
+        for axis, index in self.indices(tensor, kept):
+            tensor = tensor.index_select(axis, index.to(tensor.device))
+        return tensor
+
+    def shape(self, tensor: Tensor, kept: Kept) -> list[int]:
+        """Return the shape that a parameter or buffer has in a member."""
+        dimensions = self.dimensions_of(tensor)
+        return list(tensor.shape) if dimensions is None else [size_of(dimension, kept) for dimension in dimensions]
+
+    def member(self, kept: Kept, dropped: Collection[str], slice_of: Sliced) -> nn.Module:
+        """Return a copy of the model.
+
+        Args:
+            kept: the indices that are kept.
+            dropped: paths of the blocks that are left out.
+            slice_of: gives the tensor in the place of a parameter or buffer.
+        """
+        gone = {id(t) for path in dropped for t in _tensors(self.model.get_submodule(path))}
+        stays = {id(t) for path, module in self.model.named_modules() if not _inside(path, dropped)
+                 for t in (*module.parameters(recurse=False), *module.buffers(recurse=False))}  # fmt: skip
+        memo: dict[int, object] = {}
+        for tensor in _tensors(self.model):
+            lost = id(tensor) in gone - stays
+            memo[id(tensor)] = tensor if lost else _like(slice_of(tensor), tensor)
+        clone = copy.deepcopy(self.model, memo)
+        self._set_numbers(clone, kept)
+        for path, module in self.model.named_modules():
+            if not _inside(path, dropped):
+                set_sizes(clone.get_submodule(path), self._n_in(module, kept))
+        outermost = [path for path in dropped if not _inside(path.rpartition(".")[0], dropped)]
+        for path in outermost:
+            container, _, name = path.rpartition(".")
+            del clone.get_submodule(container)._modules[name]
+        # Inner containers first, whose paths change with the numbers of outer ones.
+        for container in sorted({path.rpartition(".")[0] for path in outermost}, key=lambda path: -path.count(".")):
+            _renumber(clone.get_submodule(container))
+        return clone
+
+    def skeleton(self, kept: Kept, dropped: Collection[str] = ()) -> nn.Module:
+        """Return a member without values, on the meta device."""
+
+        def empty(tensor: Tensor) -> Tensor:
+            return torch.empty(self.shape(tensor, kept), dtype=tensor.dtype, device="meta")
+
+        return self.member(kept, dropped, empty)
+
+    def _n_in(self, module: nn.Module, kept: Kept) -> int | None:
+        weight = getattr(module, "weight", None)
+        dimension = self.inputs_of.get(self._names.get(id(weight), ""))
+        return None if dimension is None else size_of(dimension, kept)
+
+    def _set_numbers(self, clone: nn.Module, kept: Kept) -> None:
+        for path, name, dimension in self.numbers:
+            old = getattr(clone.get_submodule(path), name)
+            new = size_of(dimension, kept)
+            setattr(clone.get_submodule(path), name, new if isinstance(old, int) else type(old)([new]))
+
+
+def _inside(path: str, dropped: Collection[str]) -> bool:
+    return any(path == block or path.startswith(f"{block}.") for block in dropped)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _like(new: Tensor, old: Tensor) -> Tensor:
+    """Return a tensor as the parameter or buffer that ``old`` is."""
+    if isinstance(old, nn.Parameter):
+        return new if isinstance(new, nn.Parameter) else nn.Parameter(new.detach(), old.requires_grad)
+    return new
+
+
+def _renumber(container: nn.Module) -> None:
+    if all(name.isdigit() for name in container._modules):
+        container._modules = {str(i): child for i, child in enumerate(container._modules.values())}
+
+
+def set_sizes(module: nn.Module, n_in: int | None) -> None:
+    """Set the numbers that a layer of torch keeps of its weights' shapes.
+
+    Args:
+        module: the layer; others are left alone.
+        n_in: input channels of a convolution, where known.
+    """
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor):
+        return
+    shape = tuple(weight.shape)
+    if isinstance(module, nn.modules.conv._ConvNd):
+        n_in = module.in_channels if n_in is None else n_in
+        module.in_channels = n_in
+        if module.transposed:
+            module.groups = module.groups if module.groups == 1 else module.groups * n_in // max(shape[0], 1)
+            module.out_channels = shape[1] * module.groups
+        else:
+            module.groups, module.out_channels = n_in // shape[1], shape[0]
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = shape
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        module.num_features = shape[0]
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        module.normalized_shape = shape
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = shape[0]
+    elif isinstance(module, nn.Embedding):
+        module.num_embeddings, module.embedding_dim = shape
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = shape[0]

@@ -1,0 +1,65 @@
+"""Ranges in which a part of a converted model may vary."""
+
+from collections.abc import Sequence
+
+from raynas.errors import SpaceError
+
+
+class Width:
+    """Widths of a group of channels, heads or hidden features.
+
+    Args:
+        fractions: shares of the given width, each above 0 and at most 1; the whole width is always among the options.
+
+    Raises:
+        SpaceError: if a share is out of range, or there is none.
+    """
+
+    def __init__(self, *fractions: float) -> None:
+        if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
+            raise SpaceError(
+                f"Width needs shares of the given width in (0, 1], such as Width(0.5, 1.0); got {fractions}"
+            )
+        self.fractions = fractions
+
+    def options(self, size: int, divisor: int) -> Sequence[int]:
+        """Return the widths, ascending; all but ``size`` are multiples of the divisor.
+
+        Args:
+            size: the given width.
+            divisor: of the widths.
+        """
+        rounded = {max(divisor, round(fraction * size / divisor) * divisor) for fraction in self.fractions}
+        return sorted({width for width in rounded if width < size} | {size})
+
+
+class Depth:
+    """Numbers of blocks that are kept of a row of equal ones.
+
+    Args:
+        depths: the numbers; the given one is always among the options. None for 1 (0 if the container
+            has other blocks) to the given one.
+
+    Raises:
+        SpaceError: if a number is negative.
+    """
+
+    def __init__(self, *depths: int) -> None:
+        if not all(isinstance(depth, int) and depth >= 0 for depth in depths):
+            raise SpaceError(f"Depth needs numbers of blocks, such as Depth(6, 12); got {depths}")
+        self.depths = depths
+
+    def options(self, size: int, least: int) -> Sequence[int]:
+        """Return the depths, ascending.
+
+        Args:
+            size: the given depth.
+            least: the smallest one that is possible.
+
+        Raises:
+            SpaceError: if a depth is out of range.
+        """
+        wrong = [depth for depth in self.depths if not least <= depth <= size]
+        if wrong:
+            raise SpaceError(f"a row of {size} blocks can have a depth of {least} to {size}, got {wrong[0]}")
+        return sorted({*(self.depths or range(least, size)), size})

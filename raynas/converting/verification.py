@@ -1,0 +1,123 @@
+"""Check of each group and row of blocks: a member in which it alone is reduced must run as the given model does."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from raynas.converting.blocks import BlockRow
+from raynas.converting.groups import Group
+from raynas.converting.members import Wiring
+from raynas.core.inputs import Arguments
+from raynas.errors import one_line
+from raynas.nn.dimensions.expressions import Dimension, Kept, atoms, parts, size_of
+from raynas.nn.dimensions.tracing import Recording, Trace, slow_attention, tensors_in
+
+Rows = Mapping[str, tuple[BlockRow, Sequence[int]]]
+"""Rows of blocks with their depths, by name of the decision."""
+
+
+class Verification:
+    """Members of a model, built and run: each operation must give the shapes that follow from the trace.
+
+    Args:
+        wiring: the model.
+        example: what it takes.
+        trace: its run.
+    """
+
+    def __init__(self, wiring: Wiring, example: Arguments, trace: Trace) -> None:
+        self.wiring = wiring
+        self.example = example
+        self.trace = trace
+
+    def failures(self, widths: Mapping[Group, Sequence[int]], depths: Rows) -> dict[str, str]:
+        """Return the reasons of those that cannot vary, by name."""
+        failed = self._failures_of_groups(widths)
+        for name, (row, options) in depths.items():
+            error = self._error_without(row.paths[min(options) :])
+            if error is not None:
+                failed[name] = error
+        return failed
+
+    def _failures_of_groups(self, widths: Mapping[Group, Sequence[int]]) -> dict[str, str]:
+        if self._error(_smallest(widths)) is None:
+            return {}
+        failed = {g.name: error for g, options in widths.items() if (error := self._error_alone(g, min(options)))}
+        good = {group: options for group, options in widths.items() if group.name not in failed}
+        if self._error(_smallest(good)) is None:
+            return failed
+        together: dict[Group, Sequence[int]] = {}
+        for group, options in good.items():  # Leave out those that do not run with the ones before.
+            error = self._error(_smallest({**together, group: options}))
+            if error is None:
+                together[group] = options
+            else:
+                failed[group.name] = f"not together with other groups: {error}"
+        return failed
+
+    def _error_alone(self, group: Group, size: int) -> str | None:
+        error = self._error({group.atom: torch.arange(size)})
+        if error is None:
+            return None
+        before = list(self.wiring.numbers)
+        found = self._numbers_around(group)
+        # One of the numbers may be another width of the same size.
+        for left_out in (None, *found) if found else ():
+            self.wiring.numbers[:] = [*before, *(number for number in found if number is not left_out)]
+            if self._error({group.atom: torch.arange(size)}) is None:
+                return None
+        self.wiring.numbers[:] = before
+        return error
+
+    def _numbers_around(self, group: Group) -> list[tuple[str, str, Dimension]]:
+        """Return the numbers of the user's modules around the group that may be widths of it."""
+        known = {(path, name) for path, name, _ in self.wiring.numbers}
+        inside = [part for slot in group.slots for part in parts(slot.dimension) if group.atom in atoms(part)]
+        sizes = {part.size: part for part in reversed(inside)} | {group.size: group.atom}
+        layers = set(group.layers)
+        parents = {path.rpartition(".")[0] for path in layers}
+        found = []
+        for path in sorted(layers | parents | {path.rpartition(".")[0] for path in parents}):
+            module = self.wiring.model.get_submodule(path)
+            if not type(module).__module__.startswith("torch.nn"):
+                found += [
+                    (path, name, sizes[value])
+                    for name, value in vars(module).items()
+                    if type(value) is int and value in sizes and (path, name) not in known
+                ]
+        return found
+
+    def _error(self, kept: Kept) -> str | None:
+        """Return the reason why a narrower member does not compute what the trace says that it does."""
+        try:
+            log, _ = self._run(kept, ())
+        except Exception as error:
+            return f"the model's code does not allow it ({one_line(error)[:200]})"
+        if len(log) != len(self.trace.log):
+            return "the model computes other operations when it is narrower"
+        for (name, shapes), (traced, results) in zip(log, self.trace.log, strict=True):
+            expected = [tuple(size_of(d, kept) for d in dimensions) for dimensions in results]
+            if name != traced or [tuple(shape) for shape in shapes] != expected:
+                wrong = f"{[tuple(s) for s in shapes]} instead of {expected}"
+                return f"the model's code does not allow it ({name} would give {wrong})"
+        return None
+
+    def _error_without(self, dropped: Sequence[str]) -> str | None:
+        try:
+            _, shapes = self._run({}, dropped)
+        except Exception as error:
+            return f"the model's code does not allow it ({one_line(error)[:200]})"
+        _, given = self._run({}, ())
+        return None if shapes == given else "the output would have another shape"
+
+    def _run(self, kept: Kept, dropped: Sequence[str]) -> tuple[list[tuple[str, list[torch.Size]]], list[torch.Size]]:
+        member = self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach()).eval()
+        with torch.no_grad(), warnings.catch_warnings(), slow_attention(), Recording() as recording:
+            warnings.simplefilter("ignore")
+            result = self.example.call(member)
+        return recording.log, [tensor.shape for tensor in tensors_in(result)]
+
+
+def _smallest(widths: Mapping[Group, Sequence[int]]) -> Kept:
+    return {group.atom: torch.arange(min(options)) for group, options in widths.items()}

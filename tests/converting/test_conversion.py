@@ -1,0 +1,350 @@
+"""Conversion of given models: the largest member is the model, and every member is what the trace says."""
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from raynas.converting import ConvertedSpace, Depth, Width, convert
+from raynas.core.inputs import Arguments, Inputs
+from raynas.errors import SpaceError
+from raynas.metrics.cost import count_macs, count_params
+from raynas.nn.dimensions.expressions import positions
+from raynas.nn.dimensions.tracing import tensors_in
+from raynas.nn.supernet import Supernet
+
+
+def conv(n_in: int, n_out: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, groups=groups), nn.BatchNorm2d(n_out), nn.ReLU()
+    )
+
+
+class Residual(nn.Module):
+    def __init__(self, n: int, hidden: int, groups: int = 1) -> None:
+        super().__init__()
+        self.first, self.second = conv(n, hidden), nn.Conv2d(hidden, n, 3, padding=1, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.second(self.first(x))
+        return y
+
+
+class ResNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = conv(3, 16), nn.Linear(16, 5)
+        self.blocks = nn.Sequential(Residual(16, 24), Residual(16, 32, groups=4), Residual(16, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.blocks(self.stem(x)).mean((2, 3)))
+        return y
+
+
+class Dense(nn.Module):
+    """Concatenation, then a flatten of channels and positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = conv(3, 16), conv(16, 8), conv(24, 16)
+        self.head = nn.Linear(40 * 4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.a(x)
+        ab = torch.cat([a, self.b(a)], 1)
+        y: Tensor = self.head(functional.adaptive_avg_pool2d(torch.cat([ab, self.c(ab)], 1), 2).flatten(1))
+        return y
+
+
+class Mobile(nn.Module):
+    """A depthwise convolution, and squeeze-excite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand, self.depthwise, self.project = conv(3, 32, 1), conv(32, 32, groups=32), nn.Conv2d(32, 16, 1)
+        self.squeeze, self.excite, self.head = nn.Conv2d(32, 16, 1), nn.Conv2d(16, 32, 1), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.depthwise(self.expand(x))
+        gate = self.excite(self.squeeze(inner.mean((2, 3), keepdim=True)).relu()).sigmoid()
+        y: Tensor = self.head(self.project(inner * gate).mean((2, 3)))
+        return y
+
+
+class UNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.middle = conv(3, 16), conv(16, 32)
+        self.up, self.out = nn.ConvTranspose2d(32, 16, 2, stride=2), nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.down(x)
+        y: Tensor = self.out(torch.cat([skip, self.up(self.middle(functional.max_pool2d(skip, 2)))], 1))
+        return y
+
+
+class Siamese(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 16)), nn.Linear(32, 2)
+
+    def forward(self, left: Tensor, *, right: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.head(torch.cat([self.body(left), self.body(right)], -1))}
+
+
+class Attention(nn.Module):
+    """Separate q, k and v, whose number of heads the code has as a number."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.n_heads = heads
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (f(x).view(*x.shape[:2], self.n_heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        heads = functional.scaled_dot_product_attention(q, k, v)
+        y: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return y
+
+
+class Fused(Attention):
+    """Fused q, k and v."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.q = nn.Linear(width, 3 * width)
+        del self.k, self.v
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.q(x).view(*x.shape[:2], 3, self.n_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        heads = functional.scaled_dot_product_attention(q, k, v)
+        y: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return y
+
+
+class Layer(nn.Module):
+    def __init__(self, kind: type[Attention]) -> None:
+        super().__init__()
+        self.attention, self.before, self.after = kind(32, 4), nn.LayerNorm(32), nn.LayerNorm(32)
+        self.mlp = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.before(x))
+        y: Tensor = x + self.mlp(self.after(x))
+        return y
+
+
+class Language(nn.Module):
+    """A transformer whose embedding is its head as well."""
+
+    def __init__(self, kind: type[Attention] = Attention) -> None:
+        super().__init__()
+        self.embedding, self.layers = nn.Embedding(40, 32), nn.ModuleList(Layer(kind) for _ in range(3))
+        self.head = nn.Linear(32, 40, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embedding(ids)
+        for layer in self.layers:
+            x = layer(x)
+        y: Tensor = self.head(x)
+        return y
+
+
+class Torch(nn.Module):
+    """The transformer of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x).mean(1)
+        return y
+
+
+IMAGES, IDS = torch.rand(2, 3, 8, 8), torch.arange(14).view(2, 7)
+MODELS: dict[str, tuple[Callable[[], nn.Module], Inputs]] = {
+    "resnet": (ResNet, IMAGES),
+    "dense": (Dense, IMAGES),
+    "mobile": (Mobile, IMAGES),
+    "unet": (UNet, IMAGES),
+    "siamese": (Siamese, Arguments((torch.rand(2, 6),), {"right": torch.rand(2, 6)})),
+    "language": (Language, IDS),
+    "fused": (lambda: Language(Fused), IDS),
+    "torch": (Torch, torch.rand(2, 7, 32)),
+}
+
+
+def converted(name: str) -> tuple[nn.Module, Arguments, ConvertedSpace]:
+    torch.manual_seed(0)
+    model, example = MODELS[name][0](), Arguments.of(MODELS[name][1])
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias)
+    return model.eval(), example, convert(model, example)
+
+
+def output(model: nn.Module, example: Arguments) -> Tensor:
+    with torch.no_grad():
+        return next(tensors_in(example.call(model)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_members(name: str) -> None:
+    model, example, space = converted(name)
+    largest = space.build(space.largest).eval()
+    assert torch.equal(output(largest, example), output(model, example))
+    assert count_params(largest) == count_params(model)
+    assert count_macs(largest, example) == count_macs(model, example)
+    supernet = Supernet(space).eval()
+    for arch in [space.smallest, *(space.sample(np.random.default_rng(seed)) for seed in range(3))]:
+        member, extracted = space.build(arch).eval(), supernet.extract(arch).eval()
+        with torch.no_grad():
+            shared = next(tensors_in(supernet(example, arch)))
+        assert torch.equal(output(member, example), shared)
+        assert torch.equal(output(extracted, example), shared)
+        assert count_params(member) == count_params(extracted) < count_params(model) or arch == space.largest
+
+
+@pytest.mark.parametrize("name", ["resnet", "dense", "mobile", "unet", "siamese"])
+def test_a_member_computes_what_the_model_does_without_the_channels(name: str) -> None:
+    """With zeros for all weights of the channels that a member lacks, the given model has its output."""
+    model, example, space = converted(name)
+    kept = space.plan.kept(space.smallest)
+    arch = {**space.smallest, **{row: max(options) for row, options in space.plan.depths.items()}}
+    silent = copy.deepcopy(model)
+    named = dict(silent.named_parameters())
+    for parameter_name, given in model.named_parameters():
+        for axis, dimension in enumerate(space.plan.wiring.dimensions[parameter_name]):
+            mask = torch.zeros(given.shape[axis])
+            mask[positions(dimension, kept)] = 1
+            named[parameter_name].data *= mask.view(-1, *[1] * (given.ndim - axis - 1))
+    torch.testing.assert_close(output(space.build(arch).eval(), example), output(silent, example))
+
+
+@pytest.mark.parametrize(
+    ("name", "decisions"),
+    [
+        ("resnet", ["stem.0.groups", "blocks.0.first.0.width", "blocks.2.first.0.width", "blocks.depth"]),
+        ("dense", ["a.0.width", "c.0.width"]),
+        ("mobile", ["expand.0.width", "project.width", "squeeze.width"]),
+        ("unet", ["down.0.width", "middle.0.width", "up.width"]),
+        ("siamese", ["body.0.width", "body.2.width"]),
+        (
+            "language",
+            ["layers.0.attention.out.width", "layers.0.attention.q.heads", "layers.2.mlp.0.width", "layers.depth"],
+        ),
+        ("fused", ["layers.0.attention.q.heads", "layers.0.mlp.0.width", "layers.depth"]),
+        ("torch", ["body.layers.0.linear1.width", "body.layers.depth"]),
+    ],
+)
+def test_what_varies(name: str, decisions: list[str]) -> None:
+    space = converted(name)[2]
+    assert set(decisions) <= {decision.name for decision in space.decisions}
+
+
+def test_what_cannot_vary_is_said() -> None:
+    space = converted("torch")[2]
+    reasons = {each.name: each.reason for each in space.fixed}
+    assert "code does not allow it" in reasons["body.layers.0.self_attn.heads"]
+    assert all(f"fixed: {name}" in space.summary() for name in reasons)
+
+
+class Careless(nn.Module):
+    """Reshapes with a number that a narrower member breaks in silence: it has the output's shape, and other heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(8, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.a(x).view(len(x), -1, 16).amax(-1).sum(1)
+        return y
+
+
+def test_a_reshape_that_hides_a_fault_is_found() -> None:
+    space = convert(Careless(), torch.rand(4, 8))
+    assert [decision.name for decision in space.decisions] == ["a.heads"]
+    (fixed,) = space.fixed
+    assert fixed.name == "a.head_width"
+    assert "would give" in fixed.reason
+
+
+def test_globs() -> None:
+    space = convert(ResNet(), IMAGES, vary={"blocks.0.*": Width(0.25), "blocks": Depth(2)}, keep=["stem"], divisor=2)
+    assert {d.name: tuple(d.options) for d in space.decisions} == {
+        "blocks.0.first.0.width": (6, 24),
+        "blocks.depth": (2, 3),
+    }
+    for wrong in ({"vary": {"layer9.*": Width(0.5)}}, {"keep": ["nowhere"]}):
+        with pytest.raises(SpaceError, match="matches no layer"):
+            convert(ResNet(), IMAGES, **wrong)
+    with pytest.raises(SpaceError, match="depth of 1 to 3"):
+        convert(ResNet(), IMAGES, vary={"blocks": Depth(4)})
+    with pytest.raises(SpaceError, match=r"shares of the given width"):
+        Width(1.5)
+
+
+def test_training_changes_the_shared_weights_and_statistics_of_the_channels_in_use() -> None:
+    _, example, space = converted("mobile")
+    supernet = Supernet(space).train()
+    before = copy.deepcopy(supernet.state_dict())
+    supernet(example, space.smallest).sum().backward()
+    norm = next(name for name in before if name.endswith("expand.1.running_mean"))
+    changed = supernet.state_dict()[norm] != before[norm]
+    assert changed.sum() == space.smallest["expand.0.width"]
+    gradient = next(p for name, p in supernet.named_parameters() if name.endswith("expand.0.weight")).grad
+    assert gradient is not None
+    learns = gradient.flatten(1).abs().sum(1) > 0
+    assert learns.any()
+    assert not (learns & ~changed).any()
+
+
+def test_importance() -> None:
+    first = nn.Linear(4, 8)
+    model = nn.Sequential(first, nn.ReLU(), nn.Linear(8, 2))
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([1.0, 9, 2, 8, 3, 7, 4, 6])[:, None].expand(8, 4))
+    member = convert(model, torch.rand(2, 4), divisor=4).build({"0.width": 4})
+    assert torch.equal(member[0].weight[:, 0], torch.tensor([9.0, 8, 7, 6]))  # type: ignore[index]
+
+    def losses(net: nn.Module) -> list[Tensor]:  # which only channels 0 and 2 and 4 and 6 change
+        return [nn.Sequential(net.get_submodule("0"))(torch.ones(1, 4))[0, ::2].sum()]
+
+    space = convert(model, torch.rand(2, 4), divisor=4, importance="taylor", losses=losses)
+    assert torch.equal(space.build({"0.width": 4})[0].weight[:, 0], torch.tensor([1.0, 2, 3, 4]))  # type: ignore[index]
+    with pytest.raises(SpaceError, match="needs losses"):
+        convert(model, torch.rand(2, 4), importance="taylor")
+    with pytest.raises(SpaceError, match="must be one of"):
+        convert(model, torch.rand(2, 4), importance="magic")  # type: ignore[arg-type]
+
+
+def test_a_space_and_its_supernet_survive_copies_and_pickles() -> None:
+    _, example, space = converted("resnet")
+    again = pickle.loads(pickle.dumps(space))
+    arch = space.smallest
+    assert torch.equal(output(again.build(arch).eval(), example), output(space.build(arch).eval(), example))
+    supernet = pickle.loads(pickle.dumps(Supernet(space).eval()))
+    with torch.no_grad():
+        assert torch.equal(copy.deepcopy(supernet)(example, arch), output(space.build(arch).eval(), example))
+
+
+def test_profile() -> None:
+    profile = converted("resnet")[2].profile()
+    assert [profile[name]["params"] for name in ("smallest", "middle", "largest")] == sorted(
+        each["params"] for each in profile.values()
+    )
+    assert profile["largest"]["macs"] > profile["smallest"]["macs"]
+
+
+def test_mixtures_are_refused() -> None:
+    _, example, space = converted("siamese")
+    with pytest.raises(SpaceError, match="chosen, not mixed"):
+        Supernet(space)(example, {**space.largest, "body.0.width": torch.ones(3)})
