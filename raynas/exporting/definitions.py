@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.exporting.code import Code, SourceError
 
@@ -146,7 +146,8 @@ class Definitions:
             arguments = [f"{name}={self.expression(item, subject)}" for name, item in fields.items()]
             return f"{self.define(kind.__name__, kind)}({', '.join(arguments)})"
         name = getattr(value, "__name__", "")
-        if name.isidentifier() and not isinstance(value, Tensor | nn.Module):
+        is_code = isinstance(value, FunctionType) or (isinstance(value, type) and not issubclass(value, nn.Module))
+        if name.isidentifier() and (is_code or import_line(value, name)):  # else define would come back here
             return self.define(name, value)
         raise SourceError(f"{subject} is a {kind.__name__}, which source code cannot hold")
 

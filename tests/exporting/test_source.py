@@ -263,6 +263,22 @@ def test_parts_that_repeat_are_a_function() -> None:
     assert text.count("nn.Conv2d(") == 1 and text.count("sequential()") == 4
 
 
+class Asking(nn.Module):
+    """Names a class of modules in its forward pass, which no constant can hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = Odd(4, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) if isinstance(self.layer, Odd) else x  # type: ignore[no-any-return]
+
+
+def test_a_class_of_modules_in_a_forward_pass_is_traced_away() -> None:
+    assert_same(Asking(), Arguments((torch.rand(3, 4),)))
+    assert "as traced" in write_source(Asking(), "").text
+
+
 def test_hooks_and_patched_methods_are_no_source() -> None:
     hooked = nn.Sequential(nn.Linear(2, 2))
     hooked[0].register_forward_hook(lambda module, inputs, output: output * 2)
