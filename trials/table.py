@@ -114,7 +114,10 @@ def _read_frame(path: Path, texts: Sequence[str]) -> pd.DataFrame:
     content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
     content.decode()  # else pandas would find out at the first use of a column
     as_text = pd.read_csv(BytesIO(content), usecols=lambda name: name in texts, dtype=str, keep_default_na=False)
-    return pd.concat([as_text, pd.read_csv(BytesIO(content), usecols=lambda name: name not in texts)], axis=1)
+    others = pd.read_csv(BytesIO(content), usecols=lambda name: name not in texts)
+    if not all(isinstance(frame.index, pd.RangeIndex) for frame in (as_text, others)):
+        raise ValueError("a row has more values than there are columns")  # pandas would name the rows by the first ones
+    return pd.concat([as_text, others], axis=1)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

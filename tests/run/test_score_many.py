@@ -5,32 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
-from raynas import Architecture, ModelSpace
+from raynas import Architecture
 from raynas.errors import UnknownNameError
 from raynas.metrics import count_macs, count_params, untrained_metrics
 from raynas.metrics.cost import N_COUNTED
-from raynas.nn.elastic import Size
-from raynas.nn.elastic_layers import ElasticLinear
 from raynas.run.score_many import UntrainedScorer, pool_for, score_many
-from raynas.search_spaces import NASBench201
+from raynas.search_spaces import MLP, NASBench201
 from raynas.trials import Function
 from tests.run.widths import ARCHS, SPACE
-
-
-class TwoWidths(nn.Module):
-    """Two layers whose widths are decided, so that what follows them has to be built to be counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Sequential(ElasticLinear(4, Size(range(1, 9), f"width_{i}")), ElasticLinear(8, 1)) for i in range(2)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([layer(x) for layer in self.layers], 1)
 
 
 def unlucky(model: nn.Module, config: Mapping[str, Any]) -> float:
@@ -64,13 +48,12 @@ def test_costs_that_add_up_need_no_actors(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_actors_take_over_where_costs_have_to_be_counted() -> None:
-    space = ModelSpace(TwoWidths, input_shape=(4,))
-    archs = [arch for arch in space.enumerate() for _ in range(2)]
+    space, rng = MLP(input_shape=(4,), max_layers=2), np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(2 * N_COUNTED)]
     with pool_for(space, ["params"]) as pool:
         results = list(pool.results(space.to_config(arch) for arch in archs))
         assert pool._workers
-    expected = [sum(4 * int(width) + int(width) + (int(width) + 1) for width in arch.values()) for arch in archs]
-    assert [result["params"] for result in results] == expected
+    assert [result["params"] for result in results] == [count_params(space.build(arch)) for arch in archs]
 
 
 def test_a_function_that_fails_for_some() -> None:

@@ -123,6 +123,15 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         settings(str(tmp_path / "bad.parquet")).load(SPACE)
 
 
+def test_a_row_with_too_many_values_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    frame().to_csv(path, index=False)
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(row + ",7" for row in rows)]) + "\n")
+    with pytest.raises(DataError, match="a row has more values than there are columns"):
+        settings(str(path)).load(SPACE)
+
+
 def test_a_shuffled_table_holds_the_same_numbers(path: str) -> None:
     table = settings(path).load(SPACE)
     shuffled = table.shuffled("accuracy", seed=1)
