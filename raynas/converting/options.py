@@ -23,14 +23,14 @@ class Width:
         self.fractions = fractions
 
     def options(self, size: int, divisor: int) -> Sequence[int]:
-        """Return the widths, ascending; all but ``size`` are multiples of the divisor.
+        """Return the widths, the given one first; all but ``size`` are multiples of the divisor.
 
         Args:
             size: the given width.
             divisor: of the widths.
         """
         rounded = {max(divisor, round(fraction * size / divisor) * divisor) for fraction in self.fractions}
-        return sorted({width for width in rounded if width < size} | {size})
+        return sorted({width for width in rounded if width < size} | {size}, reverse=True)
 
 
 class Depth:
@@ -50,7 +50,7 @@ class Depth:
         self.depths = depths
 
     def options(self, size: int, least: int) -> Sequence[int]:
-        """Return the depths, ascending.
+        """Return the depths, the given one first.
 
         Args:
             size: the given depth.
@@ -62,4 +62,4 @@ class Depth:
         wrong = [depth for depth in self.depths if not least <= depth <= size]
         if wrong:
             raise SpaceError(f"a row of {size} blocks can have a depth of {least} to {size}, got {wrong[0]}")
-        return sorted({*(self.depths or range(least, size)), size})
+        return sorted({*(self.depths or range(least, size)), size}, reverse=True)

@@ -56,14 +56,14 @@ class ConvertedSpace(ModelSpace):
 
     @property
     def decisions(self) -> Sequence[Decision]:
-        """The widths in the order of the layers, then the depths."""
+        """The widths in the order of the layers, then the depths; the default of each is the given one."""
         options = {**self.plan.widths, **self.plan.depths}
         return tuple(Categorical(name, tuple(each)) for name, each in options.items())
 
     @property
     def largest(self) -> Architecture:
-        """The given model."""
-        return Architecture({decision.name: max(decision.options) for decision in self.decisions})
+        """The given model, which is the default too."""
+        return self.default
 
     @property
     def smallest(self) -> Architecture:

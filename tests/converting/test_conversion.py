@@ -277,11 +277,18 @@ def test_a_reshape_that_hides_a_fault_is_found() -> None:
     assert "would give" in fixed.reason
 
 
+def test_the_default_is_the_given_model() -> None:
+    model = ResNet()
+    space = convert(model, IMAGES)
+    assert space.default == space.largest
+    assert count_params(space.build(space.default)) == count_params(model)
+
+
 def test_globs() -> None:
     space = convert(ResNet(), IMAGES, vary={"blocks.0.*": Width(0.25), "blocks": Depth(2)}, keep=["stem"], divisor=2)
     assert {d.name: tuple(d.options) for d in space.decisions} == {
-        "blocks.0.first.0.width": (6, 24),
-        "blocks.depth": (2, 3),
+        "blocks.0.first.0.width": (24, 6),
+        "blocks.depth": (3, 2),
     }
     for wrong in ({"vary": {"layer9.*": Width(0.5)}}, {"keep": ["nowhere"]}):
         with pytest.raises(SpaceError, match="matches no layer"):
