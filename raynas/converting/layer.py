@@ -90,7 +90,7 @@ class ConvertedModel(ElasticLayer):
         super().__init__(1, **{f"size{i}": _Numbers(each, name) for i, (name, each) in enumerate(options.items())})
         self.plan = plan
         self._skeletons: dict[tuple[Option, ...], tuple[nn.Module, dict[str, int]]] = {}
-        self._twins: dict[int, Tensor] = {}
+        self._paths: dict[int, str] = {}
 
     def plain(self, n_in: int, sizes: Sizes) -> nn.Module:
         return self.plan.member(self._options(sizes))
@@ -98,17 +98,14 @@ class ConvertedModel(ElasticLayer):
     def _options(self, sizes: Mapping[str, Any]) -> dict[str, Option]:
         return {str(size.label): sizes[argument] for argument, size in self.size_choices.items()}
 
-    def expand(self, names: Mapping[str, str]) -> None:
-        super().expand(names)
-        self._pair()
-
-    def _pair(self) -> None:
-        """Find the shared tensor of each tensor of the given model."""
-        given, own = self.plan.wiring.model, self.shared
-        self._twins = {
-            id(tensor): own.state_dict(keep_vars=True)[name] if name in own.state_dict() else _get(own, name)
-            for name, tensor in (*given.named_parameters(), *given.named_buffers())
-        }
+    def _shared(self, given: int) -> Tensor:
+        """Return the shared tensor of a tensor of the given model; it may be another after weights were loaded."""
+        if given not in self._paths:
+            model = self.plan.wiring.model
+            self._paths = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+        path, _, attribute = self._paths[given].rpartition(".")
+        found: Tensor = getattr(self.shared.get_submodule(path), attribute)
+        return found
 
     def sliced(self, n_in: int, sizes: Sizes) -> Mapping[str, Tensor]:
         raise SpaceError("the weights of a converted model are taken by its members")
@@ -136,7 +133,7 @@ class ConvertedModel(ElasticLayer):
         kept, given = self.plan.kept(options), self.plan.wiring.tensors
         tensors, written = {}, []
         for name, origin in origins.items():
-            shared, pattern = self._twins[origin], given[origin]
+            shared, pattern = self._shared(origin), given[origin]
             part = self._part(shared, pattern, kept)
             tensors[name] = part
             if self.training and part is not shared and not isinstance(shared, nn.Parameter):
@@ -196,7 +193,7 @@ class ConvertedModel(ElasticLayer):
         kept, given = self.plan.kept(options), self.plan.wiring.tensors
 
         def part(tensor: Tensor) -> Tensor:
-            shared = self._twins[id(tensor)]
+            shared = self._shared(id(tensor))
             if not copy and isinstance(shared, nn.Parameter) and not self.plan.wiring.indices(tensor, kept):
                 return shared
             return self._part(shared.detach(), given[id(tensor)], kept).clone()
@@ -204,18 +201,7 @@ class ConvertedModel(ElasticLayer):
         return self.plan.wiring.member(kept, self.plan.dropped(options), part).train(self.training)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_skeletons": {}, "_twins": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "shared" in self._modules:
-            self._pair()
-
-
-def _get(module: nn.Module, name: str) -> Tensor:
-    path, _, attribute = name.rpartition(".")
-    found: Tensor = getattr(module.get_submodule(path), attribute)
-    return found
+        return {**self.__dict__, "_skeletons": {}, "_paths": {}}
 
 
 def _same_modes(skeleton: nn.Module, training: bool) -> None:

@@ -355,3 +355,18 @@ def test_mixtures_are_refused() -> None:
     _, example, space = converted("siamese")
     with pytest.raises(SpaceError, match="chosen, not mixed"):
         Supernet(space)(example, {**space.largest, "body.0.width": torch.ones(3)})
+
+
+def test_a_supernet_computes_with_weights_that_replaced_its_own() -> None:
+    space = convert(ResNet(), IMAGES)
+    trained = Supernet(space).eval()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1.5)
+    with torch.device("meta"):
+        loaded = Supernet(space).eval()
+    loaded.load_state_dict(trained.state_dict(), assign=True)
+    for arch in (space.largest, space.smallest):
+        expected = trained.extract(arch)(IMAGES)
+        assert torch.equal(loaded(IMAGES, arch), expected)
+        assert torch.equal(loaded.extract(arch, copy_weights=False)(IMAGES), expected)
