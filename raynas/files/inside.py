@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from raynas.errors import OutsideError
@@ -58,8 +59,10 @@ def _entries(folder: Path) -> "list[os.DirEntry[str]]":
 
 def _leads_below(path: Path, folder: Path) -> bool:
     try:
+        with suppress(FileNotFoundError):
+            path.stat()  # raises for links in a circle, for which resolve() raises up to Python 3.12 only
         return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError):
         return False
 
 
