@@ -27,6 +27,8 @@ def pretend_gpu() -> Iterator[torch.device]:
     with ExitStack() as stack:
         for name, value in _CUDA.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        if hasattr(torch, "accelerator"):  # optimizers ask it for a stream, which a build for CUDA has no driver for
+            stack.enter_context(mock.patch.object(torch.accelerator, "current_accelerator", lambda *_, **__: None))
         stack.enter_context(_Kernels(memory))
         stack.enter_context(_Devices(memory))
         yield torch.device("cuda")
