@@ -15,12 +15,14 @@ class BlockRow:
     """Blocks of which some may be left out.
 
     Args:
+        name: of the decision: that of the container, or of the first block if the container holds several rows.
         container: dotted path of the ``nn.Sequential`` or ``nn.ModuleList`` that holds them.
         blocks: their names there.
         fills: True if the container holds nothing else.
         joints: for each block, its first input and its output.
     """
 
+    name: str
     container: str
     blocks: tuple[str, ...]
     fills: bool
@@ -66,12 +68,18 @@ class BlockWatch:
         """Yield the rows of at least one block that may be left out."""
         for path, container in self.containers.items():
             named = list(container.named_children())
-            for (_, keeps), members in groupby(named, lambda item: (type(item[1]), self._keeps_shape(item[1]))):
-                row = list(members)
-                if not keeps or (len(row) < 2 and len(named) == len(row)) or not self._follows_one_like_it(named, row):
-                    continue
+            rows = list(self._rows(named))
+            for row in rows:
+                first = "" if len(rows) == 1 else f".{row[0][0]}"
                 joints = tuple(joint for _, block in row for joint in self.joints[block])
-                yield BlockRow(path, tuple(name for name, _ in row), len(row) == len(named), joints)
+                blocks = tuple(name for name, _ in row)
+                yield BlockRow(f"{path or 'model'}{first}.depth", path, blocks, len(row) == len(named), joints)
+
+    def _rows(self, named: list[tuple[str, nn.Module]]) -> Iterator[list[tuple[str, nn.Module]]]:
+        for (_, keeps), members in groupby(named, lambda item: (type(item[1]), self._keeps_shape(item[1]))):
+            row = list(members)
+            if keeps and (len(row) > 1 or len(named) > len(row)) and self._follows_one_like_it(named, row):
+                yield row
 
     def _keeps_shape(self, block: nn.Module) -> bool:
         joints = self.joints.get(block, [])

@@ -66,8 +66,8 @@ def convert(
     wiring = Wiring(model, traced.dimensions, traced.inputs_of)
     groups = groups_of(model, traced.dimensions)
     widths = {group.name: options for group in groups if not group.atom.frozen and (options := wanted.widths(group))}
-    rows = {f"{row.container or 'model'}.depth": row for row in traced.rows}
-    depths = {name: options for name, row in rows.items() if (options := wanted.depths(row, name))}
+    rows = {row.name: row for row in traced.rows}
+    depths = {name: options for name, row in rows.items() if (options := wanted.depths(row))}
     wanted.check(groups, rows.values())
     by_name = {group.name: group for group in groups}
     checked = Verification(wiring, example, traced.trace)
@@ -130,7 +130,7 @@ class _Traced:
                 for dimension in self.trace.of(tensor):
                     freeze(dimension, "a table of numbers")
         self.rows, rows = [replace(row, joints=()) for row in self.rows], self.rows
-        self.block_scores = {f"{row.container or 'model'}.depth": criteria.block_scores(row) for row in rows}
+        self.block_scores = {row.name: criteria.block_scores(row) for row in rows}
 
 
 class _Wanted:
@@ -154,10 +154,10 @@ class _Wanted:
         options = (given[0] if given else DEFAULT_WIDTH).options(group.size, 1 if group.is_coarse else self.divisor)
         return options if len(options) > 1 else ()
 
-    def depths(self, row: BlockRow, name: str) -> Sequence[int]:
+    def depths(self, row: BlockRow) -> Sequence[int]:
         """Return the options of a row of blocks; none if it is to stay."""
-        patterns = [p for p, v in (self.vary or {}).items() if isinstance(v, Depth) and _names(row, name, p)]
-        if any(_names(row, name, pattern) for pattern in self.keep) or (self.vary is not None and not patterns):
+        patterns = [p for p, v in (self.vary or {}).items() if isinstance(v, Depth) and _names(row, p)]
+        if any(_names(row, pattern) for pattern in self.keep) or (self.vary is not None and not patterns):
             return ()
         given = self.vary[patterns[0]] if self.vary is not None else Depth()
         assert isinstance(given, Depth)
@@ -172,23 +172,22 @@ class _Wanted:
         """
         rows = list(rows)
         for pattern in (*(self.vary or {}), *self.keep):
-            in_rows = any(_names(row, f"{row.container}.depth", pattern) for row in rows)
+            in_rows = any(_names(row, pattern) for row in rows)
             if not in_rows and not any(group.matches([pattern]) for group in groups):
                 raise SpaceError(f"{pattern!r} matches no layer and no decision of the model")
 
 
-def _names(row: BlockRow, name: str, pattern: str) -> bool:
-    return matches(name, pattern) or row.container == pattern or matches(row.container, pattern)
+def _names(row: BlockRow, pattern: str) -> bool:
+    return matches(row.name, pattern) or row.container == pattern or matches(row.container, pattern)
 
 
 def _score(
     model: nn.Module, importance: criteria.Importance, losses: Callable[[nn.Module], Iterable[Tensor]] | None
 ) -> criteria.Score | None:
-    if importance == "taylor":
-        if losses is None:
-            raise SpaceError('importance="taylor" needs losses, a function of the model that gives losses of batches')
-        criteria.accumulate_gradients(model, losses(model))
-        return criteria.taylor
+    if (importance == "taylor") is (losses is None):
+        raise SpaceError('importance="taylor" needs losses, a function of the model that gives losses of batches')
+    if losses is not None:
+        return criteria.taylor(model, losses(model))
     known = {"l1": criteria.l1, "random": None}
     if importance not in known:
         raise SpaceError(f"importance must be one of 'l1', 'taylor', 'random', got {importance!r}")

@@ -57,10 +57,17 @@ def l1(tensor: Tensor) -> Tensor:
     return tensor.detach().abs()
 
 
-def taylor(tensor: Tensor) -> Tensor:
-    """Return the squared first-order change of the loss without each weight (Molchanov et al., CVPR 2019)."""
-    gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-    return (tensor.detach() * gradient).square()
+def taylor(model: nn.Module, losses: Iterable[Tensor]) -> Score:
+    """Return a score of weights: the squared first-order change of the losses without each (Molchanov, CVPR 2019)."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    total = {id(parameter): torch.zeros_like(parameter) for parameter in parameters}
+    for loss in losses:
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True
+        ):
+            if gradient is not None:
+                total[id(parameter)] += gradient
+    return lambda tensor: (tensor.detach() * total.get(id(tensor), torch.zeros_like(tensor))).square()
 
 
 def block_scores(row: BlockRow) -> list[float]:
@@ -70,13 +77,6 @@ def block_scores(row: BlockRow) -> list[float]:
         change = (after.float() - before.float()).norm() / before.float().norm().clamp_min(1e-12)
         changes.append(float(change))
     return changes
-
-
-def accumulate_gradients(model: nn.Module, losses: Iterable[Tensor]) -> None:
-    """Add up the gradients of losses on the parameters."""
-    model.zero_grad()
-    for loss in losses:
-        loss.backward()
 
 
 def orders(groups: Sequence[Group], score: Score | None, seed: int) -> Mapping[Atom, Tensor]:

@@ -370,3 +370,23 @@ def test_a_supernet_computes_with_weights_that_replaced_its_own() -> None:
         expected = trained.extract(arch)(IMAGES)
         assert torch.equal(loaded(IMAGES, arch), expected)
         assert torch.equal(loaded.extract(arch, copy_weights=False)(IMAGES), expected)
+
+
+def test_rows_of_blocks_in_one_container_are_decisions_of_their_own() -> None:
+    def stage(width: int) -> list[nn.Module]:
+        return [nn.Sequential(nn.Linear(width, 9), nn.ReLU(), nn.Linear(9, width)) for _ in range(2)]
+
+    model = nn.Sequential(nn.Linear(4, 8), *stage(8), nn.Linear(8, 6), *stage(6), nn.Linear(6, 3))
+    space = convert(model, torch.rand(2, 4))
+    assert {"model.1.depth", "model.4.depth"} <= {decision.name for decision in space.decisions}
+    shallow = space.build(space.canonical({**space.default, "model.1.depth": 0, "model.4.depth": 1}))
+    assert len(shallow) == 4 and shallow(torch.rand(2, 4)).shape == (2, 3)  # type: ignore[arg-type]
+
+
+def test_importance_leaves_no_gradients() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    x = torch.rand(2, 4)
+    convert(model, x, divisor=4, importance="taylor", losses=lambda net: [net(x).square().sum()])
+    assert all(parameter.grad is None for parameter in model.parameters())
+    with pytest.raises(SpaceError, match="needs losses"):
+        convert(model, x, losses=lambda net: [net(x).sum()])

@@ -23,7 +23,7 @@ N_FILES = int(os.environ.get("RAYNAS_FUZZ_FILES", "15"))
 @pytest.mark.parametrize("name", KINDS)
 def test_a_valid_file_is_read(name: str, tmp_path: Path) -> None:
     KINDS[name].write(tmp_path)
-    KINDS[name].read(tmp_path)
+    assert outcome(KINDS[name], tmp_path) == "read"
 
 
 @pytest.mark.timeout(100 + 2 * N_FILES)
