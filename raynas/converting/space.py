@@ -7,12 +7,15 @@ from torch import nn
 
 from raynas.converting.groups import Group
 from raynas.converting.layer import ConvertedModel, Plan
+from raynas.converting.profile import Profile, Profiler, member, members
+from raynas.converting.summary import as_text, rows_of
 from raynas.core.architecture import Architecture, Option
+from raynas.core.constraint import Constraint
 from raynas.core.decision import Categorical, Decision
 from raynas.core.inputs import InputSpec
 from raynas.errors import SpaceError
-from raynas.metrics.cost import count_macs, count_params
-from raynas.metrics.latency import measure_latency
+from raynas.metrics import Measurer, Metrics, read_goal
+from raynas.metrics.module_macs import macs_by_module
 from raynas.nn.model_space import ModelSpace
 
 
@@ -68,32 +71,52 @@ class ConvertedSpace(ModelSpace):
     @property
     def smallest(self) -> Architecture:
         """The member with the smallest option of each decision."""
-        return Architecture({decision.name: min(decision.options) for decision in self.decisions})
+        return member(self.decisions, 0.0)
+
+    @property
+    def bounds(self) -> tuple[Architecture, Architecture]:
+        """The smallest and the largest member: params and MACs grow with every width and depth."""
+        return self.smallest, self.largest
 
     @property
     def groups(self) -> Mapping[str, Group]:
         """The groups of channels that vary, by the name of their decision."""
         return self.plan.groups
 
-    def summary(self) -> str:
-        """Return a table of the decisions, with each one's share of the parameters, and of what is fixed."""
-        total = sum(parameter.numel() for parameter in self.plan.wiring.model.parameters())
-        lines = [f"{self.name}: {len(self.plan.widths)} widths, {len(self.plan.depths)} depths"]
-        for name, group in self.plan.groups.items():
-            share = sum(tensor.numel() for tensor in {slot.tensor for slot in group.slots}) / total
-            options = ", ".join(map(str, self.plan.widths[name]))
-            lines.append(f"  {name}: {options} ({len(group.layers)} layers, {share:.1%} of the parameters)")
-        lines += [f"  {name}: {', '.join(map(str, each))} blocks" for name, each in self.plan.depths.items()]
-        return "\n".join([*lines, *(f"  fixed: {each.name}: {each.reason}" for each in self.fixed)])
+    def summary(self, max_rows: int | None = None) -> str:
+        """Return a table of the decisions, with each one's share of params and MACs, and of what cannot vary.
 
-    def profile(self) -> Mapping[str, Mapping[str, float]]:
-        """Return params, macs and latency_ms of the smallest, the middle and the largest member, untrained.
-
-        A limit below the smallest member's cost cannot be met.
+        Args:
+            max_rows: number of decisions, and of what cannot vary, that are listed; None for all.
         """
-        middle = {decision.name: decision.options[len(decision.options) // 2] for decision in self.decisions}
-        members = {"smallest": self.smallest, "middle": Architecture(middle), "largest": self.largest}
-        return {name: _costs(self.build(arch), self.inputs) for name, arch in members.items()}
+        counts = f"{len(self.plan.widths)} widths, {len(self.plan.depths)} depths, {members(self.size)}"
+        macs = macs_by_module(self.plan.wiring.model, self.inputs)
+        fixed = [(each.name, each.reason) for each in self.fixed]
+        return as_text(f"{self.name}: {counts}", rows_of(self.plan, macs), fixed, max_rows)
+
+    def profile(
+        self,
+        constraints: str | Constraint | Sequence[str | Constraint] = (),
+        *,
+        metrics: Metrics = (),
+        device: str = "cpu",
+        n_threads: int = 1,
+    ) -> Profile:
+        """Measure the smallest, the middle and the largest member before any training, and say if limits can be met.
+
+        Args:
+            constraints: limits such as ``"macs <= 0.5 * baseline"``; the baseline is the given model.
+            metrics: metrics of your own that limits name; see ``raynas.search``.
+            device: the device that latency is measured on.
+            n_threads: CPU threads that it is measured with.
+
+        Raises:
+            RaynasError: if a limit cannot be read, or a member cannot be measured.
+        """
+        goal = read_goal(constraints=constraints, metrics=metrics)
+        profiler = Profiler(self.decisions, Measurer(self, device=device, n_threads=n_threads), goal.metrics)
+        values = profiler.measured(goal.constraints)
+        return Profile(self.name, self.size, values, profiler.verdicts(goal.constraints, values), goal.metrics)
 
     def build(self, arch: Mapping[str, Option]) -> nn.Module:
         """Return the network of ``arch``, plain PyTorch, with its part of the given model's weights.
@@ -106,11 +129,6 @@ class ConvertedSpace(ModelSpace):
     def elastic_widths(self, options: Mapping[str, Option]) -> dict[str, int]:
         """Return the one elastic layer, which is the whole model."""
         return {"": 1}
-
-
-def _costs(model: nn.Module, inputs: InputSpec) -> Mapping[str, float]:
-    latency = measure_latency(model, inputs)
-    return {"params": count_params(model), "macs": count_macs(model, inputs), "latency_ms": latency}
 
 
 class _Factory:

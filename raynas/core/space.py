@@ -44,6 +44,19 @@ class SearchSpace(DecisionSpace):
         """
 
     @property
+    def bounds(self) -> tuple[Architecture, Architecture] | None:
+        """The members with the fewest and the most parameters and multiply-adds of all; None where none are known."""
+        return None
+
+    def summary(self, max_rows: int | None = None) -> str:
+        """Return a table of what varies in a model that was given; "" where the user wrote the choices.
+
+        Args:
+            max_rows: number of decisions that are listed; None for all.
+        """
+        return ""
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen digits, equal for two searches of the same networks: of their decisions and their sizes."""
         decisions = [(d.name, list(d.options) or repr(d), sorted(d.active_if.items())) for d in self.decisions]

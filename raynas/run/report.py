@@ -24,6 +24,24 @@ from raynas.views.report import Summary, best_or_reason, plot_name, summarise, w
 logger = logging.getLogger(__name__)
 
 
+MAX_ROWS = 30
+"""Number of decisions that are listed before a search."""
+
+
+def announce(space: SearchSpace, *, progress: bool = True) -> None:
+    """Say what varies in a model that was given, before anything of it is searched.
+
+    Args:
+        space: the space of the search.
+        progress: whether to print it, or only to log it.
+    """
+    text = space.architecture_space.summary(max_rows=MAX_ROWS)
+    if text and progress:
+        Console().print(Text(text), soft_wrap=True)
+    elif text:
+        logger.info("%s", text)
+
+
 def report(
     result: SearchResult,
     settings: TrialSettings,

@@ -18,7 +18,7 @@ from raynas.run.feasibility import check_feasible
 from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.on_change import OnChange
-from raynas.run.report import report, title_of
+from raynas.run.report import announce, report, title_of
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import first_budget, start_session
@@ -140,6 +140,8 @@ def search(
             archive=archive,
         )
         searcher.generation_size = run.generation_size or 0
+        if not archive.events("proposed"):
+            announce(space, progress=progress)
         check_feasible(searcher, seed)
         facts = {"strategy": repr(strategy), "seed": seed, "num_samples": run.num_samples, "baseline": known}
         facts |= {"generation_size": run.generation_size, **({"baseline_is": reference.name} if reference else {})}

@@ -343,14 +343,6 @@ def test_a_space_and_its_supernet_survive_copies_and_pickles() -> None:
         assert torch.equal(copy.deepcopy(supernet)(example, arch), output(space.build(arch).eval(), example))
 
 
-def test_profile() -> None:
-    profile = converted("resnet")[2].profile()
-    assert [profile[name]["params"] for name in ("smallest", "middle", "largest")] == sorted(
-        each["params"] for each in profile.values()
-    )
-    assert profile["largest"]["macs"] > profile["smallest"]["macs"]
-
-
 def test_mixtures_are_refused() -> None:
     _, example, space = converted("siamese")
     with pytest.raises(SpaceError, match="chosen, not mixed"):

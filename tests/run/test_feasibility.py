@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 
 from raynas.core.architecture import Architecture
@@ -36,6 +38,43 @@ def test_limits_can_exclude_each_other() -> None:
 
 def test_a_limit_that_is_not_known_yet_is_no_reason() -> None:
     check_feasible(searcher("params <= 0.01 * baseline", baseline=Architecture({"layers.0": 1, "layers.1": 1})), seed=0)
+
+
+@dataclass(frozen=True)
+class Bounded(ToySpace):
+    """Knows its cheapest and its most expensive architecture, of 1,000 and 81,000 parameters."""
+
+    n_layers: int = 16
+    n_options: int = 6
+
+    @property
+    def bounds(self) -> tuple[Architecture, Architecture]:
+        return tuple(Architecture({d.name: d.options[i] for d in self.decisions}) for i in (0, -1))  # type: ignore[return-value]
+
+
+def bounded(*constraints: str) -> ArchitectureSearcher:
+    costs = {"params": Bounded().params, "latency_ms": lambda arch: 0.001 * Bounded().params(arch)}
+    return RandomSearch().searcher(Bounded(), constraints=constraints, costs=costs)
+
+
+@pytest.mark.parametrize("constraint", ["params <= 1000", "params >= 81000", "latency_ms <= 2"])
+def test_a_bound_may_comply_where_random_architectures_do_not(constraint: str) -> None:
+    check_feasible(bounded(constraint), seed=0)
+    with pytest.raises(InfeasibleError):
+        check_feasible(RandomSearch().searcher(ToySpace(16, 6), constraints=constraint, costs=bounded().costs), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "reason"),
+    [
+        ("params < 1000", "no architecture meets params < 1000: the smallest has params = 1000; loosen it"),
+        ("params > 81000", "no architecture meets params > 81000: the largest has params = 81000; loosen it"),
+        ("latency_ms < 1", rf"none of {PROBES} random architectures meets latency_ms < 1;"),
+    ],
+)
+def test_a_limit_that_excludes_a_bound_excludes_all(constraint: str, reason: str) -> None:
+    with pytest.raises(InfeasibleError, match=reason):
+        check_feasible(bounded(constraint), seed=0)
 
 
 def test_architectures_that_a_table_lacks_say_nothing() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from ray import tune
 
+from raynas.core.joint_space import JointSpace
 from raynas.core.result import SearchResult
 from raynas.run.networks import TrialNetworks
-from raynas.run.report import report, title_of
+from raynas.run.report import announce, report, title_of
 from raynas.search_spaces import MLP
 from raynas.strategies import Asha, RandomSearch
 from raynas.trials import Function, Training
@@ -89,6 +91,23 @@ def test_elsewhere_than_in_the_folder_of_the_search(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "summary.json").read_text())
     assert told["files"]["archive"] == str(tmp_path / "2-train" / "archive.jsonl")
     assert (tmp_path / "best" / "weights.safetensors").is_file() and not (tmp_path / "2-train" / "best").exists()
+
+
+class Given(MLP):
+    def summary(self, max_rows: int | None = None) -> str:
+        return f"a table of up to {max_rows} rows"
+
+
+def test_what_varies_in_a_given_model_is_said(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    announce(MLP())
+    assert capsys.readouterr().out == ""
+    announce(JointSpace(Given(), {"lr": tune.uniform(0, 1)}))
+    assert capsys.readouterr().out == "a table of up to 30 rows\n"
+    with caplog.at_level(logging.INFO):
+        announce(Given(), progress=False)
+    assert capsys.readouterr().out == "" and "a table of up to 30 rows" in caplog.text
 
 
 def test_titles() -> None:

@@ -1,0 +1,98 @@
+"""The table of what varies in a converted model, and what does not."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from raynas.converting.layer import Plan
+from raynas.views.text_table import text_table
+
+MAX_LAYERS = 2
+"""Number of layers of a group that the table names; the others are counted."""
+
+SHARES = "A layer between two groups counts for both, so the shares add up to more than 100 %."
+
+
+@dataclass(frozen=True)
+class Row:
+    """A decision of a converted space.
+
+    Args:
+        name: of the decision.
+        layers: dotted paths of the layers in it, or of the blocks.
+        options: its options, the given one first.
+        params: share of the model's parameters that are in these layers and vary with it, in [0, 1].
+        macs: share of the model's multiply-adds that these layers compute, in [0, 1].
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    options: tuple[int, ...]
+    params: float
+    macs: float
+
+    def texts(self) -> list[str]:
+        """Return the cells of the table."""
+        more = len(self.layers) - MAX_LAYERS
+        named = ", ".join(self.layers[:MAX_LAYERS]) + (f" and {more} more" if more > 0 else "")
+        return [self.name, named, " ".join(map(str, self.options)), f"{self.params:.1%}", f"{self.macs:.1%}"]
+
+
+def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
+    """Return the decisions of a converted space: the widths in the order of the layers, then the depths.
+
+    Args:
+        plan: what varies.
+        macs: multiply-adds of each module without those in it, by dotted path.
+    """
+    model = plan.wiring.model
+    n_params = sum(parameter.numel() for parameter in model.parameters())
+    n_macs = sum(macs.values())
+
+    def row(name: str, layers: Sequence[str], options: Sequence[int], tensors: Iterable[Tensor], inside: bool) -> Row:
+        counted = [n for path, n in macs.items() if path in layers or (inside and path.startswith(_below(layers)))]
+        size = sum(tensor.numel() for tensor in {id(tensor): tensor for tensor in tensors}.values())
+        return Row(name, tuple(layers), tuple(options), _share(size, n_params), _share(sum(counted), n_macs))
+
+    rows = [
+        row(name, group.layers, plan.widths[name], [slot.tensor for slot in group.slots], inside=False)
+        for name, group in plan.groups.items()
+    ]
+    for name, blocks in plan.rows.items():
+        tensors = [tensor for path in blocks.paths for tensor in model.get_submodule(path).parameters()]
+        rows.append(row(name, blocks.paths, plan.depths[name], tensors, inside=True))
+    return rows
+
+
+def _below(paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{path}." for path in paths)
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def as_text(heading: str, rows: Sequence[Row], fixed: Sequence[tuple[str, str]], max_rows: int | None = None) -> str:
+    """Return the table.
+
+    Args:
+        heading: its first line.
+        rows: the decisions.
+        fixed: what cannot vary: name and reason.
+        max_rows: number of decisions, and of what cannot vary, that are listed; those with the largest shares of
+            multiply-adds. None for all.
+    """
+    shown = rows
+    if max_rows is not None and len(rows) > max_rows:
+        shown = sorted(sorted(rows, key=lambda row: -row.macs)[:max_rows], key=rows.index)
+    lines = text_table(("group", "layers", "options", "params", "MACs"), [row.texts() for row in shown], left=3)
+    lines = [heading, *(f"  {line}" for line in lines)]
+    if len(shown) < len(rows):
+        lines.append(f"  and {len(rows) - len(shown)} more with smaller shares: space.summary() has all")
+    lines.append(f"  {SHARES}")
+    listed = fixed[:max_rows]
+    lines += [f"  fixed: {name}: {reason}" for name, reason in listed]
+    if len(listed) < len(fixed):
+        lines.append(f"  and {len(fixed) - len(listed)} more that cannot vary: space.fixed has all")
+    return "\n".join(lines)
