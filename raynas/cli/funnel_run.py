@@ -19,7 +19,7 @@ from raynas.views.report import Summary, best_or_reason
 
 @dataclass
 class FunnelRun(SearchRun):
-    """The steps of ``scripts/run_tune.py --funnel``; the result of its search is that of the last stage."""
+    """The steps of ``raynas search --funnel``; the result of its search is that of the last stage."""
 
     _found: FunnelResult | None = field(init=False, default=None)
 

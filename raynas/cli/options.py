@@ -25,7 +25,7 @@ class SearchOptions:
         metrics: metrics to measure and show besides, such as latency_ms, or your own: package.module:name of a
             raynas.Metric, which objectives and constraints may then name. Code is named by the flag, not in a file.
         num_samples: trials in the end; a larger number extends a finished search.
-        seed: of the strategy (that of the training is --trainable.seed).
+        seed: seed of the strategy (that of the training is --trainable.seed).
         generation_size: proposals made at once, and observed in their order when all of their trials have ended; the
             search is then the same for any --max_concurrent. By default a proposal is made as soon as there is room.
         hyperparameters: searched together with the architecture: --hyperparameters.lr "loguniform(1e-3, 1e-1)",
@@ -63,7 +63,8 @@ class RunOptions:
     """Cluster, and folder of the results.
 
     Args:
-        name: of this search's folder; by default made of what is searched and how, so that the same command resumes.
+        name: name of this search's folder; by default made of what is searched and how, so that the same command
+            resumes.
         results: folder that holds the folders of all searches; on a cluster, one that every node sees.
         max_concurrent: trials at a time; by default as many as there are CPUs (or GPUs) for. 1 makes a search
             reproducible, as --generation_size does.
@@ -124,7 +125,7 @@ class RetrainOptions:
     """The winner, trained from scratch on training and validation images and tested.
 
     Args:
-        epochs: how long; 0 leaves it out.
+        epochs: number of epochs of the winner's training to its end; 0 leaves it out.
         space: size of the final network: --retrain.space.channels 32.
 
     Raises:

@@ -1,24 +1,29 @@
 """A jsonargparse parser made of descriptions of settings, which answers a wrong flag with the right ones."""
 
 import re
+import sys
 import textwrap
-from argparse import Action, ArgumentError
+from argparse import ArgumentError
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from raynas import __version__
 from raynas.cli.catalogue import KINDS, Entry, catalogue
 from raynas.cli.describe import describe
 from raynas.cli.flags import DEMO, DEMO_DATA, SHORT, given
+from raynas.cli.help import FullHelp, HelpRow, short_help
 from raynas.cli.values import default_text, hint_of, metavar, parser_arguments, type_text, typed
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.files.options_text import has_alias
 
 T = TypeVar("T")
+
+_ALWAYS = ("help", "help_all", "config")
+_ABOUT_CONFIG = "YAML file with options; flags win over it"
 
 
 class Parsed:
@@ -65,6 +70,7 @@ class OptionParser:
         examples: end of the help.
         derived: options that follow from the data where they are not given.
         in_files: values in files of options, by path, which the help shows as defaults.
+        common: options that ``--help`` describes, in this order; the others it names.
     """
 
     def __init__(
@@ -75,27 +81,37 @@ class OptionParser:
         examples: str,
         derived: Sequence[str] = (),
         in_files: Mapping[str, str] = MappingProxyType({}),
+        common: Sequence[str] = (),
     ) -> None:
+        self._about = prog, usage, description
+        self._examples, self._common = examples, (*common, *_ALWAYS)
         self._parser = ArgumentParser(
             prog=prog,
             usage=f"{prog} {usage}",
             description=description,
             epilog=examples,
-            formatter_class=_Help,
+            formatter_class=FullHelp,
             exit_on_error=False,
             version=__version__,
         )
         self._hints: dict[str, object] = {}
         self._entries: dict[str, str] = {}
         self._derived, self._in_files = derived, in_files
-        # Read by ``expand`` already; here for the help.
-        config = self._parser.add_argument("--config", help="YAML file with options; flags win over it")
+        self._rows = [
+            HelpRow(group="", key="help", flags="-h, --help", text="this text"),
+            HelpRow(group="", key="help_all", flags="--help-all", text="every option, with its default"),
+        ]
+        # These are read already before the parser; here for the help.
+        everything = self._parser.add_argument("--help_all", action="help", help="show every option and exit")
+        everything.shown = "--help-all"
+        config = self._parser.add_argument("--config", help=_ABOUT_CONFIG)
         config.shown = "--config FILE"
+        self._rows.append(HelpRow(group="", key="config", flags="--config FILE", text=_ABOUT_CONFIG))
 
     def add_fields(self, title: str, cls: type, prefix: str = "") -> None:
         """Add a group of the fields of a dataclass, described by its docstring."""
         entry = describe(cls)
-        self._add(self._parser.add_argument_group(title, entry.summary), entry, prefix, {})
+        self._add(self._parser.add_argument_group(title, entry.summary), entry, prefix, {}, title=title)
 
     def add_entry(
         self,
@@ -122,9 +138,13 @@ class OptionParser:
         group = self._parser.add_argument_group(f"{kind}: {name}" if choose else kind, about)
         self._entries[option] = name
         if choose:
-            action = group.add_argument(f"--{option}.name", default=usual or DEMO[option], help="one of these")
+            taken = usual or DEMO[option]
+            action = group.add_argument(f"--{option}.name", default=taken, help="one of these")
             self._shown(action, f"{option}.name", f"--{option} NAME", str)
-        self._add(group, table[name], f"{option}.", defaults or {}, demo_only)
+            brief = f"{kind}: {', '.join(table)} (default: {taken})"
+            self._rows.append(HelpRow(group=kind, key=f"{option}.name", flags=f"--{option} NAME", text=brief))
+        title = f"{kind} {name}" if choose else kind
+        self._add(group, table[name], f"{option}.", defaults or {}, demo_only, title=title)
 
     def _add(
         self,
@@ -133,6 +153,8 @@ class OptionParser:
         prefix: str,
         defaults: Mapping[str, object],
         demo_only: Collection[str] = (),
+        *,
+        title: str,
     ) -> None:
         for item in entry.options:
             key, hint = prefix + item.name, hint_of(item.hint)
@@ -153,6 +175,8 @@ class OptionParser:
             short = [f"--{name}" for name, path in SHORT.items() if path == key]
             flags = [*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}{metavar(hint)}"]
             self._shown(action, key, ", ".join(flags), hint)
+            brief = ", ".join([*(f"{flag}{metavar(hint)}" for flag in short), *([] if short else flags)])
+            self._rows.append(HelpRow(group=title, key=key, flags=brief, text=f"{item.help}{told}"))
 
     def _shown(self, action: Any, key: str, text: str, hint: object) -> None:
         action.shown = text
@@ -164,9 +188,11 @@ class OptionParser:
         Raises:
             UnknownNameError: if there is no such flag.
             RaynasError: if a value cannot be read.
+            SystemExit: after help was asked for.
         """
         for option in sorted(given(tokens)):
             self._check_known(option)
+        self._help(tokens)
         if aliased := [token for token in tokens if has_alias(token.partition("=")[2] or token)]:
             raise RaynasError(f"{aliased[0][:80]!r} has an alias (*NAME); write the value itself")
         try:
@@ -177,8 +203,19 @@ class OptionParser:
             raise RaynasError("an option has too many lists in one another") from None
         return Parsed(values, self._parser.get_defaults(), list(self._hints), self._derived)
 
+    def _help(self, tokens: Sequence[str]) -> None:
+        if "--help_all" in tokens:
+            self._parser.print_help()
+            raise SystemExit(0)
+        if {"-h", "--help"} & set(tokens):
+            chosen = tuple(f"{option}." for option in self._entries if f"{option}.name" in given(tokens))
+            asked = [row.key for row in self._rows if chosen and row.key.startswith(chosen)]
+            common = list(dict.fromkeys([*self._common, *asked]))
+            sys.stdout.write(short_help(*self._about, self._rows, common, self._examples))
+            raise SystemExit(0)
+
     def _check_known(self, option: str) -> None:
-        if option in self._hints or option in ("help", "config", "version"):
+        if option in self._hints or option in (*_ALWAYS, "version"):
             return
         if self._hints.get(option.removeprefix("no_")) is bool:
             return
@@ -213,21 +250,6 @@ class OptionParser:
             got = f", got {value[1]!r}" if value else ""  # some of its versions do not say
             return f"--{_short(key)} takes {type_text(self._hints[key])}{got}"
         return f"{text.removeprefix('argument ')}; see --help"
-
-
-class _Help(DefaultHelpFormatter):
-    """Shows flags as users write them, and keeps the line breaks of tables and examples."""
-
-    def _format_action_invocation(self, action: Action) -> str:
-        return str(getattr(action, "shown", None) or super()._format_action_invocation(action))
-
-    def _get_help_string(self, action: Action) -> str:
-        return str(action.help or "")  # jsonargparse takes a single "%" for itself
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if "\n" not in text:
-            return super()._fill_text(text, width, indent)
-        return textwrap.indent(text, indent)
 
 
 def _short(key: str) -> str:

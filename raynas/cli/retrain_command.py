@@ -1,4 +1,4 @@
-"""A training to the end as ``scripts/retrain.py`` was asked for it."""
+"""A training to the end as ``raynas retrain`` was asked for it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The command line of ``scripts/retrain.py``, read without the classes that it names."""
+"""The command line of ``raynas retrain``, read without the classes that it names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from raynas.run.file_names import RETRAIN_SETTINGS
 
 EXAMPLES = """\
 examples:
-  retrain.py results/cnn-digits-auto/best/architecture.json
-  retrain.py my_cell.json --space nasbench201 --space.channels 16 --data cifar10 --epochs 100"""
+  raynas retrain results/cnn-digits-auto/best/architecture.json
+  raynas retrain my_cell.json --space nasbench201 --space.channels 16 --data cifar10 --epochs 100"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ class ArchitectureScript:
         description: what it does.
         examples: end of its help.
         about_output: title of the group of options that it adds.
+        common: options that ``--help`` describes, besides its own.
         own_options: the class of them; has ``output``.
     """
 
@@ -57,14 +58,16 @@ class ArchitectureScript:
     examples: str
     own_options: type[OutputOptions]
     about_output: str = "where"
+    common: tuple[str, ...] = ("space.name", "trainable.data")
 
 
 RETRAIN = ArchitectureScript(
-    "retrain.py",
+    "raynas retrain",
     "Train a found architecture from scratch on training and validation images, and test it. Run the same command "
     f"again to resume. Defaults are the settings in {RETRAIN_SETTINGS} beside the file, if it is there.",
     EXAMPLES,
     OutputOptions,
+    common=("space.name", "trainable.data", "trainable.epochs"),
 )
 
 
@@ -104,8 +107,9 @@ def read_architecture_script(argv: Sequence[str], script: ArchitectureScript) ->
 
 
 def _parser(script: ArchitectureScript, space: str, in_files: Mapping[str, str]) -> OptionParser:
-    usage = "ARCHITECTURE.json [--config FILE] [OPTIONS]"
-    parser = OptionParser(script.prog, usage, script.description, script.examples, FROM_DATA, in_files)
+    usage = "ARCHITECTURE.json [OPTIONS]"
+    common = (*vars(script.own_options()), *script.common)
+    parser = OptionParser(script.prog, usage, script.description, script.examples, FROM_DATA, in_files, common)
     parser.add_entry("space", space)
     parser.add_entry("trainable", "train", {"epochs": RetrainOptions().epochs}, choose=False)
     parser.add_fields(script.about_output, script.own_options)

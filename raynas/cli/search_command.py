@@ -1,4 +1,4 @@
-"""A search as ``scripts/run_tune.py`` was asked for it, made of the classes that its options name."""
+"""A search as ``raynas search`` was asked for it, made of the classes that its options name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

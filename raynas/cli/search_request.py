@@ -1,4 +1,4 @@
-"""The command line of ``scripts/run_tune.py``, read without the classes that it names.
+"""The command line of ``raynas search``, read without the classes that it names.
 
 The options depend on the entries that are chosen from the tables, so the names are read first and the parser is made
 for them.
@@ -17,18 +17,25 @@ from raynas.errors import RaynasError
 RETRAINED = ("subnet", "train")
 """Trainables that train on images, so that the winner can be trained to its end."""
 
+COMMON = (
+    *("trainable.data", "space.name", "strategy.name", "trainable.name", "early_stopping.name", "method.name"),
+    *("objectives", "constraints", "baseline", "num_samples", "trainable.epochs", "seed"),
+    *("name", "results", "max_concurrent", "compare_random", "retrain.epochs"),
+)
+"""The options that most searches need."""
+
 EXAMPLES = """\
 examples:
-  run_tune.py                                    small CNNs on scikit-learn's digits, in a few minutes
-  run_tune.py --num_samples 120                  go on with that search
-  run_tune.py --data folder:photos --epochs 27   images of your own, one folder per class
-  run_tune.py --space nasbench201 --space.channels 8 --data cifar10 --num_samples 100
-  run_tune.py --objectives accuracy latency_ms --constraints "params <= 1e5"
-  run_tune.py --strategy optuna --early_stopping median --hyperparameters.lr "loguniform(1e-3, 1e-1)"
-  run_tune.py --space nasbench201 --trainable subnet --method single_path   shared weights first, then their subnets
-  run_tune.py --funnel "zero_cost 300 synflow" "train 20 epochs=2" "train 5"   cheap scores first, then training
-  run_tune.py --config my_search.yaml --seed 1   options from a file; flags win
-  run_tune.py --strategy local --help            the options of another strategy"""
+  raynas search                                    small CNNs on scikit-learn's digits, in a few minutes
+  raynas search --num_samples 120                  go on with that search
+  raynas search --data folder:photos --epochs 27   images of your own, one folder per class
+  raynas search --space nasbench201 --space.channels 8 --data cifar10 --num_samples 100
+  raynas search --objectives accuracy latency_ms --constraints "params <= 1e5"
+  raynas search --strategy optuna --early_stopping median --hyperparameters.lr "loguniform(1e-3, 1e-1)"
+  raynas search --space nasbench201 --trainable subnet --method single_path   shared weights first, then their subnets
+  raynas search --funnel "zero_cost 300 synflow" "train 20 epochs=2" "train 5"   cheap scores first, then training
+  raynas search --config my_search.yaml --seed 1   options from a file; flags win
+  raynas search --strategy local --help            the options of another strategy"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +98,13 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
 def _parser(names: Mapping[str, str], tokens: Sequence[str], in_files: Mapping[str, str]) -> OptionParser:
     retrains = names["trainable"] in RETRAINED
     parser = OptionParser(
-        "run_tune.py",
-        "[--config FILE] [OPTIONS]",
+        "raynas search",
+        "[OPTIONS]",
         "Search for a neural network architecture with Ray Tune. Run the same command again to resume.",
         EXAMPLES,
         FROM_DATA if retrains else (),
         in_files,
+        COMMON,
     )
     parser.add_fields("search", SearchOptions)
     for option in ("space", "trainable", "method", "strategy", "early_stopping"):

@@ -39,7 +39,7 @@ from raynas.views.report import Summary, best_or_reason, summarise, write
 
 @dataclass
 class SearchRun:
-    """The steps of ``scripts/run_tune.py``; each resumes what an earlier run began.
+    """The steps of ``raynas search``; each resumes what an earlier run began.
 
     Args:
         command: the search.
@@ -229,7 +229,7 @@ class SearchRun:
                 own += f" --trainable.data_dir {shlex.quote(directory)}"
             file = shlex.quote(shown(self.path / BEST / ARCHITECTURE))
             epochs = 4 * (self.command.retrain.epochs or 25)
-            commands["train longer"] = f"python scripts/retrain.py {file}{own} --epochs {epochs}"
+            commands["train longer"] = f"raynas retrain {file}{own} --epochs {epochs}"
         if summary.interrupted:
             commands["continue"] = "the same command"
         elif not summary.ended_because:

@@ -25,7 +25,7 @@ SHARES = {"smallest": 0.0, "middle": 0.5, "largest": 1.0}
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a limit can be met.
+    """Answer to the question if a limit can be met.
 
     Args:
         limit: the limit as it was given.

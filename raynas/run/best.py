@@ -27,7 +27,7 @@ def keep(
     training: Training | None,
     weights: Mapping[str, object] | None = None,
 ) -> None:
-    """Write an architecture, the weights of its trial, and the settings with which ``scripts/retrain.py`` trains it.
+    """Write an architecture, the weights of its trial, and the settings with which ``raynas retrain`` trains it.
 
     Args:
         arch: the architecture.

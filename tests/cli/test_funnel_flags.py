@@ -31,7 +31,7 @@ def test_a_file_and_back(tmp_path: Path) -> None:
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        search("--help")
+        search("--help-all")
     text = " ".join(capsys.readouterr().out.split())
     assert "%" not in text
     assert "--funnel TEXT ..." in text and '"train 60 epochs=2" "train 8 epochs=30"' in text

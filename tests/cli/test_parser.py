@@ -53,7 +53,7 @@ def test_a_wrong_flag_or_value_is_one_line() -> None:
 
 def test_help_says_where_defaults_come_from(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parser().parse(["--help"])
+        parser().parse(["--help_all"])
     text = capsys.readouterr().out
     assert "how deep (default: the data's)" in text and "how wide (default: 1 2)" in text and "(default: no)" in text
 

@@ -22,7 +22,7 @@ def test_help_of_retraining(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_shows_the_settings_beside_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(next(MLP().enumerate()), tmp_path, MLP(max_layers=5), Training(data="mnist", epochs=7, batch_size=24))
     with pytest.raises(SystemExit):
-        retrain(str(tmp_path / "architecture.json"), "--help")
+        retrain(str(tmp_path / "architecture.json"), "--help-all")
     text = " ".join(capsys.readouterr().out.split())
     for value in ("mnist", "24", "5"):
         assert f"(default: {value}, from the file)" in text

@@ -1,9 +1,12 @@
 """Wrong options in one line, and help."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from raynas.cli.describe import describe
+from raynas.cli.options import RunOptions
 from raynas.cli.tables import TABLES
 from raynas.errors import RaynasError, UnknownNameError
 from tests.cli.command_lines import search
@@ -58,7 +61,7 @@ def test_a_wrong_option_gets_one_line(argv: tuple[str, ...], told: str) -> None:
 
 def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        search("--help")
+        search("--help-all")
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for option, table in TABLES.items():
@@ -66,6 +69,24 @@ def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("--strategy.few N", "(default: 300)", "--[no_]compare_random", "examples:", "--data, --tr"):
         assert part in text
     assert "``" not in text and "type:" not in text
+
+
+def test_help_describes_the_common_options_and_names_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        search("--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    told, named = text.split("other options (raynas search --help-all describes all):")
+    assert text.startswith("usage: raynas search [OPTIONS]\n")
+    assert max(map(len, text.partition("examples:")[0].splitlines())) < 80
+    assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:4] == ["data", "space", "strategy", "trainable"]
+    assert "number of epochs (default: 9)" in told and "(default: 300)" not in text
+    every = {option.name for option in describe(RunOptions).options} | {"strategy.few", "space.filters", "funnel"}
+    assert all(f"--{name}" in text or f"--[no_]{name}" in text for name in every)
+    assert "--strategy.few" in named and "--data " not in named.partition("examples:")[0]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +101,7 @@ def test_help_shows_defaults_that_hold_for_the_data(
     argv: tuple[str, ...], shown: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        search(*argv, "--help")
+        search(*argv, "--help-all")
     text = " ".join(capsys.readouterr().out.split())
     assert all(part in text for part in (*shown, "number of epochs (default: 9)"))
 
@@ -89,7 +110,7 @@ def test_help_shows_defaults_that_a_file_sets(tmp_path: Path, capsys: pytest.Cap
     file = tmp_path / "mine.yaml"
     file.write_text("num_samples: 7\ntrainable: {data: mnist, epochs: 4}\nspace: {kernels: [3, 7]}\n")
     with pytest.raises(SystemExit):
-        search("--config", str(file), "--help")
+        search("--config", str(file), "--help-all")
     text = " ".join(capsys.readouterr().out.split())
     for part in ("search (default: 7, from the file)", "(default: 4, from the file)", "(default: 3 7, from the file)"):
         assert part in text
@@ -102,3 +123,5 @@ def test_help_of_another_entry(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "--strategy.first_improvement" in text and "--space.widths" in text
     assert "population_size" not in text
+    told = text.partition("other options")[0]  # what was chosen is described
+    assert "--strategy.first_improvement" in told and "--space.widths N ..." in told and "--trainable.lr" not in told
