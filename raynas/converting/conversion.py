@@ -3,11 +3,13 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from raynas.converting import importance as criteria
+from raynas.converting.activations import activation
 from raynas.converting.blocks import BlockRow, BlockWatch
 from raynas.converting.groups import Group, groups_of, matches
 from raynas.converting.layer import Plan
@@ -36,6 +38,7 @@ def convert(
     divisor: int = 8,
     importance: criteria.Importance = "l1",
     losses: Callable[[nn.Module], Iterable[Tensor]] | None = None,
+    batches: Iterable[Inputs] | None = None,
     inputs: InputSpec | None = None,
     seed: int = 0,
 ) -> ConvertedSpace:
@@ -52,8 +55,9 @@ def convert(
         keep: globs of what must not vary.
         divisor: reduced widths are multiples of it; those of heads and of groups of a convolution are not.
         importance: which channels smaller members keep: "l1" (largest weights), "taylor" (largest first-order change of
-            ``losses``), or "random".
+            ``losses``), "activation" (largest mean absolute activation on ``batches``), or "random".
         losses: for "taylor", computes losses of the model on a few batches.
+        batches: for "activation", inputs of the model, each as ``example_inputs``.
         inputs: description of the inputs; None for that of the example.
         seed: of random importance.
 
@@ -82,7 +86,7 @@ def convert(
         varying,
         depths,
         {name: rows[name] for name in depths},
-        criteria.orders(list(varying.values()), _score(model, importance, losses), seed),
+        criteria.orders(list(varying.values()), _score(model, importance, losses, batches), seed),
         {name: _block_order(rows[name], traced.block_scores[name], importance, seed) for name in depths},
     )
     left = [g for g in groups if g.name not in widths and not wanted.is_kept(g) and g.atom.frozen not in EXPECTED]
@@ -182,16 +186,22 @@ def _names(row: BlockRow, pattern: str) -> bool:
 
 
 def _score(
-    model: nn.Module, importance: criteria.Importance, losses: Callable[[nn.Module], Iterable[Tensor]] | None
-) -> criteria.Score | None:
+    model: nn.Module,
+    importance: criteria.Importance,
+    losses: Callable[[nn.Module], Iterable[Tensor]] | None,
+    batches: Iterable[Inputs] | None,
+) -> criteria.GroupScore | None:
+    if importance not in (known := get_args(criteria.Importance)):
+        raise SpaceError(f"importance must be one of {', '.join(map(repr, known))}, got {importance!r}")
     if (importance == "taylor") is (losses is None):
         raise SpaceError('importance="taylor" needs losses, a function of the model that gives losses of batches')
+    if (importance == "activation") is (batches is None):
+        raise SpaceError('importance="activation" needs batches, a few inputs of the model')
     if losses is not None:
-        return criteria.taylor(model, losses(model))
-    known = {"l1": criteria.l1, "random": None}
-    if importance not in known:
-        raise SpaceError(f"importance must be one of 'l1', 'taylor', 'random', got {importance!r}")
-    return known[importance]
+        return criteria.by_weights(criteria.taylor(model, losses(model)))
+    if batches is not None:
+        return activation(model, batches)
+    return criteria.by_weights(criteria.l1) if importance == "l1" else None
 
 
 def _block_order(row: BlockRow, scores: Sequence[float], importance: criteria.Importance, seed: int) -> Sequence[str]:

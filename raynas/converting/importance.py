@@ -1,6 +1,7 @@
 """Importance of channels, heads and blocks: the order in which smaller members keep them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -10,10 +11,14 @@ from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
 from raynas.nn.dimensions.expressions import Atom, Dimension, Sum, resolved
 
-Importance = Literal["l1", "taylor", "random"]
+Importance = Literal["l1", "taylor", "activation", "random"]
 """Name of a criterion."""
 
 Score = Callable[[Tensor], Tensor]
+"""Importance of each number of a parameter."""
+
+GroupScore = Callable[[Group], Tensor]
+"""Importance of each index of a group."""
 
 
 def scores(group: Group, score: Score) -> Tensor:
@@ -57,6 +62,11 @@ def l1(tensor: Tensor) -> Tensor:
     return tensor.detach().abs()
 
 
+def by_weights(score: Score) -> GroupScore:
+    """Return the score of groups that sums one of weights."""
+    return partial(scores, score=score)
+
+
 def taylor(model: nn.Module, losses: Iterable[Tensor]) -> Score:
     """Return a score of weights: the squared first-order change of the losses without each (Molchanov, CVPR 2019)."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -79,18 +89,18 @@ def block_scores(row: BlockRow) -> list[float]:
     return changes
 
 
-def orders(groups: Sequence[Group], score: Score | None, seed: int) -> Mapping[Atom, Tensor]:
+def orders(groups: Sequence[Group], score: GroupScore | None, seed: int) -> Mapping[Atom, Tensor]:
     """Return for each group its indices, the most important first.
 
     Args:
         groups: the groups.
-        score: importance of each number of a parameter; None for a random order.
+        score: importance of each index; None for a random order.
         seed: of random orders.
     """
     generator = torch.Generator().manual_seed(seed)
     return {
         group.atom: torch.randperm(group.size, generator=generator)
         if score is None
-        else scores(group, score).argsort(descending=True, stable=True)
+        else score(group).argsort(descending=True, stable=True)
         for group in groups
     }
