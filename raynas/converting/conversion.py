@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raynas.converting import importance as criteria
 from raynas.converting.activations import activation
+from raynas.converting.attention import general_attention
 from raynas.converting.blocks import BlockRow, BlockWatch
 from raynas.converting.groups import Group, groups_of, matches
 from raynas.converting.layer import Plan
@@ -112,7 +113,7 @@ class _Traced:
             with modes_kept(model), torch.no_grad(), watch.watching(), slow_attention(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.eval()
-                with self.trace:
+                with general_attention(model), self.trace:
                     result = example.call(model)
         except Exception as error:
             raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 from torch import Tensor, nn
 
+from raynas.converting.attention import PrunedMultiheadAttention, set_heads
 from raynas.nn.dimensions.expressions import Dimension, Kept, positions, size_of
 
 Sliced = Callable[[Tensor], Tensor]
@@ -82,6 +83,7 @@ class Wiring:
         for path, module in self.model.named_modules():
             if not _inside(path, dropped):
                 set_sizes(clone.get_submodule(path), self._n_in(module, kept))
+        self._set_heads(clone, kept, dropped)
         outermost = [path for path in dropped if not _inside(path.rpartition(".")[0], dropped)]
         for path in outermost:
             container, _, name = path.rpartition(".")
@@ -103,6 +105,16 @@ class Wiring:
         weight = getattr(module, "weight", None)
         dimension = self.inputs_of.get(self._names.get(id(weight), ""))
         return None if dimension is None else size_of(dimension, kept)
+
+    def _set_heads(self, clone: nn.Module, kept: Kept, dropped: Collection[str]) -> None:
+        for path, module in self.model.named_modules():
+            dimensions = self.dimensions_of(module.out_proj.weight) if type(module) is nn.MultiheadAttention else None
+            if dimensions is not None and not _inside(path, dropped):
+                set_heads(clone.get_submodule(path), module, dimensions[1], kept)
+        if any(isinstance(module, PrunedMultiheadAttention) for module in clone.modules()):
+            for module in clone.modules():
+                if isinstance(module, nn.TransformerEncoder):  # Nested tensors are for fused kernels alone.
+                    module.enable_nested_tensor = module.use_nested_tensor = False
 
     def _set_numbers(self, clone: nn.Module, kept: Kept) -> None:
         for path, name, dimension in self.numbers:

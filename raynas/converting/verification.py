@@ -1,10 +1,11 @@
 """Check of each group and row of blocks: a member in which it alone is reduced must run as the given model does."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from raynas.converting.attention import general_attention
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
 from raynas.converting.members import Wiring
@@ -41,9 +42,9 @@ class Verification:
         return failed
 
     def _failures_of_groups(self, widths: Mapping[Group, Sequence[int]]) -> dict[str, str]:
-        if self._error(_smallest(widths)) is None:
+        failed = self._failures_among(list(widths.items()))
+        if not failed:
             return {}
-        failed = {g.name: error for g, options in widths.items() if (error := self._error_alone(g, min(options)))}
         good = {group: options for group, options in widths.items() if group.name not in failed}
         if self._error(_smallest(good)) is None:
             return failed
@@ -55,6 +56,17 @@ class Verification:
             else:
                 failed[group.name] = f"not together with other groups: {error}"
         return failed
+
+    def _failures_among(self, widths: Sequence[tuple[Group, Sequence[int]]]) -> dict[str, str]:
+        """Return the groups that fail alone, found by halving: few of many are found with few members."""
+        if not widths or self._error(_smallest(dict(widths))) is None:
+            return {}
+        if len(widths) == 1:
+            ((group, options),) = widths
+            error = self._error_alone(group, min(options))
+            return {} if error is None else {group.name: error}
+        middle = len(widths) // 2
+        return self._failures_among(widths[:middle]) | self._failures_among(widths[middle:])
 
     def _error_alone(self, group: Group, size: int) -> str | None:
         error = self._error({group.atom: torch.arange(size)})
@@ -113,10 +125,19 @@ class Verification:
 
     def _run(self, kept: Kept, dropped: Sequence[str]) -> tuple[list[tuple[str, list[torch.Size]]], list[torch.Size]]:
         member = self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach()).eval()
-        with torch.no_grad(), warnings.catch_warnings(), slow_attention(), Recording() as recording:
+        quiet = warnings.catch_warnings()
+        with torch.no_grad(), quiet, slow_attention(), general_attention(member), Recording() as recording:
             warnings.simplefilter("ignore")
             result = self.example.call(member)
         return recording.log, [tensor.shape for tensor in tensors_in(result)]
+
+
+def _separating(groups: Sequence[Group]) -> Iterator[list[Group]]:
+    """Yield sets of groups: all of them, then sets such that of any two groups, each is in one without the other."""
+    yield list(groups)
+    for bit in range((len(groups) - 1).bit_length()):
+        for value in (1, 0):
+            yield [group for i, group in enumerate(groups) if i >> bit & 1 == value]
 
 
 def _smallest(widths: Mapping[Group, Sequence[int]]) -> Kept:

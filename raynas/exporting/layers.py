@@ -1,7 +1,7 @@
 """Constructor calls of the layers of ``torch.nn``, read from their attributes."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ def _attention(module: Any) -> Values:
 
 def _transformer_layer(module: Any) -> Values:
     inside = module.self_attn
-    values = {"d_model": inside.embed_dim, "nhead": inside.num_heads, "dim_feedforward": module.linear1.out_features}
+    n_heads = inside.num_heads if isinstance(inside, nn.MultiheadAttention) else 1  # Another attention replaces it.
+    values = {"d_model": inside.embed_dim, "nhead": n_heads, "dim_feedforward": module.linear1.out_features}
     values |= {"dropout": module.dropout.p, "activation": module.activation, "layer_norm_eps": module.norm1.eps}
     values |= {"batch_first": inside.batch_first, "norm_first": module.norm_first}
     return values | ({} if module.linear1.bias is not None else {"bias": False})
@@ -76,6 +77,20 @@ def arguments_of(module: nn.Module, definitions: Definitions) -> list[str]:
     if dtype and "dtype" in _parameters(cls):
         texts["dtype"] = definitions.expression(dtype, "dtype")
     return [*positional, *(f"{name}={text}" for name, text in texts.items())]
+
+
+def replaced_parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules inside a layer of torch that are of a class of the user's, with their paths."""
+    for name, child in module.named_children():
+        if is_torchs(child):
+            yield from ((f"{name}.{path}", part) for path, part in replaced_parts(child))
+        else:
+            yield name, child
+
+
+def is_torchs(module: nn.Module) -> bool:
+    """Return True for layers and containers of torch."""
+    return type(module).__module__.startswith("torch.nn.modules")
 
 
 def names_made_by_torch(module: nn.Module) -> frozenset[str]:
@@ -145,7 +160,8 @@ def _check(module: nn.Module, arguments: Values) -> None:
     for name, value in _plain(made).items():
         if name not in vars(module) or not _same(vars(module)[name], value):
             raise SourceError(f"attribute {name} of a {cls.__name__} is not one that its constructor gives it")
-    given, own = ({n: t.shape for n, t in m.state_dict().items()} for m in (module, made))
+    others = tuple(f"{path}." for path, _ in replaced_parts(module))
+    given, own = ({n: t.shape for n, t in m.state_dict().items() if not n.startswith(others)} for m in (module, made))
     missing = {name: shape for name, shape in own.items() if given.get(name) != shape}
     if missing or (type(module) is cls and len(given) != len(own)):
         raise SourceError(f"a {cls.__name__} has other parameters than its constructor makes")

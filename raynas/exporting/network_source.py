@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import Tensor, nn
 
 from raynas.exporting.class_text import PARTS, arguments, class_text
-from raynas.exporting.code import SourceError
 from raynas.exporting.definitions import Definitions
 from raynas.exporting.fields import CONTAINERS, Field, Kind, tensor_expression, value_text
-from raynas.exporting.layers import arguments_of
+from raynas.exporting.layers import arguments_of, replaced_parts
 from raynas.exporting.layout import Expression, call
 from raynas.exporting.planning import Plan, PlannedClass
 
@@ -90,7 +89,23 @@ class NetworkSource:
             return self._container(self._torch_name(module), module, path, [])
         if isinstance(module, nn.TransformerEncoder | nn.TransformerDecoder):
             return self._stack(module, path)
+        for name, part in replaced_parts(module):
+            self._assign(part, _join(path, name))
         return Expression(f"{self._torch_name(module)}({', '.join(arguments_of(module, self.definitions))})")
+
+    def _assign(self, module: nn.Module, path: str, usual: str = "") -> str:
+        """Assign a module after its parents were made, and before what its own parts need; return its source code.
+
+        Args:
+            module: the module.
+            path: its place.
+            usual: source code of what is there already.
+        """
+        first = len(self.ties)
+        text = self._module(module, path).flat
+        if text != usual:
+            self.ties.insert(first, _assignment(self._model, path, text))
+        return text
 
     def _torch_name(self, module: nn.Module) -> str:
         kind = type(module)
@@ -141,14 +156,14 @@ class NetworkSource:
         return _held(f"{name}({ordered}({{", pairs, "})", given)
 
     def _stack(self, module: nn.TransformerEncoder | nn.TransformerDecoder, path: str) -> Expression:
-        layers = {self._module(each, _join(path, f"layers.{i}")).flat for i, each in enumerate(module.layers)}
-        if len(layers) != 1:
-            raise SourceError(f"the layers of a {type(module).__name__} differ")
+        first = self._module(module.layers[0], _join(path, "layers.0")).flat
+        for i, each in enumerate(list(module.layers)[1:], 1):
+            self._assign(each, _join(path, f"layers.{i}"), usual=first)
         options = {"norm": self._module(module.norm, _join(path, "norm"))}
         if not getattr(module, "enable_nested_tensor", True):
             options["enable_nested_tensor"] = Expression("False")
         name = self._torch_name(module)
-        return call(name, Expression(layers.pop()), Expression(str(len(module.layers))), **options)
+        return call(name, Expression(first), Expression(str(len(module.layers))), **options)
 
     def _tied_parameters(self) -> Iterator[str]:
         first: dict[int, str] = {}

@@ -7,11 +7,11 @@ from keyword import iskeyword
 
 from torch import Tensor, fx, nn
 
-from raynas.exporting.code import SourceError
+from raynas.exporting.code import Code, SourceError
 from raynas.exporting.definitions import Definitions
 from raynas.exporting.fields import CONTAINERS, Field, Kind, fields_of, value_text
 from raynas.exporting.graph import Graph
-from raynas.exporting.layers import arguments_of
+from raynas.exporting.layers import arguments_of, is_torchs, replaced_parts
 from raynas.exporting.methods import Methods
 
 _GROUP = "Group"
@@ -65,6 +65,8 @@ class Plan:
         self._constants: dict[int, Mapping[str, Tensor]] = {}
         self._find(model, in_trace=False)
         codes = [code for each in self.classes.values() for code in each.methods.codes.values()]
+        layers = {type(module) for module in model.modules() if is_torchs(module) and any(replaced_parts(module))}
+        codes += [Code.of(layer.forward) for layer in layers if layer not in (*CONTAINERS, nn.Module)]
         read = frozenset(name for code in codes for name in code.attributes)
         for module in model.modules():
             if planned := self.class_of(module):
@@ -83,10 +85,10 @@ class Plan:
         if id(module) in self._key_of:
             return
         _refuse_hooks(module)
-        is_torchs = type(module).__module__.startswith("torch.nn.modules")
-        self._key_of[id(module)] = None if is_torchs and type(module) is not nn.Module else self._key(module, in_trace)
-        if is_torchs and type(module) not in (*CONTAINERS, nn.Module):
-            return
+        is_layer = is_torchs(module) and type(module) is not nn.Module
+        self._key_of[id(module)] = None if is_layer else self._key(module, in_trace)
+        # A trace calls a layer of torch as a whole, so that what was replaced inside keeps its class.
+        in_trace = in_trace and not (is_layer and type(module) not in CONTAINERS)
         for child in module.children():
             self._find(child, in_trace=in_trace or self._key_of[id(module)] == id(module))
 

@@ -213,7 +213,7 @@ def test_members(name: str) -> None:
         assert count_params(member) == count_params(extracted) < count_params(model) or arch == space.largest
 
 
-@pytest.mark.parametrize("name", ["resnet", "dense", "mobile", "unet", "siamese"])
+@pytest.mark.parametrize("name", ["resnet", "dense", "mobile", "unet", "siamese", "torch"])
 def test_a_member_computes_what_the_model_does_without_the_channels(name: str) -> None:
     """With zeros for all weights of the channels that a member lacks, the given model has its output."""
     model, example, space = converted(name)
@@ -242,7 +242,7 @@ def test_a_member_computes_what_the_model_does_without_the_channels(name: str) -
             ["layers.0.attention.out.width", "layers.0.attention.q.heads", "layers.2.mlp.0.width", "layers.depth"],
         ),
         ("fused", ["layers.0.attention.q.heads", "layers.0.mlp.0.width", "layers.depth"]),
-        ("torch", ["body.layers.0.linear1.width", "body.layers.depth"]),
+        ("torch", ["body.layers.0.linear1.width", "body.layers.1.self_attn.heads", "body.layers.depth"]),
     ],
 )
 def test_what_varies(name: str, decisions: list[str]) -> None:
@@ -250,11 +250,23 @@ def test_what_varies(name: str, decisions: list[str]) -> None:
     assert set(decisions) <= {decision.name for decision in space.decisions}
 
 
+class Indivisible(nn.Module):
+    """Its code computes a size from another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 32), nn.Linear(8, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.b(x) + self.a(x).view(len(x), 2, -1).mean(1).view(len(x), x.shape[1] * 2)
+        return y
+
+
 def test_what_cannot_vary_is_said() -> None:
-    space = converted("torch")[2]
-    reasons = {each.name: each.reason for each in space.fixed}
-    assert "code does not allow it" in reasons["body.layers.0.self_attn.heads"]
-    assert all(f"fixed: {name}" in space.summary() for name in reasons)
+    model = convert(nn.Sequential(Indivisible(), nn.Linear(16, 16), nn.Linear(16, 3)), torch.rand(2, 8))
+    reasons = {each.name: each.reason for each in model.fixed}
+    assert "code does not allow it" in reasons["0.a.head_width"]
+    assert all(f"fixed: {name}" in model.summary() for name in reasons)
 
 
 class Careless(nn.Module):
@@ -275,6 +287,25 @@ def test_a_reshape_that_hides_a_fault_is_found() -> None:
     (fixed,) = space.fixed
     assert fixed.name == "a.head_width"
     assert "would give" in fixed.reason
+
+
+class Ratio(nn.Module):
+    """Has a number of heads that the code computes from another width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 32), nn.Linear(8, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b = self.b(x)
+        y: Tensor = self.a(x).view(len(x), b.shape[1] // 4, -1).amax(1).sum(1) + b.sum(1)
+        return y
+
+
+def test_widths_that_run_together_alone_are_not_independent() -> None:
+    space = convert(Ratio(), torch.rand(4, 8), divisor=4)
+    assert [decision.name for decision in space.decisions] == ["a.head_width"]
+    assert {each.name for each in space.fixed} == {"a.heads", "b.width"}
 
 
 def test_the_default_is_the_given_model() -> None:

@@ -83,6 +83,16 @@ def _pointwise(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], res
             trace.put(tensor, dimensions)
 
 
+@_rule("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like")
+def _like(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    trace.put(result, trace.of(args[0]))
+
+
+@_rule("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided")
+def _new(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    trace.of(result)  # Its sizes are free until it meets another tensor.
+
+
 @_rule("view", "_unsafe_view", "reshape", "_reshape_copy", "view_copy", "_reshape_alias", "squeeze", "unsqueeze")
 def _view(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
     if args[0].numel() == 0:
@@ -116,6 +126,36 @@ def _permute(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], resul
     else:
         order = [i % n for i in args[1]]
     trace.put(result, [source[i] for i in order])
+
+
+@_rule("as_strided")
+def _strided(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    """Pass on the dimensions of a tensor whose layout alone changes, as after a global pool."""
+    if result.shape == args[0].shape and trace.knows(args[0]):
+        trace.put(result, trace.of(args[0]))
+    else:
+        trace.give_up("as_strided", args, result)
+
+
+@_rule("index", "_unsafe_index")
+def _index(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    """Freeze the dimensions that are looked up by number; the others follow or surround those of the numbers."""
+    x, given = args
+    indices = [*given, *[None] * (x.ndim - len(given))]
+    axes = [axis for axis, index in enumerate(indices) if index is not None]
+    if any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in indices):
+        trace.give_up("index by a mask", args, result)
+        return
+    source = trace.of(x)
+    for axis in axes:
+        freeze(source[axis], "its indices are looked up by number")
+    n_looked_up = max(indices[axis].ndim for axis in axes)
+    looked_up = result.ndim - (x.ndim - len(axes))
+    assert looked_up == n_looked_up
+    first = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
+    left = [dimension for axis, dimension in enumerate(source) if axis not in axes]
+    sizes = result.shape[first : first + looked_up]
+    trace.put(result, [*left[:first], *map(fixed, sizes), *left[first:]])
 
 
 @_rule("select")
