@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raynas.converting.attention import general_attention
 from raynas.converting.groups import Group
 from raynas.converting.importance import GroupScore, owners
 from raynas.core.inputs import Arguments, Inputs
@@ -83,7 +84,8 @@ class _Total:
 
 def _observe(model: nn.Module, batch: Arguments, totals: dict[tuple[str, int], _Total]) -> None:
     trace = _Activations(model)
-    with modes_kept(model), torch.no_grad(), slow_attention(), warnings.catch_warnings():
+    quiet = warnings.catch_warnings()
+    with modes_kept(model), torch.no_grad(), slow_attention(), general_attention(model), quiet:
         warnings.simplefilter("ignore")
         model.eval()
         with trace:

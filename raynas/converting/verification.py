@@ -42,9 +42,9 @@ class Verification:
         return failed
 
     def _failures_of_groups(self, widths: Mapping[Group, Sequence[int]]) -> dict[str, str]:
-        failed = self._failures_among(list(widths.items()))
-        if not failed:
-            return {}
+        failed: dict[str, str] = {}
+        for some in _separating(list(widths)):
+            failed |= self._failures_among([(group, widths[group]) for group in some if group.name not in failed])
         good = {group: options for group, options in widths.items() if group.name not in failed}
         if self._error(_smallest(good)) is None:
             return failed
