@@ -26,6 +26,7 @@ _AT_LEAST = {
     "exploration": 0,
     "renewal": 1,
     "n_zero_cost": 2,
+    "restart_after": 0,
 }
 
 
@@ -54,6 +55,9 @@ class PredictorStrategy(Strategy):
         local_share: probability that a proposal is a mutation of one of the best, as in evolution, while the predictor
             explains nothing; in [0, 1]. It shrinks with the share of the variance of the scores that is not explained,
             by leave-one-out; a predictor that cannot tell that share counts as one that explains all.
+        restart_after: number of proposals in a row without improvement after which the search starts again, away from
+            the optimum that it leaves; 0 for never. Spaces that are ranked as a whole and searches for several
+            objectives need no restarts and have none.
     """
 
     n_initial: int = 10
@@ -67,6 +71,7 @@ class PredictorStrategy(Strategy):
     zero_cost_as: Use = "prior"
     n_zero_cost: int = 100
     local_share: float = 0.0
+    restart_after: int = 0
 
     sees_features: ClassVar[bool] = True
     """True if the predictor learns from the groups of features of a pool."""
@@ -103,5 +108,6 @@ class PredictorStrategy(Strategy):
             n_candidates=self.n_candidates,
             renewal=self.renewal,
             local_share=self.local_share,
+            restart_after=self.restart_after,
             **options,
         )

@@ -42,6 +42,7 @@ class GaussianProcess(PredictorStrategy):
     acquisition: Acquisition = "ucb"
     exploration: float = 2.0
     local_share: float = 0.5
+    restart_after: int = 30
 
     def make_predictor(self) -> "GaussianProcessPredictor":
         return GaussianProcessPredictor()

@@ -22,6 +22,7 @@ from raynas.strategies.predictors.constraint_predictors import ConstraintPredict
 from raynas.strategies.predictors.fitted_predictor import FittedPredictor
 from raynas.strategies.predictors.predictor import Predictor
 from raynas.strategies.predictors.refit_schedule import GROWTH, RefitSchedule
+from raynas.strategies.predictors.restarts import Restarts
 from raynas.strategies.predictors.targets import best_and_latest, objective_targets
 from raynas.strategies.predictors.zero_cost_ranks import Scores
 from raynas.strategies.predictors.zero_cost_screen import ZeroCost, ZeroCostScreen
@@ -49,6 +50,8 @@ class PredictorSearcher(ArchitectureSearcher):
         n_candidates: number of candidates ranked in larger spaces.
         renewal: factor by which observations grow between two fits.
         local_share: probability that a proposal is a mutation of one of the best, while the predictor explains nothing.
+        restart_after: number of proposals in a row without improvement after which the search starts again elsewhere;
+            0 for never. Without effect in a space that is ranked as a whole, and for several objectives.
         options: of ``ArchitectureSearcher``.
 
     Raises:
@@ -70,6 +73,7 @@ class PredictorSearcher(ArchitectureSearcher):
         n_candidates: int = 500,
         renewal: float = GROWTH,
         local_share: float = 0.0,
+        restart_after: int = 0,
         **options: Unpack[SearcherOptions],
     ) -> None:
         super().__init__(space, goal, **options)
@@ -83,6 +87,9 @@ class PredictorSearcher(ArchitectureSearcher):
             n_candidates=n_candidates,
             rng=self.rng,
         )
+        can_restart = not self.candidates.are_whole_space and len(self.goal.objectives) == 1
+        self.restarts = Restarts(space.coded, restart_after if can_restart else 0)
+        self._n_restarts_fitted = 0
         self.schedule = RefitSchedule(renewal)
         self.ranking = Ranking(acquisition, exploration, self.rng)
         self.objective = FittedPredictor(predictor())
@@ -103,19 +110,28 @@ class PredictorSearcher(ArchitectureSearcher):
     def observe(self, evaluation: Evaluation) -> None:
         self._tried.add(self.candidates.key(evaluation.arch))
         self._seen[evaluation.arch] = evaluation
+        self.restarts.observe(evaluation, self.goal)
 
     def propose(self) -> Architecture | None:
         scored = [e for e in self._seen.values() if np.isfinite(self.goal.violation(e))]
         if len(scored) < 2 or len(scored) + len(self.running) < self.n_initial:
             return self._initial()
-        if self.schedule.is_due(len(self._seen), self.goal):
+        if self.schedule.is_due(len(self._seen), self.goal) or self._n_restarts_fitted < len(self.restarts.optima):
             self._fit(scored)
-        near = self._near_the_best(scored) if self._distrusts() else None
-        return near or self._most_promising()
+        climb = self._of_this_climb(scored)
+        near = self._near_the_best(climb) if climb and self._distrusts() else None
+        proposed = near or self._most_promising()
+        if proposed is not None:
+            self.restarts.note_proposal(proposed)
+        return proposed
 
     def _distrusts(self) -> bool:
         """Return True as often as the predictor fails to explain its observations."""
         return self.local_share > 0 and self.rng.random() < self.local_share * self._unexplained
+
+    def _of_this_climb(self, scored: Sequence[Evaluation]) -> Sequence[Evaluation]:
+        """Return those of the current climb, none before its start."""
+        return [e for e in scored if e.arch in self.restarts.climb]
 
     def _near_the_best(self, scored: Sequence[Evaluation]) -> Architecture | None:
         """Mutate one of the best, the k-th with probability 1 / 2^k, until it is new; None if that takes too long."""
@@ -147,10 +163,12 @@ class PredictorSearcher(ArchitectureSearcher):
             self.screen.initial_design(self.candidates)
         best = [e.arch for e in self.goal.sort(scored)]
         kept = best_and_latest(scored, best, self.max_observations)
-        pool = self.candidates.pool(best[:_N_PARENTS])
+        parents = [e.arch for e in self.goal.sort(self._of_this_climb(scored))] or best
+        pool = self.candidates.pool(parents[:_N_PARENTS])
         pool.add(self._seen)
         pool.add(self.running)
         self.schedule.note_fit(len(self._seen), self.goal)
+        self._n_restarts_fitted = len(self.restarts.optima)
         targets = objective_targets(self.goal, kept, self.rng)
         self.objective.fit(pool, kept, targets, self.rng)
         self._unexplained = self.objective.unexplained(targets)
@@ -171,7 +189,10 @@ class PredictorSearcher(ArchitectureSearcher):
         )
 
     def _ranks_of(self, objective: FittedPredictor) -> NDArray[np.float64]:
-        return self.ranking(self.goal, objective, self.constraints, self.running)
+        """Rank the candidates of a pool, those that the current climb must not propose after all others."""
+        ranks = self.ranking(self.goal, objective, self.constraints, self.running)
+        allowed = self.restarts.allowed(objective.pool.codes)
+        return ranks if allowed.all() else np.where(allowed, ranks, ranks - np.ptp(ranks) - 1.0)
 
     def _most_promising(self) -> Architecture | None:
         excluded = self._excluded()
