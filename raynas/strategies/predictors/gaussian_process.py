@@ -9,6 +9,11 @@ Two things hold where scores are noisy or the kernel does not fit. Noise is lear
 candidate, so that distance is worth less where it is large. And the share of the variance that leave-one-out
 predictions do not explain decides how often a proposal is a step of evolution instead (``local_share``): a search whose
 model knows nothing is half an evolution.
+
+In spaces too large to rank, the model is trained on the neighbourhood of the best, where leaving one out is easy, and
+it ends at a local optimum of a rugged landscape: it starts again elsewhere after ``restart_after`` proposals in a row
+without improvement (TuRBO, Eriksson et al., NeurIPS 2019; see ``restarts``). 30 was chosen on NK landscapes of 30
+decisions (``scripts/bench/noisy_tables.py``, seeds from 100).
 """
 
 from collections.abc import Sequence
@@ -35,7 +40,8 @@ class GaussianProcess(PredictorStrategy):
     operation, and paths, are what it generalises by.
 
     While its predictions of evaluated architectures, each left out in turn, are bad, up to ``local_share`` of the
-    proposals are mutations of the best.
+    proposals are mutations of the best. In spaces too large to rank as a whole, ``restart_after`` proposals in a row
+    without improvement end the search at a local optimum and begin another elsewhere.
     """
 
     n_initial: int = 5

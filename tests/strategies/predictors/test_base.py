@@ -26,6 +26,7 @@ class OfGraphs(Plain):
 def test_the_settings_reach_the_searcher() -> None:
     settings: dict[str, Any] = {"n_initial": 3, "acquisition": "ei", "exploration": 0.5}
     settings |= {"max_observations": 20, "n_candidates": 11, "renewal": 1.5, "local_share": 0.25}
+    settings |= {"restart_after": 9}
     searcher = Plain(**settings, max_enumerated=7).searcher(ToySpace(), costs={})
     assert type(searcher) is PredictorSearcher
     assert searcher.screen is None
@@ -37,6 +38,7 @@ def test_the_settings_reach_the_searcher() -> None:
         "n_candidates": searcher.candidates.n_candidates,
         "renewal": searcher.schedule.growth,
         "local_share": searcher.local_share,
+        "restart_after": searcher.restarts.patience,
     }
     assert reached == settings
     assert searcher.constraints.max_observations == 20
@@ -61,6 +63,7 @@ def test_zero_cost_makes_a_screen() -> None:
         ({"max_enumerated": -1}, "max_enumerated must be at least 0, got -1"),
         ({"exploration": math.nan}, "exploration must be at least 0, got nan"),
         ({"local_share": 1.1}, r"local_share in \[0, 1\], got 1.1"),
+        ({"restart_after": -1}, "restart_after must be at least 0, got -1"),
         ({"renewal": 0.9}, "renewal must be at least 1, got 0.9"),
         ({"n_zero_cost": 1}, "n_zero_cost must be at least 2, got 1"),
         ({"acquisition": "best"}, "acquisition must be one of ei, thompson, ucb, got 'best'"),
