@@ -1,9 +1,11 @@
-"""Number of CPU threads that torch uses."""
+"""Number of CPU threads that torch and linear algebra use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 
 @contextmanager
@@ -21,3 +23,21 @@ def limited_threads(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let the BLAS of numpy and scipy use one CPU thread, then as many as before.
+
+    For many products of small matrices: between them the threads would wait busily, and take the cores of trials.
+    """
+    with _blas().limit(limits=1):
+        yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Find the BLAS libraries of the process, which takes milliseconds."""
+    import scipy.linalg  # noqa: F401, PLC0415 - has a BLAS of its own, which must be there to be found
+
+    return ThreadpoolController().select(user_api="blas")

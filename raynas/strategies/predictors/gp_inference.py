@@ -4,14 +4,17 @@ Pending trials are accounted for as in GP-BUCB (Desautels et al., JMLR 2014).
 """
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from raynas.strategies.predictors.candidate_pool import CandidatePool
+from raynas.strategies.predictors.conditioning import Conditioning
 from raynas.strategies.predictors.predictor import Posterior, Predictor
+from raynas.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
@@ -28,17 +31,15 @@ MAX_FITTED = 150
 
 
 class GPPredictor(Predictor):
-    """Keeps the posterior of every candidate, so that another observation costs one product of a vector and a matrix.
+    """Keeps what observed and pending trials say of every candidate, so that a trial more costs one row.
 
-    A subclass gives ``learn``, ``covariance``, ``variance`` and ``noise``. With K = L Lᵀ of the observed and
-    V = L⁻¹ K(observed, pool), the posterior mean is Vᵀ L⁻¹ z and the variance is that of the kernel less the column
-    sums of V².
+    A subclass gives ``learn``, ``covariance``, ``variance`` and ``noise``. The variance that is left does not depend on
+    results: a trial is conditioned on when it is first pending, and nothing is to be done for it when it ends.
     """
 
     def __init__(self) -> None:
-        self._rows = np.zeros((0, 0))
-        self._lower = np.zeros((0, 0))
-        self._explained = np.zeros(0)
+        self._observed: list[int] = []
+        self._given = Conditioning()
 
     @property
     @abstractmethod
@@ -59,50 +60,72 @@ class GPPredictor(Predictor):
         """Return the covariances of some candidates with all from index ``since``, ``(n_some, n_pool - since)``."""
 
     def fit(self, pool: CandidatePool, observed: Sequence[int], targets: Array, rng: np.random.Generator) -> None:
-        self.learn(pool, observed, targets)
-        across = self.covariance(pool, observed)
-        self._lower = cholesky(across[:, observed] + self.noise * np.eye(len(observed)), lower=True)
-        self._rows = solve_triangular(self._lower, across, lower=True)
-        self._explained = (self._rows**2).sum(0)
+        with one_blas_thread():
+            self.learn(pool, observed, targets)
+            self._observed = list(observed)
+            self._given.restart(len(pool))
+            self._condition_on(pool, self._observed)
+
+    def weights(self, targets: Array) -> Array:
+        """Return K⁻¹ z: the posterior mean is the sum of covariances with the observed, weighted by these."""
+        return np.asarray(cho_solve(self._factor(), targets))
 
     def unexplained(self, targets: Array) -> float:
         """Return the mean squared leave-one-out error over the variance (Rasmussen and Williams, section 5.4.2)."""
-        inverse = cho_solve((self._lower, True), np.eye(len(targets)))
+        inverse = cho_solve(self._factor(), np.eye(len(targets)))
         errors = inverse @ targets / np.diag(inverse)
         variance = float(targets.var())
         return min(1.0, float((errors**2).mean()) / variance) if variance else 1.0
 
     def extend(self, pool: CandidatePool, observed: Sequence[int]) -> None:
-        across = self.covariance(pool, observed, since=len(self._explained))
-        rows = solve_triangular(self._lower, across, lower=True)
-        self._rows = np.hstack((self._rows, rows))
-        self._explained = np.append(self._explained, (rows**2).sum(0))
+        with one_blas_thread():
+            self._given.widen(self.covariance(pool, self._given.indices, since=len(self._given.explained)))
 
     def add(self, pool: CandidatePool, index: int) -> None:
-        lower, row = self._conditioned(pool, index, self._rows, self._explained)
-        self._lower = np.vstack((np.pad(self._lower, ((0, 0), (0, 1))), lower))
-        self._rows = np.vstack((self._rows, row))
-        self._explained = self._explained + row**2
+        self._observed.append(index)
 
     def posterior(
         self, pool: CandidatePool, targets: Array, pending: Sequence[int], rng: np.random.Generator
     ) -> Posterior:
-        mean = solve_triangular(self._lower, targets, lower=True) @ self._rows
-        variance = self.variance - self._explained - self._explained_by(pool, pending)
+        with one_blas_thread():
+            self._condition_on(pool, [*self._observed, *pending])
+            results = self._with_expected(targets)
+            mean = solve_triangular(self._given.lower, results, lower=True) @ self._given.rows
+        variance = self.variance - self._given.explained
         return Posterior(mean, np.sqrt(np.maximum(variance, 1e-12)))
 
-    def _explained_by(self, pool: CandidatePool, pending: Sequence[int]) -> Array:
-        """Return the variance that results of pending candidates would explain, whatever they are, ``(n_pool,)``."""
-        if not pending:
-            return np.zeros_like(self._explained)
-        across = self.covariance(pool, pending) - self._rows[:, pending].T @ self._rows
-        lower = cholesky(across[:, pending] + self.noise * np.eye(len(pending)), lower=True)
-        rows = solve_triangular(lower, across, lower=True)
-        return np.asarray((rows**2).sum(0))
+    def _condition_on(self, pool: CandidatePool, wanted: Sequence[int]) -> None:
+        """Condition on candidates in any order: keep the rows until the first of another, and append those missing."""
+        missing = Counter(wanted)
+        for n_kept, index in enumerate(self._given.indices):
+            if not missing[index]:
+                self._given.keep(n_kept)
+                break
+            missing[index] -= 1
+        new = list(missing.elements())
+        if new:
+            self._given.append(new, self.covariance(pool, new), self.noise)
 
-    def _conditioned(self, pool: CandidatePool, index: int, rows: Array, explained: Array) -> tuple[Array, Array]:
-        """Return the row that one more observation adds to L, and to V."""
-        lower = rows[:, index]
-        left = np.sqrt(self.variance + self.noise - min(explained[index], self.variance))
-        row = (self.covariance(pool, [index])[0] - lower @ rows) / left
-        return np.append(lower, left), row
+    def _with_expected(self, targets: Array) -> Array:
+        """Return a result of each candidate of ``_given``: that observed, or if pending the mean, which changes none.
+
+        The "kriging believer" of Ginsbourger et al. (2010).
+        """
+        observed, results = self._positions(), np.zeros(len(self._given.indices))
+        if len(observed) < len(results):
+            results = self._given.covariances[:, observed] @ self.weights(targets)
+        results[observed] = targets
+        return results
+
+    def _factor(self) -> tuple[Array, bool]:
+        """Return the Cholesky factor of the covariances of the observed, in their order, noise included."""
+        observed = self._positions()
+        factor, is_lower = cho_factor(self._given.covariances[np.ix_(observed, observed)], lower=True)
+        return factor, bool(is_lower)
+
+    def _positions(self) -> NDArray[np.int64]:
+        """Return the positions of the observed in ``_given``, ``(n_observed,)``."""
+        places: dict[int, list[int]] = {}
+        for position, index in enumerate(self._given.indices):
+            places.setdefault(index, []).append(position)
+        return np.array([places[index].pop(0) for index in self._observed], dtype=np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.optimize import minimize
 
 from raynas.strategies.predictors.candidate_pool import Groups
@@ -20,6 +20,9 @@ _LENGTH_PRIOR = (np.log(1.5), 0.7)
 _WEIGHT_PRIOR = (0.0, 1.0)
 _NOISE_PRIOR = (np.log(0.1), 1.0)
 """As ``gp_inference.NOISE_PRIOR``, but wide: scores may be mostly noise, which the sum of kernels must not learn."""
+
+_BLOCK = 1 << 14
+"""Number of covariances computed at a time: what they are made of stays in the cache."""
 
 
 class MaternKernel:
@@ -41,13 +44,14 @@ class MaternKernel:
     @classmethod
     def fitted(cls, groups: Groups, targets: Array, start: "MaternKernel", max_iterations: int = 20) -> "MaternKernel":
         """Return the most probable kernel given observations, by L-BFGS-B from ``start``."""
-        squared = [squared_distances(group, group) for group in groups]
+        pairs = Pairs(len(targets))
+        squared = np.stack([pairs.of(squared_distances(group, group)) for group in groups])
         means, stds = _prior(len(groups))
         bounds = list(zip(means - PRIOR_REACH * stds, means + PRIOR_REACH * stds, strict=True))
         found = minimize(
             negative_log_posterior,
             start.theta,
-            (squared, targets),
+            (squared, pairs, targets),
             "L-BFGS-B",
             jac=True,
             bounds=bounds,
@@ -67,53 +71,107 @@ class MaternKernel:
 
     def __call__(self, first: Groups, second: Groups) -> Array:
         """Return the covariances, ``(n_first, n_second)``."""
-        return self.at([squared_distances(a, b) for a, b in zip(first, second, strict=True)])
+        n_first, n_second = len(first[0]), len(second[0])
+        covariances, width = np.empty((n_first, n_second)), max(_BLOCK // max(n_first, 1), 1)
+        for start in range(0, n_second, width):
+            part = slice(start, start + width)
+            squared = [squared_distances(a, b[part]) for a, b in zip(first, second, strict=True)]
+            covariances[:, part] = self.at(squared)
+        return covariances
 
     def at(self, squared: Sequence[Array]) -> Array:
         """Return the covariances at squared distances, a matrix of the same shape per group."""
         n_groups = len(squared)
         lengths, weights = np.exp(self.theta[:n_groups]), np.exp(self.theta[n_groups:-1])
-        parts = zip(squared, lengths, weights, strict=True)
-        return np.asarray(sum(w * _matern(s, length)[0] for s, length, w in parts))
+        total = np.zeros_like(squared[0])
+        for s, length, weight in zip(squared, lengths, weights, strict=True):
+            part = _matern(s, length)[0]
+            part *= weight
+            total += part
+        return total
+
+
+class Pairs:
+    """The pairs of n observations, each once, none with itself: the part of a symmetric matrix below its diagonal.
+
+    Args:
+        n: number of observations.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.first, self.second = np.tril_indices(n, -1)
+        self._flat = self.first * n + self.second
+
+    def of(self, matrix: Array) -> Array:
+        """Return the entries of a matrix, ``(n, n)``, at the pairs."""
+        return matrix.ravel().take(self._flat)
+
+    def matrix(self, values: Array, diagonal: float) -> Array:
+        """Return the matrix of values at the pairs and on the diagonal; zero above it."""
+        matrix = np.zeros((self.n, self.n))
+        matrix.reshape(-1)[self._flat] = values
+        np.fill_diagonal(matrix, diagonal)
+        return matrix
 
 
 def squared_distances(first: Array, second: Array) -> Array:
     """Return the squared Euclidean distances of rows, ``(n_first, n_second)``."""
     cross: Array = first @ second.T
-    return np.asarray(np.maximum((first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * cross, 0))
+    cross *= -2
+    cross += (first**2).sum(1)[:, None]
+    cross += (second**2).sum(1)[None]
+    return np.maximum(cross, 0, out=cross)
 
 
-def negative_log_posterior(theta: Array, squared: Sequence[Array], targets: Array) -> tuple[float, Array]:
+def negative_log_posterior(theta: Array, squared: Array, pairs: Pairs, targets: Array) -> tuple[float, Array]:
     """Return the negative logarithm of marginal likelihood times prior, and its gradient.
 
     Args:
         theta: as of ``MaternKernel``.
-        squared: squared distances of the n observations, ``(n, n)`` per group.
+        squared: squared distances of pairs of observations, ``(n_groups, n_pairs)``.
+        pairs: of the observations.
         targets: ``(n,)``.
+
+    Raises:
+        numpy.linalg.LinAlgError: if the covariance is not positive definite.
     """
-    n_groups, n = len(squared), len(targets)
+    n_groups = len(squared)
     weights, noise = np.exp(theta[n_groups:-1]), np.exp(2 * theta[-1])
-    parts = [_matern(s, length) for s, length in zip(squared, np.exp(theta[:n_groups]), strict=True)]
-    covariance = sum(w * k for w, (k, _) in zip(weights, parts, strict=True)) + (noise + JITTER) * np.eye(n)
-    lower = cholesky(covariance, lower=True)
-    inverse = cho_solve((lower, True), np.eye(n))
-    alpha = inverse @ targets
-    outer = inverse - np.outer(alpha, alpha)
+    values, r, decay = _matern(squared, np.exp(theta[:n_groups])[:, None])
+    covariance = pairs.matrix(weights @ values, weights.sum() + noise + JITTER)
+    upper, failed = dpotrf(covariance.T, lower=0, overwrite_a=1)  # LAPACK wants columns: the transpose is no copy
+    if failed:
+        raise np.linalg.LinAlgError("the covariance of the observations is not positive definite")
+    alpha = dpotrs(upper, targets)[0]
+    inverse = dpotri(upper)[0].T
+    outer = pairs.of(inverse) - alpha[pairs.first] * alpha[pairs.second]
+    trace = float(np.trace(inverse) - alpha @ alpha)
     means, stds = _prior(n_groups)
     off = (theta - means) / stds
-    value = 0.5 * targets @ alpha + np.log(np.diag(lower)).sum() + 0.5 * off @ off
-    slopes = [0.5 * w * (outer * d).sum() for w, (_, d) in zip(weights, parts, strict=True)]
-    slopes += [0.5 * w * (outer * k).sum() for w, (k, _) in zip(weights, parts, strict=True)]
-    slopes.append(noise * np.trace(outer))
-    return float(value), np.array(slopes) + off / stds
+    value = 0.5 * targets @ alpha + np.log(np.diag(upper)).sum() + 0.5 * off @ off
+    by_length = weights * (_slope(r, decay) @ outer)
+    by_weight = weights * (values @ outer + 0.5 * trace)
+    return float(value), np.concatenate((by_length, by_weight, [noise * trace])) + off / stds
 
 
-def _matern(squared: Array, length: float) -> tuple[Array, Array]:
-    """Return the Matérn 5/2 kernel and its derivative by the logarithm of the length scale."""
-    r = np.sqrt(5 * squared) / length
-    decay = np.exp(-r)
-    third = r * r / 3
-    return (1 + r + third) * decay, third * (1 + r) * decay
+def _matern(squared: Array, length: float | Array) -> tuple[Array, Array, Array]:
+    """Return the Matérn 5/2 kernel, and r and exp(-r) that ``_slope`` needs."""
+    r = 5 * squared
+    np.sqrt(r, out=r)
+    r /= length
+    decay = np.negative(r)
+    np.exp(decay, out=decay)
+    value = r * r
+    value /= 3
+    value += 1 + r
+    value *= decay
+    return value, r, decay
+
+
+def _slope(r: Array, decay: Array) -> Array:
+    """Return the derivative of the Matérn 5/2 kernel by the logarithm of the length scale."""
+    return r * r / 3 * (1 + r) * decay
 
 
 def _prior(n_groups: int) -> tuple[Array, Array]:

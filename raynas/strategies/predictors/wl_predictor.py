@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, eigh
+from scipy.linalg import eigh
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
@@ -89,7 +89,7 @@ class WeisfeilerLehmanPredictor(GraphKernelPredictor):
         """Return the effects that the last ``fit``, to these arguments, found, the most helpful pattern first."""
         rows = self._raw[np.asarray(observed)]
         unit = normalised(rows)
-        solved = cho_solve((self._lower, True), targets)
+        solved = self.weights(targets)
         weights = self.variance * (unit.T @ solved)
         predicted, lengths = unit @ weights, row_lengths(rows)
         # The derivative of (row · weights) / |row| by each entry of a row that is not 0.

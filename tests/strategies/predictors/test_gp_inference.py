@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from raynas.core.space import SearchSpace
@@ -68,10 +69,11 @@ def test_what_is_pending_is_not_doubted_again() -> None:
     predictor.fit(given, [0, 30, 50], targets, RNG)
     before = predictor.posterior(given, targets, [], RNG)
     after = predictor.posterior(given, targets, [10], RNG)
-    np.testing.assert_array_equal(after.mean, before.mean)
+    np.testing.assert_allclose(after.mean, before.mean, rtol=0, atol=1e-12)
     latent = [np.sqrt(p.std[10] ** 2 - predictor.noise) for p in (before, after)]
     assert latent[1] < 0.5 * latent[0] and (after.std <= before.std).all()
-    np.testing.assert_array_equal(predictor.posterior(given, targets, [], RNG).std, before.std)
+    again = predictor.posterior(given, targets, [], RNG).std
+    np.testing.assert_allclose(again, before.std, rtol=0, atol=1e-12)
 
 
 def test_what_is_not_explained_is_the_error_of_leaving_each_out() -> None:
@@ -114,3 +116,57 @@ def test_pending_trials_shrink_the_variance_as_observations_would() -> None:
     assert predictor.kernel is not None
     _, spread = exact(predictor.kernel, given, [0, 30, 50, *pending], np.zeros(7))
     np.testing.assert_allclose(doubted, spread, atol=1e-6)
+
+
+def test_trials_that_start_and_end_in_any_order_leave_the_plain_posterior() -> None:
+    """One that ends is observed or, having failed, is gone; one architecture runs twice, another was observed before."""
+    given, predictor = pool(), GaussianProcessPredictor()
+    values = np.random.default_rng(1).standard_normal(len(given))
+    observed, pending = [0, 30, 50, 7], [10, 61, 10, 33, 30]
+    predictor.fit(given, observed, values[observed], RNG)
+    steps = ((None, None, 5), (61, 61, 2), (10, 10, None), (33, None, 33), (5, 5, None), (10, None, None), (2, 2, 63))
+    for ended, added, started in steps:
+        if ended is not None:
+            pending.remove(ended)
+        if added is not None:
+            predictor.add(given, added)
+            observed.append(added)
+        if started is not None:
+            pending.append(started)
+        posterior = predictor.posterior(given, values[observed], pending, RNG)
+        assert predictor.kernel is not None
+        mean, _ = exact(predictor.kernel, given, observed, values[observed])
+        _, spread = exact(predictor.kernel, given, [*observed, *pending], values[[*observed, *pending]])
+        np.testing.assert_allclose(posterior.mean, mean, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(posterior.std, spread, rtol=0, atol=1e-8)
+
+
+def test_a_trial_that_ends_costs_no_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, predictor, asked = pool(), GaussianProcessPredictor(), list[list[int]]()
+    predictor.fit(given, [0, 30, 50], np.array([1.0, -1.0, 0.0]), RNG)
+    predictor.posterior(given, np.array([1.0, -1.0, 0.0]), [10, 61, 33], RNG)
+    plain = predictor.covariance
+
+    def covariance(pool: CandidatePool, some: Sequence[int], since: int = 0) -> NDArray[Any]:
+        asked.append(list(some))
+        return plain(pool, some, since)
+
+    monkeypatch.setattr(predictor, "covariance", covariance)
+    predictor.add(given, 61)
+    predictor.posterior(given, np.array([1.0, -1.0, 0.0, 0.5]), [10, 33, 12], RNG)
+    assert asked == [[12]]
+
+
+def test_a_pool_grows_under_pending_trials() -> None:
+    archs = list(SPACE.enumerate())
+    given, predictor, targets = CandidatePool(SPACE), GaussianProcessPredictor(), np.array([1.0, -1.0, 0.0])
+    given.add(archs[:30])
+    predictor.fit(given, [1, 7, 20], targets, RNG)
+    predictor.posterior(given, targets, [25, 3], RNG)
+    given.add(archs)
+    predictor.extend(given, [1, 7, 20])
+    posterior = predictor.posterior(given, targets, [25, 3], RNG)
+    assert predictor.kernel is not None
+    np.testing.assert_allclose(posterior.mean, exact(predictor.kernel, given, [1, 7, 20], targets)[0], atol=1e-8)
+    _, spread = exact(predictor.kernel, given, [1, 7, 20, 25, 3], np.zeros(5))
+    np.testing.assert_allclose(posterior.std, spread, atol=1e-8)

@@ -1,26 +1,26 @@
 import numpy as np
 from scipy.optimize import check_grad
 
-from raynas.strategies.predictors.matern_kernel import MaternKernel, negative_log_posterior, squared_distances
+from raynas.strategies.predictors.matern_kernel import MaternKernel, Pairs, negative_log_posterior, squared_distances
 
 RNG = np.random.default_rng(0)
 
 
 def test_the_likelihood_has_the_gradient_that_it_says() -> None:
     groups = [RNG.random((12, 3)), RNG.random((12, 5))]
-    squared = [squared_distances(group, group) for group in groups]
+    pairs = Pairs(12)
+    squared = np.stack([pairs.of(squared_distances(group, group)) for group in groups])
     targets = RNG.standard_normal(12)
     theta = np.array([0.1, -0.5, 0.3, -0.2, -1.5])
     error = check_grad(
-        lambda t: negative_log_posterior(t, squared, targets)[0],
-        lambda t: negative_log_posterior(t, squared, targets)[1],
+        lambda t: negative_log_posterior(t, squared, pairs, targets)[0],
+        lambda t: negative_log_posterior(t, squared, pairs, targets)[1],
         theta,
     )
     assert error < 1e-4
     fitted = MaternKernel.fitted(groups, targets, MaternKernel(theta))
-    assert (
-        negative_log_posterior(fitted.theta, squared, targets)[0] < negative_log_posterior(theta, squared, targets)[0]
-    )
+    losses = [negative_log_posterior(t, squared, pairs, targets)[0] for t in (fitted.theta, theta)]
+    assert losses[0] < losses[1]
 
 
 def test_a_group_that_does_not_matter_loses_its_weight() -> None:
