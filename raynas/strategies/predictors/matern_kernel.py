@@ -73,10 +73,10 @@ class MaternKernel:
         """Return the covariances, ``(n_first, n_second)``."""
         n_first, n_second = len(first[0]), len(second[0])
         covariances, width = np.empty((n_first, n_second)), max(_BLOCK // max(n_first, 1), 1)
+        groups = [(a, b, _squares(a)[:, None], _squares(b)) for a, b in zip(first, second, strict=True)]
         for start in range(0, n_second, width):
             part = slice(start, start + width)
-            squared = [squared_distances(a, b[part]) for a, b in zip(first, second, strict=True)]
-            covariances[:, part] = self.at(squared)
+            covariances[:, part] = self.at([_distances(a, b[part], of_a, of_b[part]) for a, b, of_a, of_b in groups])
         return covariances
 
     def at(self, squared: Sequence[Array]) -> Array:
@@ -117,11 +117,7 @@ class Pairs:
 
 def squared_distances(first: Array, second: Array) -> Array:
     """Return the squared Euclidean distances of rows, ``(n_first, n_second)``."""
-    cross: Array = first @ second.T
-    cross *= -2
-    cross += (first**2).sum(1)[:, None]
-    cross += (second**2).sum(1)[None]
-    return np.maximum(cross, 0, out=cross)
+    return _distances(first, second, _squares(first)[:, None], _squares(second))
 
 
 def negative_log_posterior(theta: Array, squared: Array, pairs: Pairs, targets: Array) -> tuple[float, Array]:
@@ -157,14 +153,14 @@ def negative_log_posterior(theta: Array, squared: Array, pairs: Pairs, targets: 
 
 def _matern(squared: Array, length: float | Array) -> tuple[Array, Array, Array]:
     """Return the Matérn 5/2 kernel, and r and exp(-r) that ``_slope`` needs."""
-    r = 5 * squared
+    r = squared * (5 / length**2)
     np.sqrt(r, out=r)
-    r /= length
     decay = np.negative(r)
     np.exp(decay, out=decay)
-    value = r * r
-    value /= 3
-    value += 1 + r
+    value = r * (1 / 3)
+    value += 1
+    value *= r
+    value += 1
     value *= decay
     return value, r, decay
 
@@ -172,6 +168,20 @@ def _matern(squared: Array, length: float | Array) -> tuple[Array, Array, Array]
 def _slope(r: Array, decay: Array) -> Array:
     """Return the derivative of the Matérn 5/2 kernel by the logarithm of the length scale."""
     return r * r / 3 * (1 + r) * decay
+
+
+def _squares(rows: Array) -> Array:
+    """Return the squared Euclidean lengths of rows, ``(n_rows,)``."""
+    return np.asarray((rows**2).sum(1))
+
+
+def _distances(first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
+    """Return the squared distances of rows of given squared lengths, ``(n_first, 1)`` and ``(n_second,)``."""
+    cross: Array = first @ second.T
+    cross *= -2
+    cross += of_first
+    cross += of_second
+    return np.maximum(cross, 0, out=cross)
 
 
 def _prior(n_groups: int) -> tuple[Array, Array]:

@@ -119,7 +119,7 @@ def test_pending_trials_shrink_the_variance_as_observations_would() -> None:
 
 
 def test_trials_that_start_and_end_in_any_order_leave_the_plain_posterior() -> None:
-    """One that ends is observed or, having failed, is gone; one architecture runs twice, another was observed before."""
+    """One that ends is observed or, having failed, is gone; one runs twice, another was observed before."""
     given, predictor = pool(), GaussianProcessPredictor()
     values = np.random.default_rng(1).standard_normal(len(given))
     observed, pending = [0, 30, 50, 7], [10, 61, 10, 33, 30]
