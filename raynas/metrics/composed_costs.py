@@ -10,7 +10,6 @@ them with exact counts.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import NamedTuple, cast
 
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from raynas.core.architecture import Option
-from raynas.metrics.mac_counter import MAX_KNOWN, MacCounter, Outcomes, description, no_garbage_collection
+from raynas.metrics.mac_counter import MacCounter, Outcomes, description, no_garbage_collection
+from raynas.metrics.module_outcomes import CostPass, OutcomeMemory, is_plain
 from raynas.metrics.option_costs import NoSumError, outermost_choices, own_parameters
 from raynas.nn.decision_module import DecisionModule
 from raynas.nn.discovery import decision_name, join, undecided_modules
@@ -28,11 +28,8 @@ from raynas.nn.expansion import ExpandedChoice
 from raynas.nn.factories import ModuleFactory
 from raynas.nn.lazy_layers import lazy_layers
 from raynas.nn.model_space import ModelSpace
-from raynas.nn.selection import Call, calling, current_call
+from raynas.nn.selection import calling, current_call
 from raynas.nn.stand_ins import OWN_ATTRIBUTES
-
-Widths = dict[nn.Module, tuple[int, int]]
-"""Input channels of the elastic layers that a pass reaches, and the parameters of each."""
 
 
 class ComposedCosts:
@@ -44,7 +41,7 @@ class ComposedCosts:
 
     def __init__(self, space: ModelSpace) -> None:
         self._space = space
-        self._last: tuple[Mapping[str, Option], _Pass] | None = None
+        self._last: tuple[Mapping[str, Option], CostPass] | None = None
 
     @cached_property
     def _options(self) -> Mapping[str, Sequence[Option]]:
@@ -76,68 +73,12 @@ class ComposedCosts:
         return {"_space": self._space, "_last": None}
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """Results of a module in a situation.
-
-    Args:
-        output: on the meta device.
-        macs: multiply-adds, of the modules inside too.
-        widths: of the elastic layers inside.
-        read: the decisions that were read, in this order.
-    """
-
-    output: object
-    macs: int
-    widths: Widths
-    read: Sequence[str]
-
-
-@dataclass(frozen=True)
-class _Question:
-    """A decision that a module reads: what follows from each option, another one or the outcome."""
-
-    name: str
-    answers: "dict[Option | None, _Question | _Outcome]" = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class _Pass(Call):
-    """A forward pass of one architecture that adds up what it meets."""
-
-    counter: MacCounter = field(default_factory=lambda: MacCounter({}))
-    plain_layers: Widths = field(default_factory=dict)
-    read: dict[str, None] = field(default_factory=dict)
-
-    def of(self, name: str) -> Option:
-        """Return the option of a decision."""
-        self.read[name] = None
-        return cast(Option, super().of(name))
-
-    def outcome_of(self, compute: Callable[[], object]) -> _Outcome:
-        """Compute the outcome of a module; of it, only the multiply-adds are added."""
-        outside, before = (self.plain_layers, self.read), self.counter.macs
-        self.plain_layers, self.read = {}, {}
-        output = compute()
-        outcome = _Outcome(output, self.counter.macs - before, self.plain_layers, tuple(self.read))
-        self.plain_layers, self.read = outside
-        return outcome
-
-    def add(self, outcome: _Outcome) -> None:
-        """Add the widths and decisions of an outcome."""
-        self.read.update(dict.fromkeys(outcome.read))
-        for layer, width in outcome.widths.items():
-            if self.plain_layers.setdefault(layer, width) != width:
-                raise NoSumError("different widths reach the same elastic layer")
-
-
 class _Twin:
     """A model whose branches are made when they are first met, and whose modules remember outcomes."""
 
     def __init__(self, space: ModelSpace) -> None:
         self.space = space
-        self.known: dict[object, _Question | _Outcome] = {}
-        self.n_known = 0
+        self.known = OutcomeMemory()
         self.own: dict[nn.Module, tuple[int, Sequence[ExpandedChoice]]] = {}
         self.seen: set[object] = set()
         self.prepared: dict[nn.Module, nn.Module] = {}
@@ -146,18 +87,17 @@ class _Twin:
         self.alike: dict[object, list[nn.Module]] = {}
         self.model = self.made(space.factory, "")
 
-    def run(self, arch: Mapping[str, Option]) -> _Pass:
+    def run(self, arch: Mapping[str, Option]) -> CostPass:
         """Run the model without values."""
-        run = _Pass(arch, counter=MacCounter(self.operations))
-        if self.n_known > MAX_KNOWN:
+        run = CostPass(arch, counter=MacCounter(self.operations))
+        if self.known.is_full:
             self.known.clear()
             self.plain_runs.clear()
-            self.n_known = 0
         with torch.inference_mode(False), torch.no_grad(), calling(run), run.counter:
             self.space.example(1, "meta").call(self.model)
         return run
 
-    def params(self, run: _Pass) -> int:
+    def params(self, run: CostPass) -> int:
         """Return the parameters of the network of a pass."""
         elastic = sum(n_params for _, n_params in run.plain_layers.values())
         return elastic + self._static(self.model, cast(Mapping[str, Option], run.selection))
@@ -230,13 +170,13 @@ class _Twin:
         self.prepared[module] = module
 
         def forward(*inputs: object, **named: object) -> object:
-            run = cast(_Pass, current_call())
+            run = cast(CostPass, current_call())
             situation = module, description(inputs), description(tuple(named.items()))
-            outcome = _answer(self.known.get(situation), run.selection)
+            outcome = self.known.outcome(situation, run.selection)
             if outcome is None:
                 outcome = run.outcome_of(partial(compute, *inputs, **named))
-                if _is_plain(inputs) and _is_plain(tuple(named.values())) and _is_plain(outcome.output):
-                    self._remember(situation, outcome, run.selection)
+                if is_plain(inputs) and is_plain(tuple(named.values())) and is_plain(outcome.output):
+                    self.known.store(situation, outcome, run.selection)
             else:
                 run.counter.macs += outcome.macs
             run.add(outcome)
@@ -244,15 +184,6 @@ class _Twin:
 
         module.forward = forward
         return module
-
-    def _remember(self, situation: object, outcome: _Outcome, options: Mapping[str, object]) -> None:
-        """Store an outcome behind the questions that lead to it."""
-        answers, key = self.known, situation
-        for name in outcome.read:
-            question = answers.setdefault(key, _Question(name))
-            answers, key = cast(dict[object, _Question | _Outcome], cast(_Question, question).answers), options[name]
-        answers[key] = outcome
-        self.n_known += 1
 
 
 class LazyChoice(ExpandedChoice):
@@ -286,17 +217,11 @@ class _PlainRun(NamedTuple):
     params: int
 
 
-def _answer(node: _Question | _Outcome | None, options: Mapping[str, object]) -> _Outcome | None:
-    while isinstance(node, _Question):
-        node = node.answers.get(cast(Option, options.get(node.name)))
-    return node
-
-
 def _plain_output(
     layer: ElasticLayer, kind: object, names: Mapping[str, str], known: dict[object, _PlainRun], x: Tensor
 ) -> object:
     """Run the plain layer that an elastic one becomes, and note its width; layers that are alike share their runs."""
-    run, n_in = cast(_Pass, current_call()), layer.width_of(x)
+    run, n_in = cast(CostPass, current_call()), layer.width_of(x)
     if n_in > layer.n_in:
         raise NoSumError("more channels than announced reach an elastic layer")
     sizes = layer.sizes({argument: run.of(name) for argument, name in names.items()}, n_in)
@@ -319,10 +244,3 @@ def _kind(layer: ElasticLayer) -> object:
     return type(layer), tuple(
         (name, repr(value) if isinstance(value, (dict, list)) else value) for name, value in own.items()
     )
-
-
-def _is_plain(value: object) -> bool:
-    """Return True if a value is made of tensors and constants, which nothing can change behind one's back."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (Tensor, bool, int, float, str))

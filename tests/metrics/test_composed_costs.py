@@ -12,7 +12,7 @@ from torch import nn
 from raynas import Architecture, ModelSpace
 from raynas.core.architecture import Option
 from raynas.metrics.composed_costs import ComposedCosts
-from raynas.metrics.cost import N_COUNTED, MetaModels, count_macs, count_params
+from raynas.metrics.cost import N_COUNTED, MetaModels
 from raynas.nn import Choice, InputChoice, Repeat
 from raynas.nn.elastic import Size, ratio
 from raynas.nn.elastic_layers import ElasticBatchNorm2d, ElasticConv2d, ElasticLinear, ElasticResize
@@ -27,6 +27,7 @@ from raynas.search_spaces import (
     ShuffleNet,
     Tree,
 )
+from tests.metrics.chains import Chain, counted, space_of
 
 CATALOGUE = [
     DARTS(cells=3, channels=4, n_nodes=2),
@@ -39,12 +40,6 @@ CATALOGUE = [
     ShuffleNet(input_shape=(3, 32, 32)),
     Tree(input_shape=(3, 16, 16), depth=2),
 ]
-
-
-def counted(space: ModelSpace, arch: Mapping[str, Option]) -> tuple[int, int]:
-    with torch.device("meta"):
-        model = space.build(arch)
-    return count_params(model), count_macs(model, space.input_shape)
 
 
 def composed(costs: ComposedCosts, arch: Mapping[str, Option]) -> tuple[int, int]:
@@ -94,23 +89,6 @@ def test_every_member_of_a_model_whose_shapes_depend_on_everything() -> None:
 
 def conv(kernel: int) -> nn.Module:
     return nn.Conv2d(4, 4, kernel, padding=kernel // 2)
-
-
-class Chain(nn.Module):
-    """Some modules in a row."""
-
-    def __init__(self, *parts: nn.Module) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(parts)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for part in self.parts:
-            x = part(x)
-        return x
-
-
-def space_of(*parts: Callable[[], nn.Module]) -> ModelSpace:
-    return ModelSpace(lambda: Chain(*(make() for make in parts)), input_shape=(4, 6, 6))
 
 
 def test_by_hand() -> None:

@@ -14,12 +14,13 @@ from raynas import Architecture, ModelSpace
 from raynas.core.architecture import Option
 from raynas.core.space import SearchSpace
 from raynas.errors import SpaceError
-from raynas.metrics.cost import N_COUNTED, MetaModels, count_macs, count_params
+from raynas.metrics.cost import N_COUNTED, MetaModels
 from raynas.metrics.cost_sums import cost_sums
 from raynas.nn import Choice, InputChoice, Repeat
 from raynas.nn.elastic import Size
 from raynas.nn.elastic_layers import ElasticConv2d
 from raynas.search_spaces import DARTS, MLP, MobileNetV3, NASBench201, NASBenchMacro, ShuffleNet
+from tests.metrics.chains import Chain, counted, space_of
 
 
 def conv(kernel: int, n_out: int = 4) -> Callable[[], nn.Module]:
@@ -52,19 +53,6 @@ class Everything(nn.Module):
         return out
 
 
-class Chain(nn.Module):
-    """Some choices in a row."""
-
-    def __init__(self, *choices: nn.Module) -> None:
-        super().__init__()
-        self.choices = nn.ModuleList(choices)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for choice in self.choices:
-            x = choice(x)
-        return x
-
-
 class Looking(nn.Module):
     """Runs another layer if the choice became a certain module, which no shape tells."""
 
@@ -80,16 +68,6 @@ class Looking(nn.Module):
         return out
 
 
-def space_of(*choices: Callable[[], nn.Module]) -> ModelSpace:
-    return ModelSpace(lambda: Chain(*(make() for make in choices)), input_shape=(4, 6, 6))
-
-
-def counted(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
-    with torch.device("meta"):
-        model = space.build(arch)
-    return count_params(model), count_macs(model, space.input_shape)
-
-
 def added(space: SearchSpace, arch: Architecture) -> tuple[int, int]:
     sums = cost_sums(space)
     assert sums is not None
@@ -103,7 +81,7 @@ def test_by_hand() -> None:
     one, three = 16 + 4, 9 * 16 + 4
     for option, cost in (("one", one), ("three", three)):
         for depth in range(3):
-            arch: dict[str, Option] = {"choices.0": option, "choices.1": depth}
+            arch: dict[str, Option] = {"parts.0": option, "parts.1": depth}
             assert sums.of("params", arch) == cost + depth * three
             assert sums.of("macs", arch) == 36 * (cost + depth * three)  # 6 x 6 pixels, and a bias for each number
 

@@ -93,7 +93,8 @@ class Conditioning:
 
 def _solved(lower: Array, across: Array) -> Array:
     """Return L⁻¹ K; K is overwritten. BLAS wants columns, so it is given the transposes: Kᵀ L⁻ᵀ."""
-    return np.asarray(dtrsm(1.0, lower.T, across.T, side=1, overwrite_b=1)).T
+    solved: Array = dtrsm(1.0, lower.T, across.T, side=1, overwrite_b=1).T
+    return solved
 
 
 def _column_squares(rows: Array) -> Array:
