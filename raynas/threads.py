@@ -38,6 +38,6 @@ def one_blas_thread() -> Iterator[None]:
 @cache
 def _blas() -> ThreadpoolController:
     """Find the BLAS libraries of the process, which takes milliseconds."""
-    import scipy.linalg  # noqa: F401 - has a BLAS of its own, which must be there to be found
+    import scipy.linalg  # noqa: F401 - loads its BLAS, another one than numpy's
 
     return ThreadpoolController().select(user_api="blas")
