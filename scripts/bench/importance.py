@@ -1,0 +1,271 @@
+"""What members of a converted network lose, by the importance by which they keep channels and heads.
+
+For each seed a network is trained on scikit-learn's digits, a small residual one or a small transformer whose tokens
+are the rows of an image. All its widths are reduced by the same share, so that a member has 75 % or 50 % of its
+multiply-adds, and it keeps the most important channels by each criterion, or random ones. The table has the accuracy
+that the member loses against its network on held-out images, in points: as it is built, with statistics of batch norm
+taken again on the training images, and after one epoch of training; mean and standard error over seeds, and how much
+less than with random channels, seed by seed.
+
+    python scripts/bench/importance.py
+    python scripts/bench/importance.py --networks resnet --seeds 3
+    python scripts/bench/importance.py --quick
+
+The file of results has a line per network and seed: what is there is not run again, so that an interrupted run can be
+resumed.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+import raynas
+from raynas.converting import ConvertedSpace, Width
+from raynas.converting.importance import Importance
+from raynas.core.architecture import Architecture
+from raynas.metrics.cost import MetaModels, count_macs
+from raynas.nn.batch_statistics import recalibrate
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for the modules beside this file
+from scripts.bench.search_quality import read
+from scripts.bench.summaries import standard_error, verdict
+
+CRITERIA: tuple[Importance, ...] = get_args(Importance)
+SHARES = (0.75, 0.5)
+"""Multiply-adds of members, as shares of their network's."""
+MOMENTS = ("as built", "statistics again", "one epoch")
+BATCH = 64
+EPOCHS = 12
+N_STEPS = 96
+"""Widths of each group, at most."""
+N_CALIBRATION = 8
+"""Batches that the criteria see."""
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, n: int, hidden: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(n, hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(hidden, n, 3, padding=1, bias=False), nn.BatchNorm2d(n))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        return F.relu(x + self.second(self.first(x)))
+
+
+def resnet() -> nn.Module:
+    """Return a residual network for images of 8 x 8 pixels."""
+    stem = [nn.Conv2d(1, 24, 3, padding=1, bias=False), nn.BatchNorm2d(24), nn.ReLU()]
+    down = [nn.Conv2d(24, 48, 3, 2, 1, bias=False), nn.BatchNorm2d(48), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 10)]
+    return nn.Sequential(*stem, Residual(24, 24), *down, Residual(48, 48), *head)
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each after a norm."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (batch, tokens, width)."""
+        y = self.before(x)
+        q, k, v = (f(y).view(*y.shape[:2], self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        out: Tensor = x + self.mlp(self.after(x))
+        return out
+
+
+class Transformer(nn.Module):
+    """A transformer whose tokens are the rows of an image of 8 x 8 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.positions = nn.Linear(8, 32), nn.Parameter(0.02 * torch.randn(8, 32))
+        self.blocks = nn.Sequential(Block(32, 8), Block(32, 8))
+        self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        tokens = self.blocks(self.embedding(x.flatten(1, 2)) + self.positions)
+        y: Tensor = self.head(self.norm(tokens).mean(1))
+        return y
+
+
+NETWORKS = {"resnet": resnet, "transformer": Transformer}
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return 1,197 images with labels to train on, and 600 that are held out."""
+    images, labels = load_digits(return_X_y=True)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
+    x = torch.from_numpy(images).float().view(-1, 1, 8, 8)[order] / 8 - 1
+    y = torch.from_numpy(labels).long()[order]
+    return x[:-600], y[:-600], x[-600:], y[-600:]
+
+
+def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of an epoch, in the order of the seed."""
+    x, y, _, _ = digits()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    for part in order.split(BATCH):
+        yield x[part], y[part]
+
+
+def train(model: nn.Module, epochs: int, rate: float, seed: int) -> None:
+    """Train in place, with Adam and a rate that falls to 0 as a cosine."""
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    n_steps = epochs * len(list(batches(0)))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    for epoch in range(epochs):
+        for x, y in batches(1000 * seed + epoch):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            schedule.step()
+    model.eval()
+
+
+def accuracy(model: nn.Module) -> float:
+    """Return the accuracy on the held-out images, in percent."""
+    _, _, x, y = digits()
+    with torch.no_grad():
+        return 100 * float((model.eval()(x).argmax(1) == y).float().mean())
+
+
+# --- members ---------------------------------------------------------------------------------------------------------
+
+
+def converted(model: nn.Module, criterion: Importance, seed: int) -> ConvertedSpace:
+    """Return the space of members with every width; criteria see a few batches of the training images."""
+    few = list(batches(seed))[:N_CALIBRATION]
+    extra: dict[str, Any] = {}
+    if criterion == "taylor":
+        extra["losses"] = lambda net: (F.cross_entropy(net(x), y) for x, y in few)
+    elif criterion == "activation":
+        extra["batches"] = [x for x, _ in few]
+    vary = {"*": Width(*(i / N_STEPS for i in range(1, N_STEPS + 1)))}
+    return raynas.convert(model, digits()[0][:2], vary=vary, divisor=1, importance=criterion, seed=seed, **extra)
+
+
+def of_size(space: ConvertedSpace, share: float) -> Architecture:
+    """Return the member with equally reduced widths whose multiply-adds are nearest to a share of the largest one's."""
+
+    def of_step(step: int) -> Architecture:
+        sizes = {d.name: [int(str(option)) for option in d.options] for d in space.decisions}
+        return Architecture({n: min(s, key=lambda o: abs(o - step / N_STEPS * max(s))) for n, s in sizes.items()})
+
+    def excess(step: int) -> float:
+        return counts.macs(of_step(step)) / counts.macs(space.largest) - share
+
+    counts, low, high = MetaModels(space), 1, N_STEPS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return of_step(min((low, high), key=lambda step: abs(excess(step))))
+
+
+def losses_of(network: str, seed: int, epochs: int) -> dict[str, Any]:
+    """Return what members of one trained network lose, in points, by criterion and share, at each of ``MOMENTS``."""
+    torch.manual_seed(seed)
+    model = NETWORKS[network]()
+    train(model, epochs, 0.005, seed)
+    row: dict[str, Any] = {"network": network, "seed": seed, "accuracy": accuracy(model), "loss": {}}
+    archs: dict[float, Architecture] = {}
+    for criterion in CRITERIA:
+        space = converted(model, criterion, seed)
+        for share in SHARES:
+            arch = archs[share] if share in archs else archs.setdefault(share, of_size(space, share))
+            member = space.build(arch)
+            found = [accuracy(member)]
+            recalibrate(member, [x for x, _ in batches(seed)])
+            found.append(accuracy(member))
+            train(member, 1, 0.001, seed + 500)
+            found.append(accuracy(member))
+            row["loss"][f"{criterion} {share}"] = [row["accuracy"] - each for each in found]
+    whole = count_macs(model, (1, 8, 8))
+    row["macs"] = [count_macs(space.build(archs[share]), (1, 8, 8)) / whole for share in SHARES]
+    return row
+
+
+# --- table -----------------------------------------------------------------------------------------------------------
+
+
+def report(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line per network, share of multiply-adds, and criterion."""
+    head = ["network", "MACs", "importance", "seeds"]
+    head += [text for moment in MOMENTS for text in (moment, "less than random")]
+    lines = [head, ["---"] * len(head)]
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network]
+        for i, share in enumerate(SHARES):
+            chance = np.array([row["loss"][f"random {share}"] for row in own])
+            macs = np.mean([row["macs"][i] for row in own])
+            for criterion in CRITERIA:
+                values = np.array([row["loss"][f"{criterion} {share}"] for row in own])
+                cells = [network, f"{macs:.0%}", criterion, str(len(own))]
+                for mine, random in zip(values.T, chance.T, strict=True):
+                    less = random - mine
+                    cells.append(f"{mine.mean():.1f} ± {standard_error(mine):.1f}")
+                    cells.append("" if criterion == "random" else verdict(float(less.mean()), standard_error(less)))
+                lines.append(cells)
+        accuracies = [row["accuracy"] for row in own]
+        lines.append([network, "100%", "", str(len(own)), f"accuracy {np.mean(accuracies):.1f}", *[""] * 5])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    assert __doc__
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the given networks")
+    parser.add_argument("--results", default="results/importance", help="folder of results")
+    parser.add_argument("--quick", action="store_true", help="one seed, one epoch: does it run?")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.seeds, args.epochs = 1, 1
+    torch.set_num_threads(1)
+    folder = Path(args.results)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "importance.jsonl"
+    rows = read(file)
+    done = {(row["network"], row["seed"]) for row in rows if row["epochs"] == args.epochs}
+    for network in args.networks:
+        for seed in range(args.seeds):
+            if (network, seed) not in done:
+                rows.append({"epochs": args.epochs} | losses_of(network, seed, args.epochs))
+                with file.open("a") as out:
+                    out.write(json.dumps(rows[-1]) + "\n")
+    chosen = [row for row in rows if row["network"] in args.networks and row["seed"] < args.seeds]
+    text = report([row for row in chosen if row["epochs"] == args.epochs])
+    (folder / "importance.md").write_text(text)
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
