@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raynas.converting.attention import general_attention
 from raynas.converting.groups import Group
 from raynas.converting.importance import GroupScore, owners
+from raynas.converting.traceable import traceable
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import SpaceError
 from raynas.nn.dimensions.expressions import Atom, Dimension, atoms
-from raynas.nn.dimensions.tracing import Trace, slow_attention
+from raynas.nn.dimensions.tracing import Trace
 from raynas.nn.modes import modes_kept
 
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "mv", "convolution", "attention", "lstm", "rnn", "gru")
@@ -84,11 +84,10 @@ class _Total:
 
 def _observe(model: nn.Module, batch: Arguments, totals: dict[tuple[str, int], _Total]) -> None:
     trace = _Activations(model)
-    quiet = warnings.catch_warnings()
-    with modes_kept(model), torch.no_grad(), slow_attention(), general_attention(model), quiet:
+    with modes_kept(model), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.eval()
-        with trace:
+        with traceable(model), trace:
             batch.call(model)
     sums = trace.sums()
     for name, parameter in model.named_parameters():

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from raynas.converting import importance as criteria
 from raynas.converting.activations import activation
-from raynas.converting.attention import general_attention
 from raynas.converting.blocks import BlockRow, BlockWatch
 from raynas.converting.groups import Group, groups_of, matches
 from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
 from raynas.converting.options import Depth, Width
 from raynas.converting.space import ConvertedSpace, Fixed
+from raynas.converting.traceable import traceable
 from raynas.converting.verification import Verification
 from raynas.core.inputs import Arguments, Inputs, InputSpec
 from raynas.errors import SpaceError
 from raynas.nn.dimensions.expressions import freeze, unify
-from raynas.nn.dimensions.tracing import Trace, slow_attention
+from raynas.nn.dimensions.tracing import Trace
 from raynas.nn.modes import modes_kept
 
 DEFAULT_WIDTH = Width(0.5, 0.75, 1.0)
@@ -110,10 +110,10 @@ class _Traced:
             self.trace.of(tensor)
         self.trace.freeze(example, "an input of the model")
         try:
-            with modes_kept(model), torch.no_grad(), watch.watching(), slow_attention(), warnings.catch_warnings():
+            with modes_kept(model), torch.no_grad(), watch.watching(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.eval()
-                with general_attention(model), self.trace:
+                with traceable(model), self.trace:
                     result = example.call(model)
         except Exception as error:
             raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error
@@ -130,6 +130,10 @@ class _Traced:
         self.dimensions = {name: self.trace.of(tensor) for name, tensor in named.items()}
         inputs_of = self.trace.inputs_of
         self.inputs_of = {name: inputs_of[id(tensor)] for name, tensor in named.items() if id(tensor) in inputs_of}
+        for module in model.modules():
+            if isinstance(module, nn.LSTM) and module.proj_size:
+                hidden = self.trace.of(module.weight_ih_l0)[0]
+                freeze(hidden, "hidden features of an LSTM must outnumber the projected ones")
         for tensor in model.buffers():
             if not tensor.is_floating_point():
                 for dimension in self.trace.of(tensor):

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from raynas.converting.attention import PrunedMultiheadAttention, set_heads
 from raynas.nn.dimensions.expressions import Dimension, Kept, positions, size_of
 
+GATES = {"LSTM": 4, "GRU": 3}
+"""Rows of a recurrent layer's weights for each hidden feature."""
+
 Sliced = Callable[[Tensor], Tensor]
 
 
@@ -150,6 +153,8 @@ def set_sizes(module: nn.Module, n_in: int | None) -> None:
         module: the layer; others are left alone.
         n_in: input channels of a convolution, where known.
     """
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        _set_recurrent_sizes(module)
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor):
         return
@@ -174,3 +179,11 @@ def set_sizes(module: nn.Module, n_in: int | None) -> None:
         module.num_embeddings, module.embedding_dim = shape
     elif isinstance(module, nn.PReLU):
         module.num_parameters = shape[0]
+
+
+def _set_recurrent_sizes(module: nn.RNNBase | nn.RNNCellBase) -> None:
+    suffix = "_l0" if isinstance(module, nn.RNNBase) else ""
+    rows, module.input_size = getattr(module, f"weight_ih{suffix}").shape
+    module.hidden_size = rows // GATES.get(type(module).__name__.removesuffix("Cell"), 1)
+    if getattr(module, "proj_size", 0):
+        module.proj_size = len(module.weight_hr_l0)

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from raynas.converting.attention import general_attention
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
 from raynas.converting.members import Wiring
+from raynas.converting.traceable import traceable
 from raynas.core.inputs import Arguments
 from raynas.errors import one_line
 from raynas.nn.dimensions.expressions import Dimension, Kept, atoms, parts, size_of
-from raynas.nn.dimensions.tracing import Recording, Trace, slow_attention, tensors_in
+from raynas.nn.dimensions.tracing import Recording, Trace, tensors_in
 
 Rows = Mapping[str, tuple[BlockRow, Sequence[int]]]
 """Rows of blocks with their depths, by name of the decision."""
@@ -125,10 +125,10 @@ class Verification:
 
     def _run(self, kept: Kept, dropped: Sequence[str]) -> tuple[list[tuple[str, list[torch.Size]]], list[torch.Size]]:
         member = self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach()).eval()
-        quiet = warnings.catch_warnings()
-        with torch.no_grad(), quiet, slow_attention(), general_attention(member), Recording() as recording:
+        with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = self.example.call(member)
+            with traceable(member), Recording() as recording:
+                result = self.example.call(member)
         return recording.log, [tensor.shape for tensor in tensors_in(result)]
 
 

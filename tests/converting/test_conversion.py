@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from torch.nn import functional
 from raynas.converting import ConvertedSpace, Depth, Width, convert
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import SpaceError
+from raynas.exporting import export
 from raynas.metrics.cost import count_macs, count_params
 from raynas.nn.dimensions.expressions import positions
 from raynas.nn.dimensions.tracing import tensors_in
 from raynas.nn.supernet import Supernet
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
 
 def conv(n_in: int, n_out: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:
@@ -168,6 +173,20 @@ class Torch(nn.Module):
         return y
 
 
+class Recurrent(nn.Module):
+    """Two layers in both directions, and a cell that goes on from them."""
+
+    def __init__(self, kind: type[nn.RNNBase], cell: type[nn.RNNCellBase], **settings: int) -> None:
+        super().__init__()
+        self.embed, self.body = nn.Linear(6, 16), kind(16, 24, 2, batch_first=True, bidirectional=True, **settings)
+        self.cell, self.head = cell(2 * (settings.get("proj_size") or 24), 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.cell(self.body(self.embed(x))[0][:, -1])
+        y: Tensor = self.head(hidden[0] if isinstance(hidden, tuple) else hidden)
+        return y
+
+
 IMAGES, IDS = torch.rand(2, 3, 8, 8), torch.arange(14).view(2, 7)
 MODELS: dict[str, tuple[Callable[[], nn.Module], Inputs]] = {
     "resnet": (ResNet, IMAGES),
@@ -178,6 +197,9 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Inputs]] = {
     "language": (Language, IDS),
     "fused": (lambda: Language(Fused), IDS),
     "torch": (Torch, torch.rand(2, 7, 32)),
+    "lstm": (lambda: Recurrent(nn.LSTM, nn.LSTMCell), torch.rand(2, 5, 6)),
+    "projected": (lambda: Recurrent(nn.LSTM, nn.LSTMCell, proj_size=16), torch.rand(2, 5, 6)),
+    "gru": (lambda: Recurrent(nn.GRU, nn.GRUCell), torch.rand(2, 5, 6)),
 }
 
 
@@ -208,12 +230,12 @@ def test_members(name: str) -> None:
         member, extracted = space.build(arch).eval(), supernet.extract(arch).eval()
         with torch.no_grad():
             shared = next(tensors_in(supernet(example, arch)))
-        assert torch.equal(output(member, example), shared)
-        assert torch.equal(output(extracted, example), shared)
+        torch.testing.assert_close(output(member, example), shared, rtol=0, atol=1e-6)
+        torch.testing.assert_close(output(extracted, example), shared, rtol=0, atol=1e-6)
         assert count_params(member) == count_params(extracted) < count_params(model) or arch == space.largest
 
 
-@pytest.mark.parametrize("name", ["resnet", "dense", "mobile", "unet", "siamese", "torch"])
+@pytest.mark.parametrize("name", ["resnet", "dense", "mobile", "unet", "siamese", "torch", "lstm", "projected", "gru"])
 def test_a_member_computes_what_the_model_does_without_the_channels(name: str) -> None:
     """With zeros for all weights of the channels that a member lacks, the given model has its output."""
     model, example, space = converted(name)
@@ -242,6 +264,9 @@ def test_a_member_computes_what_the_model_does_without_the_channels(name: str) -
             ["layers.0.attention.out.width", "layers.0.attention.q.heads", "layers.2.mlp.0.width", "layers.depth"],
         ),
         ("fused", ["layers.0.attention.q.heads", "layers.0.mlp.0.width", "layers.depth"]),
+        ("lstm", ["embed.width", "body.width", "cell.width"]),
+        ("projected", ["embed.width", "body.width", "cell.width"]),
+        ("gru", ["embed.width", "body.width", "cell.width"]),
         ("torch", ["body.layers.0.linear1.width", "body.layers.1.self_attn.heads", "body.layers.depth"]),
     ],
 )
@@ -260,6 +285,21 @@ class Indivisible(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.b(x) + self.a(x).view(len(x), 2, -1).mean(1).view(len(x), x.shape[1] * 2)
         return y
+
+
+def test_recurrent_members_are_layers_of_torch(tmp_path: Path) -> None:
+    _, example, space = converted("projected")
+    member = space.build(space.smallest).eval()
+    body, cell = member.get_submodule("body"), member.get_submodule("cell")
+    assert isinstance(body, nn.LSTM) and isinstance(cell, nn.LSTMCell)
+    assert (body.input_size, body.hidden_size, body.proj_size) == (8, 24, 8)
+    assert (cell.input_size, cell.hidden_size) == (16, 8)
+    exported = export(member, example, tmp_path, formats=["source"], verify=False)
+    assert "model.py" in exported.files
+    assert (
+        "nn.LSTM(8, 16, num_layers=2, batch_first=True, bidirectional=True, proj_size=8)"
+        in (tmp_path / "model.py").read_text()
+    )
 
 
 def test_what_cannot_vary_is_said() -> None:
