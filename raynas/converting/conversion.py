@@ -132,7 +132,7 @@ class _Traced:
         self.inputs_of = {name: inputs_of[id(tensor)] for name, tensor in named.items() if id(tensor) in inputs_of}
         for module in model.modules():
             if isinstance(module, nn.LSTM) and module.proj_size:
-                hidden = self.trace.of(module.weight_ih_l0)[0]
+                hidden = self.trace.of(module.get_parameter("weight_ih_l0"))[0]
                 freeze(hidden, "hidden features of an LSTM must outnumber the projected ones")
         for tensor in model.buffers():
             if not tensor.is_floating_point():

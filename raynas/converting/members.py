@@ -186,4 +186,4 @@ def _set_recurrent_sizes(module: nn.RNNBase | nn.RNNCellBase) -> None:
     rows, module.input_size = getattr(module, f"weight_ih{suffix}").shape
     module.hidden_size = rows // GATES.get(type(module).__name__.removesuffix("Cell"), 1)
     if getattr(module, "proj_size", 0):
-        module.proj_size = len(module.weight_hr_l0)
+        module.proj_size = len(module.get_parameter("weight_hr_l0"))

@@ -20,7 +20,6 @@ from raynas.nn.dimensions.expressions import positions
 from raynas.nn.dimensions.tracing import tensors_in
 from raynas.nn.supernet import Supernet
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
 
@@ -176,7 +175,7 @@ class Torch(nn.Module):
 class Recurrent(nn.Module):
     """Two layers in both directions, and a cell that goes on from them."""
 
-    def __init__(self, kind: type[nn.RNNBase], cell: type[nn.RNNCellBase], **settings: int) -> None:
+    def __init__(self, kind: type[nn.LSTM | nn.GRU], cell: type[nn.LSTMCell | nn.GRUCell], **settings: int) -> None:
         super().__init__()
         self.embed, self.body = nn.Linear(6, 16), kind(16, 24, 2, batch_first=True, bidirectional=True, **settings)
         self.cell, self.head = cell(2 * (settings.get("proj_size") or 24), 16), nn.Linear(16, 3)
@@ -297,9 +296,10 @@ def test_recurrent_members_are_layers_of_torch(tmp_path: Path) -> None:
     exported = export(member, example, tmp_path, formats=["source"], verify=False)
     assert "model.py" in exported.files
     assert (
-        "nn.LSTM(8, 16, num_layers=2, batch_first=True, bidirectional=True, proj_size=8)"
+        "nn.LSTM(input_size=8, hidden_size=24, num_layers=2, batch_first=True, bidirectional=True, proj_size=8)"
         in (tmp_path / "model.py").read_text()
     )
+    assert "outnumber" in next(each.reason for each in space.fixed if each.name == "body.width2")
 
 
 def test_what_cannot_vary_is_said() -> None:

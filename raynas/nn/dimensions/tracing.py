@@ -12,7 +12,14 @@ from torch.utils._pytree import tree_leaves
 from raynas.nn.dimensions.expressions import Atom, Dimension, fixed, freeze
 
 
-class Trace(TorchDispatchMode):
+class _Mode(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False, since a trace is never compiled, and torch imports its compiler, for seconds, to skip it."""
+        return False
+
+
+class Trace(_Mode):
     """Unify the dimensions of tensors while a model runs.
 
     Operations are seen below autograd, where modules, functions, control flow and reshapes are gone, so that no model
@@ -69,7 +76,7 @@ class Trace(TorchDispatchMode):
                 self.put(tensor, [fixed(size, f"the operation {name}") for size in tensor.shape])
 
 
-class Recording(TorchDispatchMode):
+class Recording(_Mode):
     """Record the operations that compute, with the shapes of their results, as ``Trace.log`` has them."""
 
     def __init__(self) -> None:
