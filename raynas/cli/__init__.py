@@ -1,5 +1,5 @@
-"""The command line: the scripts as functions."""
+"""The command line: the sub-commands as functions."""
 
-from raynas.cli.commands import export_found, retrain_found, run_tune
+from raynas.cli.commands import convert_model, export_found, report_found, retrain_found, run_tune
 
-__all__ = ["export_found", "retrain_found", "run_tune"]
+__all__ = ["convert_model", "export_found", "report_found", "retrain_found", "run_tune"]

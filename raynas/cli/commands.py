@@ -1,14 +1,19 @@
-"""The scripts: their steps, their exit codes, and errors in one line.
+"""The sub-commands: their steps, their exit codes, and errors in one line.
 
 The command line is read first, without the classes that it names: importing those takes seconds. Meanwhile Ray starts.
 """
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
+from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.export_request import read_export
+from raynas.cli.report_request import read_report
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
 from raynas.cli.search_request import SearchRequest, read_search
 from raynas.cli.terminal import Interrupted, say, shown
@@ -34,10 +39,35 @@ def export_found(argv: Sequence[str]) -> int:
     return _guarded(lambda: _export(read_export(argv)))
 
 
+def convert_model(argv: Sequence[str]) -> int:
+    """Show what of a given model can vary, and what its smaller relatives cost; return the exit code."""
+    return _guarded(lambda: _convert(read_convert(argv)))
+
+
+def report_found(argv: Sequence[str]) -> int:
+    """Write and print the report of a search again; return the exit code."""
+    return _guarded(lambda: _report(read_report(argv)))
+
+
+@contextmanager
+def _working_folder_on_path() -> Iterator[None]:
+    """Let the user's code be imported from the working folder, as Ray's workers do; what is installed goes first."""
+    folder = os.getcwd()
+    is_new = folder not in sys.path and "" not in sys.path
+    if is_new:
+        sys.path.append(folder)
+    try:
+        yield
+    finally:
+        if is_new and folder in sys.path:
+            sys.path.remove(folder)
+
+
 def _guarded(action: Callable[[], int]) -> int:
     """Print errors as one line, without a traceback where it is not a fault of the program."""
     try:
-        return action()
+        with _working_folder_on_path():
+            return action()
     except (KeyboardInterrupt, Interrupted) as error:
         done = f": {error}" if str(error) else ""
         print(f"Interrupted{done}. Run the same command again to go on from here.", file=sys.stderr)
@@ -78,4 +108,18 @@ def _export(request: RetrainRequest) -> int:
     from raynas.cli.export_run import run_export  # imports torch
 
     run_export(request, Console())
+    return OK
+
+
+def _convert(request: ConvertRequest) -> int:
+    from raynas.cli.convert_run import run_convert  # imports torch
+
+    run_convert(request, Console())
+    return OK
+
+
+def _report(folder: Path) -> int:
+    from raynas.cli.report_run import run_report  # imports torch
+
+    run_report(folder, Console())
     return OK

@@ -1,7 +1,6 @@
 """An export from the command line, from the architecture file to verified files."""
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +17,9 @@ from raynas.cli.winner import fitted
 from raynas.data.preprocessing import preprocessing_of
 from raynas.errors import RaynasError, one_line
 from raynas.exporting import Provenance, export
-from raynas.files.content import read_file
 from raynas.files.weights import WEIGHTS
 from raynas.run.architecture_file import read_architecture
+from raynas.run.report_again import read_metrics
 from raynas.trials.weights import with_weights
 
 
@@ -71,9 +70,6 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _measured(folder: Path) -> tuple[dict[str, float], str]:
     """Return the metrics of a training to the end, and how they were measured."""
-    try:
-        held = json.loads(read_file(folder / "metrics.json"))
-        numbers = {str(name): float(value) for name, value in held.items() if isinstance(value, int | float)}
-    except (OSError, ValueError, AttributeError, RaynasError):
-        return {}, ""
-    return numbers, "test_accuracy and test_loss were measured once, on the test split of {data}, after the training."
+    metrics = read_metrics(folder)
+    how = "test_accuracy and test_loss were measured once, on the test split of {data}, after the training."
+    return metrics, how if metrics else ""

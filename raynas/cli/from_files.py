@@ -8,7 +8,7 @@ from raynas.cli.options import names_code
 from raynas.errors import RaynasError
 from raynas.run.file_names import RETRAIN_SETTINGS
 
-CODE = ("metrics", "trainable.data", "trainable.fn", "trainable.read_arch")
+CODE = ("input", "metrics", "trainable.data", "trainable.fn", "trainable.read_arch")
 """Options that may name code, which is then imported; a file never does."""
 
 PLACES: Mapping[str, str] = {

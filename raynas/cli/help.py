@@ -47,11 +47,14 @@ def short_help(
         examples: the end of the text.
     """
     width = min(shutil.get_terminal_size().columns, MAX_WIDTH) - 2
-    told = sorted((row for row in rows if row.key in common), key=lambda row: common.index(row.key))
-    lines = [f"usage: {prog} {usage}", "", *textwrap.wrap(description, width), "", "common options:"]
-    for row in told:
-        lines += _described(row.flags, row.text, width)
     others = [row for row in rows if row.key not in common]
+    useless = {*(() if others else ("help_all",)), *(("config",) if {row.group for row in rows} == {""} else ())}
+    told = sorted((row for row in rows if row.key in common), key=lambda row: common.index(row.key))
+    title = "common options:" if others else "options:"
+    lines = [f"usage: {prog} {usage}", "", *textwrap.wrap(description, width), "", title]
+    for row in told:
+        if row.key not in useless:
+            lines += _described(row.flags, row.text, width)
     if others:
         lines += ["", f"other options ({prog} --help-all describes all):"]
     for group, members in groupby(others, lambda row: row.group):

@@ -1,4 +1,4 @@
-"""The console command ``raynas``: one sub-command for each script."""
+"""The console command ``raynas`` and its sub-commands."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +10,8 @@ COMMANDS = {
     "search": ("run_tune", "search for an architecture, train the best one to its end, report"),
     "retrain": ("retrain_found", "train a found architecture to its end, and test it"),
     "export": ("export_found", "write a found network to files that run without raynas"),
+    "convert": ("convert_model", "show what of a model of yours can vary, and what its smaller relatives cost"),
+    "report": ("report_found", "write and print the report of a search again, also of an unfinished one"),
 }
 """For each sub-command its function in ``raynas.cli.commands``, and what it does."""
 
@@ -39,5 +41,7 @@ def _help() -> str:
         "  --version  the version\n\nexamples:\n"
         "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
         '  raynas search --data cifar10 --constraints "params <= 1e5"\n'
-        "  raynas export results/cnn-digits-auto/best/architecture.json"
+        "  raynas report results/cnn-digits-auto\n"
+        "  raynas export results/cnn-digits-auto/best/architecture.json\n"
+        "  raynas convert torchvision.models:resnet18 --input 3x224x224 --profile"
     )

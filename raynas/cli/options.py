@@ -168,6 +168,44 @@ class ExportFlags(OutputOptions):
     verify: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConvertFlags:
+    """The model's inputs, and what of it may vary.
+
+    Args:
+        input: what the model takes, each input as SHAPE[:TYPE[:HIGH]] without the batch: 3x224x224, or 128:long:30000
+            for 128 token ids below 30,000; NAME=SHAPE gives it by name. Or package.module:function, which returns a
+            batch of examples.
+        vary: what may vary, each in quotes: "GLOB=width:0.5,0.75" (shares of a width) or "GLOB=depth:6,12" (numbers of
+            blocks). By default all widths, to 0.5, 0.75 and 1 times what they are, and all depths.
+        keep: globs of what must not vary.
+        divisor: reduced widths are multiples of it.
+        importance: which channels smaller members keep: l1 (largest weights) or random.
+        profile: measure the smallest, the middle and the largest member.
+        constraints: limits, each in quotes: "latency_ms <= 0.6 * baseline", where the baseline is the model; the
+            profile says if they can be met.
+        device: the device that latency is measured on.
+        n_threads: CPU threads that it is measured with.
+
+    Raises:
+        SettingError: if a number is too small.
+    """
+
+    input: tuple[str, ...]
+    vary: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    divisor: int = 8
+    importance: str = "l1"
+    profile: bool = False
+    constraints: tuple[str, ...] = ()
+    device: str = "cpu"
+    n_threads: int = 1
+
+    def __post_init__(self) -> None:
+        require_whole("divisor", self.divisor, 1)
+        require_whole("n_threads", self.n_threads, 1)
+
+
 def names_code(value: str) -> bool:
     """Return whether a value is ``module:function``, which is imported and called."""
     return ":" in value and value.partition(":")[0] not in ("npz", "folder")

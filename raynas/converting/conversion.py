@@ -19,7 +19,7 @@ from raynas.converting.space import ConvertedSpace, Fixed
 from raynas.converting.traceable import traceable
 from raynas.converting.verification import Verification
 from raynas.core.inputs import Arguments, Inputs, InputSpec
-from raynas.errors import SpaceError
+from raynas.errors import SpaceError, did_you_mean
 from raynas.nn.dimensions.expressions import freeze, unify
 from raynas.nn.dimensions.tracing import Trace
 from raynas.nn.modes import modes_kept
@@ -95,7 +95,8 @@ def convert(
     fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
     if not widths and not depths:
         listed = "; ".join(f"{each.name}: {each.reason}" for each in fixed[:5])
-        raise SpaceError(f"nothing in {type(model).__name__} can vary ({listed or 'it has no layers with weights'})")
+        why = listed or ("all of it is kept" if groups or rows else "it has no layers with weights")
+        raise SpaceError(f"nothing in {type(model).__name__} can vary ({why})")
     return ConvertedSpace(plan, example_inputs if inputs is None else inputs, fixed, type(model).__name__)
 
 
@@ -183,7 +184,9 @@ class _Wanted:
         for pattern in (*(self.vary or {}), *self.keep):
             in_rows = any(_names(row, pattern) for row in rows)
             if not in_rows and not any(group.matches([pattern]) for group in groups):
-                raise SpaceError(f"{pattern!r} matches no layer and no decision of the model")
+                known = [*(g.name for g in groups), *(row.name for row in rows), *(p for g in groups for p in g.layers)]
+                hint = did_you_mean(pattern, dict.fromkeys(known))
+                raise SpaceError(f"{pattern!r} matches no layer and no decision of the model{hint}")
 
 
 def _names(row: BlockRow, pattern: str) -> bool:

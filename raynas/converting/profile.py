@@ -1,5 +1,6 @@
 """Costs of the members of a converted space before any training, and whether limits on them can be met."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -100,9 +101,15 @@ class Profiler:
         self.members = {name: member(decisions, share) for name, share in SHARES.items()}
 
     def measured(self, constraints: Sequence[Constraint]) -> dict[str, dict[str, float]]:
-        """Return the metrics of the three members: those that are always shown, and those that are limited."""
-        names = dict.fromkeys([*SHOWN, *(c.metric for c in constraints)])
-        wanted = [self.metrics[n] for n in names if n in self.metrics and self.measurer.offers(self.metrics[n])]
+        """Return the metrics of the three members: those that are always shown, and those that are limited.
+
+        Raises:
+            RaynasError: if latency cannot be measured on the device.
+        """
+        shown = [self.metrics[name] for name in SHOWN]
+        self.measurer.functions(shown)
+        limited = dict.fromkeys(c.metric for c in constraints if c.metric in self.metrics and c.metric not in SHOWN)
+        wanted = [*shown, *(self.metrics[name] for name in limited if self.measurer.offers(self.metrics[name]))]
         return {name: self.measurer.values(wanted, arch) for name, arch in self.members.items()}
 
     def verdicts(self, constraints: Sequence[Constraint], values: Mapping[str, Mapping[str, float]]) -> list[Verdict]:
@@ -190,6 +197,12 @@ def _meets(metrics: Mapping[str, float], limits: Sequence[Constraint]) -> bool:
 
 
 def member(decisions: Sequence[Decision], share: float) -> Architecture:
-    """Return the member whose options have a rank among those of their decision: 0 for the smallest, 1 the largest."""
-    ranked = {decision.name: sorted(decision.options, key=float) for decision in decisions}
-    return Architecture({name: options[round(share * (len(options) - 1))] for name, options in ranked.items()})
+    """Return the member whose options have a rank among those of their decision: 0 for the smallest, 1 the largest.
+
+    A rank between two options is, in turn, the smaller and the larger one.
+    """
+    options = {}
+    for i, decision in enumerate(decisions):
+        ranked = sorted(decision.options, key=float)
+        options[decision.name] = ranked[math.floor(share * (len(ranked) - 1) + 0.5 * (i % 2))]
+    return Architecture(options)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from raynas.converting.groups import Group
@@ -13,7 +14,7 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.constraint import Constraint
 from raynas.core.decision import Categorical, Decision
 from raynas.core.inputs import InputSpec
-from raynas.errors import SpaceError
+from raynas.errors import SettingError, SpaceError
 from raynas.metrics import Measurer, Metrics, read_goal
 from raynas.metrics.module_macs import macs_by_module
 from raynas.nn.model_space import ModelSpace
@@ -111,8 +112,12 @@ class ConvertedSpace(ModelSpace):
             n_threads: CPU threads that it is measured with.
 
         Raises:
-            RaynasError: if a limit cannot be read, or a member cannot be measured.
+            RaynasError: if a limit cannot be read, or a member cannot be measured on the device.
         """
+        try:
+            torch.device(device)
+        except RuntimeError:
+            raise SettingError(f"device must be one of torch's, such as cpu or cuda, got {device!r}") from None
         goal = read_goal(constraints=constraints, metrics=metrics)
         profiler = Profiler(self.decisions, Measurer(self, device=device, n_threads=n_threads), goal.metrics)
         values = profiler.measured(goal.constraints)

@@ -54,6 +54,7 @@ class Session(_Record, tag="session", kw_only=True):
     data: dict[str, str]
     generation_size: Count | None = None
     baseline_is: str = ""
+    title: str = ""
     warm_start: bool = False
 
 

@@ -23,7 +23,7 @@ from raynas.validate import plain_parts
 def keep(
     arch: Architecture,
     directory: Path,
-    space: SearchSpace,
+    space: SearchSpace | None,
     training: Training | None,
     weights: Mapping[str, object] | None = None,
 ) -> None:
@@ -32,7 +32,7 @@ def keep(
     Args:
         arch: the architecture.
         directory: the folder to write; made if missing.
-        space: the space of the final network.
+        space: the space of the final network; None if there are no settings.
         training: settings of the training to the end; None if there are none.
         weights: the ``state_dict``, if there is one; otherwise that of an earlier best is removed.
 
@@ -43,7 +43,7 @@ def keep(
     (directory / WEIGHTS).unlink(missing_ok=True)  # so that a kill never leaves it beside another architecture
     write_whole(directory / ARCHITECTURE, arch.to_json() + "\n")
     name = next((name for name, cls in SEARCH_SPACES.items() if type(space) is cls), None)
-    if training and name:
+    if training and space and name:
         settings = {"space": {"name": name, **_fields(space)}, "trainable": _fields(training)}
         write_whole(directory / RETRAIN_SETTINGS, yaml.safe_dump(settings, sort_keys=False))
     if weights is not None:

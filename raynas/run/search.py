@@ -143,7 +143,14 @@ def search(
         if not archive.events("proposed"):
             announce(space, progress=progress)
         check_feasible(searcher, seed)
-        facts = {"strategy": repr(strategy), "seed": seed, "num_samples": run.num_samples, "baseline": known}
+        title = title_of(space, settings, strategy)
+        facts = {
+            "title": title,
+            "strategy": repr(strategy),
+            "seed": seed,
+            "num_samples": run.num_samples,
+            "baseline": known,
+        }
         facts |= {"generation_size": run.generation_size, **({"baseline_is": reference.name} if reference else {})}
         start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
@@ -153,7 +160,7 @@ def search(
         result = _result(space, searcher, TrialNetworks(space, settings, path), run.num_samples, stopped)
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
-            report(result, settings, title_of(space, settings, strategy), logs=logs, progress=progress)
+            report(result, settings, title, logs=logs, progress=progress)
         return result
 
 

@@ -364,6 +364,10 @@ def test_globs() -> None:
     for wrong in ({"vary": {"layer9.*": Width(0.5)}}, {"keep": ["nowhere"]}):
         with pytest.raises(SpaceError, match="matches no layer"):
             convert(ResNet(), IMAGES, **wrong)
+    with pytest.raises(SpaceError, match=r"did you mean 'blocks\.depth'"):
+        convert(ResNet(), IMAGES, keep=["block.depth"])
+    with pytest.raises(SpaceError, match="all of it is kept"):
+        convert(ResNet(), IMAGES, keep=["*"])
     with pytest.raises(SpaceError, match="depth of 1 to 3"):
         convert(ResNet(), IMAGES, vary={"blocks": Depth(4)})
     with pytest.raises(SpaceError, match=r"shares of the given width"):

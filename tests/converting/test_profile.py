@@ -7,7 +7,7 @@ from torch import nn
 from raynas import Metric
 from raynas.converting import ConvertedSpace, convert
 from raynas.core.architecture import Architecture
-from raynas.errors import SettingError
+from raynas.errors import RaynasError, SettingError
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_members(space: ConvertedSpace) -> None:
     assert profile.n_members == space.size == 6
     assert {name: values["params"] for name, values in profile.members.items()} == {
         "smallest": 4 * 16 + 16 * 8 + 8 * 2,
-        "middle": 4 * 24 + 24 * 8 + 8 * 2,
+        "middle": 4 * 24 + 24 * 16 + 16 * 2,  # of two options the smaller and the larger one in turn
         "largest": 672,
     }
     assert all(values["macs"] == values["params"] for values in profile.members.values())
@@ -79,6 +79,14 @@ def test_a_metric_of_the_users(space: ConvertedSpace) -> None:
     profile = space.profile("width <= 16", metrics=[Metric(name="width", mode="min", unit="px", measure=width)])
     assert [values["width"] for values in profile.members.values()] == [16, 24, 32]
     assert profile.verdicts[0].answer == "yes" and "16 px" in str(profile)
+
+
+def test_devices(space: ConvertedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RaynasError, match="latency_ms is measured on a GPU, and this process sees none"):
+        space.profile(device="cuda")
+    with pytest.raises(SettingError, match="device must be one of torch's, such as cpu or cuda, got 'gpu'"):
+        space.profile(device="gpu")
 
 
 def test_a_limit_that_cannot_be_read(space: ConvertedSpace) -> None:

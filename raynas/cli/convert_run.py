@@ -1,0 +1,36 @@
+"""A conversion from the command line: the table of what varies, and the profile."""
+
+from rich.console import Console
+
+from raynas.cli.convert_request import ConvertRequest
+from raynas.cli.model_reading import read_inputs, read_model, read_vary
+from raynas.cli.terminal import say
+from raynas.converting import convert
+from raynas.errors import InfeasibleError
+
+
+def run_convert(request: ConvertRequest, console: Console) -> None:
+    """Convert a model, and print what varies in it and, if asked for, the costs of its members.
+
+    Raises:
+        InfeasibleError: if a limit cannot be met.
+        RaynasError: if an option cannot be read, or the model cannot be converted.
+    """
+    flags = request.flags
+    model, (example, description) = read_model(request.model), read_inputs(flags.input)
+    space = convert(
+        model,
+        example,
+        vary=read_vary(flags.vary),
+        keep=flags.keep,
+        divisor=flags.divisor,
+        importance=flags.importance,  # type: ignore[arg-type]  # checked there
+        inputs=description,
+    )
+    say(space.summary(), console)
+    if not flags.profile and not flags.constraints:
+        return
+    profile = space.profile(flags.constraints, device=flags.device, n_threads=flags.n_threads)
+    say(f"\n{profile}", console)
+    if not profile.can_be_met:
+        raise InfeasibleError("no member meets the limits: loosen them, or let more of the model vary")
