@@ -17,7 +17,8 @@ strategy that does has seen what it must not. ``--early-stopping`` compares sche
 trials at a time: the best value of a trial that was trained to its end, with as many trials, and with a quarter of the
 epochs.
 ``--hypervolume`` compares the fronts of two objectives, in shares of the volume below the table's own front, and the
-strategies with the first of them; ``--second`` names the column beside the accuracy, less of which is better.
+strategies with the first of them; ``--second`` names the column beside the accuracy, less of which is better. With
+``--known`` it is known before a trial, as are counts of parameters and latencies that are looked up in a table.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raynas.core.metric import Candidate, Metric
 from raynas.core.pareto import hypervolume, is_non_dominated
 from raynas.core.space import SearchSpace
 from raynas.run.simulate import drive
@@ -61,6 +63,7 @@ class Mode:
         evaluations: of each search, where nobody asks for another number.
         n_workers: trials at a time.
         objectives: what is searched for.
+        metrics: those of them that are known before a trial, from the table.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Mode:
     evaluations: int = max(BUDGETS)
     n_workers: int = 1
     objectives: tuple[str, ...] = ("accuracy",)
+    metrics: tuple[Metric, ...] = ()
 
     def optimum(self, table: Table) -> float:
         """Return the best value in the table."""
@@ -81,7 +85,9 @@ class Mode:
         """
         began = time.perf_counter()
         objectives = list(self.objectives)
-        (found,) = drive(strategy, table, space, n, [seed], objectives=objectives, n_workers=self.n_workers)
+        (found,) = drive(
+            strategy, table, space, n, [seed], objectives=objectives, metrics=self.metrics, n_workers=self.n_workers
+        )
         spent = time.perf_counter() - began
         names = [objective.metric for objective in found.goal.objectives]
         best = fronts(found, table, names) if len(objectives) > 1 else found.best
@@ -91,6 +97,11 @@ class Mode:
             "ms": 1000 * spent / n,
             "trained": [round(float(seconds / full), 4) for seconds in found.trained_seconds],
         }
+
+
+def from_table(candidate: Candidate) -> float:
+    """Raise: the table holds the metric, so nothing is measured."""
+    raise NotImplementedError(f"the table has no entry of {candidate.arch}")
 
 
 def fronts(found: Trajectory, table: Table, objectives: Sequence[str]) -> NDArray[np.float64]:
@@ -148,6 +159,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--strategies", nargs="+", help="some of those that the mode compares; by default all")
     parser.add_argument("--evaluations", type=int, help="per search; by default as many as the last budget")
     parser.add_argument("--second", metavar="COLUMN", help="of the table, to minimise beside the accuracy")
+    parser.add_argument("--known", action="store_true", help="the column of --second is known before a trial")
     parser.add_argument("--join", metavar="FILE", help="more columns for the table")
     modes = parser.add_mutually_exclusive_group()
     for name, about in (
@@ -160,6 +172,8 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.benchmark == "nasbench201" and not args.table:
         parser.error("--benchmark nasbench201 needs --table nb201_cifar10.csv.gz")
+    if args.known and not (args.mode == "hypervolume" and args.second):
+        parser.error("--known is for --hypervolume --second COLUMN")
     known = MODES[args.mode].strategies
     if unknown := set(args.strategies or ()) - set(known):
         parser.error(f"--strategies: {sorted(unknown)[0]!r} is none of {', '.join(known)}")
@@ -173,6 +187,9 @@ def main() -> None:
         second = f"min:{args.second}" if args.second else benchmark.second
         name = f"{mode.name}_{args.second}" if args.second else mode.name
         mode = replace(mode, name=name, objectives=("accuracy", second))
+    if args.known:
+        known = Metric(name=args.second, mode="min", measure=from_table, needs="shapes")
+        mode = replace(mode, name=f"{mode.name}_known", metrics=(known,))
     names = args.strategies or list(mode.strategies)
     n = args.evaluations or mode.evaluations
     folder = Path(args.results) / args.benchmark

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from raynas.core.cost_limits import Costs
 from raynas.core.pareto import hypervolume
+from raynas.core.searcher import ArchitectureSearcher
 from raynas.run.simulate import drive
 from raynas.strategies import Asha, GaussianProcess, RandomSearch, RegularizedEvolution
 from raynas.trials.table import Table
@@ -211,3 +213,30 @@ def test_a_second_objective_from_another_file(
     lines = read(tmp_path / "digits_chains" / "hypervolume_watts.jsonl")
     assert [line["strategy"] for line in lines] == ["random", "NSGA-II"] * 2
     assert all(0 < line["best"][0] <= line["best"][-1] <= 1 for line in lines)
+
+
+def test_a_second_objective_may_be_known_before_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known: list[set[str]] = []
+    searcher = RandomSearch.searcher
+
+    def noted(*args: Any, costs: Costs, **options: Any) -> ArchitectureSearcher:
+        known.append(set(costs) & {"n"})
+        return searcher(*args, costs=costs, **options)
+
+    monkeypatch.setattr(RandomSearch, "searcher", noted)
+    pd.DataFrame({"arch": pd.read_csv(BENCHMARKS["digits_chains"].table.table)["arch"], "n": range(936)}).to_csv(
+        tmp_path / "n.csv", index=False
+    )
+    command = ["search_quality.py", "--benchmark", "digits_chains", "--results", str(tmp_path), "--hypervolume"]
+    command += ["--strategies", "random", "--evaluations", "1", "--seeds", "1", "--join", str(tmp_path / "n.csv")]
+    for options in (["--second", "n"], ["--second", "n", "--known"]):
+        monkeypatch.setattr(sys, "argv", [*command, *options])
+        main()
+    assert known == [set(), {"n"}]
+    assert {file.stem for file in tmp_path.rglob("*.jsonl")} == {"hypervolume_n", "hypervolume_n_known"}
+    monkeypatch.setattr(sys, "argv", [*command, "--known"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--known is for --hypervolume --second COLUMN" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.strategies import NSGA2
+from raynas.strategies.evolution.generations import MAX_CHILDREN
 from raynas.strategies.evolution.nsga2 import NSGA2Searcher
 from raynas.testing import ToySpace
 
@@ -15,7 +16,7 @@ SPACE = ToySpace(n_layers=4, n_options=5)
 
 
 def made(goal: Goal | None = None, **settings: Any) -> NSGA2Searcher:
-    return NSGA2Searcher(SPACE, goal, settings=NSGA2(**settings))
+    return NSGA2Searcher(SPACE, goal, settings=NSGA2(**{"n_initial": 1, **settings}))
 
 
 def arch(digits: str) -> Architecture:
@@ -50,6 +51,15 @@ def test_each_decision_mutates_as_often_as_asked(mutation_prob: float | None, ex
     assert (max(changed) == 0) == (expected == 0)
 
 
+def test_a_copy_of_its_parent_has_one_decision_changed() -> None:
+    searcher = made(population_size=2, crossover_prob=0.0, mutation_prob=0.0)
+    parents = [evaluation("0000", accuracy=0.2), evaluation("1111", accuracy=0.1)]
+    for parent in parents:
+        searcher.observe(parent)
+    children = [searcher.propose() for _ in range(100)]
+    assert {min(n_differences(child, parent.arch) for parent in parents) for child in children} == {1}
+
+
 @pytest.mark.parametrize("crossover_prob", [0.0, 0.5, 1.0])
 def test_crossover_mixes_two_parents_as_often_as_asked(crossover_prob: float) -> None:
     searcher = made(population_size=2, crossover_prob=crossover_prob, mutation_prob=0.0)
@@ -60,9 +70,34 @@ def test_crossover_mixes_two_parents_as_often_as_asked(crossover_prob: float) ->
     assert mixed / 3000 == pytest.approx(6 / 16 * 14 / 16 * crossover_prob, abs=0.03)
 
 
+def test_the_best_of_more_random_architectures_are_the_first_population() -> None:
+    searcher = made(population_size=2, n_initial=5)
+    for i in range(5):
+        assert len(searcher.population) == 0
+        searcher.observe(evaluation(f"{i}000", accuracy=0.1 * i))
+    assert [e.metrics["accuracy"] for e in searcher.population] == [0.4, pytest.approx(0.3)]
+    assert NSGA2Searcher(SPACE, settings=NSGA2(population_size=20))._n_initial == 20
+
+
+def test_useless_children_are_made_again_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    searcher = made(population_size=2)
+    for i in range(2):
+        searcher.observe(evaluation(f"{i}000", accuracy=0.5))
+    refused: list[Architecture] = []
+
+    def refuses(child: Architecture) -> bool:
+        refused.append(child)
+        return len(refused) <= 3
+
+    monkeypatch.setattr(searcher, "is_useless", refuses)
+    assert searcher.propose() == refused[-1] and len(refused) == 4
+    monkeypatch.setattr(searcher, "is_useless", lambda child: refuses(child) or True)
+    assert searcher.propose() == refused[-1] and len(refused) == 4 + MAX_CHILDREN
+
+
 def test_nothing_is_proposed_that_is_known_or_running() -> None:
     space = ToySpace(n_layers=2, n_options=3)
-    searcher = NSGA2Searcher(space, settings=NSGA2(population_size=2, crossover_prob=0.0, mutation_prob=0.0))
+    searcher = NSGA2Searcher(space, settings=NSGA2(population_size=2, n_initial=2, crossover_prob=0.0))
     configs = [searcher.suggest(str(i)) for i in range(3)]
     for i, config in enumerate(configs):
         searcher.on_trial_complete(str(i), space.result(config))

@@ -23,7 +23,7 @@ LIMITED = Goal.parse(["max:a", "max:b"], "c <= 10")
 
 
 def made(goal: Goal | None = None, **settings: Any) -> NSGA2Searcher:
-    return NSGA2Searcher(SPACE, goal, settings=NSGA2(**settings))
+    return NSGA2Searcher(SPACE, goal, settings=NSGA2(**{"n_initial": 1, **settings}))
 
 
 def arch(digits: str) -> Architecture:
@@ -39,7 +39,7 @@ def n_differences(first: Architecture, second: Architecture) -> int:
 
 
 def test_golden_trajectory_with_generations_as_in_the_paper() -> None:
-    paper = NSGA2(population_size=4, n_children=4, crossover_prob=0.9)
+    paper = NSGA2(population_size=4, n_initial=4, n_children=4, crossover_prob=0.9, mutation_prob=None)
     searcher = paper.searcher(SPACE, ["accuracy", "params"], costs={}, seed=0)
     configs = run_trials(searcher, SPACE.result, 14)
     assert [" ".join(map(str, config["arch"].values())) for config in configs] == [
@@ -61,7 +61,9 @@ def test_golden_trajectory_with_generations_as_in_the_paper() -> None:
 
 
 def test_starts_with_a_random_population() -> None:
-    nsga2, random = (s.searcher(SPACE, costs={}, seed=5) for s in (NSGA2(population_size=10), RandomSearch()))
+    nsga2, random = (
+        s.searcher(SPACE, costs={}, seed=5) for s in (NSGA2(population_size=4, n_initial=10), RandomSearch())
+    )
     assert run_trials(nsga2, SPACE.result, 10) == run_trials(random, SPACE.result, 10)
     assert run_trials(nsga2, SPACE.result, 11) != run_trials(random, SPACE.result, 11)
 
@@ -120,7 +122,7 @@ def test_by_default_every_child_competes_at_once() -> None:
     assert {e.metrics["a"] for e in searcher.population} == {0, 2}
 
 
-@pytest.mark.parametrize(("n_trials", "expected"), [(1, 6), (100, 6), (112, 7), (400, 25), (1600, 100), (25_000, 100)])
+@pytest.mark.parametrize(("n_trials", "expected"), [(1, 4), (100, 4), (125, 5), (400, 16), (2500, 100), (25_000, 100)])
 def test_the_population_grows_with_the_budget(n_trials: int, expected: int) -> None:
     assert NSGA2().for_budget(n_trials) == NSGA2(population_size=expected)
     assert NSGA2(population_size=20).for_budget(n_trials) == NSGA2(population_size=20)
@@ -128,8 +130,8 @@ def test_the_population_grows_with_the_budget(n_trials: int, expected: int) -> N
 
 def test_an_unknown_budget_is_a_small_one() -> None:
     searcher = NSGA2().searcher(SPACE, costs={}, seed=0)
-    run_trials(searcher, SPACE.result, 10)
-    assert isinstance(searcher, NSGA2Searcher) and len(searcher.population) == 6
+    run_trials(searcher, SPACE.result, 12)
+    assert isinstance(searcher, NSGA2Searcher) and len(searcher.population) == 4
 
 
 def test_the_last_front_is_cut_by_crowding() -> None:
@@ -167,7 +169,8 @@ def test_comes_nearer_to_a_known_front_than_random_search() -> None:
     ("settings", "message"),
     [
         ({"population_size": 1}, "population_size >= 2, got 1"),
-        ({"n_children": 0}, "n_children >= 1, got 0"),
+        ({"n_initial": 0}, "n_initial >= 1 and n_children >= 1, got 0 and 1"),
+        ({"n_children": 0}, "n_initial >= 1 and n_children >= 1, got 12 and 0"),
         ({"crossover_prob": 1.1}, r"crossover_prob in \[0, 1\], got 1.1"),
         ({"mutation_prob": float("nan")}, r"mutation_prob in \[0, 1\], got nan"),
     ],
