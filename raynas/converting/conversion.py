@@ -18,7 +18,7 @@ from raynas.converting.options import Depth, Width
 from raynas.converting.space import ConvertedSpace, Fixed
 from raynas.converting.traceable import traceable
 from raynas.converting.verification import Verification
-from raynas.core.inputs import Arguments, Inputs, InputSpec
+from raynas.core.inputs import Arguments, Inputs, InputSpec, make_example
 from raynas.errors import SpaceError, did_you_mean
 from raynas.nn.dimensions.expressions import freeze, unify
 from raynas.nn.dimensions.tracing import Trace
@@ -110,6 +110,7 @@ class _Traced:
         for tensor in tensors:
             self.trace.of(tensor)
         self.trace.freeze(example, "an input of the model")
+        self.trace.asked.clear()
         try:
             with modes_kept(model), torch.no_grad(), watch.watching(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -119,6 +120,8 @@ class _Traced:
         except Exception as error:
             raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error
         self.trace.freeze(result, "an output of the model")
+        if not {id(parameter) for parameter in model.parameters()} <= self.trace.asked:
+            self._trace_training(model, example)
         self.rows = list(watch.rows())
         for row in self.rows:
             for before, after in row.joints:
@@ -141,6 +144,29 @@ class _Traced:
                     freeze(dimension, "a table of numbers")
         self.rows, rows = [replace(row, joints=()) for row in self.rows], self.rows
         self.block_scores = {row.name: criteria.block_scores(row) for row in rows}
+
+    def _trace_training(self, model: nn.Module, example: Arguments) -> None:
+        """Tie the dimensions of layers that run in training alone, such as auxiliary classifiers.
+
+        A model that cannot be trained on the example is left with what is known from eval mode.
+        """
+        log, self.trace.log = self.trace.log, []
+        batch = Arguments.of(make_example(example, max(example.n_examples, 2)))  # for statistics of batches
+        self.trace.freeze(batch, "an input of the model")
+        before = {buffer: buffer.clone() for buffer in model.buffers()}
+        try:
+            with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.train()
+                with traceable(model), self.trace:
+                    result = batch.call(model)
+            self.trace.freeze(result, "an output of the model")
+        except Exception:
+            return
+        finally:
+            self.trace.log = log
+            for buffer, values in before.items():
+                buffer.detach().copy_(values)
 
 
 class _Wanted:

@@ -457,3 +457,31 @@ def test_importance_leaves_no_gradients() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
     with pytest.raises(SpaceError, match="needs losses"):
         convert(model, x, losses=lambda net: [net(x).sum()])
+
+
+class Auxiliary(nn.Module):
+    """A second classifier that runs in training alone, as in GoogLeNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = conv(3, 16), conv(16, 16)
+        self.extra, self.head = nn.Sequential(conv(16, 8, 1), nn.Flatten(), nn.Linear(8 * 64, 5)), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = self.first(x)
+        logits: Tensor = self.head(functional.dropout(self.second(x), 0.5, self.training).mean((2, 3)))
+        return (logits, self.extra(x)) if self.training else logits
+
+
+def test_layers_that_run_in_training_alone_have_the_same_channels() -> None:
+    torch.manual_seed(0)
+    model, x = Auxiliary().eval(), torch.rand(1, 3, 8, 8)
+    before, state = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
+    space = convert(model, x, divisor=4)
+    assert torch.equal(torch.random.get_rng_state(), state) and not model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert {"first.0.width", "second.0.width", "extra.0.0.width"} <= {d.name for d in space.decisions}
+    member = space.build(space.smallest).train()
+    logits, extra = member(torch.rand(2, 3, 8, 8))
+    assert logits.shape == extra.shape == (2, 5)
+    assert member.get_parameter("extra.0.0.weight").shape[:2] == (4, 8)

@@ -34,9 +34,12 @@ class Trace(_Mode):
         """Input channels of each convolution, by the identity of its weight."""
         self.log: list[tuple[str, list[tuple[Dimension, ...]]]] = []
         """The operations that compute, in order, each with the dimensions of its results."""
+        self.asked: set[int] = set()
+        """Identities of the tensors whose dimensions were asked for."""
 
     def of(self, tensor: Tensor) -> tuple[Dimension, ...]:
         """Return the dimensions of a tensor; new ones if it was not seen before."""
+        self.asked.add(id(tensor))
         if id(tensor) not in self._dimensions:
             self.put(tensor, [Atom(size) for size in tensor.shape])
         return self._dimensions[id(tensor)]
