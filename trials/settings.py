@@ -3,7 +3,7 @@
 import functools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from raynas.core.metric import Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Measurer, Metrics
+from raynas.metrics.table import COUNTED
 from raynas.nodes import may_have
 from raynas.trials.checkpoint import State
 from raynas.trials.progress import Result
@@ -40,6 +41,9 @@ class TrialSettings(ABC):
 
     measures: ClassVar[frozenset[Needs]] = frozenset()
     """The needs of the metrics that a trial measures when it is asked to."""
+
+    counts: ClassVar[Collection[str]] = COUNTED
+    """Names of the metrics that a trial measures in any case, where they can be."""
 
     resumes_after_errors: ClassVar[bool] = False
     """True if a trial that fails after a report is tried again from its last checkpoint, as after a lost worker."""

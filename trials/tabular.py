@@ -3,7 +3,7 @@
 Tabular benchmarks are due to Ying et al., "NAS-Bench-101" (ICML 2019, arXiv:1902.09635).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,9 @@ class Tabular(ArchitectureSettings):
     measures: ClassVar[frozenset[Needs]] = frozenset(("shapes",))
     """Only counts: a table comes from another machine, to which measurements on this one do not belong."""
 
+    counts: ClassVar[Collection[str]] = ()
+    """No network is built unless a metric is asked for that has no column."""
+
     @property
     def max_fidelity(self) -> int:
         """Number of reports of a trial."""
@@ -117,7 +120,7 @@ class Tabular(ArchitectureSettings):
         """Return what looks up architectures of ``space``; the table is read once, here, and no network is built."""
         inner = space.architecture_space
         make = partial(TabularTrial, table=self.load(inner))
-        return TrialRunner(inner, self, make, metrics, counted=())
+        return TrialRunner(inner, self, make, metrics, counted=self.counts)
 
     @property
     def reports(self) -> frozenset[str] | None:

@@ -1,14 +1,13 @@
 """Metrics that a search asks its trials for, and the check that they report them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from raynas.core.evaluation import metrics_of
 from raynas.core.metric import Metric
 from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.errors import UnreportedMetricError
+from raynas.errors import UnknownNameError, UnreportedMetricError
 from raynas.metrics import METRICS, Metrics
-from raynas.metrics.table import COUNTED
 from raynas.run.dropped_metrics import DroppedMetrics
 from raynas.strategies import Strategy
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
@@ -26,7 +25,23 @@ def read_by_scheduler(strategy: Strategy, settings: TrialSettings, metrics: Metr
     """Return names of metrics that trials must measure because early stopping goes by them, besides those given."""
     read = strategy.early_stopping.metrics if strategy.early_stopping else ()
     given = {metric if isinstance(metric, str) else metric.name for metric in metrics}
-    return [name for name in read if name in measurable(settings, METRICS) and name not in {*given, *COUNTED}]
+    present = {*given, *settings.counts, *(settings.reports or ())}
+    return [name for name in read if name in measurable(settings, METRICS) and name not in present]
+
+
+def check_early_stopping(strategy: Strategy, known: Collection[str] | None) -> None:
+    """Refuse early stopping that would stop no trial, since no result holds a metric that it compares.
+
+    Args:
+        strategy: the strategy.
+        known: the metrics that results hold; None if only the trainable itself knows them.
+
+    Raises:
+        UnknownNameError: if there is such a metric.
+    """
+    for name in strategy.early_stopping.required if strategy.early_stopping else ():
+        if known is not None and name not in known:
+            raise UnknownNameError(f"metric of {type(strategy.early_stopping).__name__}:", name, known)
 
 
 class ReportCheck:
@@ -73,6 +88,6 @@ class ReportCheck:
         return next((name for name in self._goal.asked if name in self._unseen and name not in {*late, *result}), "")
 
 
-def measurable(settings: TrialSettings, metrics: Mapping[str, Metric]) -> list[str]:
+def measurable(settings: TrialSettings | type[TrialSettings], metrics: Mapping[str, Metric]) -> list[str]:
     """Return the names of the metrics that trials measure where they are asked to."""
     return [name for name, metric in metrics.items() if metric.measure and metric.needs in settings.measures]

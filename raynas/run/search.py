@@ -11,7 +11,7 @@ from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics, read_goal
-from raynas.run.asked import read_by_scheduler
+from raynas.run.asked import check_early_stopping, measurable, read_by_scheduler
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
@@ -121,6 +121,8 @@ def search(
     run.check_strategy(strategy)
     asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
     settings.check_goal(asked)
+    reported = settings.reports
+    check_early_stopping(strategy, reported and {*reported, *measurable(settings, asked.metrics)})
     reference = read_baseline(baseline, space, hyperparameters)
     check_baseline(asked, reference)
     join_cluster()

@@ -15,7 +15,8 @@ from raynas.core.goal import Goal, Objective
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, RaynasError, SpaceError, UnknownNameError, one_line
-from raynas.metrics import Measurer, Metrics, read_goal
+from raynas.metrics import METRICS, Measurer, Metrics, read_goal
+from raynas.run.asked import check_early_stopping, measurable
 from raynas.run.baseline import Reference, check_baseline, read_baseline
 from raynas.run.feasibility import check_feasible
 from raynas.run.no_controller import NO_CONTROLLER
@@ -189,11 +190,12 @@ def drive(
     several = "seeds must be several, such as range(3) for three searches, or [3] for the one of seed 3"
     require(isinstance(seeds, Iterable) and not isinstance(seeds, str), several, seeds)
     strategy = as_strategy(strategy).for_budget(n)
-    goal = read_goal(objectives, constraints, metrics)
+    loaded = _loaded(table, space)
+    goal = read_goal(objectives, constraints, [*metrics, *_read_by_scheduler(strategy, loaded, metrics)])
     reference = read_baseline(baseline, space)
     check_baseline(goal, reference)
-    loaded = _loaded(table, space)
     costs, measured = _costs(loaded, space, goal)
+    check_early_stopping(strategy, loaded.values.keys() | measured.keys())
     goal = goal.against(_figures(goal, reference, costs))
     trajectories = []
     for seed in (whole("seed", seed, 0) for seed in seeds):
@@ -216,6 +218,13 @@ def _loaded(table: object, space: SearchSpace) -> Table:
     rule = "table must be Tabular(table='FILE.csv'), or what its load(space) gives"
     require(isinstance(table, Tabular | Table), rule, type(table).__name__)
     return table.load(space) if isinstance(table, Tabular) else table  # type: ignore[return-value]
+
+
+def _read_by_scheduler(strategy: Strategy, table: Table, metrics: Metrics) -> list[str]:
+    """Return names of metrics without a column that are counted because early stopping goes by them."""
+    read = strategy.early_stopping.metrics if strategy.early_stopping else ()
+    given = {metric if isinstance(metric, str) else metric.name for metric in metrics}
+    return [name for name in read if name in measurable(Tabular, METRICS) and name not in {*given, *table.values}]
 
 
 def _figures(goal: Goal, reference: Reference | None, costs: Mapping[str, Cost]) -> dict[str, float]:

@@ -32,6 +32,11 @@ class EarlyStopping(ABC):
         """Names of the metrics that the scheduler reads besides the objective."""
         return ()
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of those of ``metrics`` without which no trial can be stopped."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy(ABC):

@@ -6,12 +6,13 @@ from ray import tune
 from torch import nn
 
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.errors import UnknownNameError
 from raynas.metrics import read_goal
-from raynas.run.asked import ReportCheck, read_by_scheduler, wanted
+from raynas.run.asked import ReportCheck, check_early_stopping, read_by_scheduler, wanted
 from raynas.run.trainables import ClassSettings
-from raynas.strategies import Asha, LearningCurve, RandomSearch
+from raynas.strategies import Asha, LearningCurve, MultiObjectiveAsha, RandomSearch
 from raynas.testing import ToySpace
-from raynas.trials import Function, Training
+from raynas.trials import Function, Tabular, Training
 
 SPACE = ToySpace()
 
@@ -40,6 +41,25 @@ def test_trials_measure_what_early_stopping_reads() -> None:
     assert read_by_scheduler(curve, FUNCTION, ()) == ["latency_ms"]
     assert read_by_scheduler(curve, FUNCTION, ["latency_ms"]) == read_by_scheduler(curve, CLASS, ()) == []
     assert read_by_scheduler(RandomSearch(early_stopping=Asha()), FUNCTION, ()) == []
+
+
+def test_trials_of_a_table_count_what_early_stopping_reads_and_no_column_holds() -> None:
+    """They count nothing else, where others count parameters in any case."""
+    halving = RandomSearch(early_stopping=MultiObjectiveAsha(objectives=("params", "latency_ms")))
+    assert read_by_scheduler(halving, Tabular(table="a.csv"), ()) == ["params"]
+    assert read_by_scheduler(halving, Tabular(table="a.csv", metrics={"accuracy": "a", "params": "p"}), ()) == []
+    assert read_by_scheduler(halving, FUNCTION, ()) == ["latency_ms"]
+
+
+def test_early_stopping_by_a_metric_that_nothing_gives_is_refused() -> None:
+    halving = RandomSearch(early_stopping=MultiObjectiveAsha(objectives=("max:speed", "params")))
+    with pytest.raises(
+        UnknownNameError, match=r"unknown metric of MultiObjectiveAsha: 'speed'\. Known: accuracy, params"
+    ):
+        check_early_stopping(halving, {"accuracy", "params"})
+    check_early_stopping(halving, {"accuracy", "params", "speed"})
+    check_early_stopping(halving, None)  # a function may report it
+    check_early_stopping(RandomSearch(early_stopping=LearningCurve()), {"accuracy"})  # does without
 
 
 def test_the_first_report_of_a_class_shows_what_it_lacks() -> None:

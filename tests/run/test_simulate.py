@@ -17,7 +17,7 @@ from raynas.errors import InfeasibleError, RaynasError, UnknownNameError
 from raynas.metrics import read_goal, untrained_metrics
 from raynas.run.simulate import drive, simulate
 from raynas.search_spaces import MLP
-from raynas.strategies import Asha, RandomSearch, RegularizedEvolution
+from raynas.strategies import Asha, MultiObjectiveAsha, RandomSearch, RegularizedEvolution
 from raynas.testing import run_trials
 from raynas.trials import Tabular
 from tests.trials.tables import ARCHS, SPACE, frame, settings, written
@@ -100,6 +100,21 @@ def test_a_constraint_without_a_column_is_counted_in_the_space(tmp_path: Path) -
     assert {e.arch for e in found.evaluations} <= {a for a in archs if count(a) <= limit} and len(found.evaluations) > 2
     with pytest.raises(InfeasibleError, match=r"meets macs <= 1; the closest has macs ="):
         drive(RandomSearch(), Tabular(table=file), space, 12, constraints="macs <= 1")
+
+
+def test_halving_by_a_cost_without_a_column_counts_it(tmp_path: Path) -> None:
+    space = SMALL
+    archs = list(space.enumerate())
+    file = str(tmp_path / "table.csv")
+    pd.DataFrame({"arch": [a.to_json() for a in archs], "a1": range(len(archs)), "a3": 1.0}).to_csv(file, index=False)
+    table = Tabular(table=file, metrics={"accuracy": "a{}"}, fidelities=(1, 3))
+    halving = MultiObjectiveAsha(objectives=("params",), reduction_factor=2)
+    (found,) = drive(RandomSearch(early_stopping=halving), table, space, 20)
+    count = untrained_metrics(space)["params"]
+    assert [e.metrics["params"] for e in found.evaluations] == [count(e.arch) for e in found.evaluations]
+    assert {e.status for e in found.evaluations} == {"stopped", "finished"}
+    with pytest.raises(UnknownNameError, match="unknown metric of MultiObjectiveAsha: 'speed'"):
+        drive(RandomSearch(early_stopping=MultiObjectiveAsha(objectives=("max:speed",))), table, space, 20)
 
 
 def test_a_constraint_may_refer_to_the_baseline(path: str) -> None:

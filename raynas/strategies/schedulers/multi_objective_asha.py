@@ -30,7 +30,7 @@ class MultiObjectiveAsha(EarlyStopping):
 
     Args:
         objectives: further objectives, besides the first of the search, which is always included; at least one, each
-            reported by the trials.
+            reported by the trials or measured before them.
         grace_period: epochs that every trial gets; at least 1.
         reduction_factor: inverse of the share of trials that pass a rung; more than 1.
     """
@@ -53,6 +53,10 @@ class MultiObjectiveAsha(EarlyStopping):
     @property
     def metrics(self) -> tuple[str, ...]:
         return tuple(Objective.parse(objective, METRICS).metric for objective in self.objectives)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return self.metrics
 
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
         """Make a fresh scheduler.
