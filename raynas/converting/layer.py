@@ -86,8 +86,15 @@ class ConvertedModel(ElasticLayer):
     shared: nn.Module
 
     def __init__(self, plan: Plan) -> None:
-        options = {**plan.widths, **plan.depths}
-        super().__init__(1, **{f"size{i}": _Numbers(each, name) for i, (name, each) in enumerate(options.items())})
+        kinds = {"width": plan.widths, "depth": plan.depths}
+        super().__init__(
+            1,
+            **{
+                f"{kind}{i}": _Numbers(options, name)
+                for kind, group in kinds.items()
+                for i, (name, options) in enumerate(group.items())
+            },
+        )
         self.plan = plan
         self._skeletons: dict[tuple[Option, ...], tuple[nn.Module, dict[str, int]]] = {}
         self._paths: dict[int, str] = {}
@@ -142,9 +149,11 @@ class ConvertedModel(ElasticLayer):
         result = functional_call(skeleton, tensors, args, dict(kwargs))
         with torch.no_grad():
             for shared, pattern, part in written:  # Statistics were updated in the copy.
-                indices = self.plan.wiring.indices(pattern, kept)
-                (axis, index), *_ = indices
-                shared.index_copy_(axis, index.to(shared.device), part)
+                indices = dict(self.plan.wiring.indices(pattern, kept))
+                axes = [
+                    indices.get(axis, torch.arange(size)).to(shared.device) for axis, size in enumerate(shared.shape)
+                ]
+                shared[torch.meshgrid(*axes, indexing="ij")] = part
         return result
 
     def _part(self, shared: Tensor, given: Tensor, kept: Kept) -> Tensor:
@@ -196,7 +205,10 @@ class ConvertedModel(ElasticLayer):
             shared = self._shared(id(tensor))
             if not copy and isinstance(shared, nn.Parameter) and not self.plan.wiring.indices(tensor, kept):
                 return shared
-            return self._part(shared.detach(), given[id(tensor)], kept).clone()
+            part = self._part(shared.detach(), given[id(tensor)], kept)
+            return (
+                part.clone() if part.data_ptr() == shared.data_ptr() else part
+            )  # Selected indices are a copy already.
 
         return self.plan.wiring.member(kept, self.plan.dropped(options), part).train(self.training)
 

@@ -35,6 +35,8 @@ class Wiring:
         self.inputs_of = inputs_of
         self.numbers: list[tuple[str, str, Dimension]] = []
         """Attributes of the user's modules that hold a width: path of the module, name, dimension."""
+        self.scales: list[tuple[str, str, Dimension, float]] = []
+        """Attributes that hold a power of a width, such as the scale of attention: as numbers, and the exponent."""
         self._find_names()
 
     def _find_names(self) -> None:
@@ -124,6 +126,10 @@ class Wiring:
             old = getattr(clone.get_submodule(path), name)
             new = size_of(dimension, kept)
             setattr(clone.get_submodule(path), name, new if isinstance(old, int) else type(old)([new]))
+        for path, name, dimension, exponent in self.scales:
+            change = (size_of(dimension, kept) / dimension.size) ** exponent
+            if change != 1:
+                setattr(clone.get_submodule(path), name, getattr(clone.get_submodule(path), name) * change)
 
 
 def _inside(path: str, dropped: Collection[str]) -> bool:

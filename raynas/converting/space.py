@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 
+from raynas.converting.fingerprint import fingerprint_of
 from raynas.converting.groups import Group
 from raynas.converting.layer import ConvertedModel, Plan
 from raynas.converting.profile import Profile, Profiler, member, members
@@ -78,6 +80,11 @@ class ConvertedSpace(ModelSpace):
     def bounds(self) -> tuple[Architecture, Architecture]:
         """The smallest and the largest member: params and MACs grow with every width and depth."""
         return self.smallest, self.largest
+
+    @cached_property
+    def fingerprint(self) -> str:  # computed once: the model must not change
+        """Sixteen digits, equal for two searches of the same networks with the same weights of the given model."""
+        return fingerprint_of(self.plan, super().fingerprint)
 
     @property
     def groups(self) -> Mapping[str, Group]:

@@ -1,9 +1,12 @@
 """Check of each group and row of blocks: a member in which it alone is reduced must run as the given model does."""
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
@@ -34,6 +37,9 @@ class Verification:
 
     def failures(self, widths: Mapping[Group, Sequence[int]], depths: Rows) -> dict[str, str]:
         """Return the reasons of those that cannot vary, by name."""
+        for group in widths:
+            known = {(path, name) for path, name, *_ in self.wiring.scales}  # Queries and keys come before values.
+            self.wiring.scales += [scale for scale in self._scales_around(group) if scale[:2] not in known]
         failed = self._failures_of_groups(widths)
         for name, (row, options) in depths.items():
             error = self._error_without(row.paths[min(options) :])
@@ -85,20 +91,31 @@ class Verification:
     def _numbers_around(self, group: Group) -> list[tuple[str, str, Dimension]]:
         """Return the numbers of the user's modules around the group that may be widths of it."""
         known = {(path, name) for path, name, _ in self.wiring.numbers}
-        inside = [part for slot in group.slots for part in parts(slot.dimension) if group.atom in atoms(part)]
-        sizes = {part.size: part for part in reversed(inside)} | {group.size: group.atom}
+        sizes = _sizes(group)
+        return [
+            (path, name, sizes[value])
+            for path, name, value in self._attributes_around(group)
+            if type(value) is int and value in sizes and (path, name) not in known
+        ]
+
+    def _scales_around(self, group: Group) -> list[tuple[str, str, Dimension, float]]:
+        """Return the scales of the user's modules around the group that are powers of the width of its heads."""
+        if not group.name.rstrip("0123456789").endswith(".head_width"):
+            return []
+        return [
+            (path, name, group.atom, exponent)
+            for path, name, value in self._attributes_around(group)
+            for exponent in (-0.5, 0.5, -1.0)
+            if type(value) is float and "scal" in name and math.isclose(value, group.size**exponent)
+        ]
+
+    def _attributes_around(self, group: Group) -> Iterator[tuple[str, str, object]]:
         layers = set(group.layers)
         parents = {path.rpartition(".")[0] for path in layers}
-        found = []
         for path in sorted(layers | parents | {path.rpartition(".")[0] for path in parents}):
             module = self.wiring.model.get_submodule(path)
             if not type(module).__module__.startswith("torch.nn"):
-                found += [
-                    (path, name, sizes[value])
-                    for name, value in vars(module).items()
-                    if type(value) is int and value in sizes and (path, name) not in known
-                ]
-        return found
+                yield from ((path, name, value) for name, value in vars(module).items())
 
     def _error(self, kept: Kept) -> str | None:
         """Return the reason why a narrower member does not compute what the trace says that it does."""
@@ -116,20 +133,47 @@ class Verification:
         return None
 
     def _error_without(self, dropped: Sequence[str]) -> str | None:
+        """Return the reason why a shallower member does not compute what the model does if the blocks are skipped."""
         try:
-            _, shapes = self._run({}, dropped)
+            found = self._run({}, dropped)[1]
         except Exception as error:
             return f"the model's code does not allow it ({one_line(error)[:200]})"
-        _, given = self._run({}, ())
-        return None if shapes == given else "the output would have another shape"
+        expected = self._run({}, (), skipped=dropped)[1]
+        if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
+            return "the output would have another shape"
+        if not all(map(_close, found, expected)):
+            return "without blocks the model computes something else than if they passed their inputs on"
+        return None
 
-    def _run(self, kept: Kept, dropped: Sequence[str]) -> tuple[list[tuple[str, list[torch.Size]]], list[torch.Size]]:
+    def _run(
+        self, kept: Kept, dropped: Sequence[str], skipped: Sequence[str] = ()
+    ) -> tuple[list[tuple[str, list[torch.Size]]], list[Tensor]]:
+        """Return the operations and the outputs of a member, in which some blocks pass on their first input."""
         member = self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach()).eval()
+        for path in skipped:
+            member.get_submodule(path).register_forward_hook(_pass_on, with_kwargs=True)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with traceable(member), Recording() as recording:
                 result = self.example.call(member)
-        return recording.log, [tensor.shape for tensor in tensors_in(result)]
+        return recording.log, list(tensors_in(result))
+
+
+def _pass_on(module: nn.Module, args: object, kwargs: object, output: object) -> object:
+    taken, given = next(tensors_in((args, kwargs))), next(tensors_in(output))
+    return tree_map_only(Tensor, lambda tensor: taken if tensor is given else tensor, output)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Compare values up to rounding, relative to the largest one."""
+    scale = float(b.abs().max()) if b.is_floating_point() and b.numel() else 0.0
+    return torch.allclose(a, b, rtol=0, atol=1e-4 * scale, equal_nan=True)
+
+
+def _sizes(group: Group) -> dict[int, Dimension]:
+    """Return the group and the dimensions that it is part of, by their size."""
+    inside = [part for slot in group.slots for part in parts(slot.dimension) if group.atom in atoms(part)]
+    return {part.size: part for part in reversed(inside)} | {group.size: group.atom}
 
 
 def _separating(groups: Sequence[Group]) -> Iterator[list[Group]]:

@@ -41,9 +41,9 @@ class ProgressiveShrinking(OneShot):
     copy of the largest network as the first phase left it, which sees the same images at the same resolution.
     Before each step of the widths, channels are sorted by importance, see ``channel_groups`` for those that can be.
 
-    A decision belongs to a phase by what it is: the kernel of an elastic layer, the depth of a ``Repeat``, any other
-    number of an elastic layer as a width. Resolutions and other choices are drawn from the start. Phases without
-    decisions are left out.
+    A decision belongs to a phase by what it is: the kernel of an elastic layer, the depth of a ``Repeat`` or of a row
+    of blocks in a converted model, any other number of an elastic layer as a width. Resolutions and other choices are
+    drawn from the start. Phases without decisions are left out.
 
     The learning rate comes from outside; the paper restarts it for each phase, and ``ProgressiveLearner.phases``
     lists them, ``first_steps`` says where they begin.
@@ -228,6 +228,6 @@ def kinds(supernet: Supernet) -> dict[str, str]:
     """By the name of each decision about a number: "kernel", "depth", "width", or "side" for a resolution."""
     found = {place.name: "depth" for place in supernet.expanded_choices if isinstance(place.choice, Repeat)}
     for name, (layer, argument) in sized_layers(supernet).items():
-        kernel_or_width = "kernel" if argument == "kernel_size" else "width"
-        found[name] = "side" if isinstance(layer, ElasticResize) else kernel_or_width
+        kind = "kernel" if argument == "kernel_size" else "depth" if argument.startswith("depth") else "width"
+        found[name] = "side" if isinstance(layer, ElasticResize) else kind
     return found

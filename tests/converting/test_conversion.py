@@ -485,3 +485,83 @@ def test_layers_that_run_in_training_alone_have_the_same_channels() -> None:
     logits, extra = member(torch.rand(2, 3, 8, 8))
     assert logits.shape == extra.shape == (2, 5)
     assert member.get_parameter("extra.0.0.weight").shape[:2] == (4, 8)
+
+
+def test_the_fingerprint_tells_weights_apart() -> None:
+    model = ResNet()
+    first = convert(model, IMAGES)
+    assert first.fingerprint == convert(copy.deepcopy(model), IMAGES).fingerprint
+    assert first.fingerprint == pickle.loads(pickle.dumps(first)).fingerprint
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.head.bias[0] += 1
+    assert convert(other, IMAGES).fingerprint != first.fingerprint
+    assert convert(model, IMAGES, importance="random").fingerprint != first.fingerprint
+
+
+class Scaled(Attention):
+    """Has the scale of its attention as a number, and another one that happens to be equal."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.scale, self.rate = (width // heads) ** -0.5, (width // heads) ** -0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (f(x).view(*x.shape[:2], self.n_heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+        heads = (q @ k.transpose(-2, -1) * self.scale).softmax(-1) @ v
+        y: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return y
+
+
+def test_the_scale_of_attention_follows_the_width_of_its_heads() -> None:
+    space = convert(nn.Sequential(Scaled(32, 2), nn.Linear(32, 3)), torch.rand(2, 5, 32))
+    attention = space.build({**space.default, "0.q.head_width": 8}).get_submodule("0")
+    assert [attention.scale, attention.rate] == pytest.approx([8**-0.5, 16**-0.5])
+    wider = space.build({**space.default, "0.q.heads": 1}).get_submodule("0")
+    assert wider.scale == pytest.approx(16**-0.5)
+
+
+class Weighted(nn.Module):
+    """Weights its blocks by their number, so that a block is more than what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, block in enumerate(self.blocks):
+            x = block(x) * (i + 1)
+        return x
+
+
+def test_blocks_that_are_more_than_what_they_give_stay() -> None:
+    space = convert(Weighted(), torch.rand(2, 8), divisor=4)
+    assert "blocks.depth" not in {decision.name for decision in space.decisions}
+    assert "passed their inputs on" in next(each.reason for each in space.fixed if each.name == "blocks.depth")
+
+
+class Tracked(nn.Module):
+    """Has statistics with two dimensions that vary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(4, 8), nn.Linear(4, 8), nn.Linear(8, 2)
+        self.seen: Tensor
+        self.register_buffer("seen", torch.zeros(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(x)
+        if self.training:
+            self.seen += a.detach().T @ b.detach()
+        y: Tensor = self.head(b + a @ self.seen)
+        return y
+
+
+def test_statistics_of_two_dimensions_that_vary() -> None:
+    space = convert(Tracked(), torch.rand(2, 4), divisor=4)
+    supernet = Supernet(space).train()
+    supernet(torch.rand(2, 4), space.smallest)
+    seen = next(tensor for name, tensor in supernet.named_buffers() if name.endswith("seen"))
+    assert (seen != 0).sum() == 16
+    rows = (seen != 0).any(1).sum()
+    assert rows == 4

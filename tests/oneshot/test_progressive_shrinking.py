@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from raynas.converting import Depth, Width, convert
 from raynas.core.architecture import Architecture, Option
 from raynas.nn import ModelSpace, Repeat
+from raynas.nn.supernet import Supernet
 from raynas.oneshot import ProgressiveShrinking, largest
-from raynas.oneshot.progressive_shrinking import ProgressiveLearner
+from raynas.oneshot.progressive_shrinking import ProgressiveLearner, phases
 from tests.oneshot.contract import epoch, setup_of
 from tests.oneshot.spaces import Bottleneck, batches, everything, only_operations
 from tests.oneshot.trajectory import selections_of
@@ -192,3 +194,12 @@ def test_settings_are_checked() -> None:
         ProgressiveShrinking(width_subnets=0)
     with pytest.raises(ValueError, match="kd_ratio must be at least 0, got -1"):
         ProgressiveShrinking(kd_ratio=-1)
+
+
+def test_depths_of_a_converted_model_come_before_its_widths() -> None:
+    block = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+    model = nn.Sequential(nn.Linear(4, 8), *(copy.deepcopy(block) for _ in range(3)), nn.Linear(8, 2))
+    converted = convert(model, torch.rand(2, 4), vary={"model.depth": Depth(), "1.0": Width(0.5)})
+    found = phases(Supernet(converted), EQUAL)
+    assert [phase.name for phase in found] == ["full", "depth", "depth", "width"]
+    assert [list(phase.options["model.depth"]) for phase in found] == [[3], [1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]

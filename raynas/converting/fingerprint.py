@@ -1,0 +1,33 @@
+"""Fingerprint of a given model: of its weights, and of the order in which members keep parts of them."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from raynas.converting.layer import Plan
+
+
+def fingerprint_of(plan: Plan, rest: str) -> str:
+    """Return sixteen digits, which two plans share if members have the same weights.
+
+    Args:
+        plan: the plan; its model must have values.
+        rest: fingerprint of what else counts.
+    """
+    digest = hashlib.sha256(rest.encode())
+    model = plan.wiring.model
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        _add(digest, tensor)
+    for name, group in plan.groups.items():
+        digest.update(name.encode())
+        _add(digest, plan.orders[group.atom])
+    digest.update(repr(sorted((name, list(order)) for name, order in plan.block_orders.items())).encode())
+    return digest.hexdigest()[:16]
+
+
+def _add(digest: "hashlib._Hash", tensor: Tensor) -> None:
+    if tensor.device.type != "meta":
+        plain = tensor.detach().cpu().contiguous().flatten()
+        digest.update(plain.view(torch.uint8).numpy().data)
