@@ -3,10 +3,11 @@
 Schulman et al., "Proximal Policy Optimization Algorithms" (2017, arXiv:1707.06347), equation 7, on the controller of
 Zoph and Le (2017), as Zoph et al. (CVPR 2018, NASNet) and Tan et al. (CVPR 2019, MnasNet) search. As in NASNet: one
 layer of LSTM, a moving baseline with a decay of 0.95 instead of a value network, as the reward follows only the last
-decision, Adam, and 0.00035 as the learning rate for 20,000 trials. Deviations from NASNet: 35 units instead of 100,
-batches of 8 instead of 20, since there are few trials; the rate is larger for fewer trials (see ``PolicyGradient``);
-the advantage is divided by the rewards' running standard deviation, so that the objective may have any unit, and the
-weight of the entropy, in that unit, is 0.01 instead of 0.00001.
+decision, and 0.00035 as the learning rate for 20,000 trials; Adam, where NASNet names no optimiser. Deviations from
+NASNet: 35 units instead of 100 and batches of 8 instead of 20, since there are few trials; initial weights within 0.08
+instead of 0.1; the rate is larger for fewer trials (see ``PolicyGradient``); the advantage is divided by the rewards'
+running standard deviation, so that the objective may have any unit, and the weight of the entropy, in that unit, is
+0.01 instead of 0.00001.
 """
 
 from dataclasses import dataclass
