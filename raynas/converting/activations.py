@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.converting.groups import Group
-from raynas.converting.importance import GroupScore, owners
+from raynas.converting.importance import GroupScore, owners, per_index
 from raynas.converting.traceable import traceable
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import SpaceError
@@ -139,9 +139,7 @@ def _sums(taken: Sequence[tuple[Dimension, Tensor]]) -> dict[Atom, Tensor]:
         for atom in dict.fromkeys(atoms(dimension)):
             if atom.size == 1 or atom.frozen:
                 continue
-            owner = owners(dimension, atom)
-            per_index = torch.zeros(atom.size, dtype=torch.float64)
-            per_index.index_add_(0, owner[owner >= 0], means[owner >= 0])
+            values = per_index(means, dimension, atom)
             found.setdefault(atom, torch.zeros(atom.size, dtype=torch.float64))
-            found[atom] += per_index / per_index.mean().clamp_min(1e-30)
+            found[atom] += values / values.mean().clamp_min(1e-30)
     return found

@@ -232,10 +232,10 @@ def _score(
     if (importance == "activation") is (batches is None):
         raise SpaceError('importance="activation" needs batches, a few inputs of the model')
     if losses is not None:
-        return criteria.by_weights(criteria.taylor(model, losses(model)))
+        return criteria.taylor(model, losses(model))
     if batches is not None:
         return activation(model, batches)
-    return criteria.by_weights(criteria.l1) if importance == "l1" else None
+    return criteria.l1 if importance == "l1" else None
 
 
 def _block_order(row: BlockRow, scores: Sequence[float], importance: criteria.Importance, seed: int) -> Sequence[str]:

@@ -1,7 +1,6 @@
 """Importance of channels, heads and blocks: the order in which smaller members keep them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Literal
 
 import torch
@@ -14,31 +13,8 @@ from raynas.nn.dimensions.expressions import Atom, Dimension, Sum, resolved
 Importance = Literal["l1", "taylor", "activation", "random"]
 """Name of a criterion."""
 
-Score = Callable[[Tensor], Tensor]
-"""Importance of each number of a parameter."""
-
 GroupScore = Callable[[Group], Tensor]
 """Importance of each index of a group."""
-
-
-def scores(group: Group, score: Score) -> Tensor:
-    """Return the importance of each index of a group: the sum of its parameters' over the layers that produce it.
-
-    Args:
-        group: the group.
-        score: importance of each number of a parameter; every parameter's are divided by their mean.
-    """
-    slots = [slot for slot in group.slots if slot.produces and slot.tensor.ndim > 1] or list(group.slots)
-    total = torch.zeros(group.size, dtype=torch.float64)
-    for slot in slots:
-        others = [axis for axis in range(slot.tensor.ndim) if axis != slot.axis]
-        values = score(slot.tensor).double().cpu()
-        per_position = values.sum(others) if others else values
-        per_index = torch.zeros(group.size, dtype=torch.float64)
-        owner = owners(slot.dimension, group.atom)
-        per_index.index_add_(0, owner[owner >= 0], per_position[owner >= 0])
-        total += per_index / per_index.mean().clamp_min(1e-30)
-    return total
 
 
 def owners(dimension: Dimension, atom: Atom) -> Tensor:
@@ -57,27 +33,64 @@ def owners(dimension: Dimension, atom: Atom) -> Tensor:
     return found
 
 
-def l1(tensor: Tensor) -> Tensor:
-    """Return the magnitude of each weight (Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017)."""
-    return tensor.detach().abs()
+def per_index(values: Tensor, dimension: Dimension, atom: Atom) -> Tensor:
+    """Return sums of the values at the positions of a dimension, for each index of an atom."""
+    owner = owners(dimension, atom)
+    found = torch.zeros(atom.size, dtype=torch.float64)
+    return found.index_add_(0, owner[owner >= 0], values[owner >= 0])
 
 
-def by_weights(score: Score) -> GroupScore:
-    """Return the score of groups that sums one of weights."""
-    return partial(scores, score=score)
+def marginal(tensor: Tensor, axis: int) -> Tensor:
+    """Return the sums over all other dimensions."""
+    others = [other for other in range(tensor.ndim) if other != axis]
+    values = tensor.detach().double().cpu()
+    return values.sum(others) if others else values
 
 
-def taylor(model: nn.Module, losses: Iterable[Tensor]) -> Score:
-    """Return a score of weights: the squared first-order change of the losses without each (Molchanov, CVPR 2019)."""
+def l1(group: Group) -> Tensor:
+    """Return the size of the weights that produce or take in each index, those of each layer divided by their mean.
+
+    Filters are ranked by their L1 norm as by Li et al. ("Pruning Filters for Efficient ConvNets", ICLR 2017), and all
+    layers of a group count as in DepGraph (Fang et al., CVPR 2023): a norm behind a layer undoes the size of its own
+    weights, but not that of the next layer's.
+    """
+    total = torch.zeros(group.size, dtype=torch.float64)
+    for slot in [slot for slot in group.slots if slot.tensor.ndim > 1] or group.slots:
+        values = per_index(marginal(slot.tensor.abs(), slot.axis), slot.dimension, group.atom)
+        total += values / values.mean().clamp_min(1e-30)
+    return total
+
+
+def taylor(model: nn.Module, losses: Iterable[Tensor]) -> GroupScore:
+    """Return the squared first-order change of the losses without each index, the mean over the losses.
+
+    This is the criterion of Molchanov et al. ("Importance Estimation for Neural Network Pruning", CVPR 2019) with a
+    gate at each index, where the layers that take it in get it: the derivative by the gate is the sum of their weights
+    for it, times the gradients. Where no layer takes it in, the gate is behind the layers that put it out.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    total = {id(parameter): torch.zeros_like(parameter) for parameter in parameters}
+    changes: list[dict[int, list[Tensor]]] = []
     for loss in losses:
-        for parameter, gradient in zip(
-            parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True
-        ):
-            if gradient is not None:
-                total[id(parameter)] += gradient
-    return lambda tensor: (tensor.detach() * total.get(id(tensor), torch.zeros_like(tensor))).square()
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        changes.append(
+            {
+                id(parameter): [marginal(parameter * gradient, axis) for axis in range(parameter.ndim)]
+                for parameter, gradient in zip(parameters, gradients, strict=True)
+                if gradient is not None
+            }
+        )
+
+    def score(group: Group) -> Tensor:
+        weights = [slot for slot in group.slots if slot.tensor.ndim > 1] or list(group.slots)
+        gates = [slot for slot in weights if not slot.produces] or weights
+        total = torch.zeros(group.size, dtype=torch.float64)
+        for change in changes:
+            reached = [slot for slot in gates if id(slot.tensor) in change]
+            parts = [per_index(change[id(s.tensor)][s.axis], s.dimension, group.atom) for s in reached]
+            total += torch.stack(parts).sum(0).square() if parts else 0
+        return total
+
+    return score
 
 
 def block_scores(row: BlockRow) -> list[float]:

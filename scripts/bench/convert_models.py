@@ -1,8 +1,9 @@
 """``raynas.convert`` on the models that users have, beside other libraries that make given models smaller.
 
 For each model: CPU seconds to convert, what varies and what does not, whether the largest member equals the given model
-(outputs to 1e-5, params, MACs), and of random members how many are built, run, are counted, train, are extracted from
-the supernet, agree with it, and compute what the given model does when all that they lack is silent (``silenced.py``).
+(outputs to 1e-5, params, MACs), and of random members how many are built, run, are counted, are extracted from the
+supernet, and agree with it. The first members (``--closely``), of which one is the smallest, are trained for a step too
+and must compute what the given model does when all that they lack is silent (``silenced.py``).
 
     python scripts/bench/convert_models.py
     python scripts/bench/convert_models.py --models MLP "torchvision resnet18" --tools raynas --members 5
@@ -45,7 +46,8 @@ from scripts.bench.search_quality import read
 from scripts.bench.silenced import output, silenced_output
 
 TOOLS = ("raynas", *PEERS)
-CHECKS = ("built", "ran", "counted", "trained", "extracted", "supernet", "silenced")
+CHECKS = ("built", "ran", "counted", "extracted", "supernet")
+CLOSE_CHECKS = ("trained", "silenced")
 TOLERANCE = 1e-5
 """Largest difference of outputs, as a share of the largest output."""
 
@@ -53,7 +55,7 @@ TOLERANCE = 1e-5
 # --- one model -------------------------------------------------------------------------------------------------------
 
 
-def checked(model: nn.Module, example: Arguments, n_members: int) -> dict[str, Any]:
+def checked(model: nn.Module, example: Arguments, n_members: int, n_close: int) -> dict[str, Any]:
     """Convert a model, and return what was found."""
     raynas.convert(nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2)), torch.rand(1, 4))  # imports of torch
     began = time.process_time()
@@ -68,7 +70,7 @@ def checked(model: nn.Module, example: Arguments, n_members: int) -> dict[str, A
         count_macs(model, example),
     ]
     row["smallest"] = count_params(space.build(space.smallest)) / row["params"]
-    return row | _members(space, model, example, n_members)
+    return row | _members(space, model, example, n_members, n_close)
 
 
 def _what_varies(space: ConvertedSpace) -> dict[str, Any]:
@@ -84,25 +86,27 @@ def _what_varies(space: ConvertedSpace) -> dict[str, Any]:
     }
 
 
-def _members(space: ConvertedSpace, model: nn.Module, example: Arguments, n_members: int) -> dict[str, Any]:
+def _members(
+    space: ConvertedSpace, model: nn.Module, example: Arguments, n_members: int, n_close: int
+) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     archs = [space.smallest, *(space.sample(rng) for _ in range(n_members - 1))][:n_members]
     supernet, counts = Supernet(space).eval(), MetaModels(space)
-    passed: dict[str, int] = dict.fromkeys(CHECKS, 0)
+    passed: dict[str, int] = dict.fromkeys((*CHECKS, *CLOSE_CHECKS), 0)
     reasons: dict[str, str] = {}
     if trains(copy.deepcopy(model), example) is not None:
         del passed["trained"]  # for the given model does not train on this example either
-    for arch in archs:
-        for check, reason in _checks(space, supernet, counts, arch, example).items():
+    for i, arch in enumerate(archs):
+        for check, reason in _checks(space, supernet, counts, arch, example, closely=i < n_close).items():
             if check in passed and reason is None:
                 passed[check] += 1
             elif check in passed and reason is not None:
                 reasons.setdefault(check, reason)
-    return {"members": len(archs), "passed": passed, "reasons": reasons}
+    return {"members": len(archs), "closely": min(n_close, len(archs)), "passed": passed, "reasons": reasons}
 
 
 def _checks(
-    space: ConvertedSpace, supernet: Supernet, counts: MetaModels, arch: Architecture, example: Arguments
+    space: ConvertedSpace, supernet: Supernet, counts: MetaModels, arch: Architecture, example: Arguments, closely: bool
 ) -> dict[str, str | None]:
     """Return for each check that was made None, or the reason why it failed."""
     found: dict[str, str | None] = {}
@@ -119,6 +123,8 @@ def _checks(
         found[step], step = _differs(_first(extracted, example), single), "supernet"
         with torch.no_grad():
             found[step] = _differs(next(tensors_in(supernet(example, arch))), single)
+        if not closely:
+            return found
         step = "silenced"
         found[step] = _differs(output(member.double(), example), silenced_output(space, arch, example))
         found["trained"] = trains(member.float(), example)
@@ -159,7 +165,7 @@ def _differs(value: Tensor, expected: Tensor) -> str | None:
     return None if gap <= TOLERANCE else f"differs by {gap:.1e} of the largest output"
 
 
-def one(name: str, tool: str, n_members: int) -> dict[str, Any]:
+def one(name: str, tool: str, n_members: int, n_close: int = 5) -> dict[str, Any]:
     """Return the result of one tool on one model."""
     torch.set_num_threads(1)
     try:
@@ -171,7 +177,7 @@ def one(name: str, tool: str, n_members: int) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return checked(model, example, n_members)
+            return checked(model, example, n_members, n_close)
     except Exception as error:
         return {"reason": one_line(error)[:300], "trace": traceback.format_exc()}
 
@@ -179,9 +185,11 @@ def one(name: str, tool: str, n_members: int) -> dict[str, Any]:
 # --- all models ------------------------------------------------------------------------------------------------------
 
 
-def in_a_process(name: str, tools: Sequence[str], n_members: int, limit: float) -> list[dict[str, Any]]:
+def in_a_process(name: str, tools: Sequence[str], args: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the results of tools on one model, computed in another process; a reason for those that it did not end."""
-    command = [sys.executable, __file__, "--models", name, "--tools", *tools, "--members", str(n_members), "--here"]
+    command = [sys.executable, __file__, "--models", name, "--tools", *tools, "--here"]
+    command += ["--members", str(args.members), "--closely", str(args.closely)]
+    limit = args.limit
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
         printed, reason = done.stdout, f"exit status {done.returncode}: {done.stderr[-300:]}"
@@ -217,8 +225,9 @@ def _cells(row: Mapping[str, Any] | None) -> list[str]:
         why = "not run" if row is None else "not installed" if "missing" in row else "FAILED"
         return ["", "", "", "", "", "", "", "", why]
     largest = "yes" if row["largest"] <= TOLERANCE and row["equal_costs"] else f"NO: {row['largest']:.0e}"
-    failed = [f"{check} {n}" for check, n in row["passed"].items() if n < row["members"]]
-    members = f"{row['members']} of {row['members']}" if not failed else f"of {row['members']}: {', '.join(failed)}"
+    wanted = {check: row["closely" if check in CLOSE_CHECKS else "members"] for check in row["passed"]}
+    failed = [f"{check} {n} of {wanted[check]}" for check, n in row["passed"].items() if n < wanted[check]]
+    members = ", ".join(failed) or f"all {row['members']}"
     counts = [str(row[name]) for name in ("widths", "heads", "depths")]
     return [
         f"{row['params']:,}",
@@ -237,7 +246,7 @@ def _peer_cell(row: Mapping[str, Any] | None) -> str:
     if "missing" in row:
         return "not installed"
     if "decisions" not in row:
-        return f"no: {row['reason'][:60]}"
+        return "nothing varies" if "any configurable" in row["reason"] else f"no: {row['reason'][:60]}"
     if not row["decisions"]:
         return "nothing varies"
     equal = "" if row.get("largest", 0) <= TOLERANCE else ", largest differs"
@@ -265,6 +274,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS), metavar="MODEL")
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS), metavar="TOOL")
     parser.add_argument("--members", type=int, default=20, help="random members of each model")
+    parser.add_argument("--closely", type=int, default=5, help="members that are trained and compared with silence")
     parser.add_argument("--limit", type=float, default=900, help="seconds of a model")
     parser.add_argument("--results", default="results/convert_models", help="folder of results")
     parser.add_argument("--here", action="store_true", help="no other process, no files: print the rows")
@@ -279,10 +289,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     if args.here:
         for tool in args.tools:
-            print(
-                json.dumps({"model": args.models[0], "tool": tool} | one(args.models[0], tool, args.members)),
-                flush=True,
-            )
+            row = one(args.models[0], tool, args.members, args.closely)
+            print(json.dumps({"model": args.models[0], "tool": tool} | row), flush=True)
         return
     folder = Path(args.results)
     folder.mkdir(parents=True, exist_ok=True)
@@ -291,7 +299,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     done = {(row["model"], row["tool"]) for row in rows}
     for name in args.models:
         if tools := [tool for tool in args.tools if (name, tool) not in done]:
-            found = in_a_process(name, tools, args.members, args.limit)
+            found = in_a_process(name, tools, args)
             rows += found
             with file.open("a") as out:
                 out.writelines(json.dumps(row) + "\n" for row in found)

@@ -243,6 +243,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the given networks")
     parser.add_argument("--results", default="results/importance", help="folder of results")
     parser.add_argument("--quick", action="store_true", help="one seed, one epoch: does it run?")
@@ -255,13 +256,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     file = folder / "importance.jsonl"
     rows = read(file)
     done = {(row["network"], row["seed"]) for row in rows if row["epochs"] == args.epochs}
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
     for network in args.networks:
-        for seed in range(args.seeds):
+        for seed in seeds:
             if (network, seed) not in done:
                 rows.append({"epochs": args.epochs} | losses_of(network, seed, args.epochs))
                 with file.open("a") as out:
                     out.write(json.dumps(rows[-1]) + "\n")
-    chosen = [row for row in rows if row["network"] in args.networks and row["seed"] < args.seeds]
+    chosen = [row for row in rows if row["network"] in args.networks and row["seed"] in seeds]
     text = report([row for row in chosen if row["epochs"] == args.epochs])
     (folder / "importance.md").write_text(text)
     print(text, end="")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.converting import ConvertedSpace, Depth, Width, convert
+from raynas.converting import importance as criteria
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import SpaceError
 from raynas.exporting import export
@@ -390,18 +391,28 @@ def test_training_changes_the_shared_weights_and_statistics_of_the_channels_in_u
 
 
 def test_importance() -> None:
-    first = nn.Linear(4, 8)
-    model = nn.Sequential(first, nn.ReLU(), nn.Linear(8, 2))
+    first, last = nn.Linear(4, 8), nn.Linear(8, 2)
+    model = nn.Sequential(first, nn.ReLU(), last)
     with torch.no_grad():
         first.weight.copy_(torch.tensor([1.0, 9, 2, 8, 3, 7, 4, 6])[:, None].expand(8, 4))
+        last.weight.fill_(1)
     member = convert(model, torch.rand(2, 4), divisor=4).build({"0.width": 4})
     assert torch.equal(member[0].weight[:, 0], torch.tensor([9.0, 8, 7, 6]))  # type: ignore[index]
+    with torch.no_grad():
+        last.weight.copy_(torch.tensor([99.0, 1, 99, 1, 99, 1, 99, 1]).expand(2, 8))
+    member = convert(model, torch.rand(2, 4), divisor=4).build({"0.width": 4})
+    assert torch.equal(member[0].weight[:, 0], torch.tensor([1.0, 2, 3, 4]))  # type: ignore[index]
 
-    def losses(net: nn.Module) -> list[Tensor]:  # which only channels 0 and 2 and 4 and 6 change
-        return [nn.Sequential(net.get_submodule("0"))(torch.ones(1, 4))[0, ::2].sum()]
+    def losses(net: nn.Module) -> list[Tensor]:  # The changes of odd channels cancel in the sum of both outputs.
+        return [net(torch.ones(1, 4)).sum(), 3 * net(torch.ones(1, 4)).sum()]
 
+    with torch.no_grad():
+        first.bias.zero_()
+        last.weight.copy_(torch.tensor([[1.0, 50, 1, 50, 1, 50, 1, 50], [1, -50, 1, -50, 1, -50, 1, -50]]))
     space = convert(model, torch.rand(2, 4), divisor=4, importance="taylor", losses=losses)
     assert torch.equal(space.build({"0.width": 4})[0].weight[:, 0], torch.tensor([1.0, 2, 3, 4]))  # type: ignore[index]
+    score = criteria.taylor(model, losses(model))(space.groups["0.width"])
+    assert score.tolist() == [(8 * size) ** 2 * 10 for size in (1, 0, 2, 0, 3, 0, 4, 0)]  # 2 outputs, 4 inputs; 1 + 9
     with pytest.raises(SpaceError, match="needs losses"):
         convert(model, torch.rand(2, 4), importance="taylor")
     with pytest.raises(SpaceError, match="must be one of"):

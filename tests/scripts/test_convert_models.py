@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from raynas.converting import convert
-from scripts.bench.convert_models import CHECKS, main, one, report
+from scripts.bench.convert_models import CHECKS, CLOSE_CHECKS, main, one, report
 from scripts.bench.given_models import MODELS, UNet
 from scripts.bench.search_quality import read
 from scripts.bench.silenced import output, silenced_output
@@ -24,13 +24,13 @@ def test_a_member_computes_what_the_given_model_does_when_the_rest_is_silent(nam
 
 
 def test_every_check_of_a_model_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = one("MLP", "raynas", 3)
-    assert row["passed"] == dict.fromkeys(CHECKS, 3) and not row["reasons"]
+    row = one("MLP", "raynas", 3, 2)
+    assert row["passed"] == dict.fromkeys(CHECKS, 3) | dict.fromkeys(CLOSE_CHECKS, 2) and not row["reasons"]
     assert row["largest"] == 0 and row["equal_costs"] and row["smallest"] < 0.5
     assert (row["widths"], row["heads"], row["depths"]) == (3, 0, 0)
     monkeypatch.setattr("scripts.bench.convert_models.silenced_output", lambda *_: torch.zeros(2, 3))
     wrong = one("MLP", "raynas", 3)
-    assert wrong["passed"] == dict.fromkeys(CHECKS, 3) | {"silenced": 0}
+    assert wrong["passed"] == dict.fromkeys((*CHECKS, "trained"), 3) | {"silenced": 0}
     assert "differs by" in wrong["reasons"]["silenced"]
 
 
@@ -60,7 +60,7 @@ def test_it_runs_in_processes_and_goes_on_where_it_was(tmp_path: Path, capsys: p
     main(command)
     told = capsys.readouterr().out
     (row,) = read(tmp_path / "convert_models.jsonl")
-    assert row["passed"] == dict.fromkeys(CHECKS, 1)
+    assert row["passed"] == dict.fromkeys((*CHECKS, *CLOSE_CHECKS), 1)
     main(command)
     assert capsys.readouterr().out == told == (tmp_path / "convert_models.md").read_text()
     assert read(tmp_path / "convert_models.jsonl") == [row]
