@@ -2,9 +2,7 @@
 
 import email
 import json
-import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -18,25 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import raynas
-
-ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("search_spaces", "trials")  # folders of the root, which a wheel has inside
-
-
-def run(*command: str | Path, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    env["PIP_CONFIG_FILE"] = os.devnull  # the settings of this machine
-    if path is not None:
-        env["PYTHONPATH"] = str(path)
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-
-
-def build(source: Path, out: Path, *options: str) -> Path:
-    # Without isolation nothing is downloaded: setuptools is among the tools of the dev extra.
-    done = run(sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", out, source, cwd=source.parent)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = out.glob("*.whl")
-    return wheel
+from tests.wheels import PARTS, ROOT, build, copy_of_sources, run
 
 
 def wheel_files(wheel: Path) -> set[str]:
@@ -55,26 +35,10 @@ def files(package: Path) -> dict[str, Path]:
     }
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy as git does where links are not possible: a link is a file that holds the name of its target."""
-    if source.is_symlink():
-        target.write_text(os.readlink(source))
-    elif source.is_dir():
-        target.mkdir()
-        for entry in source.iterdir():
-            if entry.name != "__pycache__":
-                copy(entry, target / entry.name)
-    else:
-        shutil.copy(source, target)
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the wheel is made from: a build in the checkout would leave its traces there."""
-    folder = tmp_path_factory.mktemp("packaging") / "source"
-    folder.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "raynas", *PARTS):
-        copy(ROOT / name, folder / name)
+    """A copy of what the wheel is made from, with a trace of an earlier build."""
+    folder = copy_of_sources(tmp_path_factory.mktemp("packaging") / "source")
     left_over = folder / "build" / "lib" / "raynas" / "module_of_an_earlier_build.py"
     left_over.parent.mkdir(parents=True)
     left_over.touch()

@@ -7,13 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 
 from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.export_request import read_export
-from raynas.cli.report_request import read_report
+from raynas.cli.report_request import ReportRequest, read_report
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
 from raynas.cli.search_request import SearchRequest, read_search
 from raynas.cli.terminal import Interrupted, say, shown
@@ -118,8 +117,8 @@ def _convert(request: ConvertRequest) -> int:
     return OK
 
 
-def _report(folder: Path) -> int:
+def _report(request: ReportRequest) -> int:
     from raynas.cli.report_run import run_report  # imports torch
 
-    run_report(folder, Console())
+    run_report(request, Console())
     return OK

@@ -1,0 +1,179 @@
+"""The first ten minutes: an installed wheel, a model of one's own, mistakes and a kill, and the network taken away."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from raynas.core.archive import Archive
+from tests.wheels import build, copy_of_sources
+
+MODEL = """
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(n, n, 3, padding=1), nn.BatchNorm2d(n), nn.ReLU(), nn.Conv2d(n, n, 1))
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 32, 3, padding=1)
+        self.blocks = nn.Sequential(Block(32), Block(32), Block(32))
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
+"""
+
+SCRIPT = """
+import torch, raynas
+from ray import tune
+from sklearn.datasets import load_digits
+from my_net import Net
+
+images, labels = map(torch.tensor, load_digits(return_X_y=True))
+x, y = images.float().view(-1, 1, 8, 8) / 16, labels
+
+
+def train(model, config):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for epoch in range(2):
+        for i in range(0, 1280, 64):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x[i : i + 64]), y[i : i + 64]).backward()
+            optimizer.step()
+        yield float((model.eval()(x[1280:]).argmax(1) == y[1280:]).float().mean())
+        model.train()
+
+
+space = raynas.convert(Net(), x[:2], keep=["head"])
+run = tune.RunConfig(name="mine", storage_path="results")
+result = raynas.search(space, train, constraints="latency_ms <= 0.8 * baseline", baseline="default",
+                       num_samples=4, max_concurrent=1, run_config=run, tensorboard=False)
+result.export("net", formats=["source"])
+torch.save((x[:3], result.best_model()(x[:3])), "expected.pt")
+"""
+
+TAKEN_AWAY = """
+import importlib.util, torch
+from model import load
+
+assert importlib.util.find_spec("raynas") is None
+images, expected = torch.load("../expected.pt")
+torch.testing.assert_close(load()(images), expected, rtol=1e-5, atol=1e-5)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("newcomer")
+    return build(copy_of_sources(folder / "source"), folder / "wheel", "--wheel")
+
+
+class Environment:
+    """A new virtual environment, which sees the packages of this one but for its raynas."""
+
+    started: ClassVar[list["subprocess.Popen[str]"]] = []
+
+    def __init__(self, folder: Path, wheel: Path | None = None) -> None:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        self.bin = folder / ("Scripts" if sys.platform == "win32" else "bin")
+        self.python = self.bin / "python"
+        if wheel:
+            pip = f"-m pip --python {self.python} install --quiet --no-index --no-deps".split()
+            subprocess.run([sys.executable, *pip, wheel], check=True)
+        (site,) = folder.rglob("site-packages")
+        (site / "others.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
+
+    def start(self, folder: Path, *command: str | Path) -> "subprocess.Popen[str]":
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True)
+        self.started.append(process)
+        return process
+
+    def raynas(self, folder: Path, *argv: str) -> "subprocess.Popen[str]":
+        return self.start(folder, self.bin / "raynas", *argv)
+
+    def script(self, folder: Path) -> "subprocess.Popen[str]":
+        return self.start(folder, self.python, "search.py")
+
+
+def mistake(process: "subprocess.Popen[str]") -> str:
+    """Wait for a command that fails; return the last line of its errors."""
+    _, err = process.communicate(timeout=120)
+    assert process.returncode != 0
+    return err.splitlines()[-1]
+
+
+def finished(process: "subprocess.Popen[str]") -> str:
+    """Wait for a command that succeeds; return its output."""
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    return out
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    yield
+    for process in Environment.started:
+        process.kill()
+    Environment.started.clear()
+
+
+@pytest.mark.own_cluster
+@pytest.mark.timeout(600)  # 50 s of CPU time, in ten processes one after another
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_from_a_wheel_to_a_file_that_runs_without_raynas(wheel: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "my_net.py").write_text(MODEL)
+    (mine / "search.py").write_text(SCRIPT)
+    env = Environment(tmp_path / "env", wheel)
+    convert = ("convert", "my_net:Net", "--input", "1x8x8")
+
+    # At first all goes wrong: a misspelt layer, a limit that nothing meets, a folder that is not there.
+    misspelt = env.raynas(mine, *convert, "--keep", "haed")
+    impossible = env.raynas(mine, *convert, "--constraints", "latency_ms <= 0.8 * baseline", "macs <= 9")
+    missing = env.raynas(mine, "report", "result/mine")
+    hint = "did you mean 'head'?"
+    assert mistake(misspelt) == f"error: 'haed' matches no layer and no decision of the model; {hint}"
+    assert mistake(impossible) == "error: no member meets the limits: loosen them, or let more of the model vary"
+    assert mistake(missing) == "error: there is no folder 'result/mine'; name that of a search, such as results/NAME"
+
+    # The search is killed, and what it found until then can be seen.
+    killed = env.script(mine)
+    archive = mine / "results" / "mine" / "archive.jsonl"
+    while killed.poll() is None and not (archive.exists() and '"ended"' in archive.read_text()):
+        time.sleep(0.02)
+    killed.kill()
+    out, _ = killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    assert "Net: 3 widths, 1 depths, 81 members" in out and "Searching Net for highest accuracy" in out
+    before = Archive.load(archive).evaluations
+    shown = finished(env.raynas(mine, "report", "results/mine"))
+    assert "Interrupted: what follows is what the search found so far" in shown
+
+    # It resumes, and exports the best, which obeys the limit.
+    finished(env.script(mine))
+    found = Archive.load(archive)
+    assert found.evaluations[: len(before)] == before and len(found.evaluations) == 4
+    assert [record["num_samples"] for record in found.events("session")] == [4, 4]
+    limit = 0.8 * found.events("session")[0]["baseline"]["latency_ms"]
+    assert all(record["costs"]["latency_ms"] <= limit for record in found.events("proposed")[1:])  # after the baseline
+    assert "interrupted" not in (mine / "results" / "mine" / "summary.txt").read_text().lower()
+    elsewhere = Environment(tmp_path / "elsewhere")
+    finished(elsewhere.start(mine / "net", elsewhere.python, "-c", TAKEN_AWAY))
