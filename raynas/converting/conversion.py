@@ -12,9 +12,10 @@ from raynas.converting import importance as criteria
 from raynas.converting.activations import activation
 from raynas.converting.blocks import BlockRow, BlockWatch
 from raynas.converting.groups import Group, groups_of, matches
+from raynas.converting.kernels import ConvKernel, kernels_of, least_size
 from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
-from raynas.converting.options import Depth, Width
+from raynas.converting.options import Depth, Kernel, Width
 from raynas.converting.space import ConvertedSpace, Fixed
 from raynas.converting.traceable import traceable
 from raynas.converting.verification import Verification
@@ -34,7 +35,7 @@ def convert(
     model: nn.Module,
     example_inputs: Inputs,
     *,
-    vary: Mapping[str, Width | Depth] | None = None,
+    vary: Mapping[str, Width | Depth | Kernel] | None = None,
     keep: Sequence[str] = (),
     divisor: int = 8,
     importance: criteria.Importance = "l1",
@@ -52,7 +53,7 @@ def convert(
         model: any module with its weights; it is not changed, and must not be changed later.
         example_inputs: a batch of what it takes: a tensor, a tuple of positional or a mapping of keyword arguments.
         vary: by glob of names of decisions, or of layers, what may vary and how; None for all widths, to 0.5, 0.75 and
-            1 times what they are, and all depths.
+            1 times what they are, and all depths. Kernels of convolutions vary only where they are named.
         keep: globs of what must not vary.
         divisor: reduced widths are multiples of it; those of heads and of groups of a convolution are not.
         importance: which channels smaller members keep: "l1" (largest weights), "taylor" (largest first-order change of
@@ -73,11 +74,15 @@ def convert(
     widths = {group.name: options for group in groups if not group.atom.frozen and (options := wanted.widths(group))}
     rows = {row.name: row for row in traced.rows}
     depths = {name: options for name, row in rows.items() if (options := wanted.depths(row))}
-    wanted.check(groups, rows.values())
+    kernels = {kernel.name: kernel for kernel in kernels_of(model, traced.dimensions)}
+    sizes = {name: found for name, kernel in kernels.items() if (found := wanted.kernel_sizes(kernel, model))}
+    wanted.check(groups, rows.values(), kernels.values())
     by_name = {group.name: group for group in groups}
     checked = Verification(wiring, example, traced.trace)
     in_rows = {name: (rows[name], options) for name, options in depths.items()}
     failed = checked.failures({by_name[name]: options for name, options in widths.items()}, in_rows)
+    failed |= checked.failures_of_kernels({kernels[name]: options for name, options in sizes.items()})
+    sizes = {name: options for name, options in sizes.items() if name not in failed}
     widths = {name: options for name, options in widths.items() if name not in failed}
     depths = {name: options for name, options in depths.items() if name not in failed}
     varying = {name: by_name[name] for name in widths}
@@ -89,11 +94,14 @@ def convert(
         {name: rows[name] for name in depths},
         criteria.orders(list(varying.values()), _score(model, importance, losses, batches), seed),
         {name: _block_order(rows[name], traced.block_scores[name], importance, seed) for name in depths},
+        sizes,
+        {name: kernels[name] for name in sizes},
     )
     left = [g for g in groups if g.name not in widths and not wanted.is_kept(g) and g.atom.frozen not in EXPECTED]
     fixed = [_fixed(group, failed) for group in left]
     fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
-    if not widths and not depths:
+    fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
+    if not plan.options:
         listed = "; ".join(f"{each.name}: {each.reason}" for each in fixed[:5])
         why = listed or ("all of it is kept" if groups or rows else "it has no layers with weights")
         raise SpaceError(f"nothing in {type(model).__name__} can vary ({why})")
@@ -172,7 +180,7 @@ class _Traced:
 class _Wanted:
     """The arguments of ``convert`` that say what may vary."""
 
-    def __init__(self, vary: Mapping[str, Width | Depth] | None, keep: Sequence[str], divisor: int) -> None:
+    def __init__(self, vary: Mapping[str, Width | Depth | Kernel] | None, keep: Sequence[str], divisor: int) -> None:
         self.vary = vary
         self.keep = [keep] if isinstance(keep, str) else list(keep)
         self.divisor = divisor
@@ -200,15 +208,27 @@ class _Wanted:
         options = given.options(len(row.blocks), row.least)
         return options if len(options) > 1 else ()
 
-    def check(self, groups: Sequence[Group], rows: Iterable[BlockRow]) -> None:
+    def kernel_sizes(self, kernel: ConvKernel, model: nn.Module) -> Sequence[int]:
+        """Return the options of a kernel; none if it is to stay, as it is unless it is named."""
+        given = [v for p, v in (self.vary or {}).items() if isinstance(v, Kernel) and kernel.matches(p)]
+        if not given or any(kernel.matches(pattern) for pattern in self.keep):
+            return ()
+        options = given[0].options(kernel.size, least_size(kernel, model.get_submodule(kernel.layer)))
+        return options if len(options) > 1 else ()
+
+    def check(self, groups: Sequence[Group], rows: Iterable[BlockRow], kernels: Iterable[ConvKernel]) -> None:
         """Refuse a glob that matches nothing.
 
         Raises:
             SpaceError: naming it.
         """
-        rows = list(rows)
+        rows, kernels = list(rows), list(kernels)
+        for pattern, value in (self.vary or {}).items():
+            if isinstance(value, Kernel) and not any(kernel.matches(pattern) for kernel in kernels):
+                raise SpaceError(f"{pattern!r} matches no convolution with an odd kernel above 1")
         for pattern in (*(self.vary or {}), *self.keep):
             in_rows = any(_names(row, pattern) for row in rows)
+            in_rows = in_rows or any(kernel.matches(pattern) for kernel in kernels)
             if not in_rows and not any(group.matches([pattern]) for group in groups):
                 known = [*(g.name for g in groups), *(row.name for row in rows), *(p for g in groups for p in g.layers)]
                 hint = did_you_mean(pattern, dict.fromkeys(known))

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
+from raynas.converting.kernels import ConvKernel
 from raynas.converting.members import Wiring
 from raynas.core.architecture import Option
 from raynas.errors import SpaceError
@@ -36,6 +37,8 @@ class Plan:
         rows: the rows of blocks that vary, by name of the decision.
         orders: the indices of each group, the most important first.
         block_orders: the blocks of each row, the most important first.
+        kernel_sizes: the options of each kernel, by name of the decision.
+        kernels: the kernels that vary, by name of the decision.
     """
 
     wiring: Wiring
@@ -45,14 +48,23 @@ class Plan:
     rows: Mapping[str, BlockRow]
     orders: Mapping[Atom, Tensor]
     block_orders: Mapping[str, Sequence[str]]
+    kernel_sizes: Mapping[str, Sequence[int]]
+    kernels: Mapping[str, ConvKernel]
+
+    @property
+    def options(self) -> dict[str, Sequence[int]]:
+        """The options of each decision, the given one first: of widths, then of kernels and of depths."""
+        return {**self.widths, **self.kernel_sizes, **self.depths}
 
     def kept(self, options: Mapping[str, Option]) -> Kept:
-        """Return the indices that a member keeps of each group that it does not keep whole."""
-        return {
+        """Return the indices that a member keeps of each group and kernel that it does not keep whole."""
+        middles = [kernel.kept(int(options[name])) for name, kernel in self.kernels.items()]
+        kept = {
             group.atom: self.orders[group.atom][: int(options[name])].sort().values
             for name, group in self.groups.items()
             if int(options[name]) < group.size
         }
+        return {**kept, **{atom: index for middle in middles for atom, index in middle.items()}}
 
     def dropped(self, options: Mapping[str, Option]) -> list[str]:
         """Return the paths of the blocks that a member leaves out."""
@@ -86,7 +98,7 @@ class ConvertedModel(ElasticLayer):
     shared: nn.Module
 
     def __init__(self, plan: Plan) -> None:
-        kinds = {"width": plan.widths, "depth": plan.depths}
+        kinds = {"width": plan.widths, "kernel_size": plan.kernel_sizes, "depth": plan.depths}
         super().__init__(
             1,
             **{

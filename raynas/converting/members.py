@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.converting.attention import PrunedMultiheadAttention, set_heads
+from raynas.converting.kernels import set_kernel_size
 from raynas.nn.dimensions.expressions import Dimension, Kept, positions, size_of
 
 GATES = {"LSTM": 4, "GRU": 3}
@@ -166,6 +167,8 @@ def set_sizes(module: nn.Module, n_in: int | None) -> None:
         return
     shape = tuple(weight.shape)
     if isinstance(module, nn.modules.conv._ConvNd):
+        if tuple(module.kernel_size) != shape[2:]:
+            set_kernel_size(module)
         n_in = module.in_channels if n_in is None else n_in
         module.in_channels = n_in
         if module.transposed:

@@ -33,6 +33,31 @@ class Width:
         return sorted({width for width in rounded if width < size} | {size}, reverse=True)
 
 
+class Kernel:
+    """Sizes of kernels, which shrink to their middle.
+
+    Args:
+        sizes: odd numbers; the given size is always among the options, and larger ones are left out.
+
+    Raises:
+        SpaceError: if a size is even or not positive, or there is none.
+    """
+
+    def __init__(self, *sizes: int) -> None:
+        if not sizes or not all(isinstance(size, int) and size > 0 and size % 2 for size in sizes):
+            raise SpaceError(f"Kernel needs odd sizes, such as Kernel(3, 5, 7); got {sizes}")
+        self.sizes = sizes
+
+    def options(self, size: int, least: int) -> Sequence[int]:
+        """Return the sizes, the given one first.
+
+        Args:
+            size: the given one.
+            least: the smallest one that keeps the size of the output.
+        """
+        return sorted({each for each in self.sizes if least <= each < size} | {size}, reverse=True)
+
+
 class Depth:
     """Numbers of blocks that are kept of a row of equal ones.
 

@@ -62,9 +62,8 @@ class ConvertedSpace(ModelSpace):
 
     @property
     def decisions(self) -> Sequence[Decision]:
-        """The widths in the order of the layers, then the depths; the default of each is the given one."""
-        options = {**self.plan.widths, **self.plan.depths}
-        return tuple(Categorical(name, tuple(each)) for name, each in options.items())
+        """The widths in the order of the layers, the kernels, the depths; the default of each is the given one."""
+        return tuple(Categorical(name, tuple(each)) for name, each in self.plan.options.items())
 
     @property
     def largest(self) -> Architecture:
@@ -147,7 +146,7 @@ class _Factory:
     """Makes the model of a ``ConvertedSpace``."""
 
     def __init__(self, plan: Plan) -> None:
-        if not {**plan.widths, **plan.depths}:
+        if not plan.options:
             raise SpaceError("nothing in the model can vary")
         self.plan = plan
 

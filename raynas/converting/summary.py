@@ -40,7 +40,7 @@ class Row:
 
 
 def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
-    """Return the decisions of a converted space: the widths in the order of the layers, then the depths.
+    """Return the decisions of a converted space: the widths in the order of the layers, the kernels, the depths.
 
     Args:
         plan: what varies.
@@ -59,6 +59,9 @@ def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
         row(name, group.layers, plan.widths[name], [slot.tensor for slot in group.slots], inside=False)
         for name, group in plan.groups.items()
     ]
+    for name, kernel in plan.kernels.items():
+        weight = model.get_submodule(kernel.layer).get_parameter("weight")
+        rows.append(row(name, [kernel.layer], plan.kernel_sizes[name], [weight], inside=False))
     for name, blocks in plan.rows.items():
         tensors = [tensor for path in blocks.paths for tensor in model.get_submodule(path).parameters()]
         rows.append(row(name, blocks.paths, plan.depths[name], tensors, inside=True))

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_map_only
 
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
+from raynas.converting.kernels import ConvKernel
 from raynas.converting.members import Wiring
 from raynas.converting.traceable import traceable
 from raynas.core.inputs import Arguments
@@ -46,6 +47,11 @@ class Verification:
             if error is not None:
                 failed[name] = error
         return failed
+
+    def failures_of_kernels(self, sizes: Mapping[ConvKernel, Sequence[int]]) -> dict[str, str]:
+        """Return the reasons of the kernels that cannot shrink, by name."""
+        errors = {kernel.name: self._error(kernel.kept(min(options))) for kernel, options in sizes.items()}
+        return {name: error for name, error in errors.items() if error is not None}
 
     def _failures_of_groups(self, widths: Mapping[Group, Sequence[int]]) -> dict[str, str]:
         failed: dict[str, str] = {}

@@ -228,6 +228,6 @@ def kinds(supernet: Supernet) -> dict[str, str]:
     """By the name of each decision about a number: "kernel", "depth", "width", or "side" for a resolution."""
     found = {place.name: "depth" for place in supernet.expanded_choices if isinstance(place.choice, Repeat)}
     for name, (layer, argument) in sized_layers(supernet).items():
-        kind = "kernel" if argument == "kernel_size" else "depth" if argument.startswith("depth") else "width"
+        kind = "kernel" if argument.startswith("kernel_size") else "depth" if argument.startswith("depth") else "width"
         found[name] = "side" if isinstance(layer, ElasticResize) else kind
     return found
