@@ -43,7 +43,7 @@ def test_another_method_is_another_search() -> None:
 
 def test_help_lists_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_search([*SUBNETS, "--help"])
+        parse_search([*SUBNETS, "--help-all"])
     text = capsys.readouterr().out
     assert all(f"  {name} " in text for name in ONESHOT)
     assert "--trainable.workers N" in text and "--method NAME" in text
