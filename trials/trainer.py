@@ -13,6 +13,7 @@ from raynas.core.inputs import Arguments, Inputs
 from raynas.data.batches import Batches
 from raynas.data.logits import as_logits
 from raynas.errors import DataError, RaynasError
+from raynas.nn.fast.plain_training import fast_depthwise_gradients
 from raynas.seeds import seed_of
 from raynas.trials.cell_training import AuxiliaryHead, DropPath
 from raynas.trials.checkpoint import State
@@ -88,15 +89,16 @@ class Trainer:
             self._drop_path.rate = self.settings.drop_path * self.epoch / self.settings.epochs
         total = torch.zeros((), device=self._device)
         n_steps, steps = self.batches.n_steps, 0
-        for inputs, labels in self.batches.train(seed):
-            self._set_lr(steps, n_steps or 1)
-            try:
-                # Summed on the device: reading a number out of each step would make the GPU wait for Python.
-                total += self._step(inputs, labels)
-            except ValueError as error:
-                self._leave_out(labels, steps, error)
-                continue
-            steps += 1
+        with fast_depthwise_gradients(self.model):
+            for inputs, labels in self.batches.train(seed):
+                self._set_lr(steps, n_steps or 1)
+                try:
+                    # Summed on the device: reading a number out of each step would make the GPU wait for Python.
+                    total += self._step(inputs, labels)
+                except ValueError as error:
+                    self._leave_out(labels, steps, error)
+                    continue
+                steps += 1
         if not steps:
             raise DataError("there are no training batches")
         self.epoch += 1

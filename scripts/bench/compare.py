@@ -29,6 +29,7 @@ STORED = FOLDER / "results" / "ratios.json"
 BENCHMARKS: Mapping[str, tuple[str, ...]] = {
     "darts_step": ("--batch=16", "--channels=16", "--cells=5", "--side=16", "--repeats=3", "--ways", "fast"),
     "overhead": ("--trials=100", "--repeats=3"),
+    "proposal_cost": ("--spaces", "cnn", "mobilenetv3", "darts", "--trials", "100", "300", "--observations"),
 }
 """Arguments of each benchmark, small enough for all to take some minutes; the ratios hold for these alone."""
 

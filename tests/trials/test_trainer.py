@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture
 from raynas.data.batches import Batch, Batches
 from raynas.data.image_batches import ImageBatches
 from raynas.data.image_sets import load_images
 from raynas.errors import RaynasError
+from raynas.nn.fast.depthwise import depthwise_conv2d
 from raynas.trials import Training
 from raynas.trials.trainer import Trainer, logits_of
 from tests.trials.spaces import TinyCnn
@@ -85,6 +86,25 @@ def test_gradients_are_clipped() -> None:
     run._step(inputs, labels)
     moved = torch.stack([(a.detach() - b).norm() for a, b in zip(run.model.parameters(), before, strict=True)]).norm()
     assert float(moved) == pytest.approx(0.5e-3, rel=1e-2)
+
+
+def test_depthwise_convolutions_train_with_fast_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def watched(x: Tensor, weight: Tensor, **geometry: tuple[int, int]) -> Tensor:
+        calls.append(torch.is_grad_enabled())
+        return depthwise_conv2d(x, weight, **geometry)
+
+    monkeypatch.setattr("raynas.nn.fast.plain_training.depthwise_conv2d", watched)
+    device, data = torch.device("cpu"), load_images("digits").reduced(0.3)
+    wide = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False)
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), wide, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    batches = ImageBatches(data=data, batch_size=64, augment="shift", device=device)
+    training = Trainer(model, batches, FAST, seed=0, device=device, n_classes=10)
+    training.train_epoch()
+    training.examine()
+    assert len(calls) == batches.n_steps and all(calls)
+    assert "_conv_forward" not in vars(wide)
 
 
 def test_a_state_of_another_network_is_refused() -> None:

@@ -1,13 +1,9 @@
 """Convolution padded by half its kernel, without superfluous work on a CPU; the mathematics is the same."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raynas.nn.fast.depthwise import MAX_COLUMNS, depthwise_conv2d
-
-MIN_SIDE = 8
-"""Images from this height and width on are worth the other gradients of depthwise convolutions."""
+from raynas.nn.fast.depthwise import depthwise_conv2d, pays
 
 
 def same_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
@@ -23,8 +19,9 @@ def same_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dil
     """
     weight = _within_reach(weight, max(x.shape[2:]), dilation)
     padding = dilation * (weight.shape[2] // 2)
-    if bias is None and stride == dilation == 1 and _gains(x, weight, groups):
-        return depthwise_conv2d(x, weight, padding=(padding, padding))
+    strides, dilations = (stride, stride), (dilation, dilation)
+    if bias is None and pays(x, weight, strides, dilations, groups):
+        return depthwise_conv2d(x, weight, stride=strides, padding=(padding, padding), dilation=dilations)
     return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
 
@@ -33,15 +30,3 @@ def _within_reach(weight: Tensor, side: int, dilation: int) -> Tensor:
     reach = (side - 1) // dilation
     edge = weight.shape[2] // 2 - reach
     return weight[:, :, edge:-edge, edge:-edge].contiguous() if edge > 0 else weight
-
-
-def _gains(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Return whether ``depthwise_conv2d`` is faster: its gradient for wide kernels is, on large images."""
-    return (
-        groups == x.shape[1] == weight.shape[0] > 1
-        and weight.shape[2] > MAX_COLUMNS
-        and min(x.shape[2:]) >= MIN_SIDE
-        and x.device.type == weight.device.type == "cpu"
-        and x.dtype == weight.dtype
-        and not torch.is_autocast_enabled("cpu")
-    )
