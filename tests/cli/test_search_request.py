@@ -66,7 +66,7 @@ def test_help_tells_of_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for option, table in TABLES.items():
         assert option == "method" or all(f"  {name} " in text for name in table)
-    for part in ("--strategy.few N", "(default: 300)", "--[no_]compare_random", "examples:", "--data, --tr"):
+    for part in ("--strategy.few N", "(default: 400)", "--[no_]compare_random", "examples:", "--data, --tr"):
         assert part in text
     assert "``" not in text and "type:" not in text
 
@@ -83,7 +83,7 @@ def test_help_describes_the_common_options_and_names_the_others(
     assert text.startswith("usage: raynas search [OPTIONS]\n")
     assert max(map(len, text.partition("examples:")[0].splitlines())) < 80
     assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:4] == ["data", "space", "strategy", "trainable"]
-    assert "number of epochs (default: 9)" in told and "(default: 300)" not in text
+    assert "number of epochs (default: 9)" in told and "(default: 400)" not in text
     every = {option.name for option in describe(RunOptions).options} | {"strategy.few", "space.filters", "funnel"}
     assert all(f"--{name}" in text or f"--[no_]{name}" in text for name in every)
     assert "--strategy.few" in named and "--data " not in named.partition("examples:")[0]
