@@ -9,7 +9,7 @@ that all strategies are compared on the same ones; scores have mean 0 and standa
 - ``small_cells``: ``noisy_cells`` with four operations, on which settings were chosen.
 - ``digits_cells``, ``digits_chains``: single trainings, see tables/README.md; accuracies in percent.
 - ``nk1``, ``nk3``, ``nk8``: NK landscapes (Kauffman and Levin, 1987) of 30 decisions with three options, where each of
-  30 terms depends on a decision and K others, drawn at random.
+  30 terms depends on a decision and K others, drawn at random; settings were chosen on seeds from 100.
 
     python scripts/bench/noisy_tables.py
     python scripts/bench/noisy_tables.py --landscapes nk1 digits_cells --seeds 5

@@ -12,8 +12,8 @@ model knows nothing is half an evolution.
 
 In spaces too large to rank, the model is trained on the neighbourhood of the best, where leaving one out is easy, and
 it ends at a local optimum of a rugged landscape: it starts again elsewhere after ``restart_after`` proposals in a row
-without improvement (TuRBO, Eriksson et al., NeurIPS 2019; see ``restarts``). 30 was chosen on NK landscapes of 30
-decisions (``scripts/bench/noisy_tables.py``, seeds from 100).
+without improvement (TuRBO, Eriksson et al., NeurIPS 2019; see ``restarts``), 30 by default: TuRBO waits for as many as
+there are dimensions, and the NK landscapes of ``scripts/bench/noisy_tables.py`` have 30 decisions.
 """
 
 from collections.abc import Sequence
