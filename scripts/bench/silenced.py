@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from raynas.converting import ConvertedSpace
 from raynas.core.architecture import Option
 from raynas.core.inputs import Arguments
-from raynas.nn.dimensions.expressions import positions
+from raynas.nn.dimensions.expressions import positions, size_of
 from raynas.nn.dimensions.tracing import tensors_in
 
 
@@ -38,6 +38,9 @@ def silenced(space: ConvertedSpace, arch: Mapping[str, Option]) -> nn.Module:
             tensors[name].data *= mask.view(-1, *[1] * (tensors[name].ndim - axis - 1))
     for path in plan.dropped(options):
         clone.get_submodule(path).register_forward_hook(_give_back, with_kwargs=True)
+    for path, name, dimension, exponent in plan.wiring.scales:  # Of attention: they follow the width of heads.
+        module = clone.get_submodule(path)
+        setattr(module, name, getattr(module, name) * (size_of(dimension, kept) / dimension.size) ** exponent)
     for module in clone.modules():
         if type(module).__name__.endswith("RMSNorm") and not isinstance(module, nn.RMSNorm):
             module.register_forward_hook(_rms_norm)
