@@ -17,6 +17,7 @@ from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
 from raynas.converting.options import Depth, Kernel, Width
 from raynas.converting.space import ConvertedSpace, Fixed
+from raynas.converting.ties import ties_of
 from raynas.converting.traceable import traceable
 from raynas.converting.verification import Verification
 from raynas.core.inputs import Arguments, Inputs, InputSpec, make_example
@@ -47,7 +48,8 @@ def convert(
     """Turn a model into the space of its smaller relatives, which inherit its weights.
 
     The model runs once on the example, to find which channels depend on each other. Then members with one group reduced
-    are built and run; a group that the model's code does not let vary is kept whole, see ``space.fixed``.
+    are built and run; a group that the model's code does not let vary is kept whole, see ``space.fixed``. Where it
+    computes the width of attention heads from the residual width and their number, both vary as one, in a fixed ratio.
 
     Args:
         model: any module with its weights; it is not changed, and must not be changed later.
@@ -80,10 +82,14 @@ def convert(
     by_name = {group.name: group for group in groups}
     checked = Verification(wiring, example, traced.trace)
     in_rows = {name: (rows[name], options) for name, options in depths.items()}
-    failed = checked.failures({by_name[name]: options for name, options in widths.items()}, in_rows)
+    ties = {tie: wanted.widths(tie) for tie in ties_of([group for group in groups if not group.atom.frozen])}
+    failed = checked.failures({by_name[name]: options for name, options in widths.items()}, in_rows, ties)
     failed |= checked.failures_of_kernels({kernels[name]: options for name, options in sizes.items()})
     sizes = {name: options for name, options in sizes.items() if name not in failed}
-    widths = {name: options for name, options in widths.items() if name not in failed}
+    by_name |= {tie.name: tie for tie in checked.tied}
+    widths |= {tie.name: options for tie, options in checked.tied.items()}
+    tied = {each.name for tie in checked.tied for each in tie.tied} - failed.keys()
+    widths = {name: widths[name] for name in by_name if name in widths and name not in {*failed, *tied}}
     depths = {name: options for name, options in depths.items() if name not in failed}
     varying = {name: by_name[name] for name in widths}
     plan = Plan(
@@ -97,7 +103,9 @@ def convert(
         sizes,
         {name: kernels[name] for name in sizes},
     )
-    left = [g for g in groups if g.name not in widths and not wanted.is_kept(g) and g.atom.frozen not in EXPECTED]
+    left = [
+        g for g in groups if g.name not in {*widths, *tied} and not wanted.is_kept(g) and g.atom.frozen not in EXPECTED
+    ]
     fixed = [_fixed(group, failed) for group in left]
     fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
     fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
@@ -195,7 +203,7 @@ class _Wanted:
         if self.is_kept(group):
             return ()
         given = [w for p, w in (self.vary or {}).items() if isinstance(w, Width) and group.matches([p])]
-        options = (given[0] if given else DEFAULT_WIDTH).options(group.size, 1 if group.is_coarse else self.divisor)
+        options = (given[0] if given else DEFAULT_WIDTH).options(group.size, group.step(self.divisor))
         return options if len(options) > 1 else ()
 
     def depths(self, row: BlockRow) -> Sequence[int]:

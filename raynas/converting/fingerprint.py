@@ -22,7 +22,8 @@ def fingerprint_of(plan: Plan, rest: str) -> str:
         _add(digest, tensor)
     for name, group in plan.groups.items():
         digest.update(name.encode())
-        _add(digest, plan.orders[group.atom])
+        for each in group.all:
+            _add(digest, plan.orders[each.atom])
     digest.update(repr(sorted((name, list(order)) for name, order in plan.block_orders.items())).encode())
     return digest.hexdigest()[:16]
 

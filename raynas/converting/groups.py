@@ -1,5 +1,6 @@
 """Groups of channels, heads or features that vary together, read off a trace."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -7,6 +8,9 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 
 from raynas.nn.dimensions.expressions import Atom, Dimension, Product, Sum, atoms, resolved
+
+MAX_LISTED = 2
+"""Number of names that are listed; the others are counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +48,13 @@ class Group:
         name: of its decision: the first layer that produces it, and what it is of that.
         atom: its indices.
         slots: where it occurs.
+        tied: other groups whose sizes stay in a fixed ratio to its own; see ``ties_of``.
     """
 
     name: str
     atom: Atom
     slots: Sequence[Slot]
+    tied: tuple["Group", ...] = ()
 
     @property
     def size(self) -> int:
@@ -56,23 +62,49 @@ class Group:
         return self.atom.size
 
     @property
+    def kind(self) -> str:
+        """One of width, heads, head_width, groups and group_width."""
+        return self.name.rpartition(".")[2].rstrip("0123456789")
+
+    @property
+    def all(self) -> tuple["Group", ...]:
+        """The group and those tied to it."""
+        return (self, *self.tied)
+
+    @property
     def layers(self) -> list[str]:
-        """Paths of the layers in which it occurs."""
-        return list(dict.fromkeys(slot.layer for slot in self.slots))
+        """Paths of the layers in which it occurs, or a group that is tied to it."""
+        return list(dict.fromkeys(slot.layer for group in self.all for slot in group.slots))
 
     @property
     def is_coarse(self) -> bool:
-        """True if an index is many channels, as a head is."""
-        return self.name.rpartition(".")[2].rstrip("0123456789") in ("heads", "groups")
+        """True if an index of it, or of a group that is tied to it, is many channels, as a head is."""
+        return any(group.kind in ("heads", "groups") for group in self.all)
+
+    def step(self, divisor: int) -> int:
+        """Return the number of which reduced sizes are multiples: ratios stay, and the divisor holds if not coarse."""
+        least = self.size // math.gcd(*(group.size for group in self.all))
+        return least if self.is_coarse else math.lcm(least, divisor)
+
+    def sizes(self, size: int) -> dict[Atom, int]:
+        """Return the number of indices kept of the group, which is ``size``, and of those tied to it."""
+        return {group.atom: size * group.size // self.size for group in self.all}
 
     def matches(self, patterns: Sequence[str]) -> bool:
-        """Return True if a glob, or the path of a module that holds a layer, names the group."""
-        return any(matches(name, pattern) for pattern in patterns for name in (self.name, *self.layers))
+        """Return True if a glob, or the path of a module that holds a layer, names the group or one tied to it."""
+        names = [*(group.name for group in self.all), *self.layers]
+        return any(matches(name, pattern) for pattern in patterns for name in names)
 
 
 def matches(path: str, pattern: str) -> bool:
     """Return True if a glob names a module, or one that holds it."""
     return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def groups_of(model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]]) -> list[Group]:
@@ -104,7 +136,7 @@ def _name(atom: Atom, slots: Sequence[Slot], model: nn.Module) -> str:
     first = next((slot for slot in slots if slot.produces and slot.tensor.ndim > 1), slots[0])
     path = first.layer or "model"
     whole = resolved(first.dimension)
-    inside = next(_products(whole, atom), None)
+    inside = next(products(whole, atom), None)
     if inside is None:
         return f"{path}.width"
     outer = next(a for a in atoms(inside) if not a.frozen or a is atom) is atom
@@ -112,12 +144,12 @@ def _name(atom: Atom, slots: Sequence[Slot], model: nn.Module) -> str:
     return f"{path}.{('groups' if outer else 'group_width') if grouped else ('heads' if outer else 'head_width')}"
 
 
-def _products(dimension: Dimension, atom: Atom) -> Iterator[Product]:
+def products(dimension: Dimension, atom: Atom) -> Iterator[Product]:
     """Yield the products in which an atom is one of several factors that could vary."""
     dimension = resolved(dimension)
     if isinstance(dimension, Sum):
         for term in dimension.terms:
-            yield from _products(term, atom)
+            yield from products(term, atom)
     elif isinstance(dimension, Product):
         inside = list(atoms(dimension))
         if atom in inside and len([a for a in inside if not a.frozen or a is atom]) > 1:

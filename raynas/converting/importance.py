@@ -106,7 +106,7 @@ def orders(groups: Sequence[Group], score: GroupScore | None, seed: int) -> Mapp
     """Return for each group its indices, the most important first.
 
     Args:
-        groups: the groups.
+        groups: the groups; those tied to them get orders of their own.
         score: importance of each index; None for a random order.
         seed: of random orders.
     """
@@ -115,5 +115,6 @@ def orders(groups: Sequence[Group], score: GroupScore | None, seed: int) -> Mapp
         group.atom: torch.randperm(group.size, generator=generator)
         if score is None
         else score(group).argsort(descending=True, stable=True)
-        for group in groups
+        for tie in groups
+        for group in tie.all
     }

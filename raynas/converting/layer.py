@@ -60,9 +60,10 @@ class Plan:
         """Return the indices that a member keeps of each group and kernel that it does not keep whole."""
         middles = [kernel.kept(int(options[name])) for name, kernel in self.kernels.items()]
         kept = {
-            group.atom: self.orders[group.atom][: int(options[name])].sort().values
+            atom: self.orders[atom][:size].sort().values
             for name, group in self.groups.items()
             if int(options[name]) < group.size
+            for atom, size in group.sizes(int(options[name])).items()
         }
         return {**kept, **{atom: index for middle in middles for atom, index in middle.items()}}
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from raynas.converting.groups import listed
 from raynas.converting.layer import Plan
 from raynas.views.text_table import text_table
-
-MAX_LAYERS = 2
-"""Number of layers of a group that the table names; the others are counted."""
 
 SHARES = "A layer between two groups counts for both, so the shares add up to more than 100 %."
 
@@ -24,6 +22,7 @@ class Row:
         options: its options, the given one first.
         params: share of the model's parameters that are in these layers and vary with it, in [0, 1].
         macs: share of the model's multiply-adds that these layers compute, in [0, 1].
+        tied: names of the groups that vary with it in a fixed ratio.
     """
 
     name: str
@@ -31,12 +30,17 @@ class Row:
     options: tuple[int, ...]
     params: float
     macs: float
+    tied: tuple[str, ...] = ()
 
     def texts(self) -> list[str]:
         """Return the cells of the table."""
-        more = len(self.layers) - MAX_LAYERS
-        named = ", ".join(self.layers[:MAX_LAYERS]) + (f" and {more} more" if more > 0 else "")
-        return [self.name, named, " ".join(map(str, self.options)), f"{self.params:.1%}", f"{self.macs:.1%}"]
+        return [
+            self.name,
+            listed(self.layers),
+            " ".join(map(str, self.options)),
+            f"{self.params:.1%}",
+            f"{self.macs:.1%}",
+        ]
 
 
 def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
@@ -50,13 +54,30 @@ def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
     n_params = sum(parameter.numel() for parameter in model.parameters())
     n_macs = sum(macs.values())
 
-    def row(name: str, layers: Sequence[str], options: Sequence[int], tensors: Iterable[Tensor], inside: bool) -> Row:
+    def row(
+        name: str,
+        layers: Sequence[str],
+        options: Sequence[int],
+        tensors: Iterable[Tensor],
+        *,
+        inside: bool,
+        tied: Iterable[str] = (),
+    ) -> Row:
         counted = [n for path, n in macs.items() if path in layers or (inside and path.startswith(_below(layers)))]
         size = sum(tensor.numel() for tensor in {id(tensor): tensor for tensor in tensors}.values())
-        return Row(name, tuple(layers), tuple(options), _share(size, n_params), _share(sum(counted), n_macs))
+        return Row(
+            name, tuple(layers), tuple(options), _share(size, n_params), _share(sum(counted), n_macs), tuple(tied)
+        )
 
     rows = [
-        row(name, group.layers, plan.widths[name], [slot.tensor for slot in group.slots], inside=False)
+        row(
+            name,
+            group.layers,
+            plan.widths[name],
+            [slot.tensor for each in group.all for slot in each.slots],
+            inside=False,
+            tied=[each.name for each in group.tied],
+        )
         for name, group in plan.groups.items()
     ]
     for name, kernel in plan.kernels.items():
@@ -94,8 +115,9 @@ def as_text(heading: str, rows: Sequence[Row], fixed: Sequence[tuple[str, str]],
     if len(shown) < len(rows):
         lines.append(f"  and {len(rows) - len(shown)} more with smaller shares: space.summary() has all")
     lines.append(f"  {SHARES}")
-    listed = fixed[:max_rows]
-    lines += [f"  fixed: {name}: {reason}" for name, reason in listed]
-    if len(listed) < len(fixed):
-        lines.append(f"  and {len(fixed) - len(listed)} more that cannot vary: space.fixed has all")
+    lines += [f"  tied: {row.name} varies with {listed(row.tied)}, in a fixed ratio" for row in shown if row.tied]
+    named = fixed[:max_rows]
+    lines += [f"  fixed: {name}: {reason}" for name, reason in named]
+    if len(named) < len(fixed):
+        lines.append(f"  and {len(fixed) - len(named)} more that cannot vary: space.fixed has all")
     return "\n".join(lines)

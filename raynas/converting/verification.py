@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
 from raynas.converting.kernels import ConvKernel
 from raynas.converting.members import Wiring
+from raynas.converting.ties import reason
 from raynas.converting.traceable import traceable
 from raynas.core.inputs import Arguments
 from raynas.errors import one_line
@@ -35,13 +37,24 @@ class Verification:
         self.wiring = wiring
         self.example = example
         self.trace = trace
+        self.tied: dict[Group, Sequence[int]] = {}
+        """Groups that vary with others tied to them, with their options, as ``failures`` found them."""
 
-    def failures(self, widths: Mapping[Group, Sequence[int]], depths: Rows) -> dict[str, str]:
-        """Return the reasons of those that cannot vary, by name."""
-        for group in widths:
+    def failures(
+        self, widths: Mapping[Group, Sequence[int]], depths: Rows, ties: Mapping[Group, Sequence[int]]
+    ) -> dict[str, str]:
+        """Return the reasons of those that cannot vary, by name.
+
+        Args:
+            widths: the groups with their options.
+            depths: the rows of blocks with theirs.
+            ties: groups with others tied to them, tried in this order where they do not vary alone; without options if
+                they are to stay.
+        """
+        for group in dict.fromkeys((*widths, *(each for tie in ties for each in tie.tied))):
             known = {(path, name) for path, name, *_ in self.wiring.scales}  # Queries and keys come before values.
             self.wiring.scales += [scale for scale in self._scales_around(group) if scale[:2] not in known]
-        failed = self._failures_of_groups(widths)
+        failed = self._failures_of_groups(widths, ties)
         for name, (row, options) in depths.items():
             error = self._error_without(row.paths[min(options) :])
             if error is not None:
@@ -53,11 +66,15 @@ class Verification:
         errors = {kernel.name: self._error(kernel.kept(min(options))) for kernel, options in sizes.items()}
         return {name: error for name, error in errors.items() if error is not None}
 
-    def _failures_of_groups(self, widths: Mapping[Group, Sequence[int]]) -> dict[str, str]:
+    def _failures_of_groups(
+        self, widths: Mapping[Group, Sequence[int]], ties: Mapping[Group, Sequence[int]]
+    ) -> dict[str, str]:
         failed: dict[str, str] = {}
         for some in _separating(list(widths)):
             failed |= self._failures_among([(group, widths[group]) for group in some if group.name not in failed])
         good = {group: options for group, options in widths.items() if group.name not in failed}
+        self.tied = self._ties_that_vary(ties, failed, {group.name for group in good})
+        good |= self.tied
         if self._error(_smallest(good)) is None:
             return failed
         together: dict[Group, Sequence[int]] = {}
@@ -66,7 +83,8 @@ class Verification:
             if error is None:
                 together[group] = options
             else:
-                failed[group.name] = f"not together with other groups: {error}"
+                why = f"not together with other groups: {error}"
+                failed |= dict.fromkeys((each.name for each in group.all), why)
         return failed
 
     def _failures_among(self, widths: Sequence[tuple[Group, Sequence[int]]]) -> dict[str, str]:
@@ -80,29 +98,58 @@ class Verification:
         middle = len(widths) // 2
         return self._failures_among(widths[:middle]) | self._failures_among(widths[middle:])
 
+    def _ties_that_vary(
+        self, ties: Mapping[Group, Sequence[int]], failed: dict[str, str], good: Collection[str]
+    ) -> dict[Group, Sequence[int]]:
+        """Return the ties that run, without what varies alone; groups that stay get the reason that was found."""
+        found: dict[Group, Sequence[int]] = {}
+        running: set[str] = set()  # widths that a tie was found for, which may have to stay
+        taken = set(good)
+        for given, options in ties.items():
+            tie = replace(given, tied=tuple(group for group in given.tied if group.name not in taken))
+            those = [group.name for group in tie.all if group.name in failed]
+            if tie.name in good or not tie.tied or not those:
+                continue
+            is_tried = tie.name not in running or (tie.name not in taken and bool(options))
+            error = self._error_alone(tie, min(options or [tie.step(1)])) if is_tried else None
+            failed |= dict.fromkeys(those, reason(tie, None if tie.name in running else error))
+            if error is None:
+                running.add(tie.name)
+                if options and tie.name not in taken:
+                    found[tie] = options
+                    taken |= {group.name for group in tie.all}
+        for name in taken:
+            failed.pop(name, None)
+        return found
+
     def _error_alone(self, group: Group, size: int) -> str | None:
-        error = self._error({group.atom: torch.arange(size)})
+        kept = _kept(group, size)
+        error = self._error(kept)
         if error is None:
             return None
         before = list(self.wiring.numbers)
         found = self._numbers_around(group)
-        # One of the numbers may be another width of the same size.
-        for left_out in (None, *found) if found else ():
-            self.wiring.numbers[:] = [*before, *(number for number in found if number is not left_out)]
-            if self._error({group.atom: torch.arange(size)}) is None:
+        # One of the numbers may be another width of the same size; in each of several blocks, if groups are tied.
+        several = [
+            [number for number in found if number[1] == name] for name in dict.fromkeys(name for _, name, _ in found)
+        ]
+        for left_out in ([], *(several if group.tied else [[number] for number in found])) if found else ():
+            self.wiring.numbers[:] = [*before, *(number for number in found if number not in left_out)]
+            if self._error(kept) is None:
                 return None
         self.wiring.numbers[:] = before
         return error
 
     def _numbers_around(self, group: Group) -> list[tuple[str, str, Dimension]]:
-        """Return the numbers of the user's modules around the group that may be widths of it."""
+        """Return the numbers of the user's modules around the group, and those tied to it, that may be widths of it."""
         known = {(path, name) for path, name, _ in self.wiring.numbers}
-        sizes = _sizes(group)
-        return [
-            (path, name, sizes[value])
-            for path, name, value in self._attributes_around(group)
-            if type(value) is int and value in sizes and (path, name) not in known
-        ]
+        found: dict[tuple[str, str], Dimension] = {}
+        for each in group.all:
+            sizes = _sizes(each)
+            for path, name, value in self._attributes_around(each):
+                if type(value) is int and value in sizes and (path, name) not in known:
+                    found.setdefault((path, name), sizes[value])
+        return [(path, name, dimension) for (path, name), dimension in found.items()]
 
     def _scales_around(self, group: Group) -> list[tuple[str, str, Dimension, float]]:
         """Return the scales of the user's modules around the group that are powers of the width of its heads."""
@@ -191,4 +238,8 @@ def _separating(groups: Sequence[Group]) -> Iterator[list[Group]]:
 
 
 def _smallest(widths: Mapping[Group, Sequence[int]]) -> Kept:
-    return {group.atom: torch.arange(min(options)) for group, options in widths.items()}
+    return {atom: index for group, options in widths.items() for atom, index in _kept(group, min(options)).items()}
+
+
+def _kept(group: Group, size: int) -> Kept:
+    return {atom: torch.arange(n) for atom, n in group.sizes(size).items()}
