@@ -51,8 +51,8 @@ def l1(group: Group) -> Tensor:
     """Return the size of the weights that produce or take in each index, those of each layer divided by their mean.
 
     Filters are ranked by their L1 norm as by Li et al. ("Pruning Filters for Efficient ConvNets", ICLR 2017), and all
-    layers of a group count as in DepGraph (Fang et al., CVPR 2023): a norm behind a layer undoes the size of its own
-    weights, but not that of the next layer's.
+    layers of a group count as in DepGraph (Fang et al., CVPR 2023): a norm behind a layer undoes the size of that
+    layer's weights, but not of the next layer's.
     """
     total = torch.zeros(group.size, dtype=torch.float64)
     for slot in [slot for slot in group.slots if slot.tensor.ndim > 1] or group.slots:
@@ -106,7 +106,7 @@ def orders(groups: Sequence[Group], score: GroupScore | None, seed: int) -> Mapp
     """Return for each group its indices, the most important first.
 
     Args:
-        groups: the groups; those tied to them get orders of their own.
+        groups: the groups; groups that are tied to them get other orders.
         score: importance of each index; None for a random order.
         seed: of random orders.
     """

@@ -9,7 +9,7 @@ and must compute what the given model does when all that they lack is silent (``
     python scripts/bench/convert_models.py --models MLP "torchvision resnet18" --tools raynas --members 5
     python scripts/bench/convert_models.py --quick
 
-Libraries that are not installed are said so in the table. Each model has a process and a time limit of its own. The
+Libraries that are not installed are said so in the table. Each model has its process and its time limit. The
 file of results has a line for each model and tool: what is there is not run again, so that an interrupted run can be
 resumed.
 """

@@ -1,7 +1,7 @@
 """A member of a converted model, computed another way: by the given model, whose other channels and blocks are silent.
 
 The weights of all channels that the member lacks are zero, and the blocks that it lacks give back their input. Layers
-that compute with the number of channels (norms over channels, the scale of attention) are told which of them count.
+that compute with the number of channels (norms over channels, the scale of attention) get to know which of them count.
 Nothing is sliced, so that a mistake in a member's wiring shows as another output.
 """
 
