@@ -178,7 +178,7 @@ class ConvertFlags:
             batch of examples.
         vary: what may vary, each in quotes: "GLOB=width:0.5,0.75" (shares of a width) or "GLOB=depth:6,12" (numbers of
             blocks). By default all widths, to 0.5, 0.75 and 1 times what they are, and all depths.
-        keep: globs of what must not vary.
+        keep: globs of what must not vary: the outputs of layers, depths, kernels.
         divisor: reduced widths are multiples of it.
         importance: which channels smaller members keep: l1 (largest weights) or random.
         profile: measure the smallest, the middle and the largest member.

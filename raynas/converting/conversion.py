@@ -16,6 +16,7 @@ from raynas.converting.kernels import ConvKernel, kernels_of, least_size
 from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
 from raynas.converting.options import Depth, Kernel, Width
+from raynas.converting.reading import LayerWatch
 from raynas.converting.space import ConvertedSpace, Fixed
 from raynas.converting.ties import ties_of
 from raynas.converting.traceable import traceable
@@ -55,8 +56,9 @@ def convert(
         model: any module with its weights; it is not changed, and must not be changed later.
         example_inputs: a batch of what it takes: a tensor, a tuple of positional or a mapping of keyword arguments.
         vary: by glob of names of decisions, or of layers, what may vary and how; None for all widths, to 0.5, 0.75 and
-            1 times what they are, and all depths. Kernels of convolutions vary only where they are named.
-        keep: globs of what must not vary.
+            1 times what they are, and all depths. Kernels of convolutions vary only where they are named. A layer is
+            named for the width of its output, a module for all that its layers put out.
+        keep: globs of what must not vary; a layer that is kept may still get fewer inputs.
         divisor: reduced widths are multiples of it; those of heads and of groups of a convolution are not.
         importance: which channels smaller members keep: "l1" (largest weights), "taylor" (largest first-order change of
             ``losses``), "activation" (largest mean absolute activation on ``batches``), or "random".
@@ -72,7 +74,7 @@ def convert(
     traced = _Traced(model, example)
     wanted = _Wanted(vary, keep, divisor)
     wiring = Wiring(model, traced.dimensions, traced.inputs_of)
-    groups = groups_of(model, traced.dimensions)
+    groups = groups_of(model, traced.dimensions, traced.reads)
     widths = {group.name: options for group in groups if not group.atom.frozen and (options := wanted.widths(group))}
     rows = {row.name: row for row in traced.rows}
     depths = {name: options for name, row in rows.items() if (options := wanted.depths(row))}
@@ -121,7 +123,7 @@ class _Traced:
 
     def __init__(self, model: nn.Module, example: Arguments) -> None:
         self.trace = Trace()
-        watch = BlockWatch(model)
+        watch, self.layers = BlockWatch(model), LayerWatch(model)
         tensors = [*model.parameters(), *model.buffers()]
         for tensor in tensors:
             self.trace.of(tensor)
@@ -131,7 +133,7 @@ class _Traced:
             with modes_kept(model), torch.no_grad(), watch.watching(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.eval()
-                with traceable(model), self.trace:
+                with traceable(model), self.layers.watching(), self.trace:
                     result = example.call(model)
         except Exception as error:
             raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error
@@ -159,6 +161,7 @@ class _Traced:
                 for dimension in self.trace.of(tensor):
                     freeze(dimension, "a table of numbers")
         self.rows, rows = [replace(row, joints=()) for row in self.rows], self.rows
+        self.reads = self.layers.reads(self.trace)
         self.block_scores = {row.name: criteria.block_scores(row) for row in rows}
 
     def _trace_training(self, model: nn.Module, example: Arguments) -> None:
@@ -174,7 +177,7 @@ class _Traced:
             with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.train()
-                with traceable(model), self.trace:
+                with traceable(model), self.layers.watching(), self.trace:
                     result = batch.call(model)
             self.trace.freeze(result, "an output of the model")
         except Exception:
@@ -237,8 +240,9 @@ class _Wanted:
         for pattern in (*(self.vary or {}), *self.keep):
             in_rows = any(_names(row, pattern) for row in rows)
             in_rows = in_rows or any(kernel.matches(pattern) for kernel in kernels)
-            if not in_rows and not any(group.matches([pattern]) for group in groups):
-                known = [*(g.name for g in groups), *(row.name for row in rows), *(p for g in groups for p in g.layers)]
+            names = [*(g.name for g in groups), *(path for g in groups for path in g.layers)]
+            if not in_rows and not any(matches(name, pattern) for name in names):
+                known = [*names, *(row.name for row in rows)]
                 hint = did_you_mean(pattern, dict.fromkeys(known))
                 raise SpaceError(f"{pattern!r} matches no layer and no decision of the model{hint}")
 

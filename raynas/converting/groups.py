@@ -1,7 +1,7 @@
 """Groups of channels, heads or features that vary together, read off a trace."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -48,12 +48,14 @@ class Group:
         name: of its decision: the first layer that produces it, and what it is of that.
         atom: its indices.
         slots: where it occurs.
+        readers: paths of the layers that read it and do not put it out.
         tied: other groups whose sizes stay in a fixed ratio to its own; see ``ties_of``.
     """
 
     name: str
     atom: Atom
     slots: Sequence[Slot]
+    readers: frozenset[str] = frozenset()
     tied: tuple["Group", ...] = ()
 
     @property
@@ -77,6 +79,11 @@ class Group:
         return list(dict.fromkeys(slot.layer for group in self.all for slot in group.slots))
 
     @property
+    def outputs(self) -> list[str]:
+        """Paths of the layers in which it occurs and that do more than read it."""
+        return [path for path in dict.fromkeys(slot.layer for slot in self.slots) if path not in self.readers]
+
+    @property
     def is_coarse(self) -> bool:
         """True if an index of it, or of a group that is tied to it, is many channels, as a head is."""
         return any(group.kind in ("heads", "groups") for group in self.all)
@@ -91,8 +98,11 @@ class Group:
         return {group.atom: size * group.size // self.size for group in self.all}
 
     def matches(self, patterns: Sequence[str]) -> bool:
-        """Return True if a glob, or the path of a module that holds a layer, names the group or one tied to it."""
-        names = [*(group.name for group in self.all), *self.layers]
+        """Return True if a glob names the group, one tied to it, or a layer that puts it out or has it inside.
+
+        The path of a module names all layers in it. A layer that only reads the group does not count.
+        """
+        names = [name for group in self.all for name in (group.name, *group.outputs)]
         return any(matches(name, pattern) for pattern in patterns for name in names)
 
 
@@ -107,12 +117,15 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def groups_of(model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]]) -> list[Group]:
+def groups_of(
+    model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]], reads: Mapping[str, Collection[Atom]]
+) -> list[Group]:
     """Return all groups, also frozen ones, in the order of the parameters.
 
     Args:
         model: the given one.
         dimensions: of its parameters, by name.
+        reads: indices that a layer reads and does not put out, by its path.
     """
     slots: dict[Atom, list[Slot]] = {}
     for name, tensor in model.named_parameters():
@@ -123,7 +136,10 @@ def groups_of(model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]])
     names: dict[Atom, str] = {}
     for atom in sorted(slots, key=lambda atom: atom.frozen is not None):  # What varies gets the simple names.
         names[atom] = _unique(_name(atom, slots[atom], model), set(names.values()))
-    return [Group(names[atom], atom, found) for atom, found in slots.items()]
+    return [
+        Group(names[atom], atom, found, frozenset(path for path, read in reads.items() if atom in read))
+        for atom, found in slots.items()
+    ]
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -59,6 +59,7 @@ def train(model, config):
         model.train()
 
 
+torch.manual_seed(0)  # A search continues with the weights that it began with.
 space = raynas.convert(Net(), x[:2], keep=["head"])
 run = tune.RunConfig(name="mine", storage_path="results")
 result = raynas.search(space, train, constraints="latency_ms <= 0.8 * baseline", baseline="default",
@@ -162,7 +163,7 @@ def test_from_a_wheel_to_a_file_that_runs_without_raynas(wheel: Path, tmp_path: 
     killed.kill()
     out, _ = killed.communicate(timeout=60)
     assert killed.returncode == -9
-    assert "Net: 3 widths, 1 depths, 81 members" in out and "Searching Net for highest accuracy" in out
+    assert "Net: 4 widths, 1 depths, 243 members" in out and "Searching Net for highest accuracy" in out
     before = Archive.load(archive).evaluations
     shown = finished(env.raynas(mine, "report", "results/mine"))
     assert "Interrupted: what follows is what the search found so far" in shown
