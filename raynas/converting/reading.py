@@ -10,7 +10,7 @@ from raynas.nn.dimensions.tracing import Trace, tensors_in
 
 
 class LayerWatch:
-    """Inputs and outputs of the modules with parameters of their own, noted while a model runs."""
+    """Inputs and outputs of the modules that hold parameters themselves, noted while a model runs."""
 
     def __init__(self, model: nn.Module) -> None:
         self._layers = {path: module for path, module in model.named_modules() if module._parameters}

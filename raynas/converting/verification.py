@@ -129,11 +129,11 @@ class Verification:
             return None
         before = list(self.wiring.numbers)
         found = self._numbers_around(group)
-        # One of the numbers may be another width of the same size; in each of several blocks, if groups are tied.
-        several = [
-            [number for number in found if number[1] == name] for name in dict.fromkeys(name for _, name, _ in found)
-        ]
-        for left_out in ([], *(several if group.tied else [[number] for number in found])) if found else ():
+        # One of the numbers may be another width of the same size; often it is so in each of several blocks.
+        names = dict.fromkeys(name for _, name, _ in found)
+        alike = [[number for number in found if number[1] == name] for name in names]
+        alone = [] if group.tied else [[number] for number in found]
+        for left_out in ([], *alone, *alike) if found else ():
             self.wiring.numbers[:] = [*before, *(number for number in found if number not in left_out)]
             if self._error(kept) is None:
                 return None
