@@ -1,10 +1,11 @@
 """CPU time of a single path training step on one thread, against a plain implementation of the papers.
 
-"nasbench201" trains one random cell, "gdas" is GDAS on the same space, "mobilenetv3" one random subnet of the
-once-for-all space. "plain" is what the papers' repositories do: NCHW, all operations of an edge in a module list,
-elastic layers that slice their weights at each call. Both ways train the same architectures on the same batches (GDAS
-draws its own); each runs in a separate process, by turns, and printed are the medians of the CPU seconds of a step
-and their ratio.
+"nasbench201" trains one random cell, "gdas" is GDAS on the same space, "mobilenetv3" one random subnet of the once-
+for-all space. "plain" is what the papers' repositories do: NCHW, all operations of an edge in a module list, elastic
+layers that slice their weights at each call. "channels_last" is the same code with its weights and images in that
+format, as a user of it would speed it up. All ways train the same architectures on the same batches (GDAS draws its
+own); each runs in a separate process, by turns, and printed are the medians of the CPU seconds of a step and the
+ratios to both.
 
     python scripts/bench/single_path_step.py --spaces nasbench201 mobilenetv3 --steps 8 --rounds 3
 """
@@ -34,6 +35,8 @@ from scripts.bench.plain_networks import PlainCells, PlainOfa
 
 Step = Callable[[Architecture], object]
 
+WAYS = ("plain", "channels_last", "raynas")
+
 
 def space_of(name: str) -> ModelSpace:
     if name == "mobilenetv3":
@@ -52,9 +55,11 @@ def batch_of(name: str) -> tuple[Tensor, Tensor]:
     return images, torch.randint(10, (size,), generator=generator)
 
 
-def plain_step(name: str) -> Step:
+def plain_step(name: str, memory_format: torch.memory_format) -> Step:
     images, labels = batch_of(name)
     net = PlainOfa(10) if name == "mobilenetv3" else PlainCells(16, 5, gdas=name == "gdas")
+    net = net.to(memory_format=memory_format)  # type: ignore[call-overload]
+    images = images.contiguous(memory_format=memory_format)
     net.train()
     alphas = [p for n, p in net.named_parameters() if n.startswith("alpha")]
     weights = [p for n, p in net.named_parameters() if not n.startswith("alpha")]
@@ -107,7 +112,10 @@ def measure(name: str, way: str, n_steps: int) -> list[float]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     space, rng = space_of(name), np.random.default_rng(0)
-    step = plain_step(name) if way == "plain" else our_step(name)
+    if way == "raynas":
+        step = our_step(name)
+    else:
+        step = plain_step(name, torch.channels_last if way == "channels_last" else torch.contiguous_format)
     seconds = []
     for _ in range(n_steps + 2):
         arch = space.sample(rng)
@@ -124,12 +132,13 @@ def in_own_process(name: str, way: str, n_steps: int) -> list[float]:
 
 
 def compare(name: str, args: Any) -> None:
-    seconds: dict[str, list[float]] = {"plain": [], "raynas": []}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(args.rounds):
         for way, found in seconds.items():
             found += in_own_process(name, way, args.steps)
-    plain, ours = (statistics.median(seconds[way]) for way in ("plain", "raynas"))
-    print(f"{name:12} plain {plain:.3f} s CPU   raynas {ours:.3f} s CPU   ratio {ours / plain:.2f}", flush=True)
+    plain, last, ours = (statistics.median(seconds[way]) for way in WAYS)
+    told = f"{name:12} plain {plain:.3f} s CPU   channels_last {last:.3f}   raynas {ours:.3f}"
+    print(f"{told}   ratio {ours / plain:.2f} to plain, {ours / last:.2f} to channels_last", flush=True)
 
 
 def main() -> None:
@@ -137,7 +146,7 @@ def main() -> None:
     parser.add_argument("--spaces", nargs="+", default=["nasbench201", "gdas", "mobilenetv3"])
     parser.add_argument("--steps", type=int, default=8, help="steps of a process that count")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each way")
-    parser.add_argument("--only", help="run one way in this process and print its times as JSON")
+    parser.add_argument("--only", choices=WAYS, help="run one way in this process and print its times as JSON")
     args = parser.parse_args()
     if args.only:
         print(json.dumps(measure(args.spaces[0], args.only, args.steps)))
