@@ -16,7 +16,7 @@ from raynas.trials import Training
 from raynas.trials.cell_training import AuxiliaryHead, DropPath
 from tests.trials.test_trainer import trainer
 
-CELLS = DARTS(input_shape=(1, 8, 8), channels=4, cells=3, n_nodes=1)
+CELLS = DARTS(input_shape=(1, 8, 8), channels=8, cells=3, n_nodes=1)
 ARCH = CELLS.canonical({d.name: d.options[2] if ".op_" in d.name else d.options[0] for d in CELLS.decisions})
 FAST = Training(epochs=2, data_fraction=0.1, lr=0.05, drop_path=0.4, auxiliary_weight=0.4, augment="none")
 
