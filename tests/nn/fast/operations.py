@@ -11,8 +11,8 @@ from raynas.nn.fast.memo import Memo
 from raynas.nn.fast.mixed_operation import mixed
 
 C = 8
-"""Channels; with fewer, torch 2.13 writes out of bounds on CPUs without AVX-512 in the backward pass of a 1x1 convolution
-with stride whose input is channels_last."""
+"""Channels. With fewer, torch 2.13 writes out of bounds on CPUs without AVX-512, in the backward pass of a 1x1
+convolution with stride whose input is channels_last."""
 
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
