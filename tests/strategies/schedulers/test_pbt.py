@@ -295,7 +295,8 @@ class Recorder(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        self.reports.append((trial.trial_id, dict(trial.config), dict(result)))
+        # Not the config of the trial: the scheduler sees a report first, and may have given it another one.
+        self.reports.append((trial.trial_id, dict(result["config"]), dict(result)))
 
 
 @pytest.mark.usefixtures("ray_cluster")
