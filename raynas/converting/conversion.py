@@ -105,17 +105,23 @@ def convert(
         sizes,
         {name: kernels[name] for name in sizes},
     )
-    left = [
-        g for g in groups if g.name not in {*widths, *tied} and not wanted.is_kept(g) and g.atom.frozen not in EXPECTED
-    ]
-    fixed = [_fixed(group, failed) for group in left]
-    fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
-    fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
+    left = [group for group in groups if group.name not in {*widths, *tied} and not wanted.is_kept(group)]
+    fixed = _all_fixed(left, rows, kernels, failed)
     if not plan.options:
         listed = "; ".join(f"{each.name}: {each.reason}" for each in fixed[:5])
         why = listed or ("all of it is kept" if groups or rows else "it has no layers with weights")
         raise SpaceError(f"nothing in {type(model).__name__} can vary ({why})")
     return ConvertedSpace(plan, example_inputs if inputs is None else inputs, fixed, type(model).__name__)
+
+
+def _all_fixed(
+    groups: Sequence[Group], rows: Mapping[str, BlockRow], kernels: Mapping[str, ConvKernel], failed: Mapping[str, str]
+) -> list[Fixed]:
+    """Return what could not be made variable, with the reason, but for what nobody expects to vary."""
+    fixed = [_fixed(group, failed) for group in groups if group.atom.frozen not in EXPECTED]
+    fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
+    fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
+    return fixed
 
 
 class _Traced:
