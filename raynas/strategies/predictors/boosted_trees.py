@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.errors import SettingError
+from raynas.regression.regressor import Regressor
 from raynas.strategies.base import require_at_least, require_one_of
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.ensemble import ENCODINGS, Encoding, EnsemblePredictor
-from raynas.strategies.regressor import Regressor
 
 Array = NDArray[np.float64]
 

@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 from raynas.core.architecture import Architecture
 from raynas.core.coded_decisions import Codes
 from raynas.core.space import SearchSpace
+from raynas.regression.matern_kernel import Groups, typical_distance
 
 Array = NDArray[np.float64]
-
-Groups = Sequence[Array]
-"""Features of n architectures, each group ``(n, n_features)``."""
 
 
 class Identities:
@@ -115,7 +113,7 @@ class CandidatePool:
     def _append(self, codes: Codes) -> None:
         groups = self.space.features_of(codes)
         if self.scales is None:
-            self.scales = {name: _typical_distance(group) for name, group in groups.items()}
+            self.scales = {name: typical_distance(group) for name, group in groups.items()}
         scaled = [group / self.scales[name] for name, group in groups.items()]
         self.groups = [np.vstack(pair) for pair in zip(self.groups, scaled, strict=True)] if self.groups else scaled
         self.codes = np.vstack((self.codes, codes))
@@ -150,8 +148,3 @@ class CandidatePool:
             part.scales = {**(self.scales or {}), "zero_cost": scale}
             part.groups.append(zero_cost / scale)
         return part
-
-
-def _typical_distance(group: Array) -> float:
-    """Return the root mean square distance between two members, 1 if all are equal."""
-    return float(np.sqrt(2 * group.var(axis=0).sum())) or 1.0

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from raynas.regression.matern_kernel import MaternKernel
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.gp_inference import MAX_FITTED, GPPredictor
-from raynas.strategies.predictors.matern_kernel import MaternKernel
 from raynas.strategies.predictors.predictor import Posterior
 
 Array = NDArray[np.float64]

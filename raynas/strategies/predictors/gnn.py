@@ -7,7 +7,6 @@ the difference of two scores (Burges et al., "RankNet", ICML 2005), which is one
 pair; a small space is ranked as a whole.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -18,19 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.errors import SettingError
+from raynas.regression.graph_network import LOSSES, GraphEnsemble, Graphs, train
 from raynas.strategies.base import require_at_least
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.ensemble import Ensemble
-from raynas.strategies.predictors.graph_network import LOSSES, GraphEnsemble, Graphs
 from raynas.strategies.predictors.predictor import Predictor
 from raynas.threads import limited_threads
 
 Array = NDArray[np.float64]
-
-_CHUNK = 128
-"""Number of graphs predicted at once, small enough for the caches of a processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +103,7 @@ class GraphNetworkPredictor(Ensemble):
             self._ensemble = self._ensemble or self._fresh(generator)
             self._ensemble.grow(len(self._numbers))
             self._train(self._graphs[observed], torch.from_numpy(targets).float(), n_steps, generator)
-            scores = self._scores(self._graphs)
+            scores = self._ensemble.scores(self._graphs)
         self._lines = _lines(scores[:, observed], targets, self.settings.loss)
         self._predicted, self._targets = self._in_units(scores), np.array(targets)
 
@@ -116,7 +112,7 @@ class GraphNetworkPredictor(Ensemble):
         with limited_threads(1):
             new = self._numbered(pool, self._predicted.shape[1])
             self._ensemble.grow(len(self._numbers))
-            self._predicted = np.hstack((self._predicted, self._in_units(self._scores(new))))
+            self._predicted = np.hstack((self._predicted, self._in_units(self._ensemble.scores(new))))
 
     def members(self, pool: CandidatePool) -> Array:
         return self._predicted
@@ -135,24 +131,17 @@ class GraphNetworkPredictor(Ensemble):
 
     def _train(self, graphs: Graphs, targets: Tensor, n_steps: int, generator: torch.Generator) -> None:
         assert self._ensemble is not None
-        s, weights = self.settings, self._ensemble.weights
-        for weight in weights:
-            weight.requires_grad_(True)
-        adam = torch.optim.AdamW(weights, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True)
-        for step in range(n_steps):
-            adam.param_groups[0]["lr"] = s.learning_rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
-            batch = torch.randperm(len(targets), generator=generator)[: s.batch_size]
-            adam.zero_grad()
-            LOSSES[s.loss](self._ensemble(graphs[batch]), targets[batch]).backward()
-            adam.step()
-        for weight in weights:
-            weight.requires_grad_(False).grad = None
-
-    def _scores(self, graphs: Graphs) -> Array:
-        """Return the scores of each network, ``(n_networks, n)``."""
-        assert self._ensemble is not None
-        parts = [self._ensemble(graphs[i : i + _CHUNK]).double().numpy() for i in range(0, len(graphs), _CHUNK)]
-        return np.hstack(parts)
+        s, ensemble = self.settings, self._ensemble
+        train(
+            ensemble.weights,
+            lambda batch: LOSSES[s.loss](ensemble(graphs[batch]), targets[batch]),
+            n=len(targets),
+            n_steps=n_steps,
+            batch_size=s.batch_size,
+            learning_rate=s.learning_rate,
+            weight_decay=s.weight_decay,
+            generator=generator,
+        )
 
     def _in_units(self, scores: Array) -> Array:
         """Convert scores of each network to units of the targets."""

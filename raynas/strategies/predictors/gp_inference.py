@@ -18,14 +18,9 @@ from raynas.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
-JITTER = 1e-8
-"""Least variance of an observation."""
 NOISE_PRIOR = (np.log(0.1), 0.5)
 """Mean and standard deviation of the prior of the logarithm of the noise's standard deviation; targets have variance 1.
 """
-PRIOR_REACH = 4.0
-"""Bound of a hyperparameter, in standard deviations of its prior: a line search tries steps at which exponentials
-overflow."""
 MAX_FITTED = 150
 """The maximum number of observations, the latest, that hyperparameters are learned from; the posterior has them all."""
 

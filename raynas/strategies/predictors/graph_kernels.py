@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from raynas.core.architecture import Architecture
+from raynas.regression.matern_kernel import MaternKernel
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.gp_inference import MAX_FITTED, GPPredictor
-from raynas.strategies.predictors.matern_kernel import MaternKernel
 from raynas.strategies.predictors.weisfeiler_lehman import Embedding, Entries
 
 Array = NDArray[np.float64]

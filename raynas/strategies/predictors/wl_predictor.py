@@ -14,8 +14,9 @@ from scipy.linalg import eigh
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
+from raynas.regression.matern_kernel import JITTER, PRIOR_REACH
 from raynas.strategies.predictors.candidate_pool import CandidatePool
-from raynas.strategies.predictors.gp_inference import JITTER, MAX_FITTED, NOISE_PRIOR, PRIOR_REACH
+from raynas.strategies.predictors.gp_inference import MAX_FITTED, NOISE_PRIOR
 from raynas.strategies.predictors.graph_kernels import GraphKernelPredictor, normalised, products, row_lengths
 
 Array = NDArray[np.float64]

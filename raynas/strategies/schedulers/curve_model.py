@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from raynas.strategies.regressor import Regressor
+from raynas.regression.regressor import Regressor
 
 Array = NDArray[np.float64]
 CANDIDATES = tuple((kernel, penalty) for kernel in ("linear", "rbf") for penalty in (0.3, 10.0))

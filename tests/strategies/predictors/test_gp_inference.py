@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from raynas.core.space import SearchSpace
+from raynas.regression.matern_kernel import MaternKernel
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.gaussian_process import GaussianProcessPredictor
-from raynas.strategies.predictors.matern_kernel import MaternKernel
 from raynas.testing import ToySpace
 
 SPACE = ToySpace(n_layers=3, n_options=4)

@@ -10,16 +10,22 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.optimize import minimize
 
-from raynas.strategies.predictors.candidate_pool import Groups
-from raynas.strategies.predictors.gp_inference import JITTER, PRIOR_REACH
-
 Array = NDArray[np.float64]
+
+Groups = Sequence[Array]
+"""Features of n architectures, each group ``(n, n_features)``."""
+
+JITTER = 1e-8
+"""Least variance of an observation."""
+PRIOR_REACH = 4.0
+"""Bound of a hyperparameter, in standard deviations of its prior: a line search tries steps at which exponentials
+overflow."""
 
 _LENGTH_PRIOR = (np.log(1.5), 0.7)
 """Mean and standard deviation of the prior of a logarithmic length scale, in typical distances of the space."""
 _WEIGHT_PRIOR = (0.0, 1.0)
 _NOISE_PRIOR = (np.log(0.1), 1.0)
-"""As ``gp_inference.NOISE_PRIOR``, but wide: scores may be mostly noise, which the sum of kernels must not learn."""
+"""Of the logarithm of the noise's standard deviation; targets have variance 1. Wide: scores may be mostly noise."""
 
 _BLOCK = 1 << 14
 """Number of covariances computed at a time: what they are made of stays in the cache."""
@@ -113,6 +119,11 @@ class Pairs:
         matrix.reshape(-1)[self._flat] = values
         np.fill_diagonal(matrix, diagonal)
         return matrix
+
+
+def typical_distance(group: Array) -> float:
+    """Return the root mean square distance between two rows, 1 if all are equal."""
+    return float(np.sqrt(2 * group.var(axis=0).sum())) or 1.0
 
 
 def squared_distances(first: Array, second: Array) -> Array:

@@ -10,10 +10,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from raynas.core.operation_graph import OperationGraph
+
+_CHUNK = 128
+"""Number of graphs predicted at once, small enough for the caches of a processor."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,11 @@ class GraphEnsemble:
         hidden = torch.baddbmm(self.biases[-1], mean, self.hidden).relu()
         return torch.baddbmm(self.constant, hidden, self.last)[..., 0]
 
+    def scores(self, graphs: Graphs) -> NDArray[np.float64]:
+        """Return the scores of each network without gradients, ``(n_networks, n)``."""
+        parts = [self(graphs[i : i + _CHUNK]).detach().double().numpy() for i in range(0, len(graphs), _CHUNK)]
+        return np.hstack(parts)
+
     @property
     def weights(self) -> list[Tensor]:
         """All trainable tensors."""
@@ -125,3 +134,39 @@ def pair_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"ranking": pair_loss, "regression": squared_error}
 """Losses of scores ``(n_networks, n)`` and targets ``(n,)``."""
+
+
+def train(
+    weights: Sequence[Tensor],
+    loss_of: Callable[[Tensor], Tensor],
+    *,
+    n: int,
+    n_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    generator: torch.Generator,
+) -> None:
+    """Train tensors by Adam with decoupled weight decay; the rate falls to 0 along a cosine.
+
+    Args:
+        weights: trained in place.
+        loss_of: gives the loss of a batch, from the indices of its examples.
+        n: number of examples; a batch has each at most once.
+        n_steps: gradient steps.
+        batch_size: examples per step.
+        learning_rate: the first rate.
+        weight_decay: of all weights.
+        generator: draws the batches.
+    """
+    for weight in weights:
+        weight.requires_grad_(True)
+    adam = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    for step in range(n_steps):
+        adam.param_groups[0]["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+        batch = torch.randperm(n, generator=generator)[:batch_size]
+        adam.zero_grad()
+        loss_of(batch).backward()
+        adam.step()
+    for weight in weights:
+        weight.requires_grad_(False).grad = None

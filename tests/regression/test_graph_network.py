@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from raynas.core.operation_graph import OperationGraph
-from raynas.strategies.predictors.graph_network import GraphEnsemble, Graphs, _convolved, pair_loss, squared_error
+from raynas.regression.graph_network import GraphEnsemble, Graphs, _convolved, pair_loss, squared_error
 
 DIAMOND = OperationGraph(("in", "conv", "pool", "skip", "out"), ((0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)))
 

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.optimize import check_grad
 
-from raynas.strategies.predictors.matern_kernel import MaternKernel, Pairs, negative_log_posterior, squared_distances
+from raynas.regression.matern_kernel import MaternKernel, Pairs, negative_log_posterior, squared_distances
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,1 @@
+"""Models that learn numbers from features and graphs, shared by strategies and by predictors of costs."""
