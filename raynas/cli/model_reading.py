@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from raynas.converting import Depth, Width
+from raynas.converting import Depth, Kernel, Resolution, Width
+from raynas.converting.options import Range
 from raynas.core.inputs import Inputs, InputSpec, TensorSpec, make_example
 from raynas.errors import RaynasError, did_you_mean, one_line
 from raynas.user_code import load_function, load_object
@@ -23,7 +24,9 @@ TYPES: Mapping[str, torch.dtype] = {
 """Types of inputs, by the names that torch has for them."""
 
 _INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<type>\w+))?(?::(?P<high>\d+))?")
-_VARY = re.compile(r"(?P<glob>[^=]+)=(?P<kind>width|depth):(?P<values>[^=]+)")
+_VARY = re.compile(r"(?P<glob>[^=]+)=(?P<kind>width|depth|kernel|resolution):(?P<values>[^=]+)")
+
+_COUNTED: Mapping[str, type[Depth | Kernel | Resolution]] = {"depth": Depth, "kernel": Kernel, "resolution": Resolution}
 
 
 def read_model(reference: str) -> nn.Module:
@@ -89,11 +92,11 @@ def _spec(text: str) -> tuple[str | None, TensorSpec]:
     return match["name"], TensorSpec(shape, TYPES[kind], high=int(match["high"]) if match["high"] else None)
 
 
-def read_vary(texts: Sequence[str]) -> Mapping[str, Width | Depth] | None:
+def read_vary(texts: Sequence[str]) -> Mapping[str, Range] | None:
     """Return what may vary, by glob; None if nothing is said.
 
     Args:
-        texts: ``GLOB=width:SHARE,...`` or ``GLOB=depth:NUMBER,...`` each.
+        texts: ``GLOB=width:SHARE,...`` each, or depth, kernel or resolution with numbers.
 
     Raises:
         RaynasError: if one cannot be read.
@@ -101,14 +104,17 @@ def read_vary(texts: Sequence[str]) -> Mapping[str, Width | Depth] | None:
     return dict(map(_range, texts)) or None
 
 
-def _range(text: str) -> tuple[str, Width | Depth]:
+def _range(text: str) -> tuple[str, Range]:
     match = _VARY.fullmatch(text)
     try:
         if match is not None and match["kind"] == "width":
             return match["glob"], Width(*map(float, match["values"].split(",")))
         if match is not None:
-            return match["glob"], Depth(*map(int, match["values"].split(",")))
+            return match["glob"], _COUNTED[match["kind"]](*map(int, match["values"].split(",")))
     except ValueError as error:
         if isinstance(error, RaynasError):
             raise
-    raise RaynasError(f"cannot read {text!r}: write 'GLOB=width:0.5,0.75' or 'GLOB=depth:6,12'")
+    raise RaynasError(
+        f"cannot read {text!r}: write 'GLOB=width:0.5,0.75', 'GLOB=depth:6,12', 'GLOB=kernel:3,5' or "
+        "'input=resolution:160,192'"
+    )

@@ -176,8 +176,9 @@ class ConvertFlags:
         input: what the model takes, each input as SHAPE[:TYPE[:HIGH]] without the batch: 3x224x224, or 128:long:30000
             for 128 token ids below 30,000; NAME=SHAPE gives it by name. Or package.module:function, which returns a
             batch of examples.
-        vary: what may vary, each in quotes: "GLOB=width:0.5,0.75" (shares of a width) or "GLOB=depth:6,12" (numbers of
-            blocks). By default all widths, to 0.5, 0.75 and 1 times what they are, and all depths.
+        vary: what may vary, each in quotes: "GLOB=width:0.5,0.75" (shares of a width), "GLOB=depth:6,12" (numbers of
+            blocks), "GLOB=kernel:3,5" or "input=resolution:160,192" (pixels). By default all widths, to 0.5, 0.75 and 1
+            times what they are, and all depths.
         keep: globs of what must not vary: the outputs of layers, depths, kernels.
         divisor: reduced widths are multiples of it.
         importance: which channels smaller members keep: l1 (largest weights) or random.

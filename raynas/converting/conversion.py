@@ -11,23 +11,24 @@ from torch import Tensor, nn
 from raynas.converting import importance as criteria
 from raynas.converting.activations import activation
 from raynas.converting.blocks import BlockRow, BlockWatch
-from raynas.converting.groups import Group, groups_of, matches
-from raynas.converting.kernels import ConvKernel, kernels_of, least_size
+from raynas.converting.groups import Group, groups_of
+from raynas.converting.images import images_in
+from raynas.converting.kernels import ConvKernel, kernels_of
 from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
-from raynas.converting.options import Depth, Kernel, Width
+from raynas.converting.options import Range
 from raynas.converting.reading import LayerWatch
+from raynas.converting.resolutions import ResolutionCheck
 from raynas.converting.space import ConvertedSpace, Fixed
 from raynas.converting.ties import ties_of
 from raynas.converting.traceable import traceable
-from raynas.converting.verification import Verification
+from raynas.converting.verification import Verification, smallest
+from raynas.converting.wanted import Wanted
 from raynas.core.inputs import Arguments, Inputs, InputSpec, make_example
-from raynas.errors import SpaceError, did_you_mean
+from raynas.errors import SpaceError
 from raynas.nn.dimensions.expressions import freeze, unify
 from raynas.nn.dimensions.tracing import Trace
 from raynas.nn.modes import modes_kept
-
-DEFAULT_WIDTH = Width(0.5, 0.75, 1.0)
 
 EXPECTED = ("kernel", "its rows are looked up by number", "an input of the model")
 """Reasons that nobody needs to be told."""
@@ -37,7 +38,7 @@ def convert(
     model: nn.Module,
     example_inputs: Inputs,
     *,
-    vary: Mapping[str, Width | Depth | Kernel] | None = None,
+    vary: Mapping[str, Range] | None = None,
     keep: Sequence[str] = (),
     divisor: int = 8,
     importance: criteria.Importance = "l1",
@@ -56,8 +57,9 @@ def convert(
         model: any module with its weights; it is not changed, and must not be changed later.
         example_inputs: a batch of what it takes: a tensor, a tuple of positional or a mapping of keyword arguments.
         vary: by glob of names of decisions, or of layers, what may vary and how; None for all widths, to 0.5, 0.75 and
-            1 times what they are, and all depths. Kernels of convolutions vary only where they are named. A layer is
-            named for the width of its output, a module for all that its layers put out.
+            1 times what they are, and all depths. Kernels of convolutions and resolutions of images vary only where
+            they are named: ``{"input": Resolution(160, 192, 224)}``, or the name of an argument where the model takes
+            several images. A layer is named for the width of its output, a module for all that its layers put out.
         keep: globs of what must not vary; a layer that is kept may still get fewer inputs.
         divisor: reduced widths are multiples of it; those of heads and of groups of a convolution are not.
         importance: which channels smaller members keep: "l1" (largest weights), "taylor" (largest first-order change of
@@ -68,11 +70,12 @@ def convert(
         seed: of random importance.
 
     Raises:
-        SpaceError: if the model does not run on the example, a glob matches nothing, or nothing can vary.
+        SpaceError: if the model does not run on the example or with a resolution, a glob matches nothing, or nothing
+            can vary.
     """
     example = Arguments.of(example_inputs)
     traced = _Traced(model, example)
-    wanted = _Wanted(vary, keep, divisor)
+    wanted = Wanted(vary, keep, divisor)
     wiring = Wiring(model, traced.dimensions, traced.inputs_of)
     groups = groups_of(model, traced.dimensions, traced.reads)
     widths = {group.name: options for group in groups if not group.atom.frozen and (options := wanted.widths(group))}
@@ -80,7 +83,9 @@ def convert(
     depths = {name: options for name, row in rows.items() if (options := wanted.depths(row))}
     kernels = {kernel.name: kernel for kernel in kernels_of(model, traced.dimensions)}
     sizes = {name: found for name, kernel in kernels.items() if (found := wanted.kernel_sizes(kernel, model))}
-    wanted.check(groups, rows.values(), kernels.values())
+    images = images_in(model, example)
+    wanted.check(groups, rows.values(), kernels.values(), images)
+    sides = wanted.resolutions(images)
     by_name = {group.name: group for group in groups}
     checked = Verification(wiring, example, traced.trace)
     in_rows = {name: (rows[name], options) for name, options in depths.items()}
@@ -94,6 +99,9 @@ def convert(
     widths = {name: widths[name] for name in by_name if name in widths and name not in {*failed, *tied}}
     depths = {name: options for name, options in depths.items() if name not in failed}
     varying = {name: by_name[name] for name in widths}
+    if sides:
+        narrowest = smallest({varying[name]: options for name, options in widths.items()})
+        ResolutionCheck(wiring, example, traced.trace).check(sides, narrowest)
     plan = Plan(
         wiring,
         widths,
@@ -104,6 +112,8 @@ def convert(
         {name: _block_order(rows[name], traced.block_scores[name], importance, seed) for name in depths},
         sizes,
         {name: kernels[name] for name in sizes},
+        {resized.name: options for resized, options in sides.items()},
+        {resized.name: resized for resized in sides},
     )
     left = [group for group in groups if group.name not in {*widths, *tied} and not wanted.is_kept(group)]
     fixed = _all_fixed(left, rows, kernels, failed)
@@ -192,69 +202,6 @@ class _Traced:
             self.trace.log = log
             for buffer, values in before.items():
                 buffer.detach().copy_(values)
-
-
-class _Wanted:
-    """The arguments of ``convert`` that say what may vary."""
-
-    def __init__(self, vary: Mapping[str, Width | Depth | Kernel] | None, keep: Sequence[str], divisor: int) -> None:
-        self.vary = vary
-        self.keep = [keep] if isinstance(keep, str) else list(keep)
-        self.divisor = divisor
-
-    def is_kept(self, group: Group) -> bool:
-        """Return True if the user wants the group to stay as it is."""
-        named = self.vary is None or group.matches([p for p, v in self.vary.items() if isinstance(v, Width)])
-        return group.matches(self.keep) or not named
-
-    def widths(self, group: Group) -> Sequence[int]:
-        """Return the options of a group; none if it is to stay, or can have no other width."""
-        if self.is_kept(group):
-            return ()
-        given = [w for p, w in (self.vary or {}).items() if isinstance(w, Width) and group.matches([p])]
-        options = (given[0] if given else DEFAULT_WIDTH).options(group.size, group.step(self.divisor))
-        return options if len(options) > 1 else ()
-
-    def depths(self, row: BlockRow) -> Sequence[int]:
-        """Return the options of a row of blocks; none if it is to stay."""
-        patterns = [p for p, v in (self.vary or {}).items() if isinstance(v, Depth) and _names(row, p)]
-        if any(_names(row, pattern) for pattern in self.keep) or (self.vary is not None and not patterns):
-            return ()
-        given = self.vary[patterns[0]] if self.vary is not None else Depth()
-        assert isinstance(given, Depth)
-        options = given.options(len(row.blocks), row.least)
-        return options if len(options) > 1 else ()
-
-    def kernel_sizes(self, kernel: ConvKernel, model: nn.Module) -> Sequence[int]:
-        """Return the options of a kernel; none if it is to stay, as it is unless it is named."""
-        given = [v for p, v in (self.vary or {}).items() if isinstance(v, Kernel) and kernel.matches(p)]
-        if not given or any(kernel.matches(pattern) for pattern in self.keep):
-            return ()
-        options = given[0].options(kernel.size, least_size(kernel, model.get_submodule(kernel.layer)))
-        return options if len(options) > 1 else ()
-
-    def check(self, groups: Sequence[Group], rows: Iterable[BlockRow], kernels: Iterable[ConvKernel]) -> None:
-        """Refuse a glob that matches nothing.
-
-        Raises:
-            SpaceError: naming it.
-        """
-        rows, kernels = list(rows), list(kernels)
-        for pattern, value in (self.vary or {}).items():
-            if isinstance(value, Kernel) and not any(kernel.matches(pattern) for kernel in kernels):
-                raise SpaceError(f"{pattern!r} matches no convolution with an odd kernel above 1")
-        for pattern in (*(self.vary or {}), *self.keep):
-            in_rows = any(_names(row, pattern) for row in rows)
-            in_rows = in_rows or any(kernel.matches(pattern) for kernel in kernels)
-            names = [*(g.name for g in groups), *(path for g in groups for path in g.layers)]
-            if not in_rows and not any(matches(name, pattern) for name in names):
-                known = [*names, *(row.name for row in rows)]
-                hint = did_you_mean(pattern, dict.fromkeys(known))
-                raise SpaceError(f"{pattern!r} matches no layer and no decision of the model{hint}")
-
-
-def _names(row: BlockRow, pattern: str) -> bool:
-    return matches(row.name, pattern) or row.container == pattern or matches(row.container, pattern)
 
 
 def _score(

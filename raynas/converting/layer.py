@@ -11,9 +11,11 @@ from torch.func import functional_call
 
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
+from raynas.converting.images import Images
 from raynas.converting.kernels import ConvKernel
 from raynas.converting.members import Wiring
 from raynas.core.architecture import Option
+from raynas.core.inputs import Arguments
 from raynas.errors import SpaceError
 from raynas.nn.decision_module import DecisionModule
 from raynas.nn.dimensions.expressions import Atom, Kept
@@ -39,6 +41,8 @@ class Plan:
         block_orders: the blocks of each row, the most important first.
         kernel_sizes: the options of each kernel, by name of the decision.
         kernels: the kernels that vary, by name of the decision.
+        resolutions: the options of images, by name of the decision.
+        images: the images that vary, by name of the decision.
     """
 
     wiring: Wiring
@@ -50,11 +54,13 @@ class Plan:
     block_orders: Mapping[str, Sequence[str]]
     kernel_sizes: Mapping[str, Sequence[int]]
     kernels: Mapping[str, ConvKernel]
+    resolutions: Mapping[str, Sequence[int]]
+    images: Mapping[str, Images]
 
     @property
     def options(self) -> dict[str, Sequence[int]]:
-        """The options of each decision, the given one first: of widths, then of kernels and of depths."""
-        return {**self.widths, **self.kernel_sizes, **self.depths}
+        """The options of each decision, the given one first: of widths, then of kernels, depths and resolutions."""
+        return {**self.widths, **self.kernel_sizes, **self.depths, **self.resolutions}
 
     def kept(self, options: Mapping[str, Option]) -> Kept:
         """Return the indices that a member keeps of each group and kernel that it does not keep whole."""
@@ -76,13 +82,26 @@ class Plan:
         kept, dropped = self.kept(options), self.dropped(options)
         device = torch.empty(0).device
         if device.type == "meta":
-            return self.wiring.skeleton(kept, dropped)
+            return self.resizing(self.wiring.skeleton(kept, dropped), options)
         with torch.no_grad():
-            return self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach().clone())
+            member = self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach().clone())
+            return self.resizing(member, options)
+
+    def resized(self, arguments: Arguments, options: Mapping[str, Option]) -> Arguments:
+        """Return arguments with the images that a member computes with."""
+        for name, images in self.images.items():
+            arguments = images.resized(arguments, int(options[name]))
+        return arguments
+
+    def resizing(self, member: nn.Module, options: Mapping[str, Option]) -> nn.Module:
+        """Return a member behind the resizes of its images; the member itself where these keep their resolution."""
+        for name, images in self.images.items():
+            member = images.resizing(member, int(options[name]))
+        return member
 
 
 class _Numbers(Size):
-    """A width or a depth, which may be 0."""
+    """A width, a kernel, a resolution, or a depth, which may be 0."""
 
     def __init__(self, options: Sequence[int], label: str) -> None:
         DecisionModule.__init__(self, {}, label)
@@ -99,7 +118,7 @@ class ConvertedModel(ElasticLayer):
     shared: nn.Module
 
     def __init__(self, plan: Plan) -> None:
-        kinds = {"width": plan.widths, "kernel_size": plan.kernel_sizes, "depth": plan.depths}
+        kinds = {"width": plan.widths, "kernel_size": plan.kernel_sizes, "depth": plan.depths, "side": plan.resolutions}
         super().__init__(
             1,
             **{
@@ -150,16 +169,17 @@ class ConvertedModel(ElasticLayer):
 
     def _run(self, options: Mapping[str, Option], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         skeleton, origins = self._skeleton(options)
-        kept, given = self.plan.kept(options), self.plan.wiring.tensors
+        kept, whole = self.plan.kept(options), self.plan.wiring.tensors
         tensors, written = {}, []
         for name, origin in origins.items():
-            shared, pattern = self._shared(origin), given[origin]
+            shared, pattern = self._shared(origin), whole[origin]
             part = self._part(shared, pattern, kept)
             tensors[name] = part
             if self.training and part is not shared and not isinstance(shared, nn.Parameter):
                 written.append((shared, pattern, part))
         _same_modes(skeleton, self.training)
-        result = functional_call(skeleton, tensors, args, dict(kwargs))
+        given = self.plan.resized(Arguments(args, kwargs), options)
+        result = functional_call(skeleton, tensors, given.args, dict(given.kwargs))
         with torch.no_grad():
             for shared, pattern, part in written:  # Statistics were updated in the copy.
                 indices = dict(self.plan.wiring.indices(pattern, kept))
@@ -223,7 +243,8 @@ class ConvertedModel(ElasticLayer):
                 part.clone() if part.data_ptr() == shared.data_ptr() else part
             )  # Selected indices are a copy already.
 
-        return self.plan.wiring.member(kept, self.plan.dropped(options), part).train(self.training)
+        member = self.plan.wiring.member(kept, self.plan.dropped(options), part)
+        return self.plan.resizing(member, options).train(self.training)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_skeletons": {}, "_paths": {}}

@@ -58,6 +58,39 @@ class Kernel:
         return sorted({each for each in self.sizes if least <= each < size} | {size}, reverse=True)
 
 
+class Resolution:
+    """Resolutions with which a model computes: members shrink their images first.
+
+    Args:
+        sides: of the images in pixels, the shorter one where height and width differ; the other keeps the ratio. That
+            of the example is always among the options.
+
+    Raises:
+        SpaceError: if a side is no positive number, or there is none.
+    """
+
+    def __init__(self, *sides: int) -> None:
+        if not sides or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise SpaceError(f"Resolution needs numbers of pixels, such as Resolution(160, 192, 224); got {sides}")
+        self.sides = sides
+
+    def options(self, size: int) -> Sequence[int]:
+        """Return the sides, the given one first.
+
+        Args:
+            size: the side of the example.
+
+        Raises:
+            SpaceError: if a side is larger than that of the example.
+        """
+        if max(self.sides) > size:
+            raise SpaceError(
+                f"the images of the example have {size} pixels, fewer than the {max(self.sides)} of the Resolution: "
+                "the largest member is the given model, so convert it with an example of the largest resolution"
+            )
+        return sorted({*self.sides, size}, reverse=True)
+
+
 class Depth:
     """Numbers of blocks that are kept of a row of equal ones.
 
@@ -88,3 +121,7 @@ class Depth:
         if wrong:
             raise SpaceError(f"a row of {size} blocks can have a depth of {least} to {size}, got {wrong[0]}")
         return sorted({*(self.depths or range(least, size)), size}, reverse=True)
+
+
+Range = Width | Depth | Kernel | Resolution
+"""Range in which a part of a model may vary."""

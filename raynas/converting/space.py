@@ -62,7 +62,7 @@ class ConvertedSpace(ModelSpace):
 
     @property
     def decisions(self) -> Sequence[Decision]:
-        """The widths in the order of the layers, the kernels, the depths; the default of each is the given one."""
+        """The widths in the order of the layers, kernels, depths, resolutions; the default of each is the given one."""
         return tuple(Categorical(name, tuple(each)) for name, each in self.plan.options.items())
 
     @property

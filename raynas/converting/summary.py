@@ -18,7 +18,7 @@ class Row:
 
     Args:
         name: of the decision.
-        layers: dotted paths of the layers in it, or of the blocks.
+        layers: dotted paths of the layers in it, or of the blocks; names of the images that are resized.
         options: its options, the given one first.
         params: share of the model's parameters that are in these layers and vary with it, in [0, 1].
         macs: share of the model's multiply-adds that these layers compute, in [0, 1].
@@ -44,7 +44,7 @@ class Row:
 
 
 def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
-    """Return the decisions of a converted space: the widths in the order of the layers, the kernels, the depths.
+    """Return the decisions of a converted space: widths in the order of the layers, kernels, depths and resolutions.
 
     Args:
         plan: what varies.
@@ -86,6 +86,9 @@ def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
     for name, blocks in plan.rows.items():
         tensors = [tensor for path in blocks.paths for tensor in model.get_submodule(path).parameters()]
         rows.append(row(name, blocks.paths, plan.depths[name], tensors, inside=True))
+    for name, images in plan.images.items():
+        resized = [image.name for image in images.images]
+        rows.append(Row(name, tuple(resized), tuple(plan.resolutions[name]), 0.0, 1.0))
     return rows
 
 

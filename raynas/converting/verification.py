@@ -75,11 +75,11 @@ class Verification:
         good = {group: options for group, options in widths.items() if group.name not in failed}
         self.tied = self._ties_that_vary(ties, failed, {group.name for group in good})
         good |= self.tied
-        if self._error(_smallest(good)) is None:
+        if self._error(smallest(good)) is None:
             return failed
         together: dict[Group, Sequence[int]] = {}
         for group, options in good.items():  # Leave out those that do not run with the ones before.
-            error = self._error(_smallest({**together, group: options}))
+            error = self._error(smallest({**together, group: options}))
             if error is None:
                 together[group] = options
             else:
@@ -89,7 +89,7 @@ class Verification:
 
     def _failures_among(self, widths: Sequence[tuple[Group, Sequence[int]]]) -> dict[str, str]:
         """Return the groups that fail alone, found by halving: few of many are found with few members."""
-        if not widths or self._error(_smallest(dict(widths))) is None:
+        if not widths or self._error(smallest(dict(widths))) is None:
             return {}
         if len(widths) == 1:
             ((group, options),) = widths
@@ -237,7 +237,8 @@ def _separating(groups: Sequence[Group]) -> Iterator[list[Group]]:
             yield [group for i, group in enumerate(groups) if i >> bit & 1 == value]
 
 
-def _smallest(widths: Mapping[Group, Sequence[int]]) -> Kept:
+def smallest(widths: Mapping[Group, Sequence[int]]) -> Kept:
+    """Return the indices that the narrowest member keeps, whichever they are."""
     return {atom: index for group, options in widths.items() for atom, index in _kept(group, min(options)).items()}
 
 

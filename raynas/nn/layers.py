@@ -37,20 +37,21 @@ class SqueezeExcite(nn.Module):
 
 
 class Resize(nn.Module):
-    """Resizes images to a square.
+    """Resizes images: means over areas to shrink, bilinear to grow.
 
     Args:
-        side: height and width of the output, in pixels.
+        side: height and width of the output, in pixels; a pair of both where they differ.
     """
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, side: int | tuple[int, int]) -> None:
         super().__init__()
         self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, channels, height, width)`` to ``(batch, channels, side, side)``."""
-        if x.shape[2:] == (self.side, self.side):
+        """Map ``(batch, channels, height, width)`` to the new height and width."""
+        height, width = (self.side, self.side) if isinstance(self.side, int) else self.side
+        if x.shape[2:] == (height, width):
             return x
-        if self.side <= min(x.shape[2:]):
-            return functional.interpolate(x, (self.side, self.side), mode="area")
-        return functional.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
+        if height <= x.shape[2] and width <= x.shape[3]:
+            return functional.interpolate(x, (height, width), mode="area")
+        return functional.interpolate(x, (height, width), mode="bilinear", align_corners=False)

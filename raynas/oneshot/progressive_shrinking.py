@@ -20,7 +20,6 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.inputs import Inputs
 from raynas.errors import SettingError
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.elastic_layers import ElasticResize
 from raynas.nn.morphism.channel_groups import ChannelGroup
 from raynas.nn.morphism.channel_order import sort_channels
 from raynas.nn.morphism.elastic_channels import channel_groups
@@ -227,7 +226,7 @@ def _largest(ranked: Sequence[Option], part: float) -> Sequence[Option]:
 def kinds(supernet: Supernet) -> dict[str, str]:
     """By the name of each decision about a number: "kernel", "depth", "width", or "side" for a resolution."""
     found = {place.name: "depth" for place in supernet.expanded_choices if isinstance(place.choice, Repeat)}
-    for name, (layer, argument) in sized_layers(supernet).items():
-        kind = "kernel" if argument.startswith("kernel_size") else "depth" if argument.startswith("depth") else "width"
-        found[name] = "side" if isinstance(layer, ElasticResize) else kind
+    for name, (_, argument) in sized_layers(supernet).items():
+        kind = next((kind for kind in ("kernel", "depth", "side") if argument.startswith(kind)), "width")
+        found[name] = kind
     return found

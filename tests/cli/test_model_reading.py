@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from raynas.cli.model_reading import read_inputs, read_model, read_vary
-from raynas.converting import Depth, Width
+from raynas.converting import Depth, Kernel, Resolution, Width
 from raynas.core.inputs import Arguments, TensorSpec
 from raynas.errors import RaynasError, SpaceError
 
@@ -76,10 +76,12 @@ def test_no_inputs(texts: list[str], message: str) -> None:
 
 def test_ranges() -> None:
     assert read_vary(()) is None
-    found = read_vary(["a.*=width:0.5,1", "b=depth:1,2"])
-    assert found is not None and list(found) == ["a.*", "b"]
+    found = read_vary(["a.*=width:0.5,1", "b=depth:1,2", "c=kernel:3", "input=resolution:8,16"])
+    assert found is not None and list(found) == ["a.*", "b", "c", "input"]
     assert isinstance(found["a.*"], Width) and found["a.*"].fractions == (0.5, 1)
     assert isinstance(found["b"], Depth) and found["b"].depths == (1, 2)
+    assert isinstance(found["c"], Kernel) and found["c"].sizes == (3,)
+    assert isinstance(found["input"], Resolution) and found["input"].sides == (8, 16)
     for text in ("a=0.5", "a=width:wide", "a=depth:0.5", "a"):
         with pytest.raises(RaynasError, match=f"cannot read '{text}': write 'GLOB=width"):
             read_vary([text])
