@@ -43,15 +43,15 @@ class Merges(Flattens):
 class CutsParameter(Net):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x).flatten(2).transpose(1, 2)
-        y = self.head((y + self.positions[:, : y.shape[1]]).relu().mean(1))
-        return y
+        out: Tensor = self.head((y + self.positions[:, : y.shape[1]]).relu().mean(1))
+        return out
 
 
 class LooksUp(Net):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x).flatten(2).transpose(1, 2)
-        y = self.head((y + self.table(torch.arange(y.shape[1]))).relu().mean(1))
-        return y
+        out: Tensor = self.head((y + self.table(torch.arange(y.shape[1]))).relu().mean(1))
+        return out
 
 
 class Interpolates(Net):
@@ -61,8 +61,8 @@ class Interpolates(Net):
         y, table = self.conv(x), self.positions.transpose(1, 2).unflatten(2, (4, 4))
         if y.shape[2:] != table.shape[2:]:
             table = functional.interpolate(table, y.shape[2:], mode="bilinear")
-        y = self.head((y + table).relu().mean((2, 3)))
-        return y
+        out: Tensor = self.head((y + table).relu().mean((2, 3)))
+        return out
 
 
 class Segments(Net):
@@ -73,8 +73,8 @@ class Segments(Net):
 class Skips(Net):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        y = self.head((self.more(y) if y.shape[-1] >= 4 else y).relu().mean((2, 3)))
-        return y
+        out: Tensor = self.head((self.more(y) if y.shape[-1] >= 4 else y).relu().mean((2, 3)))
+        return out
 
 
 class Auxiliary(Net):
