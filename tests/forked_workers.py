@@ -2,8 +2,10 @@
 
 An actor is a new Python process that imports for five seconds of CPU, and the tests start about two hundred. Here the
 raylet is given a short command in place of the interpreter: it asks a server, which has imported what is slow, to fork,
-and ends with the worker. The workers are Ray's own, each with a process to itself. Other systems than Linux, which fork
-no process with threads or pass on no open files, start their workers as always.
+and ends with the worker. Ray's C++ part reads its variables when it is imported, among them the raylet and the job that
+a worker belongs to; so a process between, one for each raylet and job, imports Ray. The workers are Ray's own, each
+with a process to itself. Other systems than Linux, which fork no process with threads or pass on no open files, start
+their workers as always.
 """
 
 import contextlib
@@ -17,18 +19,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 SLOW_MODULES = (
     "fsspec",
     "google.protobuf.json_format",
     "jsonschema",
+    "msgspec.json",
     "pandas",
     "pyarrow.fs",
     "pydantic",
     "requests",
     "rich.console",
+    "safetensors.torch",
     "sklearn.datasets",
     "torch._dynamo",  # an optimizer imports it
 )
@@ -79,32 +84,82 @@ def forked_workers(folder: Path) -> Iterator[None]:
         server.wait()
 
 
+Variables = frozenset[tuple[str, str]]
+"""Those of Ray."""
+
+
 def serve(address: str) -> None:
-    """Fork a worker for each connection."""
-    listener = socket.socket(socket.AF_UNIX)
+    """Fork a worker for each connection, as long as the process that started this one runs."""
+    listener, starter = socket.socket(socket.AF_UNIX), os.getppid()
     listener.bind(address + ".new")
     listener.listen(64)
     import_slow_modules()
     os.rename(address + ".new", address)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps workers
-    while True:
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            become_worker(connection)
-        connection.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps processes
+    parents: dict[Variables, socket.socket] = {}
+    listener.settimeout(5)
+    while os.getppid() == starter:
+        with contextlib.suppress(TimeoutError):
+            connection, _ = listener.accept()
+            answer(connection, listener, parents)
+
+
+def answer(connection: socket.socket, listener: socket.socket, parents: dict[Variables, socket.socket]) -> None:
+    """Let the parent for the raylet and the job of a request fork a worker; start that parent if there is none."""
+    with connection, contextlib.suppress(EOFError, ConnectionError):  # the command may have been killed
+        asked, files = request(connection, 3)
+        variables = frozenset(item for item in asked["env"].items() if item[0].startswith(("RAY_", "TUNE_")))
+        if variables not in parents:
+            forget_ended_raylets(parents)
+            parents[variables] = start_parent(asked["env"], [listener, connection, *parents.values()])
+        send(parents[variables], asked, [connection.fileno(), *files])
+        close(files)
 
 
 def import_slow_modules() -> None:
-    """Import what takes long in each actor, except Ray: its C++ part reads its variables when it is imported."""
+    """Import what takes long in each actor, except Ray: see :func:`start_parent`."""
     for name in SLOW_MODULES:
         importlib.import_module(name)
 
 
-def become_worker(connection: socket.socket) -> None:
-    """Run Ray's worker in this process, as if it had been started with the command that is asked for."""
-    head, files, _, _ = socket.recv_fds(connection, 8, 3)
-    asked = json.loads(received(connection, int.from_bytes(head, "big")))
+def forget_ended_raylets(parents: dict[Variables, socket.socket]) -> None:
+    """Let the parents of workers end whose raylet has ended."""
+    for variables in list(parents):
+        if not Path("/proc", dict(variables).get("RAY_RAYLET_PID", "self")).exists():
+            parents.pop(variables).close()
+
+
+def start_parent(environment: Mapping[str, str], others: Sequence[socket.socket]) -> socket.socket:
+    """Fork a process that imports Ray in an environment, and forks a worker for each request on the socket.
+
+    Args:
+        environment: all variables of the first worker.
+        others: sockets of this process that are not for the new one.
+    """
+    ours, requests = socket.socketpair()
+    if os.fork() != 0:
+        requests.close()
+        return ours
+    for other in (ours, *others):
+        other.close()
+    os.environ.clear()
+    os.environ.update(environment)
+    importlib.import_module("ray.tune")
+    with contextlib.suppress(EOFError):
+        while True:
+            asked, files = request(requests, 4)
+            if os.fork() == 0:
+                requests.close()
+                become_worker(asked, files[1:])
+            close(files)
+    os._exit(0)
+
+
+def become_worker(asked: Mapping[str, Any], files: Sequence[int]) -> None:
+    """Run Ray's worker in this process, as if it had been started with the command that is asked for.
+
+    The socket of the command is left open, so that the command ends with this process.
+    """
     for target, file in enumerate(files):
         os.dup2(file, target)
         os.close(file)
@@ -120,11 +175,34 @@ def become_worker(connection: socket.socket) -> None:
     os._exit(0)
 
 
+def send(to: socket.socket, asked: Mapping[str, Any], files: Sequence[int]) -> None:
+    """Send a request with open files."""
+    text = json.dumps(asked).encode()
+    socket.send_fds(to, [len(text).to_bytes(8, "big")], files)
+    to.sendall(text)
+
+
+def request(connection: socket.socket, n_files: int) -> tuple[dict[str, Any], list[int]]:
+    """Receive a request with its open files."""
+    head, files, _, _ = socket.recv_fds(connection, 8, n_files)
+    if not head:
+        raise EOFError
+    return json.loads(received(connection, int.from_bytes(head, "big"))), files
+
+
+def close(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
 def received(connection: socket.socket, n_bytes: int) -> bytes:
     """Read exactly ``n_bytes``."""
     data = b""
     while len(data) < n_bytes:
-        data += connection.recv(n_bytes - len(data))
+        part = connection.recv(n_bytes - len(data))
+        if not part:
+            raise EOFError
+        data += part
     return data
 
 

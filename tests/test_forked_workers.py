@@ -14,6 +14,10 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Ra
 
 
 class Worker:
+    def belongs_to(self) -> tuple[str, str, str]:
+        context = ray.get_runtime_context()
+        return context.get_job_id(), context.get_node_id(), os.environ["RAY_JOB_ID"]
+
     def look(self) -> tuple[int, bool, tuple[float, float, float]]:
         numbers = random.random(), float(np.random.rand()), float(torch.rand(()))
         return os.getpid(), "torch._dynamo" in sys.modules, numbers
@@ -25,3 +29,13 @@ def test_each_is_a_process_with_random_numbers_of_its_own(ray_cluster: None) -> 
     (first, forked, numbers), (second, _, others) = ray.get([worker.look.remote() for worker in workers])
     assert forked and len({first, second, os.getpid()}) == 3
     assert not set(numbers) & set(others)
+
+
+def test_each_belongs_to_the_job_that_asked_for_it(ray_cluster: None) -> None:
+    worker: Any = ray.remote(Worker)
+    context = ray.get_runtime_context()
+    assert ray.get(worker.remote().belongs_to.remote()) == (
+        context.get_job_id(),
+        context.get_node_id(),
+        context.get_job_id(),
+    )
