@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from raynas.converting.attention import PrunedMultiheadAttention, set_heads
 from raynas.converting.kernels import set_kernel_size
 from raynas.nn.dimensions.expressions import Dimension, Kept, positions, size_of
-
-GATES = {"LSTM": 4, "GRU": 3}
-"""Rows of a recurrent layer's weights for each hidden feature."""
+from raynas.nn.dimensions.layer_sizes import set_sizes
 
 Sliced = Callable[[Tensor], Tensor]
 
@@ -88,7 +86,7 @@ class Wiring:
         self._set_numbers(clone, kept)
         for path, module in self.model.named_modules():
             if not _inside(path, dropped):
-                set_sizes(clone.get_submodule(path), self._n_in(module, kept))
+                _fit(clone.get_submodule(path), self._n_in(module, kept))
         self._set_heads(clone, kept, dropped)
         outermost = [path for path in dropped if not _inside(path.rpartition(".")[0], dropped)]
         for path in outermost:
@@ -153,46 +151,8 @@ def _renumber(container: nn.Module) -> None:
         container._modules = {str(i): child for i, child in enumerate(container._modules.values())}
 
 
-def set_sizes(module: nn.Module, n_in: int | None) -> None:
-    """Set the numbers that a layer of torch keeps of its weights' shapes.
-
-    Args:
-        module: the layer; others are left alone.
-        n_in: input channels of a convolution, where known.
-    """
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        _set_recurrent_sizes(module)
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor):
-        return
-    shape = tuple(weight.shape)
-    if isinstance(module, nn.modules.conv._ConvNd):
-        if tuple(module.kernel_size) != shape[2:]:
-            set_kernel_size(module)
-        n_in = module.in_channels if n_in is None else n_in
-        module.in_channels = n_in
-        if module.transposed:
-            module.groups = module.groups if module.groups == 1 else module.groups * n_in // max(shape[0], 1)
-            module.out_channels = shape[1] * module.groups
-        else:
-            module.groups, module.out_channels = n_in // shape[1], shape[0]
-    elif isinstance(module, nn.Linear):
-        module.out_features, module.in_features = shape
-    elif isinstance(module, nn.modules.batchnorm._NormBase):
-        module.num_features = shape[0]
-    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        module.normalized_shape = shape
-    elif isinstance(module, nn.GroupNorm):
-        module.num_channels = shape[0]
-    elif isinstance(module, nn.Embedding):
-        module.num_embeddings, module.embedding_dim = shape
-    elif isinstance(module, nn.PReLU):
-        module.num_parameters = shape[0]
-
-
-def _set_recurrent_sizes(module: nn.RNNBase | nn.RNNCellBase) -> None:
-    suffix = "_l0" if isinstance(module, nn.RNNBase) else ""
-    rows, module.input_size = getattr(module, f"weight_ih{suffix}").shape
-    module.hidden_size = rows // GATES.get(type(module).__name__.removesuffix("Cell"), 1)
-    if getattr(module, "proj_size", 0):
-        module.proj_size = len(module.get_parameter("weight_hr_l0"))
+def _fit(module: nn.Module, n_in: int | None) -> None:
+    """Set the numbers that a layer keeps of its weights' shapes; a convolution has ``n_in`` input channels."""
+    if isinstance(module, nn.modules.conv._ConvNd) and tuple(module.kernel_size) != tuple(module.weight.shape[2:]):
+        set_kernel_size(module)
+    set_sizes(module, n_in)

@@ -271,7 +271,7 @@ def _cut_terms(parts: list[Dimension], at: int) -> tuple[Dimension, Dimension]:
 
 
 Kept = Mapping[Atom, Tensor]
-"""The indices that are kept of atoms, in order; of all others, every index is."""
+"""The indices that are kept of atoms; of all others, every index is. A wider network has copies of an index."""
 
 
 def positions(dimension: Dimension, kept: Kept) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from raynas.nn.dimensions.expressions import factors, fixed, freeze, product, take, unify
+from raynas.nn.dimensions.expressions import POSITIONS, factors, fixed, freeze, product, take, unify
 from raynas.nn.dimensions.registry import rule
 from raynas.nn.dimensions.tracing import Trace, tensors_in
 
@@ -28,6 +28,8 @@ def _convolution(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], r
         unify(source[1], per_group)
     for dimension in filters[2:]:
         freeze(dimension, "kernel")
+    for dimension in source[2:]:
+        freeze(dimension, POSITIONS)
     if bias is not None:
         unify(trace.of(bias)[0], n_out)
     trace.inputs_of[id(weight)] = source[1]
@@ -47,6 +49,8 @@ def _batch_norm(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], re
 @rule("native_layer_norm", "_fused_rms_norm", "rms_norm")
 def _layer_norm(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
     source, normalised = trace.of(args[0]), len(args[1])
+    for dimension in source[-normalised:]:
+        trace.mix(dimension)
     for parameter in args[2:4]:
         if isinstance(parameter, Tensor):
             for a, b in zip(source[-normalised:], trace.of(parameter), strict=True):
@@ -60,6 +64,7 @@ def _group_norm(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], re
     for parameter in args[1:3]:
         if parameter is not None:
             unify(source[1], trace.of(parameter)[0])
+    trace.mix(source[1])
     outer, _ = take(factors(source[1]), args[6])
     for dimension in outer:
         freeze(dimension, "groups of a norm")
@@ -95,6 +100,8 @@ def _embedding(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], res
 )
 def _pool(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
     """Keep batch and channels; all other dimensions are positions, also the second one of an input without batch."""
+    for dimension in trace.of(args[0])[2:]:
+        freeze(dimension, POSITIONS)
     for out in tensors_in(result):
         kept = trace.of(args[0])[:2]
         dimensions = [d if d.size == size else fixed(size) for d, size in zip(kept, out.shape, strict=False)]
@@ -117,6 +124,8 @@ def _attention(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], res
             heads = product([heads, fixed(query[1].size // heads.size)])
         unify(query[1], heads)
     unify(key[2], value[2])
+    for dimension in (query[3], key[2]):
+        trace.mix(dimension)
     mask = kwargs.get("attn_mask")
     if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] > 1:
         unify(query[1], trace.of(mask)[1])

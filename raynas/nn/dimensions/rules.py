@@ -10,6 +10,9 @@ from raynas.nn.dimensions.registry import RULES
 from raynas.nn.dimensions.tensor_rules import pointwise
 from raynas.nn.dimensions.tracing import Trace, tensors_in
 
+UNIFORM = ("empty", "zeros", "ones", "full", "scalar_tensor")
+"""Operations that make a constant whose numbers are all alike, or are written later."""
+
 
 def apply(trace: Trace, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
     """Give the results of an operation their dimensions, and tie those of its inputs."""
@@ -18,7 +21,10 @@ def apply(trace: Trace, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any
     if rule is None and torch.Tag.pointwise in func.tags:
         rule = pointwise
     if not any(True for _ in tensors_in((args, kwargs))):
-        return  # a new constant, whose dimensions are free
+        for tensor in tensors_in(result):
+            if name in UNIFORM:
+                trace.put_free(tensor)
+        return
     if rule is None:
         trace.give_up(name, (args, kwargs), result)
     else:

@@ -26,22 +26,24 @@ from raynas.nn.dimensions.tracing import Trace, tensors_in
     "gelu",
     "mish",
     "bernoulli",
+    "_prelu_kernel",
+    "log_sigmoid_forward",
 )
 def pointwise(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
-    """Tie dimensions that are aligned from the last one on, where none is broadcast."""
+    """Tie dimensions that are aligned from the last one on; a single index that is broadcast to many stays single."""
     out = next(tensors_in(result))
     dimensions: list[Dimension] = [fixed(size) for size in out.shape]
     for i, size in enumerate(out.shape):
         back = out.ndim - i
-        aligned = [
-            trace.of(t)[t.ndim - back]
-            for t in tensors_in((args, kwargs))
-            if t.ndim >= back and t.shape[t.ndim - back] == size
-        ]
-        if aligned and size != 1:
-            dimensions[i] = aligned[0]
-            for other in aligned[1:]:
-                unify(aligned[0], other)
+        aligned = [trace.of(t)[t.ndim - back] for t in tensors_in((args, kwargs)) if t.ndim >= back]
+        equal = [dimension for dimension in aligned if dimension.size == size]
+        if equal:
+            dimensions[i] = equal[0]
+            for other in equal[1:]:
+                unify(equal[0], other)
+        for dimension in aligned:
+            if dimension.size != size:
+                freeze(dimension, "it is broadcast")
     for tensor in tensors_in(result):
         if tensor.shape == out.shape:
             trace.put(tensor, dimensions)
@@ -54,7 +56,7 @@ def _like(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: 
 
 @rule("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided")
 def _new(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
-    trace.of(result)  # Its sizes are free until it meets another tensor.
+    trace.put_free(result)
 
 
 @rule("view", "_unsafe_view", "reshape", "_reshape_copy", "view_copy", "_reshape_alias", "squeeze", "unsqueeze")
@@ -75,6 +77,13 @@ def _expand(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result
     source, new = trace.of(args[0]), result.ndim - args[0].ndim
     kept = [i >= new and source[i - new].size == size for i, size in enumerate(result.shape)]
     trace.put(result, [source[i - new] if keep else fixed(result.shape[i]) for i, keep in enumerate(kept)])
+
+
+@rule("repeat")
+def _repeat(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    x, times = args[0], args[1]
+    source = [*map(fixed, (1,) * (len(times) - x.ndim)), *trace.of(x)]
+    trace.put(result, [product([fixed(n), d]) if n != 1 else d for n, d in zip(times, source, strict=True)])
 
 
 @rule("t", "transpose", "permute", "numpy_T", "movedim")
@@ -197,6 +206,7 @@ def _matrix_product(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any]
     unify(a[-1], b[-2])
     if len(a) == 3:
         unify(a[0], b[0])
+        trace.mix(a[-1])
     trace.put(result, [*a[:-1], b[-1]])
 
 
@@ -212,16 +222,17 @@ def _vector_product(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any]
     trace.put(result, trace.of(args[0])[:-1])
 
 
-@rule("_softmax", "_log_softmax", "cumsum", "_safe_softmax")
-def _same(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+@rule("_softmax", "_log_softmax", "_safe_softmax")
+def _softmax(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    trace.mix(trace.of(args[0])[args[1]])
     trace.put(result, trace.of(args[0]))
 
 
-@rule("roll", "flip")
-def _moved(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+@rule("roll", "flip", "cumsum")
+def _ordered(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
     axes = args[2] if len(args) > 2 else args[1]
-    for axis in axes:
-        freeze(trace.of(args[0])[axis], "its indices are moved")
+    for axis in axes if isinstance(axes, Sequence) else (axes,):
+        freeze(trace.of(args[0])[axis], "its indices have an order")
     trace.put(result, trace.of(args[0]))
 
 
@@ -231,6 +242,8 @@ def _reduction(trace: Trace, args: Sequence[Any], kwargs: Mapping[str, Any], res
     for out in tensors_in(result):
         given = next((a for a in (*args[1:], kwargs.get("dim")) if isinstance(a, list | tuple)), ())
         axes = [axis % args[0].ndim for axis in given or range(args[0].ndim)]
+        for axis in axes:
+            trace.mix(trace.of(args[0])[axis])
         left = [d for i, d in enumerate(trace.of(args[0])) if i not in axes]
         if out.ndim == args[0].ndim:
             left = [fixed(1) if i in axes else d for i, d in enumerate(trace.of(args[0]))]

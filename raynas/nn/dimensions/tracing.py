@@ -34,6 +34,12 @@ class Trace(_Mode):
         """Input channels of each convolution, by the identity of its weight."""
         self.log: list[tuple[str, list[tuple[Dimension, ...]]]] = []
         """The operations that compute, in order, each with the dimensions of its results."""
+        self.mixed: list[tuple[Dimension, str]] = []
+        """Dimensions whose indices an operation without weights computes with together, and its name."""
+        self.constants: list[Dimension] = []
+        """Dimensions of tensors that no operation computed and that are not all one number, such as a range."""
+        self.operation = ""
+        """Name of the operation that is being traced."""
         self.asked: set[int] = set()
         """Identities of the tensors whose dimensions were asked for."""
 
@@ -41,7 +47,7 @@ class Trace(_Mode):
         """Return the dimensions of a tensor; new ones if it was not seen before."""
         self.asked.add(id(tensor))
         if id(tensor) not in self._dimensions:
-            self.put(tensor, [Atom(size) for size in tensor.shape])
+            self.constants.extend(self.put_free(tensor))
         return self._dimensions[id(tensor)]
 
     def knows(self, tensor: Tensor) -> bool:
@@ -54,17 +60,27 @@ class Trace(_Mode):
         self._dimensions[id(tensor)] = tuple(dimensions)
         self._alive.append(tensor)
 
+    def put_free(self, tensor: Tensor) -> Sequence[Dimension]:
+        """Give a tensor dimensions that are free until it meets another tensor."""
+        self.put(tensor, [Atom(size) for size in tensor.shape])
+        return self._dimensions[id(tensor)]
+
     def freeze(self, values: object, reason: str) -> None:
         """Keep all dimensions of the tensors in a structure from varying."""
         for tensor in tensors_in(values):
             for dimension in self.of(tensor):
                 freeze(dimension, reason)
 
+    def mix(self, dimension: Dimension) -> None:
+        """Note that the current operation computes with all indices of a dimension together."""
+        self.mixed.append((dimension, self.operation))
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         from raynas.nn.dimensions.rules import apply  # which names this class in its signatures
 
+        self.operation = func._schema.name.removeprefix("aten::")
         result = func(*args, **(kwargs or {}))
         apply(self, func, args, dict(kwargs or {}), result)
         if not _only_moves(func):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from raynas.core.architecture import Option
 from raynas.nn.elastic import ElasticLayer
-from raynas.nn.morphism.channel_groups import ChannelGroup
 from raynas.nn.morphism.elastic_channels import WIDTHS, elastic_layers, is_reader, reorder_group
+from raynas.nn.morphism.layer_kinds import ChannelGroup
 from raynas.nn.supernet import Supernet
 
 

@@ -7,14 +7,15 @@ import copy
 import math
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import RaynasError
+from raynas.nn.dimensions.expressions import atoms, resolved
+from raynas.nn.dimensions.model_trace import ModelTrace
+from raynas.nn.dimensions.tracing import tensors_in
 from raynas.nn.modes import evaluating
-from raynas.nn.morphism.channel_flow import ChannelFlow
-from raynas.nn.morphism.channel_groups import Conv
 from raynas.nn.morphism.identity import (
     add_noise_,
     check_same_function,
@@ -23,6 +24,7 @@ from raynas.nn.morphism.identity import (
     is_relu,
     relu_of,
 )
+from raynas.nn.morphism.layer_kinds import Conv
 
 
 def deepen(
@@ -66,14 +68,15 @@ def deepen(
     if not noise >= 0 or (noise and rng is None):
         raise ValueError(f"noise must be at least 0, and needs an rng, got {noise} and {rng}")
     deeper = copy.deepcopy(model)
-    flow = ChannelFlow(deeper, input_example)
-    node = flow.the_call(after_name)
-    activation = _activation_behind(flow, node, after_name)
+    trace = ModelTrace(deeper, input_example)
+    output = trace.the_output(after_name)
+    activation = _activation_behind(trace, output, after_name)
+    axis = _channel_axis(trace, output, after_name)
     old = deeper.get_submodule(after_name)
     is_behind = is_relu(old)
     seen = activation(_result_of(deeper, old, input_example))
-    layer = _identity_layer(flow, node, kernel_size, bias=not batch_norm).to(seen)
-    if batch_norm and flow.relations.axis[node] != 1:
+    layer = _identity_layer(seen, axis, kernel_size, bias=not batch_norm).to(seen)
+    if batch_norm and axis != 1:
         raise RaynasError(f"a batch norm behind {after_name!r} would not find its channels: they are not dimension 1")
     new: list[nn.Module] = [layer, *([_identity_norm(seen)] if batch_norm else [])]
     parts = [old, *new, activation] if is_behind else [old, activation, *new]
@@ -86,34 +89,47 @@ def deepen(
     return deeper
 
 
-def _activation_behind(flow: ChannelFlow, node: fx.Node, name: str) -> nn.Module:
-    """Return a new activation of the kind that ``node`` is, or that all of its users are."""
-    if made := relu_of(node, flow.modules):
-        return made
-    made_all = [relu_of(user, flow.modules) for user in node.users]
-    kinds = {type(made) for made in made_all}
-    if len(kinds) != 1 or made_all[0] is None:
+def _activation_behind(trace: ModelTrace, output: Tensor, name: str) -> nn.Module:
+    """Return a new activation of the kind that the layer ``name`` is, or that all operations on its output are."""
+    layer = trace.model.get_submodule(name)
+    if is_relu(layer):
+        return type(layer)()
+    users = trace.users(output)
+    found = [relu_of(step) for step in users]
+    if not (users and users[-1].is_in_place) and any(tensor is output for tensor in tensors_in(trace.result)):
+        found.append(None)
+    if not found or None in found or len({type(made) for made in found}) != 1:
         raise RaynasError(
             f"the network cannot be deepened behind {name!r}: its result must be that of a ReLU or ReLU6, or go into "
-            f"one only, as another activation would change what passes it twice; got {flow.modules[str(node.target)]} "
-            f"used by {', '.join(user.name for user in node.users)}"
+            f"one only, as another activation would change what passes it twice; got {layer} "
+            f"used by {', '.join(step.layer or step.name for step in users)}"
         )
-    return made_all[0]
+    assert found[0] is not None
+    return found[0]
+
+
+def _channel_axis(trace: ModelTrace, output: Tensor, name: str) -> int:
+    """Return the dimension of a tensor that convolutions or linear layers put out or read."""
+    layers = [module for module in trace.model.modules() if isinstance(module, (*Conv, nn.Linear))]
+    put_out = {atom for layer in layers for atom in atoms(trace.of(layer.weight)[0])}
+    read = {resolved(trace.of(layer.weight)[1]) for layer in layers}
+    axes = [
+        axis for axis, dimension in enumerate(trace.of(output))
+        if resolved(dimension) in read or not put_out.isdisjoint(atoms(dimension))
+    ]  # fmt: skip
+    if len(axes) != 1 or axes[0] not in (1, output.dim() - 1):
+        raise RaynasError(f"the network cannot be deepened behind {name!r}: which dimension has channels is unclear")
+    return axes[0]
 
 
 def _identity_layer(
-    flow: ChannelFlow, node: fx.Node, kernel_size: int, *, bias: bool
+    seen: Tensor, axis: int, kernel_size: int, *, bias: bool
 ) -> nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d:
-    n_dims = len(flow.relations.shapes[node])
-    if node not in flow.relations.axis:
-        raise RaynasError(
-            f"the network cannot be deepened there: which dimension has the channels of {node} is unclear"
-        )
-    n = flow.relations.n_channels(node)
-    if flow.relations.axis[node] == n_dims - 1:
+    n = seen.shape[axis]
+    if axis == seen.dim() - 1:
         layer = skip_init(nn.Linear, n, n, bias=bias)
     else:
-        layer = skip_init(Conv[n_dims - 3], n, n, kernel_size, padding=kernel_size // 2, bias=bias)
+        layer = skip_init(Conv[seen.dim() - 3], n, n, kernel_size, padding=kernel_size // 2, bias=bias)
     assert isinstance(layer, (nn.Linear, *Conv))
     identity_weight_(layer.weight)
     if layer.bias is not None:

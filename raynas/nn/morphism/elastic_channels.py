@@ -19,7 +19,7 @@ from raynas.nn.elastic_layers import (
     ElasticResize,
     ElasticSqueezeExcite,
 )
-from raynas.nn.morphism.channel_groups import (
+from raynas.nn.morphism.layer_kinds import (
     INPUT_SLOTS,
     NORM_SLOTS,
     OUTPUT_SLOTS,

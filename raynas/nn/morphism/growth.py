@@ -4,15 +4,17 @@ Wider layers as in Net2Net (arXiv:1511.05641), larger kernels as in network morp
 arXiv:1603.01670).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from torch import Tensor, nn
 
 from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
-from raynas.nn.morphism.channel_groups import Conv, is_depthwise
-from raynas.nn.morphism.widening import widen
+from raynas.nn.dimensions.expressions import Atom, Kept
+from raynas.nn.morphism.identity import check_same_function
+from raynas.nn.morphism.layer_kinds import Conv, is_depthwise
+from raynas.nn.morphism.widening import Widening
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module | None:
@@ -64,39 +66,92 @@ def widened_like(
     Returns:
         The widened network, the names of the widened layers, and notes on those that could not be widened.
     """
-    widened, notes = [], []
-    for name in [name for name, module in parent.named_modules() if isinstance(module, (*Conv, nn.Linear))]:
-        layer, wider_layer = parent.get_submodule(name), find_module(child, name)
-        if not are_alike(layer, wider_layer) or _n_outputs(wider_layer) <= _n_outputs(layer):
+    wanted = dict(_wider_layers(parent, child))
+    if not wanted:
+        return parent, (), ()
+    try:
+        growth = _Growth(Widening(parent, input_example), child)
+    except RaynasError as error:
+        return parent, (), tuple(_note(name, error) for name in wanted)
+    for name, n_out in wanted.items():
+        growth.add(name, n_out, rng)
+    return growth.grown(input_example), tuple(growth.copies), tuple(growth.notes)
+
+
+def _wider_layers(parent: nn.Module, child: nn.Module) -> Iterator[tuple[str, int]]:
+    """Yield the layers of the parent that are wider in the child, with their width there."""
+    for name, layer in parent.named_modules():
+        wider = find_module(child, name)
+        if not isinstance(layer, (*Conv, nn.Linear)) or not isinstance(wider, (*Conv, nn.Linear)):
             continue
+        if are_alike(layer, wider) and not is_depthwise(layer) and len(wider.weight) > len(layer.weight):
+            yield name, len(wider.weight)
+
+
+def _note(name: str, reason: object) -> str:
+    return f"{name} became wider, and only the overlap was copied: {reason}"
+
+
+class _Growth:
+    """Layers of a parent that become as wide as in a child.
+
+    Args:
+        widening: of the parent.
+        child: the sizes of its tensors are the limit.
+
+    Attributes:
+        copies: by name of a widened layer, its group of units and the old unit that each new one copies.
+        notes: on layers that could not be widened.
+    """
+
+    def __init__(self, widening: Widening, child: nn.Module) -> None:
+        self.widening = widening
+        self.child = child
+        self.copies: dict[str, tuple[Atom, Tensor]] = {}
+        self.notes: list[str] = []
+
+    def add(self, name: str, n_out: int, rng: np.random.Generator) -> None:
+        """Widen one more layer, unless it became wide enough with others."""
+        kept = dict(self.copies.values())
+        if self.widening.width(name, kept) >= n_out:
+            return
         try:
-            wider = widen(parent, name, _n_outputs(wider_layer), input_example=input_example, rng=rng)
+            atom, copies = self.widening.copies(name, n_out, kept, rng)
         except RaynasError as error:
-            if not is_depthwise(layer):
-                notes.append(f"{name} became wider, and only the overlap was copied: {error}")
-            continue
-        if misfit := _misfit(parent, wider, child):
-            notes.append(f"{name} became wider, and only the overlap was copied: {misfit} would not fit")
-            continue
-        parent = wider
-        widened.append(name)
-    return parent, tuple(widened), tuple(notes)
+            self.notes.append(_note(name, error))
+            return
+        if misfit := self._misfit({**kept, atom: copies}):
+            self.notes.append(_note(name, f"{misfit} would not fit"))
+        else:
+            self.copies[name] = atom, copies
 
+    def _misfit(self, kept: Kept) -> str:
+        """Return the name of a tensor that would become larger than the child's; empty if there is none."""
+        parent, wanted = self.widening.model, self.child.state_dict()
+        for path, name, shape in self.widening.changed(kept):
+            whole = f"{path}.{name}" if path else name
+            module = parent.get_submodule(path)
+            if whole in wanted and are_alike(module, find_module(self.child, path)):
+                sizes = zip(shape, getattr(module, name).shape, wanted[whole].shape, strict=True)
+                if any(new != was and new > limit for new, was, limit in sizes):
+                    return whole
+        return ""
 
-def _n_outputs(module: nn.Module | None) -> int:
-    if isinstance(module, Conv):
-        return module.out_channels
-    return module.out_features if isinstance(module, nn.Linear) else 0
-
-
-def _misfit(before: nn.Module, wider: nn.Module, child: nn.Module) -> str:
-    """Return the name of a tensor that became larger than the child's; empty if there is none."""
-    old, wanted = before.state_dict(), child.state_dict()
-    for name, tensor in wider.state_dict().items():
-        module = name.rpartition(".")[0]
-        is_inherited = name in wanted and are_alike(wider.get_submodule(module), find_module(child, module))
-        if tensor.shape != old[name].shape and is_inherited:
-            sizes = zip(tensor.shape, old[name].shape, wanted[name].shape, strict=True)
-            if any(new != was and new > limit for new, was, limit in sizes):
-                return name
-    return ""
+    def grown(self, input_example: Inputs) -> nn.Module:
+        """Return the wider network; layers without which alone it computes the same are noted and stay."""
+        parent, change = self.widening.model, f"widening {', '.join(self.copies)}"
+        try:
+            wider = self.widening.applied(dict(self.copies.values()))
+            check_same_function(parent, wider, input_example, change)
+            return wider
+        except RaynasError:
+            planned, self.copies, wider = self.copies, {}, parent
+        for name, each in planned.items():
+            tried = self.widening.applied(dict((*self.copies.values(), each)))
+            try:
+                check_same_function(parent, tried, input_example, f"widening {name!r}")
+            except RaynasError as error:
+                self.notes.append(_note(name, error))
+            else:
+                self.copies[name], wider = each, tried
+        return wider

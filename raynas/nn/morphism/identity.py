@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional
+from torch import Tensor, nn
 
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import RaynasError, one_line
+from raynas.nn.dimensions.model_trace import Step
 from raynas.nn.modes import evaluating
 
 TOLERANCE = 1e-4
@@ -95,19 +95,8 @@ def is_relu(module: nn.Module) -> bool:
     return isinstance(module, nn.ReLU | nn.ReLU6)
 
 
-_RELU_FUNCTIONS: Mapping[object, type[nn.Module]] = {
-    torch.relu: nn.ReLU,
-    functional.relu: nn.ReLU,
-    functional.relu6: nn.ReLU6,
-    "relu": nn.ReLU,
-    "relu_": nn.ReLU,
-}
-
-
-def relu_of(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
-    """Return a new ReLU or ReLU6 that computes the same as ``node``; None if ``node`` is another operation."""
-    if node.op == "call_module":
-        module = modules[str(node.target)]
-        return type(module)() if is_relu(module) else None
-    made = _RELU_FUNCTIONS.get(node.target)
-    return made() if made else None
+def relu_of(step: Step) -> nn.Module | None:
+    """Return a new ReLU or ReLU6 that computes the same as an operation; None if it is another one."""
+    if step.name == "relu":
+        return nn.ReLU()
+    return nn.ReLU6() if step.name == "hardtanh" and tuple(step.arguments[1:]) == (0, 6) else None

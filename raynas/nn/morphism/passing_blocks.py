@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from raynas.core.inputs import Arguments, Inputs
 from raynas.nn.modes import evaluating
-from raynas.nn.morphism.channel_groups import Conv
 from raynas.nn.morphism.growth import find_module
 from raynas.nn.morphism.identity import BATCH_NORMS, identity_norm_, identity_weight_
+from raynas.nn.morphism.layer_kinds import Conv
 
 
 def let_new_blocks_pass(

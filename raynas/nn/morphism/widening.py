@@ -6,18 +6,21 @@ followed too, and every layer that an addition ties to it is widened alike.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
-from raynas.nn.morphism.channel_flow import ChannelFlow
-from raynas.nn.morphism.channel_groups import NORM_SLOTS, OUTPUT_SLOTS, Conv, Norm, Slots, is_depthwise
-from raynas.nn.morphism.channel_relations import Copies, n_copies
+from raynas.nn.dimensions.expressions import Atom, Dimension, Kept, atoms, positions, resolved, size_of
+from raynas.nn.dimensions.layer_sizes import set_sizes
+from raynas.nn.dimensions.model_trace import INPUT, OUTPUT, ModelTrace
 from raynas.nn.morphism.identity import add_noise_, check_same_function
+from raynas.nn.morphism.layer_kinds import Conv, Norm, is_depthwise
 
 
 def widen(
@@ -55,100 +58,157 @@ def widen(
     """
     if not noise >= 0:
         raise ValueError(f"noise must be at least 0, got {noise}")
-    wider = copy.deepcopy(model)
-    flow = ChannelFlow(wider, input_example)
-    start = flow.the_call(layer_name)
-    n_now = _n_outputs(flow.modules[str(start.target)], layer_name)
-    if n_out <= n_now:
-        raise RaynasError(f"widening {layer_name!r} needs n_out > {n_now}, which it has, got {n_out}")
-    # The mapping g of equation 1.
-    copies = torch.cat([torch.arange(n_now), torch.from_numpy(rng.integers(n_now, size=n_out - n_now))])
-    changed = flow.spread(start, copies)
-    for node, module in _affected(flow, changed):
-        _change(module, changed.get(node.all_input_nodes[0]), changed.get(node))
+    widening = Widening(model, input_example)
+    kept = dict([widening.copies(layer_name, n_out, {}, rng)])
+    wider = widening.applied(kept)
     check_same_function(model, wider, input_example, f"widening {layer_name!r}")
     if noise:
-        for node, module in _affected(flow, changed):
-            if node in changed and isinstance(module, (*Conv, nn.Linear)) and not is_depthwise(module):
-                _add_noise(module.weight, changed[node], noise, rng)
+        for path, copies in widening.copied_rows(kept):
+            _add_noise(wider.get_parameter(f"{path}.weight" if path else "weight"), copies, noise, rng)
     return wider
 
 
-def _n_outputs(module: nn.Module, name: str) -> int:
-    if isinstance(module, nn.Linear):
-        return module.out_features
-    if isinstance(module, Conv) and not is_depthwise(module):
-        return module.out_channels
-    raise RaynasError(
-        f"only a convolution without groups or a linear layer can be widened, and {name!r} is {module}: "
-        "a depthwise one is widened with the layer before it"
-    )
+class Widening:
+    """Wider networks of a model, planned on a trace of it.
 
+    A plan (``Kept``) holds, for each group of units that becomes wider, the index of the old unit that each new one
+    copies.
 
-def _affected(flow: ChannelFlow, changed: Mapping[fx.Node, Copies]) -> Iterator[tuple[fx.Node, nn.Module]]:
-    """Yield the layers with weights whose input or output has other channels.
+    Args:
+        model: the network; not changed.
+        input_example: a batch that it can be called with.
 
     Raises:
-        RaynasError: if one of them is called twice or shares its weights.
+        RaynasError: if it cannot be traced.
     """
-    for node in flow.nodes:
-        if node.op != "call_module" or not any(n in changed for n in (node, *node.all_input_nodes)):
-            continue
-        module, name = flow.modules[str(node.target)], str(node.target)
-        if isinstance(module, (*Conv, *Norm, nn.Linear)):
-            if not flow.is_independent(name):
+
+    def __init__(self, model: nn.Module, input_example: Inputs) -> None:
+        self.model = model
+        self._input_example = input_example
+        self._trace = ModelTrace(model, input_example)
+        owners = Counter(id(tensor) for module in model.modules() for tensor in module.parameters(recurse=False))
+        self._shared = {tensor for tensor, n_owners in owners.items() if n_owners > 1}
+
+    def width(self, layer_name: str, kept: Kept) -> int:
+        """Return the number of units of a layer under a plan."""
+        return size_of(self._outputs_of(layer_name), kept)
+
+    def copies(self, layer_name: str, n_out: int, kept: Kept, rng: np.random.Generator) -> tuple[Atom, Tensor]:
+        """Return the group of a layer's units, and the index of the old one that each of them copies.
+
+        Args:
+            layer_name: of the layer.
+            n_out: its new number of units.
+            kept: the plan before.
+            rng: chooses the units to copy.
+
+        Raises:
+            RaynasError: if the layer cannot be widened.
+        """
+        self._trace.the_output(layer_name)
+        units, n_now = self._outputs_of(layer_name), self.width(layer_name, kept)
+        if n_out <= n_now:
+            raise RaynasError(f"widening {layer_name!r} needs n_out > {n_now}, which it has, got {n_out}")
+        if not isinstance(units, Atom) or units.frozen:
+            raise RaynasError(f"the channels cannot be changed: {self._obstacle(layer_name)}")
+        self._check(units)
+        # The mapping g of equation 1.
+        new = torch.from_numpy(rng.integers(units.size, size=n_out - n_now))
+        return units, torch.cat([positions(units, kept), new])
+
+    def _outputs_of(self, layer_name: str) -> Dimension:
+        layer = self.model.get_submodule(layer_name)
+        if isinstance(layer, (*Conv, nn.Linear)) and not is_depthwise(layer):
+            return resolved(self._trace.of(layer.weight)[0])
+        raise RaynasError(
+            f"only a convolution without groups or a linear layer can be widened, and {layer_name!r} is {layer}: "
+            "a depthwise one is widened with the layer before it"
+        )
+
+    def changed(self, kept: Kept) -> Iterator[tuple[str, str, list[int]]]:
+        """Yield the tensors that a plan changes: the path of the layer, the name of the tensor there, its new shape."""
+        for path, module in self.model.named_modules():
+            for name, tensor in _own(module).items():
+                dimensions = self._trace.of(tensor)
+                if not kept.keys().isdisjoint(atom for dimension in dimensions for atom in atoms(dimension)):
+                    yield path, name, [size_of(dimension, kept) for dimension in dimensions]
+
+    def copied_rows(self, kept: Kept) -> Iterator[tuple[str, Tensor]]:
+        """Yield the layers of which a plan copies units, with the index of the old unit that each new one copies."""
+        for path, module in self.model.named_modules():
+            if isinstance(module, (*Conv, nn.Linear)) and not is_depthwise(module):
+                units = self._trace.of(module.weight)[0]
+                if size_of(units, kept) != units.size:
+                    yield path, positions(units, kept)
+
+    def applied(self, kept: Kept) -> nn.Module:
+        """Return a copy of the network with the units of a plan."""
+        wider = copy.deepcopy(self.model)
+        changed = [(path, name) for path, name, _ in self.changed(kept)]
+        for path, name in changed:
+            _replace(wider.get_submodule(path), name, self._copied(getattr(self.model.get_submodule(path), name), kept))
+        for path in dict.fromkeys(path for path, _ in changed):
+            weight = getattr(self.model.get_submodule(path), "weight", None)
+            source = self._trace.inputs_of.get(id(weight))
+            set_sizes(wider.get_submodule(path), None if source is None else size_of(source, kept))
+        return wider
+
+    def _copied(self, tensor: Tensor, kept: Kept) -> Tensor:
+        """Apply equation 2 of the paper: replicate rows; replicate columns, divided by the number of copies."""
+        for axis, dimension in enumerate(self._trace.of(tensor)):
+            if size_of(dimension, kept) == dimension.size:
+                continue
+            copies = positions(dimension, kept).to(tensor.device)
+            tensor = tensor.detach().index_select(axis, copies)
+            if axis == 1:
+                tensor /= n_copies(copies).to(tensor.dtype).view(-1, *[1] * (tensor.dim() - 2))
+        return tensor
+
+    def _check(self, atom: Atom) -> None:
+        """Refuse to copy units that meet a layer of an unknown kind, or an operation that copies would change."""
+        for path, *_ in self.changed({atom: torch.arange(atom.size)}):
+            module = self.model.get_submodule(path)
+            if not isinstance(module, (*Conv, *Norm, nn.Linear)):
+                name = f"layer {path!r} ({type(module).__name__})"
+                raise RaynasError(f"the channels cannot be changed: nothing is known of {name}")
+            own = {id(parameter) for parameter in module.parameters(recurse=False)}
+            if self._trace.n_calls(module) != 1 or is_parametrized(module) or own & self._shared:
                 raise RaynasError(
-                    f"layer {name!r} cannot be widened: it is called twice, or its weights are not its own"
+                    f"layer {path!r} cannot be widened: it is called twice, or its weights are not its own"
                 )
-            yield node, module
+        for dimension, operation in self._trace.mixed:
+            if atom in atoms(dimension):
+                raise RaynasError(f"the channels cannot be changed: operation {operation!r} computes with all of them")
+
+    def _obstacle(self, layer_name: str) -> str:
+        """Return the reason why the units of a layer cannot be copied."""
+        units = self._outputs_of(layer_name)
+        reasons = {atom.frozen for atom in atoms(units)}
+        for reason in (INPUT, OUTPUT):
+            if reason in reasons:
+                return f"they belong to {reason}"
+        weight = self.model.get_submodule(layer_name).get_parameter("weight")
+        found = ModelTrace(self.model, self._input_example, watched=weight).obstacle
+        if isinstance(units, Atom):
+            return f"{found} fixes their number ({units.frozen})"
+        return f"{found} joins them with others or takes them apart"
 
 
-def _change(module: nn.Module, inputs: Copies | None, outputs: Copies | None) -> None:
-    """Give a layer the channels of ``inputs`` and ``outputs``."""
-    if isinstance(module, Norm):
-        if outputs is not None:
-            module.num_features = len(outputs)
-            _select(module, outputs, NORM_SLOTS)
-    elif isinstance(module, Conv):
-        if is_depthwise(module):
-            assert inputs is not None
-            module.groups, inputs = len(inputs), None
-            module.in_channels = module.groups
-        elif inputs is not None:
-            module.in_channels = len(inputs)
-        if outputs is not None:
-            module.out_channels = len(outputs)
-        _change_weights(module, inputs, outputs)
-    elif isinstance(module, nn.Linear):
-        module.in_features = len(inputs) if inputs is not None else module.in_features
-        module.out_features = len(outputs) if outputs is not None else module.out_features
-        _change_weights(module, inputs, outputs)
+def n_copies(copies: Tensor) -> Tensor:
+    """Return for each new unit the number of new units that copy the same old one, shape ``(n_new,)``."""
+    return torch.bincount(copies)[copies]
 
 
-def _change_weights(
-    module: nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear, inputs: Copies | None, outputs: Copies | None
-) -> None:
-    """Apply equation 2 of the paper: replicate rows, and replicate columns and divide them by the number of copies."""
-    if inputs is not None:
-        inputs = inputs.to(module.weight.device)
-        counts = n_copies(inputs).to(module.weight.dtype)
-        shared = module.weight.detach()[:, inputs] / counts.view(1, -1, *[1] * (module.weight.dim() - 2))
-        module.weight = nn.Parameter(shared, requires_grad=module.weight.requires_grad)
-    if outputs is not None:
-        _select(module, outputs, OUTPUT_SLOTS)
+def _own(module: nn.Module) -> Mapping[str, Tensor]:
+    return {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
 
 
-def _select(module: nn.Module, rows: Copies, slots: Slots) -> None:
-    for name, _ in slots:
-        tensor = getattr(module, name, None)
-        if isinstance(tensor, nn.Parameter):
-            chosen = tensor.detach()[rows.to(tensor.device)]
-            setattr(module, name, nn.Parameter(chosen, requires_grad=tensor.requires_grad))
-        elif isinstance(tensor, Tensor):
-            setattr(module, name, tensor[rows.to(tensor.device)])
+def _replace(module: nn.Module, name: str, new: Tensor) -> None:
+    old = getattr(module, name)
+    setattr(module, name, nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new)
 
 
-def _add_noise(weight: Tensor, copies: Copies, noise: float, rng: np.random.Generator) -> None:
+def _add_noise(weight: Tensor, copies: Tensor, noise: float, rng: np.random.Generator) -> None:
     """Add noise to all but the first copy of each unit."""
     seen: set[int] = set()
     scale = noise * float(weight.detach().std())

@@ -2,9 +2,9 @@ import copy
 
 import torch
 
-from raynas.nn.morphism.channel_groups import ChannelGroup
 from raynas.nn.morphism.channel_order import sort_channels
 from raynas.nn.morphism.elastic_channels import channel_groups
+from raynas.nn.morphism.layer_kinds import ChannelGroup
 from tests.nn.morphism.supernets import Block, Residual, images, supernet_of
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raynas.errors import RaynasError
 from raynas.nn.morphism.deepening import deepen
@@ -45,6 +45,24 @@ def test_deepening_behind_features_inserts_a_linear_layer() -> None:
     deeper = deepen(model, "1", input_example=example)
     assert isinstance(deeper.get_submodule("1.1"), nn.Linear) and isinstance(deeper.get_submodule("1.3"), nn.ReLU6)
     torch.testing.assert_close(result(deeper, example), result(model, example), atol=1e-5, rtol=1e-5)
+
+
+class Mixer(nn.Module):
+    """Linear layers over channels and over positions, with a ReLU between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels, self.positions = nn.Linear(4, 4), nn.Linear(3, 3)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.positions(self.act(self.channels(x)).transpose(1, 2))
+        return out
+
+
+def test_deepening_needs_to_know_the_channels() -> None:
+    with pytest.raises(RaynasError, match="which dimension has channels is unclear"):
+        deepen(Mixer(), "act", input_example=torch.randn(8, 3, 4))
 
 
 def test_the_new_batch_norm_passes_the_example_in_training_too() -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
 
 
 class Summed(nn.Module):
-    """Widths that a sum ties, but whose decisions are two: one cannot grow without the other."""
+    """A width of which only the first four channels are read, and a width of the output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ def test_a_layer_that_cannot_be_widened_keeps_the_overlap_and_says_why() -> None
     child = space.build({"first": "w6", "tail": "w5"})
     report = inherit_between(space, {"first": "w4", "tail": "w3"}, parent, {"first": "w6", "tail": "w5"}, child)
     assert report.widened == () and len(report.notes) == 2
-    assert "operation 'getitem'" in report.notes[0] and "network's output" in report.notes[1]
+    assert "tail.weight would not fit" in report.notes[0] and "an output of the model" in report.notes[1]
     assert torch.equal(child.get_parameter("first.weight")[:4], parent.get_parameter("first.weight"))
     assert report.partly == ("first.weight", "first.bias", "tail.weight", "tail.bias")
 

@@ -23,6 +23,22 @@ from tests.nn.morphism.networks import (
 torch.set_num_threads(1)
 
 
+class Attending(nn.Module):
+    """Weights over channels, and a path that the code chooses by a shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values, self.scores = nn.Conv2d(2, 4, 1), nn.Conv2d(2, 4, 1)
+        self.act = nn.PReLU(4)
+        self.free, self.head = nn.Conv2d(4, 3, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.values(x)) * self.scores(x).softmax(1).sum(1, keepdim=True)
+        for _ in range(x.shape[1]):
+            out = out + 1
+        return torch.as_tensor(self.head(self.free(out)))
+
+
 WIDENED = [
     (Plain, "conv1", {"conv1.weight": (11, 2, 3, 3), "bn1.running_var": (11,), "conv2.weight": (5, 11, 3, 3)}),
     (Plain, "conv2", {"conv2.weight": (11, 6, 3, 3), "hidden.weight": (12, 44)}),
@@ -36,6 +52,7 @@ WIDENED = [
     (Depthwise, "expand.0", {"depthwise.0.weight": (11, 1, 3, 3), "excite.weight": (11, 2, 1, 1)}),
     (Depthwise, "excite", {"twofold.weight": (22, 1, 3, 3), "project.0.weight": (3, 22, 1, 1)}),
     (Depthwise, "squeeze", {"squeeze.weight": (11, 6, 1, 1), "excite.weight": (6, 11, 1, 1)}),
+    (Attending, "free", {"free.weight": (11, 4, 1, 1), "head.weight": (2, 11, 1, 1)}),
 ]
 
 
@@ -138,16 +155,18 @@ REFUSED = [
     (Plain, "conv7", 8, "must be called once in a forward pass, got 0; known: conv1, bn1"),
     (Plain, "bn1", 8, "only a convolution without groups or a linear layer"),
     (Plain, "conv1", 6, "needs n_out > 6, which it has, got 6"),
-    (Plain, "head", 8, "network's output"),
+    (Plain, "head", 8, "they belong to an output of the model"),
     (Depthwise, "twofold", 24, "a depthwise one is widened with the layer before it"),
-    (Spatial, "gate", 8, "operation 'mul' .* broadcasts them"),
+    (Spatial, "gate", 8, "operation 'mul' .* broadcast"),
     (Norms, "conv", 8, r"layer 'norm' \(GroupNorm\)"),
     (Norms, "twice", 8, "called once in a forward pass, got 2"),
-    (Norms, "last", 8, "network's output"),
+    (Norms, "last", 8, "they belong to an output of the model"),
     (Fixed, "conv", 8, "which may hold sizes in its code"),
-    (Input, "conv", 8, "network's input|nothing is known of operation 'amax'"),
+    (Input, "conv", 8, "they belong to an input of the model"),
     (Branching, "conv", 8, "cannot be traced, as its control flow must not depend on its input"),
     (TwoJoined, "whole", 8, "joins them with others"),
+    (Attending, "values", 8, r"nothing is known of layer 'act' \(PReLU\)"),
+    (Attending, "scores", 8, "operation '_softmax' computes with all of them"),
 ]
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from raynas.nn.morphism.channel_groups import INPUT_SLOTS, NORM_SLOTS, OUTPUT_SLOTS, Slots, consumer_slots, reorder
+from raynas.nn.morphism.layer_kinds import INPUT_SLOTS, NORM_SLOTS, OUTPUT_SLOTS, Slots, consumer_slots, reorder
 
 
 @pytest.mark.parametrize(
