@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.utils import _reverse_repeat_tuple
 
 from raynas.converting.groups import matches
@@ -36,6 +36,15 @@ class ConvKernel:
         """Return the positions in the middle."""
         first = (self.size - size) // 2
         return {atom: torch.arange(first, first + size) for atom in self.atoms} if size < self.size else {}
+
+    def edgeless(self, weight: Tensor, size: int) -> Tensor:
+        """Return a copy of the kernel's weights with zeros around the middle."""
+        edge = (self.size - size) // 2
+        found = weight.clone()
+        for axis in range(-len(self.atoms), 0):
+            found.narrow(axis, 0, edge).zero_()
+            found.narrow(axis, edge + size, edge).zero_()
+        return found
 
     def matches(self, pattern: str) -> bool:
         """Return True if a glob names the decision, the convolution or a module that holds it."""

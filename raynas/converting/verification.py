@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -63,8 +64,25 @@ class Verification:
 
     def failures_of_kernels(self, sizes: Mapping[ConvKernel, Sequence[int]]) -> dict[str, str]:
         """Return the reasons of the kernels that cannot shrink, by name."""
-        errors = {kernel.name: self._error(kernel.kept(min(options))) for kernel, options in sizes.items()}
+        errors = {kernel.name: self._error_of_kernel(kernel, min(options)) for kernel, options in sizes.items()}
         return {name: error for name, error in errors.items() if error is not None}
+
+    def _error_of_kernel(self, kernel: ConvKernel, size: int) -> str | None:
+        """Return the reason why a smaller kernel does not compute what the given one does with zeros at its edges.
+
+        Operations that pad may give other shapes, so the outputs are compared.
+        """
+        given = self.wiring.model.get_submodule(kernel.layer).get_parameter("weight")
+
+        def edgeless(tensor: Tensor) -> Tensor:
+            return kernel.edgeless(tensor.detach(), size) if tensor is given else tensor.detach()
+
+        try:
+            found = self._outputs(self._member(kernel.kept(size)))
+        except Exception as error:
+            return f"the model's code does not allow it ({one_line(error)[:200]})"
+        whole = self.wiring.member({}, (), edgeless)
+        return _difference(found, self._outputs(whole), "with a smaller kernel", "the given one had zeros at its edges")
 
     def _failures_of_groups(
         self, widths: Mapping[Group, Sequence[int]], ties: Mapping[Group, Sequence[int]]
@@ -173,7 +191,7 @@ class Verification:
     def _error(self, kept: Kept) -> str | None:
         """Return the reason why a narrower member does not compute what the trace says that it does."""
         try:
-            log, _ = self._run(kept, ())
+            log = self._log(kept)
         except Exception as error:
             return f"the model's code does not allow it ({one_line(error)[:200]})"
         if len(log) != len(self.trace.log):
@@ -188,33 +206,42 @@ class Verification:
     def _error_without(self, dropped: Sequence[str]) -> str | None:
         """Return the reason why a shallower member does not compute what the model does if the blocks are skipped."""
         try:
-            found = self._run({}, dropped)[1]
+            found = self._outputs(self._member({}, dropped))
         except Exception as error:
             return f"the model's code does not allow it ({one_line(error)[:200]})"
-        expected = self._run({}, (), skipped=dropped)[1]
-        if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
-            return "the output would have another shape"
-        if not all(map(_close, found, expected)):
-            return "without blocks the model computes something else than if they passed their inputs on"
-        return None
+        whole = self._member({})
+        for path in dropped:
+            whole.get_submodule(path).register_forward_hook(_pass_on, with_kwargs=True)
+        return _difference(found, self._outputs(whole), "without blocks", "they passed their inputs on")
 
-    def _run(
-        self, kept: Kept, dropped: Sequence[str], skipped: Sequence[str] = ()
-    ) -> tuple[list[tuple[str, list[torch.Size]]], list[Tensor]]:
-        """Return the operations and the outputs of a member, in which some blocks pass on their first input."""
-        member = self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach()).eval()
-        for path in skipped:
-            member.get_submodule(path).register_forward_hook(_pass_on, with_kwargs=True)
+    def _member(self, kept: Kept, dropped: Sequence[str] = ()) -> nn.Module:
+        return self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach())
+
+    def _log(self, kept: Kept) -> list[tuple[str, list[torch.Size]]]:
+        """Return the operations of a member with the shapes of their results."""
+        recording = Recording()
+        self._outputs(self._member(kept), recording)
+        return recording.log
+
+    def _outputs(self, member: nn.Module, watching: AbstractContextManager[object] | None = None) -> list[Tensor]:
+        member.eval()
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with traceable(member), Recording() as recording:
-                result = self.example.call(member)
-        return recording.log, list(tensors_in(result))
+            with traceable(member), watching or nullcontext():
+                return list(tensors_in(self.example.call(member)))
 
 
 def _pass_on(module: nn.Module, args: object, kwargs: object, output: object) -> object:
     taken, given = next(tensors_in((args, kwargs))), next(tensors_in(output))
     return tree_map_only(Tensor, lambda tensor: taken if tensor is given else tensor, output)
+
+
+def _difference(found: Sequence[Tensor], expected: Sequence[Tensor], change: str, instead: str) -> str | None:
+    if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
+        return "the output would have another shape"
+    if not all(map(_close, found, expected)):
+        return f"{change} the model computes something else than if {instead}"
+    return None
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from raynas.converting import Kernel, convert
 from raynas.errors import SpaceError
@@ -69,9 +70,40 @@ def test_bad_kernels_are_refused() -> None:
         convert(Net(), X, vary={"nowhere": Kernel(3)})
 
 
-def test_a_padding_that_is_an_operation_of_its_own_keeps_its_kernel() -> None:
-    model = nn.Sequential(nn.Conv1d(3, 4, 5, padding=2), nn.Conv1d(4, 4, 5, padding=2, padding_mode="circular"))
-    space = convert(model, torch.rand(2, 3, 12), vary={"*": Kernel(3)})
-    assert [decision.name for decision in space.decisions] == ["0.kernel_size"]
-    assert [each.name for each in space.fixed] == ["1.kernel_size"]
-    assert space.build({"0.kernel_size": 3})(torch.rand(2, 3, 12)).shape == (2, 4, 12)
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_a_padding_that_is_an_operation_of_its_own_shrinks_too(mode: str) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 5, padding=2, stride=2, padding_mode=mode), nn.Conv2d(4, 4, 3, padding=1, padding_mode=mode)
+    )
+    space = convert(model, X, vary={"*": Kernel(1, 3)})
+    assert [list(decision.options) for decision in space.decisions] == [[5, 3, 1], [3, 1]]
+    for sizes in ((3, 3), (1, 3), (3, 1)):
+        arch = {f"{i}.kernel_size": size for i, size in enumerate(sizes)}
+        silent = copy.deepcopy(model)
+        for layer, size in zip(silent, sizes, strict=True):
+            edge = (layer.weight.shape[-1] - size) // 2
+            middle = functional.pad(torch.ones(size, size), [edge] * 4)
+            layer.weight.data *= middle
+        torch.testing.assert_close(space.build(arch)(X), silent(X))
+        torch.testing.assert_close(Supernet(space)(X, arch), silent(X))
+
+
+class Padded(nn.Module):
+    """Pads by a number in its code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.padded = nn.Conv2d(4, 4, 5, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = functional.conv2d(self.conv(x), self.padded.weight, padding=self.padded.padding[0])
+        return y.mean((2, 3)) * self.padded.padding[0]
+
+
+def test_a_kernel_whose_padding_counts_elsewhere_stays() -> None:
+    space = convert(Padded(), X, vary={"*": Kernel(1, 3)})
+    assert [decision.name for decision in space.decisions] == ["conv.kernel_size"]
+    assert [(each.name, "zeros at its edges" in each.reason) for each in space.fixed][:1] == [
+        ("padded.kernel_size", True)
+    ]
