@@ -31,7 +31,7 @@ from raynas.nn.dimensions.tracing import Trace
 from raynas.nn.modes import modes_kept
 
 EXPECTED = ("kernel", "its rows are looked up by number", "an input of the model")
-"""Reasons that nobody needs to be told."""
+"""Reasons that nobody needs to be told, except for heads."""
 
 
 def convert(
@@ -128,7 +128,8 @@ def _all_fixed(
     groups: Sequence[Group], rows: Mapping[str, BlockRow], kernels: Mapping[str, ConvKernel], failed: Mapping[str, str]
 ) -> list[Fixed]:
     """Return what could not be made variable, with the reason, but for what nobody expects to vary."""
-    fixed = [_fixed(group, failed) for group in groups if group.atom.frozen not in EXPECTED]
+    told = [group for group in groups if group.atom.frozen not in EXPECTED or group.kind == "heads"]
+    fixed = [_fixed(group, failed) for group in told]
     fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
     fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
     return fixed

@@ -2,16 +2,64 @@
 
 import copy
 from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from raynas.converting.attention import PrunedMultiheadAttention, set_heads
 from raynas.converting.kernels import set_kernel_size
+from raynas.errors import SpaceError
 from raynas.nn.dimensions.expressions import Dimension, Kept, positions, size_of
 from raynas.nn.dimensions.layer_sizes import set_sizes
 
 Sliced = Callable[[Tensor], Tensor]
+
+
+class Number(NamedTuple):
+    """An attribute of a user's module that holds a width.
+
+    Args:
+        path: of the module.
+        name: of the attribute; "config.n_head" is one of an object, or an entry of a dict, that the module holds.
+        dimension: the width.
+    """
+
+    path: str
+    name: str
+    dimension: Dimension
+
+    @property
+    def is_setting(self) -> bool:
+        """True for one that an object or a dict holds, maybe for many modules."""
+        return "." in self.name
+
+
+class Scale(NamedTuple):
+    """An attribute that holds a power of a width, such as the scale of attention.
+
+    Args:
+        path: as of a number.
+        name: as of a number.
+        dimension: the width.
+        exponent: the power.
+    """
+
+    path: str
+    name: str
+    dimension: Dimension
+    exponent: float
+
+
+def holder_of(model: nn.Module, attribute: Number | Scale) -> tuple[Any, str]:
+    """Return the object or dict that holds an attribute of a model, and the attribute's name there."""
+    holder: Any = model.get_submodule(attribute.path)
+    outer, _, last = attribute.name.rpartition(".")
+    return (getattr(holder, outer) if outer else holder), last
+
+
+def _value(holder: Any, name: str) -> Any:
+    return holder[name] if isinstance(holder, dict) else getattr(holder, name)
 
 
 class Wiring:
@@ -32,10 +80,8 @@ class Wiring:
         self.model = model
         self.dimensions = dimensions
         self.inputs_of = inputs_of
-        self.numbers: list[tuple[str, str, Dimension]] = []
-        """Attributes of the user's modules that hold a width: path of the module, name, dimension."""
-        self.scales: list[tuple[str, str, Dimension, float]] = []
-        """Attributes that hold a power of a width, such as the scale of attention: as numbers, and the exponent."""
+        self.numbers: list[Number] = []
+        self.scales: list[Scale] = []
         self._find_names()
 
     def _find_names(self) -> None:
@@ -121,14 +167,30 @@ class Wiring:
                     module.enable_nested_tensor = module.use_nested_tensor = False
 
     def _set_numbers(self, clone: nn.Module, kept: Kept) -> None:
-        for path, name, dimension in self.numbers:
-            old = getattr(clone.get_submodule(path), name)
-            new = size_of(dimension, kept)
-            setattr(clone.get_submodule(path), name, new if isinstance(old, int) else type(old)([new]))
-        for path, name, dimension, exponent in self.scales:
-            change = (size_of(dimension, kept) / dimension.size) ** exponent
+        for number in self.numbers:
+            self._set(clone, number, size_of(number.dimension, kept))
+        for scale in self.scales:
+            change: float = (size_of(scale.dimension, kept) / scale.dimension.size) ** scale.exponent
             if change != 1:
-                setattr(clone.get_submodule(path), name, getattr(clone.get_submodule(path), name) * change)
+                holder, last = holder_of(self.model, scale)
+                self._set(clone, scale, _value(holder, last) * change)
+
+    def _set(self, clone: nn.Module, attribute: "Number | Scale", value: float) -> None:
+        """Set an attribute of a member.
+
+        Raises:
+            SpaceError: if it is held by an object that a copy of the model shares with it.
+        """
+        given, last = holder_of(self.model, attribute)
+        holder, _ = holder_of(clone, attribute)
+        if value == _value(given, last):
+            return
+        if holder is given:
+            raise SpaceError(f"{attribute.path}.{attribute.name} is not copied with the model")
+        if isinstance(holder, dict):
+            holder[last] = value
+        else:  # past the checks of frozen settings
+            object.__setattr__(holder, last, value)
 
 
 def _inside(path: str, dropped: Collection[str]) -> bool:

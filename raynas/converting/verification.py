@@ -1,6 +1,5 @@
 """Check of each group and row of blocks: a member in which it alone is reduced must run as the given model does."""
 
-import math
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,12 +12,13 @@ from torch.utils._pytree import tree_map_only
 from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group
 from raynas.converting.kernels import ConvKernel
-from raynas.converting.members import Wiring
+from raynas.converting.members import Number, Wiring
+from raynas.converting.numbers import groupings, numbers_around, scales_around
 from raynas.converting.ties import reason
 from raynas.converting.traceable import traceable
 from raynas.core.inputs import Arguments
 from raynas.errors import one_line
-from raynas.nn.dimensions.expressions import Dimension, Kept, atoms, parts, size_of
+from raynas.nn.dimensions.expressions import Kept, size_of
 from raynas.nn.dimensions.tracing import Recording, Trace, tensors_in
 
 Rows = Mapping[str, tuple[BlockRow, Sequence[int]]]
@@ -53,8 +53,9 @@ class Verification:
                 they are to stay.
         """
         for group in dict.fromkeys((*widths, *(each for tie in ties for each in tie.tied))):
-            known = {(path, name) for path, name, *_ in self.wiring.scales}  # Queries and keys come before values.
-            self.wiring.scales += [scale for scale in self._scales_around(group) if scale[:2] not in known]
+            known = {scale[:2] for scale in self.wiring.scales}  # Queries and keys come before values.
+            scales = scales_around(self.wiring.model, group)
+            self.wiring.scales += [scale for scale in scales if scale[:2] not in known]
         failed = self._failures_of_groups(widths, ties)
         for name, (row, options) in depths.items():
             error = self._error_without(row.paths[min(options) :])
@@ -130,7 +131,8 @@ class Verification:
                 continue
             is_tried = tie.name not in running or (tie.name not in taken and bool(options))
             error = self._error_alone(tie, min(options or [tie.step(1)])) if is_tried else None
-            failed |= dict.fromkeys(those, reason(tie, None if tie.name in running else error))
+            if (why := reason(tie, None if tie.name in running else error)) is not None:
+                failed |= dict.fromkeys(those, why)
             if error is None:
                 running.add(tie.name)
                 if options and tie.name not in taken:
@@ -146,47 +148,22 @@ class Verification:
         if error is None:
             return None
         before = list(self.wiring.numbers)
-        found = self._numbers_around(group)
-        # One of the numbers may be another width of the same size; often it is so in each of several blocks.
-        names = dict.fromkeys(name for _, name, _ in found)
-        alike = [[number for number in found if number[1] == name] for name in names]
-        alone = [] if group.tied else [[number] for number in found]
-        for left_out in ([], *alone, *alike) if found else ():
-            self.wiring.numbers[:] = [*before, *(number for number in found if number not in left_out)]
+        found = numbers_around(self.wiring.model, group, before)
+        for numbers in groupings(found, is_tied=bool(group.tied)):
+            self.wiring.numbers[:] = [*before, *numbers]
             if self._error(kept) is None:
+                self._leave_out_settings(numbers, kept)
                 return None
         self.wiring.numbers[:] = before
         return error
 
-    def _numbers_around(self, group: Group) -> list[tuple[str, str, Dimension]]:
-        """Return the numbers of the user's modules around the group, and those tied to it, that may be widths of it."""
-        known = {(path, name) for path, name, _ in self.wiring.numbers}
-        found: dict[tuple[str, str], Dimension] = {}
-        for each in group.all:
-            sizes = _sizes(each)
-            for path, name, value in self._attributes_around(each):
-                if type(value) is int and value in sizes and (path, name) not in known:
-                    found.setdefault((path, name), sizes[value])
-        return [(path, name, dimension) for (path, name), dimension in found.items()]
-
-    def _scales_around(self, group: Group) -> list[tuple[str, str, Dimension, float]]:
-        """Return the scales of the user's modules around the group that are powers of the width of its heads."""
-        if not group.name.rstrip("0123456789").endswith(".head_width"):
-            return []
-        return [
-            (path, name, group.atom, exponent)
-            for path, name, value in self._attributes_around(group)
-            for exponent in (-0.5, 0.5, -1.0)
-            if type(value) is float and "scal" in name and math.isclose(value, group.size**exponent)
-        ]
-
-    def _attributes_around(self, group: Group) -> Iterator[tuple[str, str, object]]:
-        layers = set(group.layers)
-        parents = {path.rpartition(".")[0] for path in layers}
-        for path in sorted(layers | parents | {path.rpartition(".")[0] for path in parents}):
-            module = self.wiring.model.get_submodule(path)
-            if not type(module).__module__.startswith("torch.nn"):
-                yield from ((path, name, value) for name, value in vars(module).items())
+    def _leave_out_settings(self, numbers: Sequence[Number], kept: Kept) -> None:
+        """Leave out numbers in settings that nothing reads, such as a number of layers equal to that of heads."""
+        in_settings = [number for number in numbers if number.is_setting]
+        for number in in_settings if len(numbers) > 1 else ():
+            self.wiring.numbers.remove(number)
+            if self._error(kept) is not None:
+                self.wiring.numbers.append(number)
 
     def _error(self, kept: Kept) -> str | None:
         """Return the reason why a narrower member does not compute what the trace says that it does."""
@@ -248,12 +225,6 @@ def _close(a: Tensor, b: Tensor) -> bool:
     """Compare values up to rounding, relative to the largest one."""
     scale = float(b.abs().max()) if b.is_floating_point() and b.numel() else 0.0
     return torch.allclose(a, b, rtol=0, atol=1e-4 * scale, equal_nan=True)
-
-
-def _sizes(group: Group) -> dict[int, Dimension]:
-    """Return the group and the dimensions that it is part of, by their size."""
-    inside = [part for slot in group.slots for part in parts(slot.dimension) if group.atom in atoms(part)]
-    return {part.size: part for part in reversed(inside)} | {group.size: group.atom}
 
 
 def _separating(groups: Sequence[Group]) -> Iterator[list[Group]]:

@@ -96,8 +96,9 @@ class Supernet(nn.Module):
 
         Args:
             arch: a member of the space.
-            copy_weights: True to copy the weights; False to share the supernet's tensors except for buffers, so that
-                training the network changes them.
+            copy_weights: True to copy the weights; False to share the supernet's parameters, so that training the
+                network changes them. Buffers are copies in any case, and so is each parameter of which a member of a
+                ``ConvertedSpace`` keeps a part: the channels that matter most are no slice of it.
 
         Raises:
             SpaceError: if ``arch`` is not a member, or the supernet is one of partial channels.

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from raynas.converting import Width, convert
 from raynas.converting.attention import PrunedMultiheadAttention, general_attention
 from raynas.core.inputs import Arguments
+from raynas.errors import SpaceError
 from raynas.exporting import export
 from raynas.nn.dimensions.tracing import slow_attention
+from raynas.nn.supernet import Supernet
 
 SETTINGS: list[tuple[dict[str, Any], tuple[int, int]]] = [
     ({"batch_first": True}, (8, 8)),
@@ -89,6 +91,54 @@ def test_fused_kernels_of_torch_compute_what_members_do() -> None:
         with slow_attention():
             expected = member(x, padding)
     torch.testing.assert_close(found[~padding], expected[~padding])
+
+
+class Masked(nn.Module):
+    def __init__(self, attention: type[nn.MultiheadAttention] = nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(8, 32), nn.Linear(32, 5)
+        self.attention = attention(32, 4, batch_first=True)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        h = self.embed(x)
+        y: Tensor = self.head(h + self.attention(h, h, h, need_weights=False, attn_mask=mask)[0])
+        return y
+
+
+class Subclass(nn.MultiheadAttention):
+    pass
+
+
+@pytest.mark.parametrize(("per_head", "heads"), [(True, []), (False, [4, 3, 2])])
+@torch.no_grad()
+def test_a_mask_for_each_head_keeps_all_heads(per_head: bool, heads: list[int]) -> None:
+    def inputs(n: int) -> Arguments:
+        return Arguments((torch.rand(n, 7, 8), torch.randn(*([4 * n] if per_head else []), 7, 7)))
+
+    space, example = convert(Masked().eval(), inputs(2), inputs=inputs), inputs(2)
+    assert list(space.plan.widths.get("attention.heads", ())) == heads
+    assert per_head is ("attention.heads" in {each.name for each in space.fixed})
+    supernet = Supernet(space).eval()
+    for arch in (space.smallest, space.largest):
+        member = space.build(arch).eval()
+        torch.testing.assert_close(example.call(member), supernet(example, arch))
+
+
+def test_a_subclass_computes_the_width_of_its_heads_itself() -> None:
+    """Its heads vary with the residual width, as its numbers allow; alone they stay, and the reason is said."""
+    example = Arguments((torch.rand(2, 7, 8), torch.randn(7, 7)))
+
+    def inputs(n: int) -> Arguments:
+        return Arguments((example.args[0][:1].expand(n, -1, -1), example.args[1]))
+
+    space = convert(Masked(Subclass).eval(), example, inputs=inputs)
+    assert [each.name for each in space.groups["embed.width"].tied] == ["attention.heads"]
+    member = space.build(space.smallest).eval()
+    attention: Any = member.get_submodule("attention")
+    assert (type(attention), attention.num_heads, attention.embed_dim) == (Subclass, 2, 16)
+    torch.testing.assert_close(example.call(member), Supernet(space).eval()(example, space.smallest))
+    with pytest.raises(SpaceError, match=r"attention\.heads: the width of heads is computed from embed\.width"):
+        convert(Masked(Subclass).eval(), example, inputs=inputs, keep=["embed"])
 
 
 def test_heads_and_the_residual_width_that_fit_stay_an_attention_of_torch() -> None:

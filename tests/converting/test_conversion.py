@@ -450,6 +450,18 @@ def test_a_supernet_computes_with_weights_that_replaced_its_own() -> None:
         assert torch.equal(loaded.extract(arch, copy_weights=False)(IMAGES), expected)
 
 
+def test_extracted_members_share_what_they_have_whole() -> None:
+    space = converted("resnet")[2]
+    supernet = Supernet(space)
+    shared = {tensor.data_ptr() for tensor in supernet.parameters()}
+    for arch, shares in ((space.smallest, False), (space.largest, True)):
+        member = supernet.extract(arch, copy_weights=False)
+        assert (member.get_parameter("blocks.0.first.0.weight").data_ptr() in shared) is shares
+        assert member.get_parameter("head.bias").data_ptr() in shared
+        assert not any(buffer.data_ptr() in {b.data_ptr() for b in supernet.buffers()} for buffer in member.buffers())
+    assert not any(p.data_ptr() in shared for p in supernet.extract(space.largest).parameters())
+
+
 def test_rows_of_blocks_in_one_container_are_decisions_of_their_own() -> None:
     def stage(width: int) -> list[nn.Module]:
         return [nn.Sequential(nn.Linear(width, 9), nn.ReLU(), nn.Linear(9, width)) for _ in range(2)]

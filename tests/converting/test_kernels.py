@@ -1,6 +1,7 @@
 """Kernels of convolutions that shrink to their middle."""
 
 import copy
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -71,7 +72,9 @@ def test_bad_kernels_are_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
-def test_a_padding_that_is_an_operation_of_its_own_shrinks_too(mode: str) -> None:
+def test_a_padding_that_is_an_operation_of_its_own_shrinks_too(
+    mode: Literal["circular", "reflect", "replicate"],
+) -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 4, 5, padding=2, stride=2, padding_mode=mode), nn.Conv2d(4, 4, 3, padding=1, padding_mode=mode)
     )
@@ -80,10 +83,10 @@ def test_a_padding_that_is_an_operation_of_its_own_shrinks_too(mode: str) -> Non
     for sizes in ((3, 3), (1, 3), (3, 1)):
         arch = {f"{i}.kernel_size": size for i, size in enumerate(sizes)}
         silent = copy.deepcopy(model)
-        for layer, size in zip(silent, sizes, strict=True):
-            edge = (layer.weight.shape[-1] - size) // 2
-            middle = functional.pad(torch.ones(size, size), [edge] * 4)
-            layer.weight.data *= middle
+        for weight, size in zip((silent[0].weight, silent[1].weight), sizes, strict=True):
+            assert isinstance(weight, Tensor)
+            edge = (weight.shape[-1] - size) // 2
+            weight.data *= functional.pad(torch.ones(size, size), [edge] * 4)
         torch.testing.assert_close(space.build(arch)(X), silent(X))
         torch.testing.assert_close(Supernet(space)(X, arch), silent(X))
 
@@ -97,8 +100,10 @@ class Padded(nn.Module):
         self.padded = nn.Conv2d(4, 4, 5, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = functional.conv2d(self.conv(x), self.padded.weight, padding=self.padded.padding[0])
-        return y.mean((2, 3)) * self.padded.padding[0]
+        padding: Any = self.padded.padding[0]
+        y: Tensor = functional.conv2d(self.conv(x), self.padded.weight, padding=padding)
+        out: Tensor = y.mean((2, 3)) * padding
+        return out
 
 
 def test_a_kernel_whose_padding_counts_elsewhere_stays() -> None:

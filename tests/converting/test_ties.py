@@ -1,6 +1,5 @@
 """Attention that computes the width of its heads from the residual width and the number of heads."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.converting import ConvertedSpace, Width, convert
-from raynas.core.architecture import Architecture
-from raynas.nn.dimensions.expressions import positions
 from raynas.nn.supernet import Supernet
+from tests.converting.silencing import silenced
 
 IDS = torch.randint(11, (2, 6), generator=torch.Generator().manual_seed(0))
 IMAGES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -115,17 +113,6 @@ class Windows(nn.Module):
         return y
 
 
-def silenced(model: nn.Module, space: ConvertedSpace, arch: Architecture) -> nn.Module:
-    """Return the model with zeros for all weights of what a member lacks."""
-    kept, silent = space.plan.kept(arch), copy.deepcopy(model)
-    for name, parameter in silent.named_parameters():
-        for axis, dimension in enumerate(space.plan.wiring.dimensions[name]):
-            mask = torch.zeros(parameter.shape[axis])
-            mask[positions(dimension, kept)] = 1
-            parameter.data *= mask.view(-1, *[1] * (parameter.ndim - axis - 1))
-    return silent
-
-
 @pytest.mark.parametrize(
     ("make", "example", "widths"),
     [
@@ -153,6 +140,48 @@ def test_the_residual_width_varies_with_the_number_of_heads(
     supernet = Supernet(space).eval()
     torch.testing.assert_close(supernet(example, arch), expected)
     assert torch.equal(supernet.extract(arch).eval()(example), supernet(example, arch))
+
+
+class GroupedQueries(nn.Module):
+    """Queries share keys and values, and the width of a head is computed.
+
+    Args:
+        how: keys are repeated by a view, by indices, or inside of the attention.
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.n_head, self.n_kv = how, 8, 4
+        self.embed, self.q, self.kv, self.out = nn.Embedding(11, 64), *(nn.Linear(64, 64) for _ in range(3))
+        self.head = nn.Linear(64, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embed(ids)
+        n, t, c = x.shape
+        width, shared = c // self.n_head, self.n_head // self.n_kv
+        q = self.q(x).view(n, t, self.n_head, width).transpose(1, 2)
+        k, v = (part.view(n, t, self.n_kv, width).transpose(1, 2) for part in self.kv(x).chunk(2, -1))
+        if self.how == "view":
+            k, v = (each[:, :, None].expand(-1, -1, shared, -1, -1).reshape(n, -1, t, width) for each in (k, v))
+        elif self.how == "indices":
+            k, v = (each.repeat_interleave(shared, 1) for each in (k, v))
+        y = functional.scaled_dot_product_attention(q, k, v, enable_gqa=self.how == "attention")
+        z: Tensor = self.head(x + self.out(y.transpose(1, 2).reshape(n, t, c)))
+        return z
+
+
+@pytest.mark.parametrize("how", ["view", "indices", "attention"])
+@torch.no_grad()
+def test_heads_that_share_keys_vary_with_the_residual_width(how: str) -> None:
+    torch.manual_seed(0)
+    model = GroupedQueries(how).eval()
+    space = convert(model, IDS)
+    assert {name: list(options) for name, options in space.plan.widths.items()} == {"out.width": [64, 48, 32]}
+    arch = space.canonical({"out.width": 48})
+    member: Any = space.build(arch).eval()
+    assert (member.n_head, member.n_kv, member.kv.weight.shape) == (6, 3, (48, 48))
+    torch.testing.assert_close(member(IDS), silenced(model, space, arch)(IDS))
+    torch.testing.assert_close(Supernet(space).eval()(IDS, arch), member(IDS))
 
 
 def test_members_have_the_numbers_of_their_weights() -> None:
