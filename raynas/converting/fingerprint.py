@@ -3,23 +3,28 @@
 import hashlib
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raynas.converting.layer import Plan
 
 
-def fingerprint_of(plan: Plan, rest: str) -> str:
-    """Return sixteen digits, which two plans share if members have the same weights.
-
-    Args:
-        plan: the plan; its model must have values.
-        rest: fingerprint of what else counts.
-    """
-    digest = hashlib.sha256(rest.encode())
-    model = plan.wiring.model
+def weights_fingerprint_of(model: nn.Module) -> str:
+    """Return sixteen digits, which two models share if they have the same weights by the same names."""
+    digest = hashlib.sha256()
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         _add(digest, tensor)
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_of(plan: Plan, rest: str) -> str:
+    """Return sixteen digits, which two plans of the same model share if members keep the same parts of it.
+
+    Args:
+        plan: the plan; its model must have values.
+        rest: fingerprint of what else counts, such as the weights.
+    """
+    digest = hashlib.sha256(rest.encode())
     for name, group in plan.groups.items():
         digest.update(name.encode())
         for each in group.all:

@@ -7,11 +7,11 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from raynas.converting.fingerprint import fingerprint_of
+from raynas.converting.fingerprint import fingerprint_of, weights_fingerprint_of
 from raynas.converting.groups import Group
 from raynas.converting.layer import ConvertedModel, Plan
 from raynas.converting.profile import Profile, Profiler, member, members
-from raynas.converting.summary import as_text, rows_of
+from raynas.converting.summary import as_text, counted, rows_of
 from raynas.core.architecture import Architecture, Option
 from raynas.core.constraint import Constraint
 from raynas.core.decision import Categorical, Decision
@@ -81,9 +81,14 @@ class ConvertedSpace(ModelSpace):
         return self.smallest, self.largest
 
     @cached_property
-    def fingerprint(self) -> str:  # computed once: the model must not change
+    def fingerprint(self) -> str:
         """Sixteen digits, equal for two searches of the same networks with the same weights of the given model."""
-        return fingerprint_of(self.plan, super().fingerprint)
+        return fingerprint_of(self.plan, f"{super().fingerprint} {self.weights_fingerprint}")
+
+    @cached_property
+    def weights_fingerprint(self) -> str:  # computed once: the model must not change
+        """Sixteen digits of the weights of the given model."""
+        return weights_fingerprint_of(self.plan.wiring.model)
 
     @property
     def groups(self) -> Mapping[str, Group]:
@@ -96,10 +101,11 @@ class ConvertedSpace(ModelSpace):
         Args:
             max_rows: number of decisions, and of what cannot vary, that are listed; None for all.
         """
-        counts = f"{len(self.plan.widths)} widths, {len(self.plan.depths)} depths, {members(self.size)}"
         macs = macs_by_module(self.plan.wiring.model, self.inputs)
         fixed = [(each.name, each.reason) for each in self.fixed]
-        return as_text(f"{self.name}: {counts}", rows_of(self.plan, macs), fixed, max_rows)
+        return as_text(
+            f"{self.name}: {counted(self.plan)}, {members(self.size)}", rows_of(self.plan, macs), fixed, max_rows
+        )
 
     def profile(
         self,

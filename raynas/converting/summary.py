@@ -92,6 +92,12 @@ def rows_of(plan: Plan, macs: Mapping[str, int]) -> list[Row]:
     return rows
 
 
+def counted(plan: Plan) -> str:
+    """Return the numbers of decisions by kind, such as "12 widths, 1 resolution"."""
+    kinds = {"width": plan.widths, "kernel": plan.kernels, "depth": plan.rows, "resolution": plan.images}
+    return ", ".join(f"{len(of)} {kind}{'s' * (len(of) > 1)}" for kind, of in kinds.items() if of)
+
+
 def _below(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{path}." for path in paths)
 

@@ -65,6 +65,11 @@ class SearchSpace(DecisionSpace):
         text = json.dumps(named, default=repr, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def weights_fingerprint(self) -> str:
+        """Sixteen digits of the weights that its networks inherit; "" where networks have fresh ones."""
+        return ""
+
     def param_space(self) -> dict[str, Any]:
         """Return the decisions as Tune domains, for ``param_space={"arch": space.param_space(), ...}``.
 

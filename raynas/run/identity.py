@@ -24,7 +24,7 @@ class Identity:
     """The computation of a search, as far as it can be told.
 
     Args:
-        space: name and fingerprint of its decisions and sizes.
+        space: name and fingerprint of its decisions and sizes; then that of its weights, if it has some.
         trainable: settings of the trials.
         objectives: of the goal, with their directions.
         constraints: as the user wrote them.
@@ -52,13 +52,18 @@ class Identity:
         networks = space.architecture_space
         own = [m.measure for name, m in goal.metrics.items() if METRICS.get(name) != m and m.measure]
         return cls(
-            space=f"{space.name} {space.fingerprint}",
+            space=f"{space.name} {space.fingerprint} {networks.weights_fingerprint}".rstrip(),
             trainable=settings.description,
             objectives=[f"{o.mode}:{o.metric}" for o in goal.objectives],
             constraints=[str(c) for c in goal.constraints],
             code=parts_of(*code, type(networks), vars(networks).get("_factory"), *own),
             data=data,
         )
+
+    def has_other_weights(self, session: Record) -> bool:
+        """Return True if a recorded session searched a space of this name whose networks inherit other weights."""
+        before, now = str(session["space"]).split(" "), self.space.split(" ")
+        return len(before) == len(now) == 3 and before[0] == now[0] and before[2] != now[2]
 
     def changes(self, session: Record) -> list[str]:
         """Return what changed in the trials since a recorded session, a clause each; none if nothing did."""

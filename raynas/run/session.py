@@ -47,7 +47,7 @@ def start_session(archive: Archive, identity: Identity, run: RunSettings, facts:
     n_found = sum(e.ok for e in evaluations)
     changes = identity.changes(earlier)
     if n_found:
-        _refuse_another_search(archive, earlier, now)
+        _refuse_another_search(archive, earlier, identity)
     if n_found and changes and run.on_change == "refuse":
         raise ArchiveError(_refusal(archive, n_found, changes))
     if (n_found and changes and run.on_change == "warm_start") or earlier["space"] != identity.space:
@@ -61,7 +61,13 @@ def start_session(archive: Archive, identity: Identity, run: RunSettings, facts:
     archive.append("session", **now)
 
 
-def _refuse_another_search(archive: Archive, earlier: Record, now: Mapping[str, object]) -> None:
+def _refuse_another_search(archive: Archive, earlier: Record, identity: Identity) -> None:
+    if identity.has_other_weights(earlier):
+        raise ArchiveError(
+            f"{archive.path} holds a search that began with other weights of {identity.space.partition(' ')[0]}: "
+            "load the same ones (or call torch.manual_seed before an untrained model is made), or choose another name"
+        )
+    now = vars(identity)
     for what in ("space", "objectives", "constraints"):
         if earlier[what] != now[what]:
             raise ArchiveError(

@@ -29,7 +29,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert_model(["net_of_a_user:net", "--input", "4"]) == commands.OK
     out = capsys.readouterr().out
     assert out.splitlines()[:3] == [
-        "Sequential: 1 widths, 0 depths, 3 members",
+        "Sequential: 1 width, 3 members",
         "  group    layers  options   params    MACs",
         "  0.width  0, 2    32 24 16  100.0%  100.0%",
     ]

@@ -67,7 +67,8 @@ def test_members_compute_with_smaller_images(space: ConvertedSpace) -> None:
 
 
 def test_costs_and_tables_know_the_resolution(space: ConvertedSpace) -> None:
-    assert "input.resolution" in space.summary()
+    assert space.summary().startswith("Net: 1 width, 1 resolution, 6 members\n")
+    assert "input.resolution  x " in space.summary()
     smallest, largest = (space.profile().members[name] for name in ("smallest", "largest"))
     assert smallest["macs"] < 0.3 * largest["macs"]
 

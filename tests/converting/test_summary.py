@@ -38,7 +38,7 @@ def test_shares(space: ConvertedSpace) -> None:
 
 def test_the_table(space: ConvertedSpace) -> None:
     assert space.summary().splitlines() == [
-        "Sequential: 1 widths, 1 depths, 4 members",
+        "Sequential: 1 width, 1 depth, 4 members",
         "  group         layers            options  params   MACs",
         "  0.1.up.width  0.1.up, 0.1.down  16 8      48.5%  48.5%",
         "  0.depth       0.0, 0.1          2 1       97.0%  97.0%",

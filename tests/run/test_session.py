@@ -1,7 +1,9 @@
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from ray import tune
 
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
@@ -91,6 +93,31 @@ def test_another_search_is_refused(
     with pytest.raises(ArchiveError, match=rf"holds a search with {what} .*choose another name"):
         start(archive, space, goal, on_change=on_change)
     assert len(archive.events("session")) == 1
+
+
+@dataclass(frozen=True)
+class Inheriting(ToySpace):
+    """Its networks inherit weights."""
+
+    weights: str = "a" * 16
+
+    @property
+    def weights_fingerprint(self) -> str:
+        return self.weights
+
+
+@pytest.mark.parametrize("domains", [{}, {"lr": tune.uniform(0, 1)}])
+def test_other_weights_are_named(archive: Archive, domains: dict[str, Any]) -> None:
+    def joined(space: SearchSpace) -> SearchSpace:
+        return JointSpace(space, domains) if domains else space
+
+    given = Identity.of(joined(Inheriting()), RELATIVE, Function(fn=score)).space
+    archive._records[0] = {**archive._records[0], "space": given}
+    start(archive, joined(Inheriting()), on_change="continue")
+    with pytest.raises(ArchiveError, match="began with other weights of Inheriting: load the same ones"):
+        start(archive, joined(Inheriting(weights="b" * 16)), on_change="continue")
+    with pytest.raises(ArchiveError, match="holds a search with space Inheriting"):
+        start(archive, joined(Inheriting(n_layers=7)), on_change="continue")
 
 
 @pytest.mark.parametrize(("what", "space", "goal"), OTHERS)
