@@ -20,6 +20,7 @@ from raynas.core.architecture import Option
 from raynas.core.inputs import Arguments
 from raynas.nn.dimensions.expressions import positions, size_of
 from raynas.nn.dimensions.tracing import tensors_in
+from scripts.bench.outputs import output
 
 
 def silenced(space: ConvertedSpace, arch: Mapping[str, Option]) -> nn.Module:
@@ -41,21 +42,19 @@ def silenced(space: ConvertedSpace, arch: Mapping[str, Option]) -> nn.Module:
     for path, name, dimension, exponent in plan.wiring.scales:  # Of attention: they follow the width of heads.
         module = clone.get_submodule(path)
         setattr(module, name, getattr(module, name) * (size_of(dimension, kept) / dimension.size) ** exponent)
-    for module in clone.modules():
-        if type(module).__name__.endswith("RMSNorm") and not isinstance(module, nn.RMSNorm):
-            module.register_forward_hook(_rms_norm)
     return clone
-
-
-def output(model: nn.Module, example: Arguments) -> Tensor:
-    """Return the first tensor of the output, in double precision."""
-    with torch.no_grad():
-        return next(tensors_in(example.map_real(Tensor.double).call(model)))
 
 
 def silenced_output(space: ConvertedSpace, arch: Mapping[str, Option], example: Arguments) -> Tensor:
     """Return the output that the member should have."""
-    model = silenced(space, arch).eval()
+    return counted_output(silenced(space, arch).eval(), example)
+
+
+def counted_output(model: nn.Module, example: Arguments) -> Tensor:
+    """Return the output of a model in double precision with silent channels, of which layers know that they are."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm") and not isinstance(module, nn.RMSNorm):
+            module.register_forward_hook(_rms_norm)
     with _CountedChannels():
         return output(model, example)
 

@@ -1,13 +1,7 @@
 """Members of converted models are exported as other networks are; an export trains as the network in raynas does."""
 
-import inspect
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +12,7 @@ from raynas.core.inputs import Arguments
 from raynas.exporting.verification import Expected, verify
 from raynas.metrics.cost import count_macs, count_params
 from raynas.nn.supernet import Supernet
+from scripts.bench.train_alone import Task, train, train_alone
 from tests.converting.test_conversion import converted
 from tests.exporting import models
 from tests.exporting.test_network import PROGRAMS, exported
@@ -73,63 +68,23 @@ def test_a_member_in_every_format(tmp_path: Path) -> None:
     assert set(raynas.export(model, inputs, tmp_path / "net").report) == PROGRAMS
 
 
-def train(network: nn.Module, batches: Sequence[tuple[tuple[Any, ...], dict[str, Any], Tensor]]) -> list[float]:
-    """Train for an epoch with momentum; dropout draws the same numbers each time. Return the loss of each batch."""
-    torch.manual_seed(5)
-    network.train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    losses = []
-    for args, kwargs, target in batches:
-        output = network(*args, **kwargs)
-        output = output if isinstance(output, Tensor) else output.logits
-        loss = (output - target).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-WITHOUT_RAYNAS = f"""
-import importlib.util, json, sys
-from collections.abc import Sequence
-from typing import Any
-sys.modules["raynas"] = None
-import torch
-from torch import Tensor, nn
-
-{inspect.getsource(train)}
-
-losses = {{}}
-for i, (folder, batches) in enumerate(torch.load(sys.argv[1])):
-    spec = importlib.util.spec_from_file_location(f"model{{i}}", folder + "/model.py")
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    losses[folder] = train(module.load(), batches)
-print(json.dumps(losses))
-"""
-
-
 def test_an_export_trains_an_epoch_to_the_same_loss_without_raynas(tmp_path: Path) -> None:
     """Of a catalogue's space, a space of a user, converted models and a trained supernet."""
     networks: Networks = dict(members())
     for name, space in (("cnn", small("cnn")), ("language", models.LANGUAGE)):
         torch.manual_seed(0)
         networks[name] = (space.build(first(space)), Arguments.of(space.example(2)))
-    told, inside = [], {}
+    tasks: list[Task] = []
+    inside = []
     for name, (model, inputs) in networks.items():
-        folder = str(tmp_path / name)
         exported(model, inputs, tmp_path / name)
         with torch.no_grad():
             output = inputs.call(model.eval())
-        output = output if isinstance(output, Tensor) else output.logits
+        logits = output if isinstance(output, Tensor) else output.logits
         shuffled = [inputs.map(lambda t, k=k: t.roll(k, 0)) for k in range(4)]  # type: ignore[misc]
-        batches = [(x.args, dict(x.kwargs), torch.rand(output.shape)) for x in shuffled]
-        told.append((folder, batches))
-        inside[folder] = train(model, batches)
-    torch.save(told, tmp_path / "batches")
-    command = [sys.executable, "-I", "-c", WITHOUT_RAYNAS, str(tmp_path / "batches")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == inside
-    assert all(losses[0] != losses[-1] for losses in inside.values())
+        classes = torch.randint(logits.shape[-1], (4, *logits.shape[:-1]))
+        batches = [(x.args, dict(x.kwargs), y) for x, y in zip(shuffled, classes, strict=True)]
+        tasks.append((str(tmp_path / name), 5, batches))
+        inside.append(train(model.to(memory_format=torch.channels_last), batches, seed=5))
+    assert train_alone(tasks) == inside
+    assert all(losses[0] != losses[-1] for losses in inside)
