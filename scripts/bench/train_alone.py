@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LR, MOMENTUM = 0.02, 0.9
+LR, MOMENTUM = 0.001, 0.9
+"""A rate at which training does not amplify differences of rounding."""
 
 Batch = tuple[tuple[Any, ...], Mapping[str, Any], Tensor]
 """Arguments and keyword arguments of a network, and the class of each example or token."""

@@ -45,6 +45,6 @@ def test_what_cannot_be_exported_or_trained_is_said(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_loss_that_differs_is_shown() -> None:
-    trained = {"inside": 2.0, "alone": 2.1, "seconds": 1.0}
+    trained = {"inside": 2.0, "alone": 2.1, "rounded": 2.02, "seconds": 1.0}
     report = exports.report([{"network": "a", "report": {}, "missing": {"model.onnx": "no form"}, **trained}])
-    assert "| 2.000000 | differs by 5e-02 |" in report and "- a: no model.onnx: no form" in report
+    assert "| 2.000000 | differs by 5e-02, rounding by 1e-02 |" in report and "- a: no model.onnx: no form" in report
