@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raynas.errors import RaynasError
     from raynas.exporting import export
     from raynas.funnels import FunnelResult, FunnelStage, funnel
+    from raynas.metrics.latency import latency
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
     from raynas.run.score_many import score_many
     from raynas.run.search import search
@@ -50,6 +51,7 @@ __all__ = [
     "draw",
     "export",
     "funnel",
+    "latency",
     "score_many",
     "search",
     "train_supernet",
@@ -79,6 +81,7 @@ _MODULES = {
     "draw": "raynas.drawing",
     "export": "raynas.exporting",
     "funnel": "raynas.funnels",
+    "latency": "raynas.metrics.latency",
     "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",
     "train_supernet": "raynas.run.train_supernet",

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
 from raynas.core.architecture import Architecture, JsonOptions
+from raynas.core.measurement import Provenance, as_plain, from_plain, with_provenance
 from raynas.errors import ContentError, RaynasError, one_line
 from raynas.files.content import check_file, decode_json, read_file
 from raynas.files.replacing import Replacing, write_whole
@@ -41,6 +42,7 @@ class _Meta(Struct):
     peak_memory_mb: Annotated[float, Meta(ge=0)]
     costs: dict[str, float]
     scores: dict[str, float]
+    provenance: dict[str, Provenance] = {}
 
 
 _META: "Decoder[_Meta]" = Decoder(_Meta)
@@ -82,6 +84,7 @@ class Checkpoint:
             "train_seconds": self.train_seconds,
             "peak_memory_mb": self.peak_memory_mb,
             "costs": self.costs,
+            "provenance": as_plain(self.costs),
             "scores": self.scores,
         }
         if self.state is not None:
@@ -99,6 +102,7 @@ class Checkpoint:
         directory = Path(directory)
         try:
             meta = read_meta(directory)
+            meta["costs"] = with_provenance(meta["costs"], from_plain(meta.pop("provenance", {})))
             return cls(**{**meta, "arch": Architecture(meta["arch"]), "state": _read_state(directory / STATE)})
         except FileNotFoundError as error:
             raise RaynasError(f"{error.filename} is missing") from None
@@ -114,7 +118,7 @@ def read_meta(directory: Path) -> dict[str, Any]:
         OSError: if it cannot be read.
     """
     meta = decode_json(read_file(directory / META), _META)
-    return {name: meta[name] for name in _Meta.__struct_fields__}
+    return {name: meta[name] for name in _Meta.__struct_fields__ if name in meta}
 
 
 def _read_state(path: Path) -> State | None:

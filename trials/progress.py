@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raynas.core.architecture import Architecture
+from raynas.core.measurement import as_entry
 from raynas.metrics import METRICS
 from raynas.trials.checkpoint import Checkpoint, State
 
@@ -71,7 +72,8 @@ class Progress:
         """
         return {
             **dict.fromkeys((*STANDARD, *required), math.nan),
-            **self.costs,
+            **{name: float(value) for name, value in self.costs.items()},
+            **as_entry(self.costs),
             "train_seconds": self.train_seconds,
             "peak_memory_mb": max(peak_mb, self.earlier_peak_mb),
             **({} if self.failed else {**self.scores, **self.notes}),

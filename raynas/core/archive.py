@@ -17,6 +17,7 @@ ended       a trial ended: status, last metrics, fidelity, error
 retried     a trial begins again from the start: what it reported before does not count
 ==========  ==================================================================================================
 
+Beside metrics is their provenance, for those that have one (not in each report, only where a trial begins and ends).
 What each must hold is in ``archive_schema``: an archive may come from anybody, and nothing in it is taken on trust.
 """
 
@@ -32,6 +33,7 @@ from typing import Any
 from raynas.core.architecture import Architecture
 from raynas.core.archive_schema import EVENT, MAX_ARCHIVE_BYTES
 from raynas.core.evaluation import Evaluation
+from raynas.core.measurement import as_plain, from_plain, with_provenance
 from raynas.errors import ArchiveError, ContentError, OutsideError
 from raynas.files.content import check_file, decode_json, read_file
 from raynas.files.inside import inside
@@ -42,6 +44,9 @@ _SYNCED = frozenset(("session", "result", "ended"))
 # The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
 # a sync is for a machine that goes down.
 
+
+_METRICS = ("baseline", "costs", "metrics")
+"""Fields of records that hold metrics."""
 
 _GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV))
 """Errors of a file whose folder is no longer there."""
@@ -105,7 +110,7 @@ class Archive:
         """
         if self.failure:
             raise self.failure
-        record = {"event": event, **fields}
+        record = {"event": event, **fields, **({} if event == "result" else _provenance(fields))}
         if self._file:
             # A name of a file that is no UTF-8, in an error, is the one text that JSON cannot give back.
             line = json.dumps(record, allow_nan=False, ensure_ascii=False).encode(errors="replace")
@@ -267,12 +272,26 @@ def _parse(content: bytes, path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
-            records.append(decode_json(line, EVENT))
+            records.append(_with_provenance(decode_json(line, EVENT)))
         except ContentError as error:
             raise ArchiveError(
                 f"{path}, line {number} is damaged; repair or remove that line and run again ({error})"
             ) from None
     return records
+
+
+def _provenance(fields: Mapping[str, Any]) -> Record:
+    """Return the provenance of the metrics in a record as a further field, if they have any."""
+    found = {name: about for field in _METRICS if field in fields for name, about in as_plain(fields[field]).items()}
+    return {"provenance": found} if found else {}
+
+
+def _with_provenance(record: Record) -> Record:
+    """Let the metrics in a record that was read remember their provenance."""
+    if "provenance" in record:
+        provenance = from_plain(record["provenance"])
+        record |= {field: with_provenance(record[field], provenance) for field in _METRICS if field in record}
+    return record
 
 
 def _undo(file: FileIO, end: int) -> None:

@@ -11,6 +11,7 @@ from msgspec.json import Decoder
 
 from raynas.core.architecture import JsonOptions
 from raynas.core.evaluation import Status
+from raynas.core.measurement import Provenance
 
 MAX_ARCHIVE_BYTES = 4 * 2**30
 """Largest size of an archive; a million trials take a third of a gigabyte."""
@@ -37,6 +38,7 @@ class _Record(Struct, kw_only=True, tag_field="event"):
     trial: TrialName = "0"
     fidelity: Count = 0
     metrics: Metrics = {}
+    provenance: dict[str, Provenance] = {}
 
 
 class Session(_Record, tag="session", kw_only=True):

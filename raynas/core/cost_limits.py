@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from raynas.core.architecture import Architecture
 from raynas.core.constraint import exact
 from raynas.core.goal import Goal
+from raynas.core.measurement import as_float
 from raynas.core.space import SearchSpace
 from raynas.errors import one_line
 
@@ -57,4 +58,4 @@ class CostLimits:
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{float(value)} is not a finite number")
-    return float(value)
+    return as_float(value)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from raynas.core.architecture import Architecture
+from raynas.core.measurement import PROVENANCE, Provenance, from_entry, provenance_of, with_provenance
 
 Status = Literal["finished", "stopped", "failed"]
 
@@ -19,7 +20,8 @@ _TUNE_KEYS = frozenset(
     | {"checkpoint_dir_name", "should_checkpoint", "complete", "failed", "out_of_disk"}
 )
 _TEXTS = frozenset(
-    {"date", "experiment_id", "experiment_tag", "hostname", "node_ip", "trial_id"} | {"error", "reported", "unreported"}
+    {"date", "experiment_id", "experiment_tag", "hostname", "node_ip", "trial_id"}
+    | {"error", "reported", "unreported", PROVENANCE}
 )
 
 
@@ -29,7 +31,7 @@ class Evaluation:
 
     Args:
         arch: the architecture; inside a searcher that tunes hyperparameters too, the joint point.
-        metrics: finite numbers by result key.
+        metrics: finite numbers by result key; those that were measured with care remember how, see ``provenance``.
         fidelity: how much training the metrics had: epochs for training, reports for a function of the user's.
         status: "finished" on its own, "stopped" early by a scheduler, or "failed".
         trial: the trial's name.
@@ -52,10 +54,16 @@ class Evaluation:
         """True if there are scores to learn from."""
         return self.status != "failed"
 
+    @property
+    def provenance(self) -> dict[str, Provenance]:
+        """How metrics were measured, by name, for those that say so."""
+        return provenance_of(self.metrics)
+
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite metrics in a flat Tune result, without what Tune adds to it."""
-    return {key: float(value) for key, value in reported_in(result).items() if is_metric(value)}
+    metrics = {key: float(value) for key, value in reported_in(result).items() if is_metric(value)}
+    return with_provenance(metrics, from_entry(result))
 
 
 def notes_of(result: Mapping[str, Any]) -> dict[str, str]:

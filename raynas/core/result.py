@@ -155,7 +155,10 @@ class SearchResult:
         return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per trial: name, status, fidelity, metrics, hyperparameters, decisions (``arch/...``), notes."""
+        """Return a row per trial: name, status, fidelity, metrics, hyperparameters, decisions (``arch/...``), notes.
+
+        Where a metric is unreliable, ``doubt/NAME`` has the reason.
+        """
         frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
         return frame
 
@@ -178,5 +181,6 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
         **{name: value for name, value in evaluation.hyperparameters.items()},
         **{f"arch/{name}": option for name, option in evaluation.arch.items()},
         **{f"note/{name}": text for name, text in evaluation.notes.items()},
+        **{f"doubt/{name}": origin.doubt for name, origin in evaluation.provenance.items() if origin.doubt},
         "error": evaluation.error,
     }

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from raynas.core.inputs import Arguments
-from raynas.exporting.programs import OPSET
 from raynas.exporting.provenance import Provenance
+from raynas.nn.programs import OPSET
 
 ABOUT_FILES = {
     "model.py": "the network as source code, which needs torch alone; it can be trained further",

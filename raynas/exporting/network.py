@@ -19,7 +19,6 @@ from raynas.errors import RaynasError, UnknownNameError, one_line
 from raynas.exporting import standalone
 from raynas.exporting.card import ABOUT_FILES, card
 from raynas.exporting.code import SourceError
-from raynas.exporting.programs import make_program, write_onnx, write_program
 from raynas.exporting.provenance import Provenance
 from raynas.exporting.source import Source, write_source
 from raynas.exporting.verification import Expected, Report, verify, with_batch
@@ -28,6 +27,7 @@ from raynas.files.replacing import write_whole
 from raynas.files.weights import WEIGHTS, write_weights
 from raynas.metrics.cost import count_macs, count_params
 from raynas.nn.modes import evaluating
+from raynas.nn.programs import make_program, write_onnx, write_program
 
 SOURCE, PROGRAM, ONNX, ARCHITECTURE, CARD = "model.py", "model.pt2", "model.onnx", "architecture.json", "README.md"
 

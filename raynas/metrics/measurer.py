@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
+from raynas.core.measurement import as_float
 from raynas.core.metric import Candidate, Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
@@ -176,4 +177,4 @@ class Measurer:
 def _finite(metric: Metric, value: float) -> float:
     if not math.isfinite(value):
         raise RaynasError(f"{metric.name} is {float(value)}, which is not a finite number")
-    return float(value)
+    return as_float(value)

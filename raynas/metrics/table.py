@@ -7,7 +7,7 @@ from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
 from raynas.errors import SettingError, UnknownNameError
 from raynas.metrics.cost import macs, params
-from raynas.metrics.latency import latency_of
+from raynas.metrics.latency.metric import latency
 from raynas.metrics.zero_cost import ZERO_COST
 from raynas.metrics.zero_cost.by_name import ProxyMeasure
 
@@ -24,7 +24,7 @@ METRICS: Mapping[str, Metric] = {
         Metric(name="loss", mode="min"),
         Metric(name="params", mode="min", measure=params),
         Metric(name="macs", mode="min", measure=macs),
-        Metric(name="latency_ms", mode="min", unit="ms", title="latency", measure=latency_of, needs="device"),
+        latency(),
         Metric(name="train_seconds", mode="min", unit="s", title="training"),
         Metric(name="peak_memory_mb", mode="min", unit="MB", title="memory"),
         *(

@@ -11,6 +11,7 @@ from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
+from raynas.core.measurement import as_float
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError, RaynasError, SettingError, one_line
 from raynas.metrics import count_params
@@ -153,7 +154,7 @@ def _measured(reference: Reference, wanted: list[str], goal: Goal, settings: Tri
     for metric, cost in settings.costs(reference.space, goal.metrics).items():
         if metric in wanted:
             try:
-                figures[metric] = float(cost(reference.arch))
+                figures[metric] = as_float(cost(reference.arch))
             except Exception as error:
                 reason = f"{metric} of the baseline, {reference.name}, cannot be measured: {one_line(error)}"
                 raise RaynasError(reason) from error

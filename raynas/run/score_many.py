@@ -6,6 +6,7 @@ from typing import Any
 
 from raynas.core.architecture import Architecture, Config, Option
 from raynas.core.evaluation import Evaluation, Status, metrics_of
+from raynas.core.measurement import as_entry
 from raynas.core.metric import Metric
 from raynas.core.outcome import Result, fidelity_of
 from raynas.core.space import SearchSpace
@@ -117,7 +118,8 @@ class UntrainedScorer:
         status = {"training_iteration": 1, "complete": 1, "failed": 0, "error": ""}
         try:
             arch = Architecture.from_config(config)  # Canonical, as all that is scored in bulk is.
-            return {**self._measurer.values(self._metrics, arch), **status}
+            values = self._measurer.values(self._metrics, arch)
+            return {**values, **as_entry(values), **status}
         except Exception as error:
             return failed_result(one_line(error))
 

@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
+from raynas.core.measurement import Measured
 from raynas.core.metric import Metric
 from raynas.metrics import METRICS
 
 COSTS = ("params", "macs", "latency_ms")
 """Metrics that are shown of every architecture, if they are known."""
+
+
+DOUBT = " (?)"
+"""Mark behind a figure that is known to be unreliable."""
 
 
 def known_metrics(goal: Goal) -> Mapping[str, Metric]:
@@ -22,7 +27,11 @@ def own_metrics(goal: Goal) -> list[str]:
 
 
 def amount(metric: str, value: float, metrics: Mapping[str, Metric] = METRICS) -> str:
-    """Return a metric's value for people: "1.23 M", "3.41 ms", "0.9312"."""
+    """Return a metric's value for people: "1.23 M", "3.41 ms", "0.9312"; with ``DOUBT`` if it is unreliable."""
+    return _amount(metric, value, metrics) + (DOUBT if isinstance(value, Measured) and value.provenance.doubt else "")
+
+
+def _amount(metric: str, value: float, metrics: Mapping[str, Metric]) -> str:
     if metric in metrics and (unit := metrics[metric].unit):
         return f"{value:.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -16,9 +16,9 @@ import raynas
 from raynas.core.inputs import Arguments
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.exporting import Exported, Preprocessing, Provenance, VerificationError
-from raynas.exporting.programs import PACKAGES
 from raynas.exporting.verification import Expected, verify
 from raynas.metrics.cost import count_macs, count_params
+from raynas.nn.programs import PACKAGES
 from raynas.search_spaces import SEARCH_SPACES
 from tests.exporting import models
 from tests.exporting.test_source import first, small
@@ -96,7 +96,7 @@ def test_what_cannot_be_exported_is_left_out_with_the_reason(tmp_path: Path) -> 
 
 
 def test_a_missing_package_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raynas.exporting.programs.PACKAGES", ("onnx", "onnx_of_tomorrow"))
+    monkeypatch.setattr("raynas.nn.programs.PACKAGES", ("onnx", "onnx_of_tomorrow"))
     result = raynas.export(nn.Linear(3, 2), torch.rand(2, 3), tmp_path, formats=["onnx"], verify=False)
     assert result.missing["model.onnx"] == "it needs onnx_of_tomorrow: pip install 'raynas[export]'"
 

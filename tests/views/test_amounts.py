@@ -2,7 +2,8 @@
 
 import pytest
 
-from raynas.views.amounts import amount, duration
+from raynas.core.measurement import Measured, Provenance
+from raynas.views.amounts import DOUBT, amount, duration
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,11 @@ from raynas.views.amounts import amount, duration
 )
 def test_amounts_are_short(metric: str, value: float, text: str) -> None:
     assert amount(metric, value) == text
+
+
+def test_unreliable_figures_are_marked() -> None:
+    assert amount("latency_ms", Measured(3.4, Provenance())) == "3.4 ms"
+    assert amount("latency_ms", Measured(3.4, Provenance(doubt="the machine is busy"))) == f"3.4 ms{DOUBT}"
 
 
 @pytest.mark.parametrize(

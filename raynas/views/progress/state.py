@@ -9,6 +9,7 @@ from statistics import median
 from raynas.core.archive import Archive, Record, evaluation_of
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
+from raynas.core.measurement import Provenance, provenance_of
 from raynas.views.amounts import duration
 from raynas.views.new_records import NewRecords
 
@@ -52,6 +53,8 @@ class SearchState:
         self.counts = Counter[str]()
         self.running: dict[str, RunningTrial] = {}
         self.failures = deque[str](maxlen=MAX_FAILURES)
+        self.doubts = Counter[str]()
+        self.last_doubt = ""
         self._start = clock()
         self._new = NewRecords()
         self._goal: Goal | None = None
@@ -84,6 +87,15 @@ class SearchState:
             self._end(record)
         else:
             self.counts[event] += 1
+        if event in ("ended", "refused"):
+            self._doubt(provenance_of(record["metrics"]))
+
+    def _doubt(self, provenance: Mapping[str, Provenance]) -> None:
+        """Count the figures that cannot be trusted, by metric."""
+        for metric, origin in provenance.items():
+            if origin.doubt:
+                self.doubts[metric] += 1
+                self.last_doubt = origin.doubt
 
     def _end(self, record: Record) -> None:
         running = self.running.pop(record["trial"])

@@ -52,6 +52,9 @@ def _count_lines(state: SearchState) -> list[tuple[str, str]]:
     if counts["refused"] or counts["duplicate"]:
         text = f"{counts['refused']} broke a constraint, {counts['duplicate']} were known already"
         lines.append(("skipped", text))
+    if state.doubts:
+        figures = ", ".join(f"{n} of {metric}" for metric, n in state.doubts.items())
+        lines.append(("doubtful", f"{figures}; the last: {state.last_doubt}"))
     return lines
 
 

@@ -1,5 +1,6 @@
 """The facts of a report as data."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
-from raynas.views.amounts import known_metrics
+from raynas.views.amounts import DOUBT, known_metrics
 from raynas.views.pareto import compared
 
 
@@ -148,7 +149,7 @@ def summarise(
         interrupted=result.interrupted,
         comparison=compare(result, random) if random else None,
         retrained=retrained,
-        notes=(*notes, *_unresolved(result.goal)),
+        notes=(*notes, *_unresolved(result.goal), *_doubts(result)),
         files=dict(files or {}),
         commands=dict(commands or {}),
     )
@@ -178,6 +179,20 @@ def _unresolved(goal: Goal) -> list[str]:
         f"The limit {c} was not applied: the baseline has no {c.metric}, as its trial did not end, or failed."
         for c in goal.constraints
         if c.relative
+    ]
+
+
+def _doubts(result: SearchResult) -> list[str]:
+    """Return a note for each metric of which some figures are unreliable."""
+    reasons: dict[str, list[str]] = {}
+    for e in result.evaluations:
+        for name, origin in e.provenance.items():
+            if origin.doubt:
+                reasons.setdefault(name, []).append(f"that of trial {e.trial}: {origin.doubt}")
+    n_known = Counter(name for e in result.evaluations for name in e.metrics)
+    return [
+        f"{len(found)} of {n_known[name]} figures of {name} are unreliable, marked {DOUBT.strip()}; {found[-1]}."
+        for name, found in reasons.items()
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
+from raynas.core.measurement import as_plain
 from raynas.errors import RaynasError
 from raynas.files.replacing import write_whole
 from raynas.views.pareto import compared, draw_front, draw_references
@@ -77,6 +78,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "architecture": evaluation.arch.to_config(),
         "hyperparameters": dict(evaluation.hyperparameters),
         "metrics": dict(evaluation.metrics),
+        "provenance": as_plain(evaluation.metrics),
         "epochs": evaluation.fidelity,
     }
 

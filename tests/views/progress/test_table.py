@@ -4,6 +4,7 @@ import pytest
 
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
+from raynas.core.measurement import Measured, Provenance
 from raynas.metrics import read_goal
 from raynas.views.progress.display import HINT
 from raynas.views.progress.state import SearchState
@@ -73,3 +74,15 @@ def test_the_baseline_is_beside_the_best() -> None:
     assert any(line.split() == ["baseline", "accuracy", "0.8125,", "params", "4", "k"] for line in lines), lines
     assert "params <= 2000" in lines[0]
     assert not any("baseline" in line for line in text_of(SearchState(archive, 10)).splitlines())
+
+
+def test_unreliable_figures_are_counted_and_marked() -> None:
+    archive, doubtful = Archive(), Measured(12.5, Provenance(doubt="the machine is busy: 40% waiting"))
+    add(archive, "00001", accuracy=0.9, latency_ms=Measured(3.0, Provenance()))
+    assert "doubtful" not in text_of(SearchState(archive, 9))
+    add(archive, "00002", accuracy=0.95, latency_ms=doubtful)
+    propose(archive, "00003", latency_ms=doubtful)
+    archive.append("refused", config={}, metrics={"latency_ms": doubtful}, reason="latency_ms")
+    shown = text_of(SearchState(archive, 9), width=100)
+    assert "doubtful  2 of latency_ms; the last: the machine is busy: 40% waiting" in shown
+    assert shown.count("12.5 ms (?)") == 2, "of the best, and of the one that runs"

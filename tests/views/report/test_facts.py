@@ -2,7 +2,10 @@
 
 import pytest
 
+from raynas.core.measurement import Measured, Provenance
 from raynas.views.report import Comparison
+from raynas.views.report.files import as_json
+from raynas.views.report.text import as_text
 from tests.views.report.searches import TRIALS, searched, summary_of
 
 
@@ -87,3 +90,15 @@ def test_fronts_of_all_that_is_limited_or_an_objective() -> None:
     summary = summary_of(result)
     assert list(summary.fronts) == ["accuracy", "params"]
     assert [e.metrics["accuracy"] for e in summary.fronts["accuracy"]] == [0.85, 0.90, 0.95]
+
+
+def test_unreliable_figures_are_noted() -> None:
+    busy = Measured(4.0, Provenance(facts={"backend": "eager"}, doubt="the machine is busy"))
+    summary = summary_of(searched([TRIALS[0], ("finished", 9, 0.95, busy, 30_000)]))
+    assert summary.notes[-1] == (
+        "1 of 2 figures of latency_ms are unreliable, marked (?); that of trial 00002: the machine is busy."
+    )
+    assert "4 ms (?)" in as_text(summary) and "2 ms (?)" not in as_text(summary)
+    best = as_json(summary)["best"]
+    assert isinstance(best, dict)
+    assert best["provenance"] == {"latency_ms": {"facts": {"backend": "eager"}, "doubt": "the machine is busy"}}

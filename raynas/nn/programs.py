@@ -1,4 +1,4 @@
-"""Compiled forms of a network: a program of ``torch.export`` and an ONNX file, for any size of the batch."""
+"""Forms of a network that run without its code: a program of ``torch.export`` and an ONNX file."""
 
 import dataclasses
 import importlib.util
@@ -6,7 +6,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -26,28 +26,29 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """Packages that ONNX files are written and checked with: the extra "export"."""
 
 
-def make_program(model: nn.Module, inputs: Arguments) -> ExportedProgram:
-    """Export a network in eval mode for any size of the batch.
+def make_program(model: nn.Module, inputs: Arguments, *, any_batch: bool = True) -> ExportedProgram:
+    """Export a network in eval mode.
 
     Args:
         model: in eval mode.
-        inputs: at least two examples.
+        inputs: an example batch, at least two examples for ``any_batch``.
+        any_batch: True for any size of the batch, False for that of the inputs.
 
     Raises:
         RaynasError: if torch cannot export it; gives the reason in one line.
     """
     shapes, batch = ShapesCollection(), Dim("batch")
     for tensor in inputs.tensors:
-        if tensor.ndim and len(tensor) == inputs.n_examples:
+        if any_batch and tensor.ndim and len(tensor) == inputs.n_examples:
             shapes[tensor] = {0: batch}
     kwargs = dict(inputs.kwargs)
     try:
-        with _quiet():
+        with quiet():
             model = model if _is_plain(inputs.call(model)) else _with_plain_outputs(model)
             dynamic = shapes.dynamic_shapes(model, inputs.args, kwargs)
             return torch.export.export(model, inputs.args, kwargs, dynamic_shapes=dynamic, strict=False)
     except Exception as error:
-        raise RaynasError(f"torch.export cannot export it: {_reason(error)}") from None
+        raise RaynasError(f"torch.export cannot export it: {reason_of(error)}") from None
 
 
 def write_program(program: ExportedProgram, path: Path) -> None:
@@ -57,7 +58,7 @@ def write_program(program: ExportedProgram, path: Path) -> None:
         OSError: if the file cannot be written.
     """
     content = io.BytesIO()
-    with _quiet():
+    with quiet():
         torch.export.save(program, content)
     with Replacing(path) as draft:
         draft.write_bytes(content.getvalue())
@@ -70,22 +71,31 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
         RaynasError: if a package is missing or an operation has no form in ONNX.
         OSError: if the file cannot be written.
     """
-    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise RaynasError(f"it needs {', '.join(missing)}: pip install 'raynas[export]'")
+    require_packages(PACKAGES, "export")
     try:
-        with _quiet(), Replacing(path) as draft:
+        with quiet(), Replacing(path) as draft:
             written = torch.onnx.export(program, (), dynamo=True, opset_version=OPSET, verbose=False)
             assert written is not None
             written.save(draft, external_data=False)
     except OSError:
         raise
     except Exception as error:
-        raise RaynasError(f"torch.onnx cannot export it: {_reason(error)}") from None
+        raise RaynasError(f"torch.onnx cannot export it: {reason_of(error)}") from None
+
+
+def require_packages(packages: Iterable[str], extra: str) -> None:
+    """Check that packages are installed.
+
+    Raises:
+        RaynasError: if one is missing; says how to install it.
+    """
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise RaynasError(f"it needs {', '.join(missing)}: pip install 'raynas[{extra}]'")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep remarks of torch's exporters from the terminal."""
+def quiet() -> Iterator[None]:
+    """Keep remarks of exporters and compilers from the terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -96,7 +106,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the first sentence of an error: those of torch's exporters are pages long."""
     while type(error).__module__.startswith("torch.onnx") and error.__cause__ is not None:
         error = error.__cause__
