@@ -42,6 +42,7 @@ _CUDA: dict[str, Callable[..., object]] = {
     "is_bf16_supported": lambda *_: True,
     "init": lambda: None,
     "synchronize": lambda *_: None,
+    "get_device_name": lambda *_: "pretend GPU",
     "empty_cache": lambda: None,
     "reset_peak_memory_stats": lambda *_: None,
     "max_memory_allocated": lambda *_: 10**6,

@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def provenance(self) -> dict[str, Provenance]:
-        """How metrics were measured, by name, for those that say so."""
+        """Origin of the metrics that have one, by name."""
         return provenance_of(self.metrics)
 
 

@@ -1,5 +1,5 @@
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,6 @@ from raynas.core.metric import Candidate, Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import METRICS, ZERO_COST, Batch, Measurer, count_macs, count_params, zero_cost_scores
-from raynas.metrics import latency as latency_module
 from raynas.metrics.zero_cost.by_name import fresh_network
 from raynas.nn import Choice, ModelSpace
 
@@ -147,18 +146,6 @@ def test_what_needs_a_gpu_that_is_not_there_is_not_offered() -> None:
     assert "latency_ms" not in measurer.costs(METRICS.values()) and "macs" in measurer.costs(METRICS.values())
     with pytest.raises(RaynasError, match="latency_ms is measured on a GPU"):
         measurer.functions([METRICS["latency_ms"]])
-
-
-def test_latency_is_measured_with_the_threads_and_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Mapping[str, Any]] = []
-
-    def measured(model: nn.Module, shape: Any, **options: Any) -> float:
-        asked.append(options)
-        return 3.0
-
-    monkeypatch.setattr(latency_module, "measure_latency", measured)
-    assert Measurer(SPACE, n_threads=2).value(METRICS["latency_ms"], SMALL) == 3
-    assert asked[0]["n_threads"] == 2 and asked[0]["device"] == torch.device("cpu")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

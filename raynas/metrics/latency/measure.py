@@ -106,6 +106,7 @@ def time_deployment(deployment: Deployment, settings: LatencySettings) -> Timing
     backend = backend_named(settings.backend)
     backend.check(settings)
     module = deployment.content if isinstance(deployment.content, nn.Module) else nn.Identity()
+    reference = Reference(settings.torch_device, settings.n_threads)
     with (
         evaluating(module),
         limited_threads(settings.n_threads),
@@ -113,12 +114,11 @@ def time_deployment(deployment: Deployment, settings: LatencySettings) -> Timing
         backend.prepared(deployment, settings) as run,
         one_at_a_time(),
     ):
-        return _trusted(run, settings, backend.version)
+        return _trusted(run, reference, settings, backend.version)
 
 
-def _trusted(run: Run, settings: LatencySettings, version: str) -> Timing:
+def _trusted(run: Run, reference: Reference, settings: LatencySettings, version: str) -> Timing:
     """Measure until there is nothing to doubt, ``max_attempts`` times at most; return the least doubtful."""
-    reference = Reference(settings.torch_device, settings.n_threads)
     for warmed in (run, reference.run):
         warm_up(warmed, settings)
     found = list[tuple[float, Timing]]()

@@ -26,7 +26,7 @@ class Eager(Backend):
     @property
     def version(self) -> str:
         """Version of torch."""
-        return torch.__version__
+        return str(torch.__version__)
 
     def prepare(self, deployment: Deployment, settings: LatencySettings) -> Run:
         """Return a call of the network."""

@@ -92,7 +92,7 @@ def test_devices_and_types_are_checked() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown latency back end 'onnx'.*onnxruntime"):
+    with pytest.raises(UnknownNameError, match=r"unknown latency back end 'onnx'.*onnxruntime"):
         backend_named("onnx")
 
 
