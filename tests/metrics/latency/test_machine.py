@@ -86,7 +86,7 @@ def test_one_measures_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     folder = own_folder()
     assert folder.parent == tmp_path and folder == own_folder()
     if sys.platform != "win32":

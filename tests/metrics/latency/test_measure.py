@@ -127,7 +127,7 @@ def test_weights_and_real_inputs_have_the_type_that_was_asked_for() -> None:
 
         def forward(self, ids: Tensor, x: Tensor) -> Tensor:
             seen.append((ids.dtype, x.dtype, self.embedding.weight.dtype))
-            return x + self.embedding(ids)
+            return torch.add(x, self.embedding(ids))
 
     model = Typed()
     measure_latency(model, (TensorSpec((2,), torch.long, high=5), TensorSpec((2, 3))), dtype="float16", n_runs=1)
