@@ -27,10 +27,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from raynas.cli.flags import chosen, demo_fields, expand, given
+from raynas.cli.flags import chosen, demo_fields, expand, given, model_in
 from raynas.cli.options import FROM_DATA
 from raynas.cli.parser import OptionParser
-from raynas.cli.tables import SPACES
+from raynas.cli.spaces import space_maker
 from raynas.cli.winner import fitted
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
@@ -93,11 +93,11 @@ def parse(argv: Sequence[str]) -> tuple[SearchSpace, Training, TableOptions]:
         "make_table.py", "[--config FILE] [OPTIONS]", (__doc__ or "").split("\n\n")[0], __doc__ or "", FROM_DATA
     )
     parser.add_fields("table", TableOptions)
-    parser.add_entry("space", names["space"])
+    parser.add_space(names["space"], model_in(tokens) is not None)
     parser.add_entry("trainable", "train", demo_fields("train", tokens), choose=False)
     options = parser.parse(tokens)
     training = Training(**options.fields_of("trainable", "train"))
-    make_space = partial(SPACES[names["space"]], **options.fields_of("space", names["space"]))
+    make_space = space_maker(options, names["space"], given(tokens))
     space, data = fitted(make_space, training, given(tokens))
     return space, replace(training, data=data), options.make(TableOptions)
 

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from raynas.errors import RaynasError
-from raynas.user_code import load_function, split_reference
+from raynas.errors import RaynasError, SettingError
+from raynas.user_code import load_function, load_instance, split_call, split_reference
 
 
 def test_a_reference_names_module_and_function() -> None:
@@ -44,3 +44,42 @@ def test_a_module_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Mo
         load_function("other_module:f")
     with pytest.raises(RaynasError, match=r"No module named 'nowhere'; start from the folder that holds it"):
         load_function("nowhere:f")
+
+
+def test_a_call_has_constants_for_arguments() -> None:
+    assert split_call("a.b:make") == ("a.b:make", (), {})
+    assert split_call("b:make(3, 'x', depth=[1, 2], deep=None)") == (
+        "b:make",
+        (3, "x"),
+        {"depth": [1, 2], "deep": None},
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["b:f(", "b:f(x)", "b:f(g())", "b:f(**{})", "b:f(1)(2)", "b:f(1) + 1", "b:f(1).g", "f(1)"]
+)
+def test_what_is_no_call(text: str) -> None:
+    with pytest.raises(SettingError, match=r"cannot read|named as"):
+        split_call(text)
+
+
+class Thing:
+    def __init__(self, a: int = 1, b: int = 2) -> None:
+        self.values = a, b
+
+
+def test_an_object_is_named_or_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, thing = ModuleType("my_module"), Thing()
+    for name, value in {"thing": thing, "Thing": Thing, "number": 3}.items():
+        setattr(module, name, value)
+    monkeypatch.setitem(sys.modules, "my_module", module)
+    assert load_instance("my_module:thing", Thing, "thing") is thing
+    assert load_instance("my_module:Thing", Thing, "thing", {"b": 7, "c": 8}).values == (1, 7)
+    assert load_instance("my_module:Thing(4, b=5)", Thing, "thing", {"a": 7, "b": 7}).values == (4, 5)
+    for wrong, message in {
+        "my_module:thing(3)": "is a Thing already: leave the brackets out",
+        "my_module:number": "is a int: name a thing",
+        "my_module:Thing(c=3)": r"my_module:Thing\(c=3\) gives no thing: TypeError",
+    }.items():
+        with pytest.raises(RaynasError, match=message):
+            load_instance(wrong, Thing, "thing")

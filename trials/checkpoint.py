@@ -16,7 +16,8 @@ from raynas.core.measurement import Provenance, as_plain, from_plain, with_prove
 from raynas.errors import ContentError, RaynasError, one_line
 from raynas.files.content import check_file, decode_json, read_file
 from raynas.files.replacing import Replacing, write_whole
-from raynas.files.unpacked import check_ratio, check_zip
+from raynas.files.unpacked import check_zip
+from raynas.files.weights import check_stored
 
 META, STATE = "meta.json", "state.pt"
 
@@ -140,8 +141,7 @@ def _check_plain(value: object, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ContentError(f"{STATE} has more than {MAX_DEPTH} containers in one another")
     if isinstance(value, torch.Tensor):
-        stored = value.untyped_storage().nbytes() if value.layout == torch.strided else 0
-        check_ratio(stored, value.numel() * value.element_size())
+        check_stored(value)
     elif isinstance(value, Mapping):
         for item in value.values():
             _check_plain(item, depth + 1)

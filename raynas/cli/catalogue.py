@@ -64,5 +64,10 @@ def catalogue() -> Mapping[str, Mapping[str, Entry]]:
     return {option: {name: _entry(**entry) for name, entry in table.items()} for option, table in tables.items()}
 
 
+def entry_of(option: str, name: str) -> Entry:
+    """Return the entry of a name; a search space of the user's has no options."""
+    return catalogue()[option].get(name) or Entry(summary="a search space of yours")
+
+
 def _entry(summary: str, options: list[dict[str, Any]]) -> Entry:
     return Entry(summary=summary, options=tuple(Option(**option) for option in options))

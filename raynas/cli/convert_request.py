@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raynas.cli.describe import describe
-from raynas.cli.flags import expand, flags_in_files, texts_in, typed
-from raynas.cli.options import ConvertFlags
+from raynas.cli.flags import expand, flags_in_files, last_value, texts_in, typed
+from raynas.cli.options import ModelFlags, ProfileFlags
 from raynas.cli.parser import OptionParser
 from raynas.errors import RaynasError
-from raynas.user_code import split_reference
+from raynas.user_code import split_call
 
 EXAMPLES = """\
 examples:
@@ -23,12 +23,12 @@ class ConvertRequest:
     """The options of a conversion.
 
     Args:
-        model: ``module:name`` of the model, or of what makes it.
-        flags: the others.
+        model: the model, and what of it may vary.
+        flags: what is measured.
     """
 
-    model: str
-    flags: ConvertFlags
+    model: ModelFlags
+    flags: ProfileFlags
 
 
 def read_convert(argv: Sequence[str]) -> ConvertRequest:
@@ -38,21 +38,27 @@ def read_convert(argv: Sequence[str]) -> ConvertRequest:
         RaynasError: if an option is unknown, or a value cannot be read.
         SystemExit: after ``--help``.
     """
-    model, flags = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
+    if argv and not argv[0].startswith("-"):
+        argv = [f"--model={argv[0]}", *argv[1:]]
     parser = OptionParser(
         "raynas convert",
         "MODEL --input SHAPE ... [OPTIONS]",
         "Show what of a model of yours can vary, and what its smaller relatives cost. MODEL is package.module:name of "
-        "an nn.Module, or of a class or function that makes it. In Python raynas.convert(model, example_inputs) gives "
-        "the search space.",
+        "an nn.Module, or of a class or function that makes it. raynas search takes the same options, in Python "
+        "raynas.convert(model, example_inputs) gives the search space.",
         EXAMPLES.rstrip(),
-        in_files=texts_in(flags_in_files(flags, typed(flags))),
-        common=[option.name for option in describe(ConvertFlags).options],
+        in_files=texts_in(flags_in_files(argv, typed(argv))),
+        common=[
+            *(f"model.{o.name}" for o in describe(ModelFlags).options),
+            *(o.name for o in describe(ProfileFlags).options),
+        ],
     )
-    parser.add_fields("conversion", ConvertFlags)
-    if model is None and not {"-h", "--help", "--help-all", "--version"} & set(argv):
+    parser.add_fields("conversion", ModelFlags, "model.")
+    parser.add_fields("profile", ProfileFlags)
+    tokens = expand(argv)
+    options = parser.parse(tokens)
+    if last_value(tokens, "model.name") is None:
         raise RaynasError("give the model first: raynas convert package.module:name --input 3x224x224; see --help")
-    options = parser.parse(expand(flags)).make(ConvertFlags)
-    assert model is not None
-    split_reference(model)
-    return ConvertRequest(model=model, flags=options)
+    model = options.make(ModelFlags, "model.")
+    split_call(str(model.name))
+    return ConvertRequest(model=model, flags=options.make(ProfileFlags))

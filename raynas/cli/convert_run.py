@@ -3,9 +3,8 @@
 from rich.console import Console
 
 from raynas.cli.convert_request import ConvertRequest
-from raynas.cli.model_reading import read_inputs, read_model, read_vary
+from raynas.cli.spaces import GivenModel
 from raynas.cli.terminal import say
-from raynas.converting import convert
 from raynas.errors import InfeasibleError
 
 
@@ -17,16 +16,7 @@ def run_convert(request: ConvertRequest, console: Console) -> None:
         RaynasError: if an option cannot be read, or the model cannot be converted.
     """
     flags = request.flags
-    model, (example, description) = read_model(request.model), read_inputs(flags.input)
-    space = convert(
-        model,
-        example,
-        vary=read_vary(flags.vary),
-        keep=flags.keep,
-        divisor=flags.divisor,
-        importance=flags.importance,  # type: ignore[arg-type]  # checked there
-        inputs=description,
-    )
+    space = GivenModel(request.model)()
     say(space.summary(), console)
     if not flags.profile and not flags.constraints:
         return

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from safetensors.torch import load_file
 
 from raynas.cli.options import ExportFlags
 from raynas.cli.retrain_command import retrain_command
 from raynas.cli.retrain_request import RetrainRequest
 from raynas.cli.terminal import say, shown
-from raynas.cli.winner import fitted
 from raynas.data.preprocessing import preprocessing_of
-from raynas.errors import RaynasError, one_line
+from raynas.errors import RaynasError
 from raynas.exporting import Provenance, export
-from raynas.files.weights import WEIGHTS
+from raynas.files.weights import WEIGHTS, read_weights
 from raynas.run.architecture_file import read_architecture
 from raynas.run.report_again import read_metrics
 from raynas.trials.weights import with_weights
@@ -31,7 +29,7 @@ def run_export(request: RetrainRequest, console: Console) -> None:
     """
     command, flags = retrain_command(request), request.own
     assert isinstance(flags, ExportFlags)
-    space, data = fitted(command.space, command.training, command.given)
+    space, data = command.fitted()
     arch = read_architecture(command.file, space)
     weights = Path(flags.weights).expanduser() if flags.weights else command.file.parent / WEIGHTS
     model = with_weights(space, arch, _read(weights))
@@ -60,12 +58,9 @@ def run_export(request: RetrainRequest, console: Console) -> None:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise RaynasError(f"there are no weights {path}: train the architecture, or name a file by --weights") from None
-    except Exception as error:
-        raise RaynasError(f"{path} cannot be read as safetensors: {one_line(error)}") from None
+    if not path.exists():
+        raise RaynasError(f"there are no weights {path}: train the architecture, or name a file by --weights")
+    return read_weights(path)
 
 
 def _measured(folder: Path) -> tuple[dict[str, float], str]:

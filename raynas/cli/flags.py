@@ -6,7 +6,7 @@ read and then ignored.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 
 from raynas.cli.catalogue import KINDS, catalogue
 from raynas.cli.from_files import refuse_from_file
+from raynas.cli.options import names_code
 from raynas.errors import ContentError, RaynasError, UnknownNameError
 from raynas.files.content import read_file
 from raynas.files.options_text import MAX_OPTIONS_BYTES, decode_yaml
@@ -42,14 +43,23 @@ SHORT: Mapping[str, str] = {
     **{option: f"{option}.name" for option in KINDS},
     "data": "trainable.data",
     "epochs": "trainable.epochs",
+    "model": "model.name",
+    **{
+        name: f"model.{name}"
+        for name in ("weights", "untrained", "input", "vary", "keep", "divisor", "importance", "losses", "batches")
+    },
 }
-"""Options that may be written shorter."""
+"""Options that may be written shorter, except in a command where the short name is another option."""
 
 
-def expand(argv: Sequence[str]) -> list[str]:
+def expand(argv: Sequence[str], own: Collection[str] = ()) -> list[str]:
     """Return flags in one spelling, those of ``--config FILE`` in front.
 
     ``--data=mnist`` becomes ``--trainable.data=mnist``.
+
+    Args:
+        argv: the command line.
+        own: options of the command whose names are short for others elsewhere.
 
     Raises:
         RaynasError: if the file cannot be read, or sets what only a flag may.
@@ -61,16 +71,17 @@ def expand(argv: Sequence[str]) -> list[str]:
         if flag == "--config":
             _ = equals or next(tokens, "")
         else:
-            rest.append(_canonical(token))
-    return [*flags_in_files(argv, rest), *rest]
+            rest.append(_canonical(token, own))
+    return [*flags_in_files(argv, rest, own), *rest]
 
 
-def flags_in_files(argv: Sequence[str], typed: Sequence[str]) -> list[str]:
+def flags_in_files(argv: Sequence[str], typed: Sequence[str], own: Collection[str] = ()) -> list[str]:
     """Return the flags that represent the options in the files of ``--config``.
 
     Args:
         argv: the command line.
         typed: its flags in canonical spelling, without those of files.
+        own: see ``expand``.
 
     Raises:
         RaynasError: if a file cannot be read, or sets what only a flag may.
@@ -79,7 +90,7 @@ def flags_in_files(argv: Sequence[str], typed: Sequence[str]) -> list[str]:
     for i, token in enumerate(argv):
         if token.partition("=")[0] == "--config":
             file = Path(value_of(argv, i))
-            in_file = flags_of(read_options(file))
+            in_file = flags_of(read_options(file), own)
             refuse_from_file(file, in_file, typed)
             flags += in_file
     return flags
@@ -98,9 +109,9 @@ def texts_in(tokens: Sequence[str]) -> dict[str, str]:
     return texts
 
 
-def typed(argv: Sequence[str]) -> list[str]:
+def typed(argv: Sequence[str], own: Collection[str] = ()) -> list[str]:
     """Return the flags in one spelling, without those of files."""
-    return [_canonical(token) for token in argv if token.partition("=")[0] != "--config"]
+    return [_canonical(token, own) for token in argv if token.partition("=")[0] != "--config"]
 
 
 def read_options(path: Path) -> dict[str, object]:
@@ -120,13 +131,13 @@ def read_options(path: Path) -> dict[str, object]:
         raise RaynasError(f"{path} is not a YAML file of options: {error}") from None
 
 
-def flags_of(options: Mapping[str, object]) -> list[str]:
-    """Return the flags that represent options, which are nested or by path.
+def flags_of(options: Mapping[str, object], own: Collection[str] = ()) -> list[str]:
+    """Return the flags that represent options, which are nested or by path; see ``expand`` for ``own``.
 
     Raises:
         RaynasError: if a value would be a flag.
     """
-    return [_canonical(token) for token in _flags(options)]
+    return [_canonical(token, own) for token in _flags(options)]
 
 
 def _flags(content: Mapping[str, object], prefix: str = "") -> Iterator[str]:
@@ -154,14 +165,14 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, float) else json.dumps(value, default=str)
 
 
-def _canonical(token: str) -> str:
+def _canonical(token: str, own: Collection[str]) -> str:
     if not token.startswith("--"):
         return token
     flag, equals, value = token[2:].partition("=")
     flag = flag.replace("-", "_")
     if f"{flag}.".startswith("trainable.method."):  # where settings in Python have it
         flag = flag.removeprefix("trainable.")
-    return f"--{SHORT.get(flag, flag)}{equals}{value}"
+    return f"--{flag if flag in own else SHORT.get(flag, flag)}{equals}{value}"
 
 
 def given(tokens: Sequence[str]) -> frozenset[str]:
@@ -171,8 +182,7 @@ def given(tokens: Sequence[str]) -> frozenset[str]:
 
 def demo_fields(name: str, tokens: Sequence[str]) -> Mapping[str, object]:
     """Return the fields of a table's entry that have another default here than in its class."""
-    data = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--trainable.data"]
-    if name == "train" and data and data[-1] != DEMO_DATA:
+    if name == "train" and last_value(tokens, "trainable.data") not in (None, DEMO_DATA):
         return {"epochs": DEMO_FIELDS[name]["epochs"]}
     return DEMO_FIELDS.get(name, {})
 
@@ -192,16 +202,41 @@ def value_of(tokens: Sequence[str], i: int) -> str:
 def chosen(tokens: Sequence[str], options: Sequence[str] = tuple(KINDS)) -> dict[str, str]:
     """Return the name chosen from the table of each option.
 
+    A model or a space of the user's is the name of the space.
+
     Raises:
+        RaynasError: if both a space and a model are named.
         UnknownNameError: if a table does not have it.
     """
-    names = {option: DEMO[option] for option in options}
-    for i, token in enumerate(tokens):
-        flag = token.partition("=")[0]
-        option = flag[2:].removesuffix(".name")
-        if option in names and flag.endswith(".name"):
-            names[option] = value_of(tokens, i)
+    typed = {option: last_value(tokens, f"{option}.name") for option in options}
+    names = {option: DEMO[option] if name is None else name for option, name in typed.items()}
     for option, name in names.items():
+        if option == "space" and names_code(name):
+            continue
         if name not in catalogue()[option]:
             raise UnknownNameError(KINDS[option], name, catalogue()[option])
+    if "space" in names and (model := model_in(tokens)):
+        if typed["space"] is not None:
+            raise RaynasError("a model of yours takes the place of the space: give --model or --space, not both")
+        names["space"] = model
     return names
+
+
+def model_in(tokens: Sequence[str]) -> str | None:
+    """Return the model of the user's that flags in canonical spelling name; None if it is a space that they name.
+
+    Raises:
+        RaynasError: if there are options of a model, but no model.
+    """
+    name = last_value(tokens, "model.name")
+    options = sorted(option for option in given(tokens) if option.startswith("model.") and option != "model.name")
+    if options and name in (None, "none"):
+        short = next((f"--{short}" for short, path in SHORT.items() if path == options[0]), f"--{options[0]}")
+        raise RaynasError(f"{short} is for a model of yours: name it, --model package.module:name")
+    return None if name == "none" else name
+
+
+def last_value(tokens: Sequence[str], option: str) -> str | None:
+    """Return the value of the last flag in canonical spelling that sets an option; None if there is none."""
+    values = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == f"--{option}"]
+    return values[-1] if values else None

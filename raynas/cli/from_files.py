@@ -1,25 +1,29 @@
 """Options that only a typed flag may set: code, data and outputs. A file may come from anybody."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from raynas.cli.options import names_code
 from raynas.errors import RaynasError
 from raynas.run.file_names import RETRAIN_SETTINGS
 
-CODE = ("input", "metrics", "trainable.data", "trainable.fn", "trainable.read_arch")
+CODE = (
+    *("metrics", "space.name", "model.name", "model.input", "model.losses", "model.batches"),
+    *("trainable.data", "trainable.fn", "trainable.read_arch"),
+)
 """Options that may name code, which is then imported; a file never does."""
 
 PLACES: Mapping[str, str] = {
-    **dict.fromkeys(("address", "baseline", "name", "output", "trainable.supernet", "trainable.table"), "none"),
+    **dict.fromkeys(("address", "baseline", "name", "output"), "none"),
+    **dict.fromkeys(("model.weights", "trainable.supernet", "trainable.table"), "none"),
     "results": "results",
     "trainable.data": "digits",
     "trainable.data_dir": "~/.cache/raynas",
 }
 """Options that name data, a folder or a cluster, and their defaults; a file that lies among results never does."""
 
-_SHORT = {"trainable.data": "data"}
+_SHORT = {"trainable.data": "data", "space.name": "space", "model.name": "model", "model.input": "input"}
 
 
 def refuse_from_file(file: Path, tokens: Sequence[str], typed: Sequence[str]) -> None:
@@ -36,17 +40,28 @@ def refuse_from_file(file: Path, tokens: Sequence[str], typed: Sequence[str]) ->
     Raises:
         RaynasError: if it sets more; shows the flags to type.
     """
-    asked, among_results = dict(_options(typed)), lies_among_results(file)
-    own = [
-        (option, values)
-        for option, values in _options(tokens)
-        if option not in asked and (_names_code(option, values) or (among_results and _names_place(option, values)))
-    ]
+    asked = dict(_options(typed))
+    own = typed_flags(tokens, among_results=lies_among_results(file), without=asked)
     if own:
-        flags = (f"--{_SHORT.get(option, option)} {shlex.join(values)}" for option, values in own)
         raise RaynasError(
-            f"{file} names code, data or an output, which only a flag may do; if it is yours, say so: {' '.join(flags)}"
+            f"{file} names code, data or an output, which only a flag may do; if it is yours, say so: {shlex.join(own)}"
         )
+
+
+def typed_flags(tokens: Sequence[str], *, among_results: bool = True, without: Collection[str] = ()) -> list[str]:
+    """Return those flags that a file may not set, in their short spelling.
+
+    Args:
+        tokens: flags in canonical spelling.
+        among_results: whether the file is among results.
+        without: options to leave out.
+    """
+    return [
+        part
+        for option, values in _options(tokens)
+        if option not in without and (_names_code(option, values) or (among_results and _names_place(option, values)))
+        for part in (f"--{_SHORT.get(option, option)}", *values)
+    ]
 
 
 def lies_among_results(file: Path) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from raynas.cli.flags import given, value_of
+from raynas.cli.flags import given, last_value
 from raynas.errors import RaynasError
 
 USUAL_IN_FUNNEL = {"strategy": "random", "early_stopping": "none"}
@@ -18,8 +18,8 @@ COUNT = re.compile(r"^\s*(\S+)\s+(\d+)(?=\s|$)")
 
 def asks_for_funnel(tokens: Sequence[str]) -> bool:
     """Return whether there is a stage."""
-    found = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--funnel"]
-    return bool(found) and found[-1] not in ("", "[]") and not found[-1].startswith("--")
+    found = last_value(tokens, "funnel")
+    return found not in (None, "", "[]") and not str(found).startswith("--")
 
 
 def chosen_for_funnel(tokens: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:

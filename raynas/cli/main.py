@@ -41,6 +41,7 @@ def _help() -> str:
         "  --version  the version\n\nexamples:\n"
         "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
         '  raynas search --data cifar10 --constraints "params <= 1e5"\n'
+        "  raynas search --model my_net:Net --keep head --data folder:photos\n"
         "  raynas report results/cnn-digits-auto\n"
         "  raynas export results/cnn-digits-auto/best/architecture.json\n"
         "  raynas convert torchvision.models:resnet18 --input 3x224x224 --profile"

@@ -10,8 +10,8 @@ from raynas.errors import SettingError
 from raynas.run.on_change import check_on_change
 from raynas.validate import positive, require_whole
 
-FROM_DATA = ("space.input_shape", "space.n_classes")
-"""Fields of a space that follow from the data where training knows it."""
+FROM_DATA = ("space.input_shape", "space.n_classes", "model.input")
+"""Options of a space that follow from the data where training knows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +145,11 @@ class OutputOptions:
 
     Args:
         output: folder for weights, architecture and metrics; by default a folder beside the architecture file.
+        fingerprint: that of the space in the search, where it was one of yours; none if it may have changed since.
     """
 
     output: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,7 @@ class ExportFlags(OutputOptions):
 
     Args:
         output: folder of the files; by default "export" beside the architecture file.
+        fingerprint: that of the space in the search, where it was one of yours; none if it may have changed since.
         weights: a safetensors file; by default weights.safetensors beside the architecture file.
         formats: those to write of source, program and onnx, besides weights and card.
         overwrite: write to a folder that holds other files; by default only an earlier export is replaced.
@@ -169,10 +172,15 @@ class ExportFlags(OutputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertFlags:
-    """The model's inputs, and what of it may vary.
+class ModelFlags:
+    """A model of yours that is searched for its smaller relatives, in the place of --space.
 
     Args:
+        name: package.module:name of an nn.Module, or of a class or function that makes it, in quotes with arguments:
+            "torchvision.models:resnet18(num_classes=10)". Parameters input_shape, n_classes and num_classes are the
+            data's. Untrained weights are those of seed 0.
+        weights: file of its trained weights, safetensors or what torch.save wrote of a state_dict.
+        untrained: globs of layers that the file has no weights for, such as the head for other classes.
         input: what the model takes, each input as SHAPE[:TYPE[:HIGH]] without the batch: 3x224x224, or 128:long:30000
             for 128 token ids below 30,000; NAME=SHAPE gives it by name. Or package.module:function, which returns a
             batch of examples.
@@ -181,7 +189,40 @@ class ConvertFlags:
             times what they are, and all depths.
         keep: globs of what must not vary: the outputs of layers, depths, kernels.
         divisor: reduced widths are multiples of it.
-        importance: which channels smaller members keep: l1 (largest weights) or random.
+        importance: which channels smaller members keep: l1 (largest weights), taylor (largest effect on --losses),
+            activation (largest activations on --batches) or random.
+        losses: package.module:function of the model, which gives its losses on a few batches.
+        batches: package.module:function without arguments, which gives a few batches of inputs.
+        seed: seed of random importance.
+
+    Raises:
+        SettingError: if a number is too small.
+    """
+
+    name: str | None = None
+    weights: str | None = None
+    untrained: tuple[str, ...] = ()
+    input: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    divisor: int = 8
+    importance: str = "l1"
+    losses: str | None = None
+    batches: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_whole("divisor", self.divisor, 1)
+        require_whole("model.seed", self.seed, 0)
+        if self.untrained and self.weights is None:
+            raise SettingError("--untrained names layers that a file of weights lacks: give the file, --weights FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileFlags:
+    """Costs of the members, measured before any training.
+
+    Args:
         profile: measure the smallest, the middle and the largest member.
         constraints: limits, each in quotes: "latency_ms <= 0.6 * baseline", where the baseline is the model; the
             profile says if they can be met.
@@ -192,21 +233,16 @@ class ConvertFlags:
         SettingError: if a number is too small.
     """
 
-    input: tuple[str, ...]
-    vary: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    divisor: int = 8
-    importance: str = "l1"
     profile: bool = False
     constraints: tuple[str, ...] = ()
     device: str = "cpu"
     n_threads: int = 1
 
     def __post_init__(self) -> None:
-        require_whole("divisor", self.divisor, 1)
         require_whole("n_threads", self.n_threads, 1)
 
 
 def names_code(value: str) -> bool:
     """Return whether a value is ``module:function``, which is imported and called."""
-    return ":" in value and value.partition(":")[0] not in ("npz", "folder")
+    module, colon, _ = value.partition(":")
+    return bool(colon) and module not in ("npz", "folder") and all(map(str.isidentifier, module.split(".")))

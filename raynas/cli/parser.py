@@ -12,10 +12,11 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from raynas import __version__
-from raynas.cli.catalogue import KINDS, Entry, catalogue
+from raynas.cli.catalogue import KINDS, Entry, catalogue, entry_of
 from raynas.cli.describe import describe
 from raynas.cli.flags import DEMO, DEMO_DATA, SHORT, given
 from raynas.cli.help import FullHelp, HelpRow, short_help
+from raynas.cli.options import ModelFlags
 from raynas.cli.values import default_text, hint_of, metavar, parser_arguments, type_text, typed
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.files.options_text import has_alias
@@ -45,7 +46,7 @@ class Parsed:
 
     def fields_of(self, option: str, name: str) -> dict[str, Any]:
         """Return the fields of a table's entry."""
-        return {o.name: typed(self._values[f"{option}.{o.name}"]) for o in catalogue()[option][name].options}
+        return {o.name: typed(self._values[f"{option}.{o.name}"]) for o in entry_of(option, name).options}
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class OptionParser:
         derived: options that follow from the data where they are not given.
         in_files: values in files of options, by path, which the help shows as defaults.
         common: options that ``--help`` describes, in this order; the others it names.
+        own: options of the command whose names are short for others elsewhere.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class OptionParser:
         derived: Sequence[str] = (),
         in_files: Mapping[str, str] = MappingProxyType({}),
         common: Sequence[str] = (),
+        own: Collection[str] = (),
     ) -> None:
+        self._own = own
         self._about = prog, usage, description
         self._examples, self._common = examples, (*common, *_ALWAYS)
         self._parser = ArgumentParser(
@@ -113,6 +117,17 @@ class OptionParser:
         entry = describe(cls)
         self._add(self._parser.add_argument_group(title, entry.summary), entry, prefix, {}, title=title)
 
+    def add_space(self, name: str, is_model: bool) -> None:
+        """Add the options of a model of the user's and, if there is none, those of a space.
+
+        Args:
+            name: the chosen space, or the model.
+            is_model: whether it is a model.
+        """
+        self.add_fields("a model of yours", ModelFlags, "model.")
+        if not is_model:
+            self.add_entry("space", name)
+
     def add_entry(
         self,
         option: str,
@@ -132,19 +147,20 @@ class OptionParser:
             usual: the default choice, if it is not that of the demo.
             demo_only: fields whose default is for the demo's data alone; the help shows that of the class too.
         """
-        kind, table = KINDS[option], catalogue()[option]
-        listed = "\n".join(f"  {n:<12} {_in_short(entry.summary)}" for n, entry in table.items())
-        about = f"--{option} NAME takes\n{listed}" if choose else _in_short(table[name].summary)
+        kind, table, entry = KINDS[option], catalogue()[option], entry_of(option, name)
+        listed = "\n".join(f"  {n:<12} {_in_short(other.summary)}" for n, other in table.items())
+        about = f"--{option} NAME takes\n{listed}" if choose else _in_short(entry.summary)
         group = self._parser.add_argument_group(f"{kind}: {name}" if choose else kind, about)
         self._entries[option] = name
         if choose:
             taken = usual or DEMO[option]
             action = group.add_argument(f"--{option}.name", default=taken, help="one of these")
             self._shown(action, f"{option}.name", f"--{option} NAME", str)
-            brief = f"{kind}: {', '.join(table)} (default: {taken})"
+            own = ", or package.module:name of yours" if option == "space" else ""
+            brief = f"{kind}: {', '.join(table)}{own} (default: {taken})"
             self._rows.append(HelpRow(group=kind, key=f"{option}.name", flags=f"--{option} NAME", text=brief))
         title = f"{kind} {name}" if choose else kind
-        self._add(group, table[name], f"{option}.", defaults or {}, demo_only, title=title)
+        self._add(group, entry, f"{option}.", defaults or {}, demo_only, title=title)
 
     def _add(
         self,
@@ -172,7 +188,7 @@ class OptionParser:
                 **parser_arguments(hint),
                 **({"required": True} if item.required else {"default": usual}),
             )
-            short = [f"--{name}" for name, path in SHORT.items() if path == key]
+            short = [f"--{name}" for name, path in SHORT.items() if path == key and name not in self._own]
             flags = [*short, f"--[no_]{key}" if hint is bool and not prefix else f"--{key}{metavar(hint)}"]
             self._shown(action, key, ", ".join(flags), hint)
             brief = ", ".join([*(f"{flag}{metavar(hint)}" for flag in short), *([] if short else flags)])
@@ -208,7 +224,7 @@ class OptionParser:
             self._parser.print_help()
             raise SystemExit(0)
         if {"-h", "--help"} & set(tokens):
-            chosen = tuple(f"{option}." for option in self._entries if f"{option}.name" in given(tokens))
+            chosen = tuple(f"{option}." for option in (*self._entries, "model") if f"{option}.name" in given(tokens))
             asked = [row.key for row in self._rows if chosen and row.key.startswith(chosen)]
             common = list(dict.fromkeys([*self._common, *asked]))
             sys.stdout.write(short_help(*self._about, self._rows, common, self._examples))
@@ -225,7 +241,7 @@ class OptionParser:
         if head in self._entries:
             known = [f"--{key}" for key in self._hints if key.startswith(f"{head}.") and key != f"{head}.name"]
             raise UnknownNameError(f"option of {KINDS[head]} {self._entries[head]!r}:", f"--{option}", known)
-        short = [_short(key) for key in self._hints]
+        short = [self._short(key) for key in self._hints]
         raise UnknownNameError("option", f"--{option}", [f"--{key}" for key in short if "." not in key])
 
     def _with_null(self, tokens: Sequence[str]) -> list[str]:
@@ -239,6 +255,9 @@ class OptionParser:
             changed.append((f"{flag}=null" if equals else "null") if none else token)
         return changed
 
+    def _short(self, key: str) -> str:
+        return next((short for short, path in SHORT.items() if path == key and short not in self._own), key)
+
     def _reworded(self, message: str) -> str:
         """Return a message of jsonargparse in one line, in terms of flags."""
         text = " ".join(message.split())
@@ -248,12 +267,8 @@ class OptionParser:
             return f"--{key} is missing; see --help"
         if key in self._hints:
             got = f", got {value[1]!r}" if value else ""  # some of its versions do not say
-            return f"--{_short(key)} takes {type_text(self._hints[key])}{got}"
+            return f"--{self._short(key)} takes {type_text(self._hints[key])}{got}"
         return f"{text.removeprefix('argument ')}; see --help"
-
-
-def _short(key: str) -> str:
-    return next((short for short, path in SHORT.items() if path == key), key)
 
 
 def _in_short(summary: str) -> str:

@@ -1,13 +1,14 @@
 """A training to the end as ``raynas retrain`` was asked for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
-from raynas.cli.tables import SPACES
+from raynas.cli.spaces import SpaceMaker, space_maker
+from raynas.cli.winner import fitted
 from raynas.core.space import SearchSpace
+from raynas.run.identity import check_fingerprint
 from raynas.trials import Training
 
 
@@ -17,19 +18,32 @@ class RetrainCommand:
 
     Args:
         file: the architecture file.
-        space: makes the space; takes the fields that follow from the data.
+        space: makes the space for the data.
         training: settings of the training.
         output: folder of the trained network.
         given: the options that the user or the settings beside the file gave, by path.
         settings: the file of settings beside the architecture, if it was used.
+        fingerprint: that of the space in the search, if it was one of the user's.
     """
 
     file: Path
-    space: Callable[..., SearchSpace]
+    space: SpaceMaker
     training: Training
     output: Path | None
     given: frozenset[str]
     settings: Path | None
+    fingerprint: str | None = None
+
+    def fitted(self) -> tuple[SearchSpace, str]:
+        """Return the space for the data, and the name of the data.
+
+        Raises:
+            RaynasError: if they do not fit together, or the space is not as it was in the search.
+        """
+        space, data = fitted(self.space, self.training, self.given)
+        if self.fingerprint is not None:
+            check_fingerprint(space, self.fingerprint)
+        return space, data
 
 
 def parse_retrain(argv: Sequence[str]) -> RetrainCommand:
@@ -43,12 +57,12 @@ def retrain_command(request: RetrainRequest) -> RetrainCommand:
     Raises:
         ValueError: if a value is out of range.
     """
-    fields_of = request.options.fields_of
     return RetrainCommand(
         file=request.file,
-        space=partial(SPACES[request.space], **fields_of("space", request.space)),
-        training=Training(**fields_of("trainable", "train")),
+        space=space_maker(request.options, request.space, request.given),
+        training=Training(**request.options.fields_of("trainable", "train")),
         output=request.output,
         given=request.given,
         settings=request.settings,
+        fingerprint=request.own.fingerprint,
     )

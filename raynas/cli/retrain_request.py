@@ -4,9 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raynas.cli.flags import chosen, expand, flags_in_files, flags_of, given, read_options, texts_in, typed
+from raynas.cli.flags import (
+    chosen,
+    expand,
+    flags_in_files,
+    flags_of,
+    given,
+    last_value,
+    model_in,
+    read_options,
+    texts_in,
+    typed,
+)
 from raynas.cli.from_files import refuse_from_file
-from raynas.cli.options import FROM_DATA, OutputOptions, RetrainOptions
+from raynas.cli.options import FROM_DATA, OutputOptions, RetrainOptions, names_code
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.errors import RaynasError
 from raynas.run.file_names import RETRAIN_SETTINGS
@@ -14,6 +25,7 @@ from raynas.run.file_names import RETRAIN_SETTINGS
 EXAMPLES = """\
 examples:
   raynas retrain results/cnn-digits-auto/best/architecture.json
+  raynas retrain results/mine/best/architecture.json --model my_net:Net
   raynas retrain my_cell.json --space nasbench201 --space.channels 16 --data cifar10 --epochs 100"""
 
 
@@ -58,7 +70,7 @@ class ArchitectureScript:
     examples: str
     own_options: type[OutputOptions]
     about_output: str = "where"
-    common: tuple[str, ...] = ("space.name", "trainable.data")
+    common: tuple[str, ...] = ("space.name", "model.name", "trainable.data")
 
 
 RETRAIN = ArchitectureScript(
@@ -67,7 +79,7 @@ RETRAIN = ArchitectureScript(
     f"again to resume. Defaults are the settings in {RETRAIN_SETTINGS} beside the file, if it is there.",
     EXAMPLES,
     OutputOptions,
-    common=("space.name", "trainable.data", "trainable.epochs"),
+    common=("space.name", "model.name", "trainable.data", "trainable.epochs"),
 )
 
 
@@ -87,14 +99,21 @@ def read_architecture_script(argv: Sequence[str], script: ArchitectureScript) ->
     file, flags = (Path(argv[0]), argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
     folders = [] if file is None or any(t.startswith("--config") for t in flags) else [file.parent, file.parent.parent]
     settings = next((path for folder in folders if (path := folder / RETRAIN_SETTINGS).is_file()), None)
-    asked = expand(flags)
+    own_names = vars(script.own_options())
+    asked = expand(flags, own_names)
     left = _settings(settings, asked)
     tokens = [*left, *asked]
     space = chosen(tokens, ["space"])["space"]
-    options = _parser(script, space, texts_in([*left, *flags_in_files(flags, typed(flags))])).parse(tokens)
+    in_files = texts_in([*left, *flags_in_files(flags, typed(flags, own_names), own_names)])
+    options = _parser(script, space, model_in(tokens) is not None, in_files).parse(tokens)
     if file is None:
         raise RaynasError(f"give the architecture file first: {script.prog} ARCHITECTURE.json [OPTIONS]; see --help")
     own = options.make(script.own_options)
+    if own.fingerprint is not None and not _named(tokens):
+        raise RaynasError(
+            f"the search that left {file} was of a space of yours: name it, --space package.module:name, or its model, "
+            "--model package.module:name"
+        )
     return RetrainRequest(
         file=file,
         space=space,
@@ -106,11 +125,20 @@ def read_architecture_script(argv: Sequence[str], script: ArchitectureScript) ->
     )
 
 
-def _parser(script: ArchitectureScript, space: str, in_files: Mapping[str, str]) -> OptionParser:
-    usage = "ARCHITECTURE.json [OPTIONS]"
-    common = (*vars(script.own_options()), *script.common)
-    parser = OptionParser(script.prog, usage, script.description, script.examples, FROM_DATA, in_files, common)
-    parser.add_entry("space", space)
+def _parser(script: ArchitectureScript, space: str, is_model: bool, in_files: Mapping[str, str]) -> OptionParser:
+    own = vars(script.own_options())
+    common = (*own, *script.common)
+    parser = OptionParser(
+        script.prog,
+        "ARCHITECTURE.json [OPTIONS]",
+        script.description,
+        script.examples,
+        FROM_DATA,
+        in_files,
+        common,
+        own,
+    )
+    parser.add_space(space, is_model)
     parser.add_entry("trainable", "train", {"epochs": RetrainOptions().epochs}, choose=False)
     parser.add_fields(script.about_output, script.own_options)
     return parser
@@ -125,8 +153,25 @@ def _settings(path: Path | None, asked: Sequence[str]) -> list[str]:
     if path is None:
         return []
     options = read_options(path)
-    if "space.name" in given(asked) and chosen(asked, ["space"]) != chosen(flags_of(options), ["space"]):
-        options.pop("space", None)
+    if _asks_for_another(asked, flags_of(options)):
+        for name in ("space", "model", "fingerprint"):
+            options.pop(name, None)
     tokens = flags_of(options)
     refuse_from_file(path, tokens, asked)
     return tokens
+
+
+def _asks_for_another(asked: Sequence[str], left: Sequence[str]) -> bool:
+    """Return whether a space is asked for that is not the one of the search; of the user's, the fingerprint tells."""
+    now, before = _named(asked), _named(left)
+    if not now or now == before:
+        return False
+    if not before:
+        return not names_code(now[1])
+    return now[0] != before[0] or not (names_code(now[1]) and names_code(before[1]))
+
+
+def _named(tokens: Sequence[str]) -> tuple[str, str] | None:
+    """Return the option that names a space or a model, and its value; None if there is none."""
+    found = [(option, last_value(tokens, option)) for option in ("space.name", "model.name")]
+    return next(((option, value) for option, value in found if value is not None), None)

@@ -8,7 +8,7 @@ from rich.text import Text
 from raynas.cli.retrain_command import retrain_command
 from raynas.cli.retrain_request import RetrainRequest
 from raynas.cli.terminal import say, shown
-from raynas.cli.winner import fitted, train
+from raynas.cli.winner import train
 from raynas.run.architecture_file import read_architecture
 from raynas.run.retraining import folder_for
 from raynas.views.amounts import amount
@@ -21,7 +21,7 @@ def run_retraining(request: RetrainRequest, console: Console) -> None:
         RaynasError: if the file, the data or the space cannot be used, or the training fails.
     """
     command = retrain_command(request)
-    space, data = fitted(command.space, command.training, command.given)
+    space, data = command.fitted()
     arch = read_architecture(command.file, space)
     training = dataclasses.replace(command.training, data=data)
     folder = command.output or folder_for(command.file.parent, arch, space, training)

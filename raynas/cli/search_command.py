@@ -1,16 +1,15 @@
 """A search as ``raynas search`` was asked for it, made of the classes that its options name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from raynas.cli.hyperparameters import parse_hyperparameters
 from raynas.cli.options import ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.search_request import SearchRequest, read_search
+from raynas.cli.spaces import SpaceMaker, space_maker
 from raynas.cli.stages import parse_stages
-from raynas.cli.tables import SPACES, TRAINABLES
+from raynas.cli.tables import TRAINABLES
 from raynas.core.metric import Metric
-from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.funnels import FunnelStage, check_stages
 from raynas.metrics import Metrics, read_goal
@@ -26,7 +25,7 @@ class SearchCommand:
 
     Args:
         names: the name chosen from each table.
-        space: makes the space; takes the fields that follow from the data.
+        space: makes the space for the data.
         strategy: with its early stopping.
         trainable: scores architectures; in a funnel, in its last stage.
         search: see ``SearchOptions``; hyperparameters are Tune domains.
@@ -40,7 +39,7 @@ class SearchCommand:
     """
 
     names: Mapping[str, str]
-    space: Callable[..., SearchSpace]
+    space: SpaceMaker
     strategy: Strategy
     trainable: TrialSettings
     search: SearchOptions
@@ -83,7 +82,7 @@ def search_command(request: SearchRequest) -> SearchCommand:
     )
     return SearchCommand(
         names=names,
-        space=partial(SPACES[names["space"]], **fields_of("space", names["space"])),
+        space=space_maker(request.options, names["space"], request.given),
         strategy=strategy,
         trainable=trainable,
         search=replace(search, hyperparameters=parse_hyperparameters(search.hyperparameters, trainable)),

@@ -12,7 +12,16 @@ from raynas.cli.funnel_flags import without_numbers
 
 NO_OTHER_SEARCH = frozenset(
     (
-        *("space.name", "strategy.name", "trainable.name", "trainable.data", "trainable.fn", "seed", "num_samples"),
+        *(
+            "space.name",
+            "model.name",
+            "strategy.name",
+            "trainable.name",
+            "trainable.data",
+            "trainable.fn",
+            "seed",
+            "num_samples",
+        ),
         *("name", "results", "address", "progress", "tensorboard", "compare_random"),
         *("max_concurrent", "max_trial_seconds", "retry_failed", "on_change", "max_failures_in_a_row"),
         *("retrain.epochs", "retrain.space"),
@@ -32,9 +41,12 @@ def search_name(names: Mapping[str, str], changed: Mapping[str, Any]) -> str:
     about = str(changed.get("trainable.fn") or changed.get("trainable.data") or DEMO_DATA)
     about = re.sub(r"\W+", "_", Path(re.sub(r"^(npz|folder):", "", about)).stem)
     funnel = ["funnel"] if changed.get("funnel") else []
-    parts = [names["space"], about, *funnel, *(["subnets"] if "method" in names else []), names["strategy"]]
+    space = re.sub(r"\W+", "_", names["space"].partition("(")[0])
+    parts = [space, about, *funnel, *(["subnets"] if "method" in names else []), names["strategy"]]
     parts += [f"seed{changed['seed']}"] if "seed" in changed else []
     other = {key: value for key, value in changed.items() if key not in NO_OTHER_SEARCH}
+    if "(" in names["space"]:
+        other["space"] = names["space"]
     other |= {"funnel": without_numbers(other["funnel"])} if funnel else {}
     parts += [hashlib.sha256(json.dumps(other, sort_keys=True).encode()).hexdigest()[:6]] if other else []
     return "-".join(parts)

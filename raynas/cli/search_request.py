@@ -7,7 +7,18 @@ for them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raynas.cli.flags import chosen, demo_fields, demo_only, expand, flags_in_files, given, texts_in, typed, value_of
+from raynas.cli.flags import (
+    chosen,
+    demo_fields,
+    demo_only,
+    expand,
+    flags_in_files,
+    given,
+    last_value,
+    model_in,
+    texts_in,
+    typed,
+)
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
 from raynas.cli.options import FROM_DATA, ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.parser import OptionParser, Parsed
@@ -18,7 +29,15 @@ RETRAINED = ("subnet", "train")
 """Trainables that train on images, so that the winner can be trained to its end."""
 
 COMMON = (
-    *("trainable.data", "space.name", "strategy.name", "trainable.name", "early_stopping.name", "method.name"),
+    *(
+        "trainable.data",
+        "space.name",
+        "model.name",
+        "strategy.name",
+        "trainable.name",
+        "early_stopping.name",
+        "method.name",
+    ),
     *("objectives", "constraints", "baseline", "num_samples", "trainable.epochs", "seed"),
     *("name", "results", "max_concurrent", "compare_random", "retrain.epochs"),
 )
@@ -30,6 +49,7 @@ examples:
   raynas search --num_samples 120                  go on with that search
   raynas search --data folder:photos --epochs 27   images of your own, one folder per class
   raynas search --space nasbench201 --space.channels 8 --data cifar10 --num_samples 100
+  raynas search --model my_net:Net --vary "blocks.*=width:0.5,0.75" --keep head --data folder:photos
   raynas search --objectives accuracy latency_ms --constraints "params <= 1e5"
   raynas search --strategy optuna --early_stopping median --hyperparameters.lr "loguniform(1e-3, 1e-1)"
   raynas search --space nasbench201 --trainable subnet --method single_path   shared weights first, then their subnets
@@ -91,7 +111,7 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
         report=options.make(ReportOptions),
         retrain=options.make(RetrainOptions, "retrain.") if retrains else None,
         given=given(tokens),
-        text=options.as_yaml(tokens, NOT_IN_FUNNEL if is_funnel else ()),
+        text=options.as_yaml(tokens, [*(NOT_IN_FUNNEL if is_funnel else ()), *([] if model_in(tokens) else ["model"])]),
     )
 
 
@@ -107,7 +127,8 @@ def _parser(names: Mapping[str, str], tokens: Sequence[str], in_files: Mapping[s
         COMMON,
     )
     parser.add_fields("search", SearchOptions)
-    for option in ("space", "trainable", "method", "strategy", "early_stopping"):
+    parser.add_space(names["space"], model_in(tokens) is not None)
+    for option in ("trainable", "method", "strategy", "early_stopping"):
         if option in names:
             usual = USUAL_IN_FUNNEL.get(option) if asks_for_funnel(tokens) else None
             usual = "none" if option == "early_stopping" and "method" in names else usual
@@ -138,5 +159,4 @@ def _chosen(tokens: Sequence[str]) -> dict[str, str]:
 
 
 def _asks_for_generations(tokens: Sequence[str]) -> bool:
-    sizes = [value_of(tokens, i) for i, token in enumerate(tokens) if token.partition("=")[0] == "--generation_size"]
-    return bool(sizes) and sizes[-1] != "none"
+    return last_value(tokens, "generation_size") not in (None, "none")

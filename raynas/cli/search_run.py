@@ -9,7 +9,8 @@ from pathlib import Path
 from ray import tune
 from rich.console import Console
 
-from raynas.cli.from_files import PLACES
+from raynas.cli.flags import flags_of
+from raynas.cli.from_files import PLACES, typed_flags
 from raynas.cli.search_command import SearchCommand
 from raynas.cli.search_name import search_title
 from raynas.cli.subnets import SubnetSearch
@@ -107,7 +108,8 @@ class SearchRun:
             write_whole(self.path / "options.yaml", self.command.text)
             if winner:
                 training = self._final_training(winner)
-                keep(winner.arch, self.path / BEST, self._final_space, training, weights_of(result, winner))
+                weights, origin = weights_of(result, winner), self.command.space.origin
+                keep(winner.arch, self.path / BEST, self._final_space, training, weights, origin)
         except OSError as error:
             raise RaynasError(f"cannot write to {self.path}: {error.strerror}; what was searched is kept") from None
 
@@ -224,12 +226,12 @@ class SearchRun:
             commands["look closer"] = f"tensorboard --logdir {shlex.quote(shown(self.path / 'tensorboard'))}"
         if summary.best and self.command.retrain:
             directory = str(getattr(self.command.trainable, "data_dir", PLACES["trainable.data_dir"]))
-            own = f" --data {shlex.quote(self.data)}" if ":" in self.data else ""
+            own = typed_flags(flags_of(self.command.space.origin))
+            own += ["--data", self.data] if ":" in self.data else []
             if directory != PLACES["trainable.data_dir"]:
-                own += f" --trainable.data_dir {shlex.quote(directory)}"
-            file = shlex.quote(shown(self.path / BEST / ARCHITECTURE))
-            epochs = 4 * (self.command.retrain.epochs or 25)
-            commands["train longer"] = f"raynas retrain {file}{own} --epochs {epochs}"
+                own += ["--trainable.data_dir", directory]
+            file, epochs = shown(self.path / BEST / ARCHITECTURE), 4 * (self.command.retrain.epochs or 25)
+            commands["train longer"] = shlex.join(["raynas", "retrain", file, *own, "--epochs", str(epochs)])
         if summary.interrupted:
             commands["continue"] = "the same command"
         elif not summary.ended_because:

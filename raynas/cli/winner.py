@@ -1,12 +1,13 @@
 """A space that fits the data, and a found architecture trained to its end."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from raynas.cli.spaces import SpaceMaker
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import fit_space
@@ -15,13 +16,11 @@ from raynas.trials import Training, TrialSettings, retrain
 from raynas.views.progress import LINE_SECONDS
 
 
-def fitted(
-    make_space: Callable[..., SearchSpace], trainable: TrialSettings, given: frozenset[str]
-) -> tuple[SearchSpace, str]:
+def fitted(make_space: SpaceMaker, trainable: TrialSettings, given: frozenset[str]) -> tuple[SearchSpace, str]:
     """Return the space for the data, and the name of the data.
 
     Args:
-        make_space: makes the space; takes fields of it.
+        make_space: makes the space.
         trainable: knows the data.
         given: the options that the user gave.
 
@@ -31,8 +30,7 @@ def fitted(
     if not isinstance(trainable, Training):
         return make_space(), str(getattr(trainable, "fn", ""))
     source = trainable.load_source()
-    sizes = {} if "space.input_shape" in given else {"input_shape": source.input_shape}
-    asked = make_space(**sizes)
+    asked = make_space(source)
     space = fit_space(asked, source)
     for name in ("input_shape", "n_classes"):
         wanted, held = getattr(asked, name, None), getattr(space, name, None)

@@ -91,6 +91,11 @@ class ConvertedSpace(ModelSpace):
         return weights_fingerprint_of(self.plan.wiring.model)
 
     @property
+    def code(self) -> Sequence[object]:
+        """The classes of the given model and its parts, whose ``forward`` the weights do not show."""
+        return tuple(dict.fromkeys(type(module) for module in self.plan.wiring.model.modules()))
+
+    @property
     def groups(self) -> Mapping[str, Group]:
         """The groups of channels that vary, by the name of their decision."""
         return self.plan.groups

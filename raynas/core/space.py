@@ -70,6 +70,11 @@ class SearchSpace(DecisionSpace):
         """Sixteen digits of the weights that its networks inherit; "" where networks have fresh ones."""
         return ""
 
+    @property
+    def code(self) -> Sequence[object]:
+        """The functions and classes that make the networks; a change of those that are the user's is noticed."""
+        return (type(self),)
+
     def param_space(self) -> dict[str, Any]:
         """Return the decisions as Tune domains, for ``param_space={"arch": space.param_space(), ...}``.
 

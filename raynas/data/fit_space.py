@@ -122,7 +122,7 @@ def _checked_logits(output: object, space: SearchSpace, source: Source) -> Tenso
     if source.n_classes is not None and logits.shape[1] != source.n_classes:
         raise SpaceError(
             f"networks of {space.name} give outputs of shape {tuple(logits.shape)} for 2 examples, but {source.name} "
-            f"has {source.n_classes} classes: make the space with n_classes={source.n_classes}"
+            f"has {source.n_classes} classes: make the space, or its model, for {source.n_classes} classes"
         )
     return logits
 

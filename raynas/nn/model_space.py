@@ -75,6 +75,11 @@ class ModelSpace(SearchSpace):
         """Description of the inputs of the networks."""
         return super().inputs if self._inputs is None else self._inputs
 
+    @property
+    def code(self) -> Sequence[object]:
+        """The class of the space, and the factory."""
+        return (type(self), *([self._factory] if "_factory" in vars(self) else []))
+
     def factory(self) -> nn.Module:
         """Make the model with undecided choices; catalogue spaces override this."""
         return self._factory()

@@ -1,5 +1,7 @@
 """Identity: the computation of a search; a run under the same name is refused, or continues, when it has changed."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +58,7 @@ class Identity:
             trainable=settings.description,
             objectives=[f"{o.mode}:{o.metric}" for o in goal.objectives],
             constraints=[str(c) for c in goal.constraints],
-            code=parts_of(*code, type(networks), vars(networks).get("_factory"), *own),
+            code=parts_of(*code, *networks.code, *own),
             data=data,
         )
 
@@ -70,6 +72,35 @@ class Identity:
         settings = [] if session["trainable"] == self.trainable else [_became(session["trainable"], self.trainable)]
         data = [f"the content of {name} changed" for name in _differing(session["data"], self.data)]
         return [*settings, *_code_changes(session["code"], self.code), *data]
+
+
+def space_fingerprint(space: SearchSpace) -> str:
+    """Return a text that two spaces share if they build the same networks: decisions, weights, the user's code."""
+    code = json.dumps(parts_of(*space.architecture_space.code), sort_keys=True)
+    return "-".join((space.fingerprint, space.weights_fingerprint, hashlib.sha256(code.encode()).hexdigest()[:16]))
+
+
+def check_fingerprint(space: SearchSpace, fingerprint: str) -> None:
+    """Check that a space of architectures is still that of a search.
+
+    Args:
+        space: as it is now.
+        fingerprint: as it was.
+
+    Raises:
+        RaynasError: if it is not; says what changed.
+    """
+    now, before = space_fingerprint(space).split("-"), fingerprint.split("-")
+    if now == before:
+        return
+    names = ("its code", "its weights", "its decisions or inputs")
+    changed = [name for name, new, old in zip(names, now[::-1], before[::-1], strict=False) if new != old]
+    # The first fingerprint holds that of the weights too.
+    changed = [name for name in changed if name != names[2] or names[1] not in changed]
+    raise RaynasError(
+        f"{space.name} is not as it was in the search, {' and '.join(changed)} changed: restore it, or say "
+        "--fingerprint none to use it as it is now"
+    )
 
 
 def _became(before: str, now: str) -> str:

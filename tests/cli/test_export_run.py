@@ -67,4 +67,4 @@ def test_a_damaged_file_of_weights(tmp_path: Path, capsys: pytest.CaptureFixture
     file = found(tmp_path) / "architecture.json"
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
     assert export_found([str(file)]) == commands.BAD_INPUT
-    assert "cannot be read as safetensors" in capsys.readouterr().err
+    assert "cannot be read as weights" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_help_describes_the_common_options_and_names_the_others(
     told, named = text.split("other options (raynas search --help-all describes all):")
     assert text.startswith("usage: raynas search [OPTIONS]\n")
     assert max(map(len, text.partition("examples:")[0].splitlines())) < 80
-    assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:4] == ["data", "space", "strategy", "trainable"]
+    assert re.findall(r"^  --(\w+)", told, re.MULTILINE)[:4] == ["data", "space", "model", "strategy"]
     assert "number of epochs (default: 9)" in told and "(default: 400)" not in text
     every = {option.name for option in describe(RunOptions).options} | {"strategy.few", "space.filters", "funnel"}
     assert all(f"--{name}" in text or f"--[no_]{name}" in text for name in every)

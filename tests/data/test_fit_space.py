@@ -37,7 +37,7 @@ def test_a_network_is_tried_without_changing_what_is_random() -> None:
     before = torch.get_rng_state()
     check_network(TinyCnn(), DIGITS)
     assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(SpaceError, match="make the space with n_classes=10"):
+    with pytest.raises(SpaceError, match="make the space, or its model, for 10 classes"):
         check_network(TinyCnn(n_classes=3), DIGITS)
 
 

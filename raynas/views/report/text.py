@@ -97,7 +97,7 @@ def _print_retrained(summary: Summary, console: Console) -> None:
         return
     metrics = summary.retrained
     epochs = f"{metrics.get('epochs', 0):g}"
-    _heading(f"The winner, trained from scratch for {epochs} epochs on all training images", console)
+    _heading(f"The winner, trained to its end for {epochs} epochs on all training images", console)
     _grid([(m, amount(m, metrics[m])) for m in ("test_accuracy", "test_loss") if m in metrics], console)
     _say(
         "The search never saw the test images: this is the figure to quote. The validation accuracy above is "
