@@ -21,8 +21,7 @@ from raynas.core.inputs import Inputs
 from raynas.errors import SettingError
 from raynas.nn.batch_statistics import batch_statistics
 from raynas.nn.morphism.channel_order import sort_channels
-from raynas.nn.morphism.elastic_channels import channel_groups
-from raynas.nn.morphism.layer_kinds import ChannelGroup
+from raynas.nn.morphism.elastic_channels import ChannelGroup, channel_groups
 from raynas.nn.repeat import Repeat
 from raynas.nn.supernet import Supernet
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup

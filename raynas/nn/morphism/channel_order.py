@@ -7,12 +7,10 @@ are sorted by the L1 norm of the weights that read them, which changes nothing a
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raynas.core.architecture import Option
-from raynas.nn.elastic import ElasticLayer
-from raynas.nn.morphism.elastic_channels import WIDTHS, elastic_layers, is_reader, reorder_group
-from raynas.nn.morphism.layer_kinds import ChannelGroup
+from raynas.nn.morphism.elastic_channels import WIDTHS, ChannelGroup, elastic_layers
 from raynas.nn.supernet import Supernet
 
 
@@ -37,15 +35,14 @@ def sort_channels(
     for group in groups:
         producer = layers[group.producers[0]]
         size = next(size for argument, size in producer.size_choices.items() if argument in WIDTHS)
-        widths = {size.value(option, producer.n_in) for option in trained.get(group.decision or "", ())}
+        widths = {size.value(option, producer.n_in) for option in trained.get(group.decision, ())}
         bounds = sorted(widths | {group.n_channels})
-        reorder_group(layers, group, _descending(_importance(layers, group), bounds), optimizer)
+        _reorder(supernet.net, group, _descending(_importance(supernet.net, group), bounds), optimizer)
 
 
-def _importance(layers: Mapping[str, ElasticLayer], group: ChannelGroup) -> Tensor:
+def _importance(net: nn.Module, group: ChannelGroup) -> Tensor:
     """Return the importance of each channel, shape ``(n_channels,)``."""
-    readers = [layers[path] for path in group.consumers if is_reader(layers[path])]
-    weights = [reader.shared.get_parameter("weight").detach().abs() for reader in readers]
+    weights = [net.get_parameter(name).detach().abs() for name in group.readers]
     return torch.stack([weight.transpose(0, 1).flatten(1).sum(1)[: group.n_channels] for weight in weights]).sum(0)
 
 
@@ -56,3 +53,24 @@ def _descending(scores: Tensor, bounds: Sequence[int]) -> Tensor:
         parts.append(start + scores[start:end].argsort(descending=True, stable=True))
         start = end
     return torch.cat(parts)
+
+
+def _reorder(
+    net: nn.Module, group: ChannelGroup, order: Tensor, optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Put the channels of a group into another order, in place.
+
+    Args:
+        net: holds the tensors.
+        group: the channels.
+        order: index of the channel that moves to each position, shape ``(n_channels,)``.
+        optimizer: of the weights; its state is put in the same order.
+    """
+    tensors: Mapping[str, Tensor] = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    for name, axis in group.slots:
+        tensor = tensors[name]
+        state = optimizer.state.get(tensor, {}) if optimizer else {}
+        alike = [t for t in state.values() if isinstance(t, Tensor) and t.shape == tensor.shape]
+        for each in (tensor.data, *alike):
+            part = each.narrow(axis, 0, len(order))
+            part.copy_(part.index_select(axis, order.to(part.device)))

@@ -1,66 +1,65 @@
-"""Channel groups of a supernet: those whose order does not matter, found by trying.
-
-A supernet cannot be traced like a plain network, as its control flow depends on the selection.
-"""
+"""Channel groups of a supernet: those whose order does not matter to its widest networks."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raynas.core.architecture import Option
-from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.elastic import ElasticLayer, Sizes
-from raynas.nn.elastic_layers import (
-    ElasticBatchNorm2d,
-    ElasticConv2d,
-    ElasticLinear,
-    ElasticResize,
-    ElasticSqueezeExcite,
-)
-from raynas.nn.morphism.layer_kinds import (
-    INPUT_SLOTS,
-    NORM_SLOTS,
-    OUTPUT_SLOTS,
-    ChannelGroup,
-    Slots,
-    reorder,
-)
-from raynas.nn.selection import Call, calling
+from raynas.nn.dimensions.expressions import Atom, Dimension, atoms, resolved, terms, unify
+from raynas.nn.dimensions.model_trace import INPUT, OUTPUT, is_free
+from raynas.nn.dimensions.tracing import Trace, slow_attention, tensors_in
+from raynas.nn.elastic import ElasticLayer
+from raynas.nn.elastic_layers import ElasticConv2d, ElasticLinear, ElasticResize
+from raynas.nn.expansion import ExpandedChoice
+from raynas.nn.modes import evaluating
+from raynas.nn.selection import Call, Selection, calling
 from raynas.nn.supernet import Supernet
-
-TOLERANCE = 1e-3
-"""Maximum difference of outputs relative to the largest one: sums in another order round differently."""
-
-N_RANDOM = 3
-"""Number of random members that are tried besides those that are needed to reach every layer."""
 
 WIDTHS = ("out_channels", "out_features")
 """The arguments of elastic layers that are widths."""
 
 
-def channel_groups(supernet: Supernet) -> list[ChannelGroup]:
-    """Return the channels of elastic width whose order can be changed without changing the widest network.
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that are numbered together: what is done to them in one layer has to be done in all.
 
-    The layers that they reach are found by making one layer narrower: the inputs of these become narrower too. If that
-    network cannot run, for example because outputs are added to others, all equally wide layers of the same decision
-    are made narrower together.
-    That the order does not matter is then tested on a copy with random weights. Channels that fail the test are left
-    out: those that are concatenated behind others, flattened, regrouped, returned by the network, or read by a user's
-    operation that tells them apart; and so are those that reach an elastic layer of an unknown kind or a grouped
-    convolution with more than one channel in a group.
+    Args:
+        decision: name of the decision on their number.
+        producers: paths of the elastic layers that put them out.
+        n_channels: their largest number.
+        slots: names of the tensors in ``supernet.net`` that hold them, each with the dimension that starts with them.
+        readers: names of the weights by which convolutions and linear layers read them, in dimension 1.
+    """
+
+    decision: str
+    producers: tuple[str, ...]
+    n_channels: int
+    slots: tuple[tuple[str, int], ...]
+    readers: tuple[str, ...]
+
+
+def channel_groups(supernet: Supernet) -> list[ChannelGroup]:
+    """Return the channels of elastic width whose order can be changed without changing the widest networks.
+
+    They are read off a trace with the largest sizes, in which all options of each choice are computed; their outputs
+    are taken to have the same channels.
+    Left out are channels that are concatenated behind others, flattened, regrouped, returned by the network, or told
+    apart by a user's operation, such as a product with a range of numbers; and those that no convolution and no linear
+    layer reads.
 
     Args:
         supernet: left as it is.
     """
-    finder, producers = _Finder(supernet), _producers(supernet)
-    alone = finder.groups((decision, [path]) for decision, paths in producers.items() for path in paths)
-    found = {path for group in alone for path in group.producers}
-    rest = {decision: [path for path in paths if path not in found] for decision, paths in producers.items()}
-    return alone + finder.groups(
-        (decision, some) for decision, paths in rest.items() for some in finder.equally_wide(paths) if len(some) > 1
-    )
+    layers = elastic_layers(supernet)
+    decisions = {path: name for path, layer in layers.items() if (name := _decision_on_width(layer))}
+    if not decisions:
+        return []
+    trace = _SupernetTrace(supernet)
+    groups = (trace.group(channels, decisions) for channels in trace.free_outputs(decisions))
+    return [group for group in groups if group is not None]
 
 
 def elastic_layers(supernet: Supernet) -> dict[str, ElasticLayer]:
@@ -68,172 +67,115 @@ def elastic_layers(supernet: Supernet) -> dict[str, ElasticLayer]:
     return {path: layer for path, layer in supernet.net.named_modules() if isinstance(layer, ElasticLayer)}
 
 
-def is_reader(layer: ElasticLayer) -> bool:
-    """Return whether a layer mixes its input channels, so that their order does not matter behind it."""
-    return type(layer) is ElasticLinear or (isinstance(layer, ElasticConv2d) and not layer.group_width)
+def _mixes(layer: ElasticLayer) -> bool:
+    """Return whether each output of a layer is a sum over all inputs."""
+    return isinstance(layer, ElasticLinear) or (isinstance(layer, ElasticConv2d) and not layer.group_width)
 
 
-def reorder_group(
-    layers: Mapping[str, ElasticLayer],
-    group: ChannelGroup,
-    order: Tensor,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> None:
-    """Put the channels of a group into another order in all layers, in place.
-
-    Args:
-        layers: of the supernet, by path.
-        group: the channels.
-        order: index of the channel that moves to each position, shape ``(n_channels,)``.
-        optimizer: of the weights; its state is put in the same order.
-    """
-    for path in group.producers:
-        reorder(layers[path].shared, OUTPUT_SLOTS, order, optimizer)
-    for path in group.consumers:
-        reorder(layers[path].shared, _input_slots(layers[path]) or (), order, optimizer)
+def _decision_on_width(layer: ElasticLayer) -> str | None:
+    """Return the name of the decision on the number of a layer's outputs; None if there is none."""
+    return next((name for argument, name in layer.names.items() if argument in WIDTHS and _mixes(layer)), None)
 
 
-def _input_slots(layer: ElasticLayer) -> Slots | None:
-    """Return the slots of a layer's input channels; None if their order cannot be changed."""
-    if is_reader(layer):
-        return INPUT_SLOTS
-    if isinstance(layer, ElasticConv2d) and layer.group_width == 1 and not layer.fixed.get("out_channels", 1):
-        return OUTPUT_SLOTS
-    if type(layer) is ElasticBatchNorm2d:
-        return NORM_SLOTS
-    if type(layer) is ElasticSqueezeExcite:
-        return ("squeeze.weight", 1), ("excite.weight", 0), ("excite.bias", 0)
-    return None
-
-
-def _producers(supernet: Supernet) -> dict[str, list[str]]:
-    """Return by decision the paths of the layers whose output width it is."""
-    found: dict[str, list[str]] = {}
-    for path, layer in elastic_layers(supernet).items():
-        for argument, name in layer.names.items():
-            if argument in WIDTHS and is_reader(layer):
-                found.setdefault(name, []).append(path)
-    return found
-
-
-class _Finder:
-    """Finds groups on two copies of a supernet: one without values for widths, one with random values for outputs.
+class _SupernetTrace:
+    """A trace of the widest networks together, on a copy of a supernet without values.
 
     Args:
         supernet: left as it is.
     """
 
     def __init__(self, supernet: Supernet) -> None:
-        space = supernet.space
-        with torch.no_grad():
-            self.bare = copy.deepcopy(supernet, {id(space): space}).to("meta").eval()
-            self.random = copy.deepcopy(supernet, {id(space): space}).to("cpu", torch.float32)
-            self.generator = torch.Generator().manual_seed(0)
-            for tensor in self.random.parameters():
-                tensor.normal_(generator=self.generator).div_(max(1, tensor[:1].numel()) ** 0.5)
-        self.layers = elastic_layers(self.bare)
-        self.selections = self._covering_selections()
-        self.inputs = space.example(2).map_real(lambda x: torch.randn(x.shape, generator=self.generator))
-        self.outputs = self._outputs()
-        self.widths = self._input_widths({})
+        self._bare = copy.deepcopy(supernet, {id(supernet.space): supernet.space}).to("meta", torch.float32)
+        net = self._bare.net
+        self._tensors: Mapping[str, Tensor] = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+        self._trace = Trace()
+        for tensor in self._tensors.values():
+            self._trace.put_free(tensor)
+        self._run()
+        self._slots: dict[Atom, list[tuple[str, int, Dimension]]] = {}
+        for name, tensor in self._tensors.items():
+            for axis, dimension in enumerate(self._trace.of(tensor)):
+                for atom in dict.fromkeys(atoms(dimension)):
+                    self._slots.setdefault(atom, []).append((name, axis, dimension))
+        self._told_apart = {atom for dimension in self._trace.constants for atom in atoms(dimension)}
 
-    def equally_wide(self, producers: Sequence[str]) -> Sequence[list[str]]:
-        """Return the producers, those with the same maximum width together."""
-        by_width: dict[int, list[str]] = {}
-        for path in producers:
-            largest = self.layers[path].largest
-            by_width.setdefault(next(largest[name] for name in WIDTHS if name in largest), []).append(path)
-        return list(by_width.values())
+    def free_outputs(self, paths: Mapping[str, str]) -> list[Atom]:
+        """Return the output channels of layers that can change places."""
+        outputs = [resolved(self._trace.of(self._tensors[_weight(path)])[0]) for path in paths]
+        free = dict.fromkeys(each for each in outputs if isinstance(each, Atom) and is_free(each) and each.size > 1)
+        return [channels for channels in free if channels not in self._told_apart]
 
-    def groups(self, sought: Iterable[tuple[str, Sequence[str]]]) -> list[ChannelGroup]:
-        """Return the groups of decisions and producers whose order can be changed."""
-        return self._free([group for decision, paths in sought if (group := self._group(decision, paths))])
-
-    def _group(self, decision: str, producers: Sequence[str]) -> ChannelGroup | None:
-        """Return the group of output channels of these layers, if all layers that they reach are of a known kind."""
-        sizes = [self.layers[path].largest for path in producers]
-        argument = next(name for name in WIDTHS if name in sizes[0])
-        n_channels = sizes[0][argument]
-        if n_channels == 1 or any(size[argument] != n_channels for size in sizes):
-            return None
-        paths = self._consumers(producers, argument, n_channels)
-        consumers = [self.layers[path] for path in paths]
-        if not any(map(is_reader, consumers)) or not all(map(_input_slots, consumers)):
-            return None
-        return ChannelGroup(tuple(producers), tuple(paths), n_channels, decision)
-
-    def _consumers(self, producers: Sequence[str], argument: str, n_channels: int) -> list[str]:
-        """Return the layers whose inputs become narrower with these outputs; none if that network cannot run."""
-        narrower = {path: {**self.layers[path].largest, argument: n_channels - 1} for path in producers}
-        try:
-            widths = self._input_widths(narrower)
-        except (RuntimeError, ValueError):
-            return []
-        return [path for path, width in self.widths.items() if widths[path] == width - 1]
-
-    def _input_widths(self, sizes: Mapping[str, Sizes]) -> dict[str, int]:
-        """Return the number of input channels of each layer.
+    def group(self, channels: Atom, decisions: Mapping[str, str]) -> ChannelGroup | None:
+        """Return the group of channels; None if their order cannot be changed.
 
         Args:
-            sizes: of some layers; the others have their largest sizes.
+            channels: they are free.
+            decisions: on the widths of layers, by path.
         """
-        paths: dict[nn.Module, str] = {layer: path for path, layer in self.layers.items()}
-        fixed: dict[nn.Module, Sizes] = {
-            layer: sizes.get(path, layer.largest)
-            for path, layer in self.layers.items()
-            if not isinstance(layer, ElasticResize)
-        }
-        inputs = self.bare.space.example(2, "meta")
-        widths: dict[str, int] = {}
-        for selection in self.selections:
-            with torch.no_grad(), calling(Call(selection, sizes=fixed, shapes_only=True)) as call:
-                inputs.call(self.bare.net)
-            widths |= {paths[layer]: width for layer, width in call.widths.items()}
-        return widths
+        found = self._slots[channels]
+        slots = tuple((name, axis) for name, axis, _ in found)
+        producers = tuple(path for path in decisions if (_weight(path), 0) in slots)
+        readers = tuple(
+            _weight(path)
+            for path, layer in elastic_layers(self._bare).items()
+            if (_weight(path), 1) in slots and _mixes(layer)
+        )
+        names = {decisions[path] for path in producers}
+        if not readers or len(names) > 1 or not all(_starts_with(channels, dimension) for *_, dimension in found):
+            return None
+        return ChannelGroup(names.pop(), producers, channels.size, slots, readers)
 
-    def _free(self, groups: list[ChannelGroup]) -> list[ChannelGroup]:
-        """Return the groups of which another order leaves the outputs unchanged, by bisection."""
-        if not groups or self._same_in_other_order(groups):
-            return groups
-        half = len(groups) // 2
-        return self._free(groups[:half]) + self._free(groups[half:]) if half else []
+    def _run(self) -> None:
+        inputs = self._bare.space.example(2, "meta")
+        self._trace.freeze(inputs, INPUT)
+        sizes = dict(size for layer in elastic_layers(self._bare).values() for size in _largest_sizes(layer))
+        with evaluating(self._bare), slow_attention(), calling(_AllOptions(sizes, self._trace)), self._trace:
+            result = inputs.call(self._bare.net)
+        self._trace.freeze(result, OUTPUT)
 
-    def _same_in_other_order(self, groups: Sequence[ChannelGroup]) -> bool:
-        layers = elastic_layers(self.random)
-        orders = [torch.randperm(group.n_channels, generator=self.generator) for group in groups]
-        for group, order in zip(groups, orders, strict=True):
-            reorder_group(layers, group, order)
-        after = self._outputs()
-        for group, order in zip(reversed(groups), reversed(orders), strict=True):
-            reorder_group(layers, group, order.argsort())
-        return all((x - y).abs().max() <= TOLERANCE * x.abs().max() for x, y in zip(self.outputs, after, strict=True))
 
-    def _outputs(self) -> list[Tensor]:
-        with torch.no_grad(), batch_statistics(self.random):
-            return [self.random(self.inputs, selection) for selection in self.selections]
+class _AllOptions(Call):
+    """A call that computes all options of each choice, whose outputs then have the same dimensions.
 
-    def _covering_selections(self) -> list[dict[str, Option]]:
-        """Return members with the largest sizes that together reach every elastic layer, and some more."""
-        largest = self._largest_options()
-        unseen = set(self.layers)
-        selections: list[dict[str, Option]] = []
-        inputs = self.bare.space.example(2, "meta")
-        for i, arch in enumerate(self.bare.space.showcase(N_RANDOM)):
-            selection = {**arch, **{name: largest[name] for name in arch if name in largest}}
-            with torch.no_grad(), calling(Call(selection, shapes_only=True)) as call:
-                inputs.call(self.bare.net)
-            reached = {path for path, layer in self.layers.items() if layer in call.widths}
-            if (i < N_RANDOM or reached & unseen) and selection not in selections:
-                selections.append(selection)
-            unseen -= reached
-        return selections
+    Args:
+        sizes: the options of elastic layers.
+        trace: of the call.
+    """
 
-    def _largest_options(self) -> dict[str, Option]:
-        found: dict[str, Option] = {}
-        for layer in self.layers.values():
-            for argument, name in layer.names.items():
-                size = layer.size_choices[argument]
-                # The resolution does not matter, except for the time it takes.
-                pick = min if isinstance(layer, ElasticResize) else max
-                found[name] = pick(size.options, key=lambda o, s=size, n=layer.n_in: s.value(o, n))  # type: ignore[misc]
-        return found
+    def __init__(self, sizes: Selection, trace: Trace) -> None:
+        super().__init__(sizes)
+        self._trace = trace
+
+    def run(self, choice: ExpandedChoice, *inputs: object, **named: object) -> object:
+        options = choice.choice.decision(choice.name, {}).options
+        first, *others = (choice.compute(option, *inputs, **named) for option in options)
+        for other in others:
+            for a, b in zip(tensors_in(first), tensors_in(other), strict=True):
+                self._unite(a, b)
+        return first
+
+    def _unite(self, one: Tensor, other: Tensor) -> None:
+        if one.ndim != other.ndim:
+            self._trace.freeze((one, other), "options of a choice have different shapes")
+            return
+        for a, b in zip(self._trace.of(one), self._trace.of(other), strict=True):
+            unify(a, b)
+
+
+def _largest_sizes(layer: ElasticLayer) -> Iterator[tuple[str, Option]]:
+    """Yield the decisions on the sizes of a layer with their largest options."""
+    # The resolution does not matter, except for the time it takes.
+    pick = min if isinstance(layer, ElasticResize) else max
+    for argument, name in layer.names.items():
+        size = layer.size_choices[argument]
+        yield name, pick(size.options, key=lambda option, size=size: size.value(option, layer.n_in))  # type: ignore[misc]
+
+
+def _weight(path: str) -> str:
+    return f"{path}.shared.weight" if path else "shared.weight"
+
+
+def _starts_with(channels: Atom, dimension: Dimension) -> bool:
+    """Return True if a dimension consists of channels, or of these and then others."""
+    first, *others = terms(dimension)
+    return first is channels and all(channels not in atoms(other) for other in others)
