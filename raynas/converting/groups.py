@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -22,22 +22,24 @@ class Slot:
         tensor: the parameter.
         axis: the dimension.
         dimension: its expression.
+        transposed: True for the weight of a transposed convolution, whose inputs come first.
     """
 
     name: str
     tensor: Tensor
     axis: int
     dimension: Dimension
+    transposed: bool = False
 
     @property
     def layer(self) -> str:
-        """Dotted path of the layer that holds the parameter."""
-        return self.name.rpartition(".")[0]
+        """Dotted path of the layer that holds the parameter, maybe in a parametrization of its weight."""
+        return self.name.rpartition(".")[0].partition("parametrizations.")[0].rstrip(".")
 
     @property
     def produces(self) -> bool:
         """True if the group is what the layer puts out, or a number for each of it."""
-        return self.axis == 0
+        return self.axis == int(self.transposed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +132,12 @@ def groups_of(
     slots: dict[Atom, list[Slot]] = {}
     for name, tensor in model.named_parameters():
         for axis, dimension in enumerate(dimensions.get(name, ())):
+            slot = Slot(name, tensor, axis, dimension)
+            layer = model.get_submodule(slot.layer)
+            transposed = tensor.ndim > 1 and isinstance(layer, nn.modules.conv._ConvTransposeNd)
             for atom in dict.fromkeys(atoms(dimension)):
                 if atom.size > 1:
-                    slots.setdefault(atom, []).append(Slot(name, tensor, axis, dimension))
+                    slots.setdefault(atom, []).append(replace(slot, transposed=transposed))
     names: dict[Atom, str] = {}
     for atom in sorted(slots, key=lambda atom: atom.frozen is not None):  # What varies gets the simple names.
         names[atom] = _unique(_name(atom, slots[atom], model), set(names.values()))

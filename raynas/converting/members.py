@@ -152,7 +152,7 @@ class Wiring:
         return self.member(kept, dropped, empty)
 
     def _n_in(self, module: nn.Module, kept: Kept) -> int | None:
-        weight = getattr(module, "weight", None)
+        weight = module._parameters.get("weight")  # A parametrization may change its buffers when it is read.
         dimension = self.inputs_of.get(self._names.get(id(weight), ""))
         return None if dimension is None else size_of(dimension, kept)
 
@@ -215,6 +215,8 @@ def _renumber(container: nn.Module) -> None:
 
 def _fit(module: nn.Module, n_in: int | None) -> None:
     """Set the numbers that a layer keeps of its weights' shapes; a convolution has ``n_in`` input channels."""
-    if isinstance(module, nn.modules.conv._ConvNd) and tuple(module.kernel_size) != tuple(module.weight.shape[2:]):
-        set_kernel_size(module)
+    if isinstance(module, nn.modules.conv._ConvNd):
+        weight = module._parameters.get("weight")  # None if it is computed, and then keeps its kernel
+        if weight is not None and tuple(module.kernel_size) != tuple(weight.shape[2:]):
+            set_kernel_size(module)
     set_sizes(module, n_in)

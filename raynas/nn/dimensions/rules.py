@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from raynas.nn.dimensions import layer_rules  # noqa: F401  (its rules are found in the registry)
+from raynas.nn.dimensions import channel_rules, layer_rules  # noqa: F401  (their rules are found in the registry)
 from raynas.nn.dimensions.registry import RULES
 from raynas.nn.dimensions.tensor_rules import pointwise
 from raynas.nn.dimensions.tracing import Trace, tensors_in

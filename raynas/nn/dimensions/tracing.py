@@ -38,6 +38,7 @@ class Trace(_Mode):
         """Dimensions whose indices an operation without weights computes with together, and its name."""
         self.constants: list[Dimension] = []
         """Dimensions of tensors that no operation computed and that are not all one number, such as a range."""
+        self._numbered: dict[int, Dimension] = {}
         self.operation = ""
         """Name of the operation that is being traced."""
         self.asked: set[int] = set()
@@ -67,9 +68,19 @@ class Trace(_Mode):
 
     def freeze(self, values: object, reason: str) -> None:
         """Keep all dimensions of the tensors in a structure from varying."""
+        self._use(values)
         for tensor in tensors_in(values):
             for dimension in self.of(tensor):
                 freeze(dimension, reason)
+
+    def numbers(self, indices: Tensor, dimension: Dimension) -> None:
+        """Note that a tensor holds numbers of indices, which must all stay once it is used."""
+        self._numbered[id(indices)] = dimension
+
+    def _use(self, values: object) -> None:
+        for tensor in tensors_in(values) if self._numbered else ():
+            if id(tensor) in self._numbered:
+                freeze(self._numbered[id(tensor)], "its indices are looked up by number")
 
     def mix(self, dimension: Dimension) -> None:
         """Note that the current operation computes with all indices of a dimension together."""
@@ -81,6 +92,7 @@ class Trace(_Mode):
         from raynas.nn.dimensions.rules import apply  # which names this class in its signatures
 
         self.operation = func._schema.name.removeprefix("aten::")
+        self._use((args, kwargs))
         result = func(*args, **(kwargs or {}))
         apply(self, func, args, dict(kwargs or {}), result)
         if not _only_moves(func):
