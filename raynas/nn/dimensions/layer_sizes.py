@@ -57,7 +57,7 @@ def _inputs_of(module: nn.modules.conv._ConvNd, shape: tuple[int, ...]) -> int:
 
 def _weight_of(module: nn.Module) -> object:
     if not is_parametrized(module, "weight"):
-        # A weight norm without parametrizations computes its weight anew in the next forward pass.
+        # A weight norm without parametrizations computes its weight in the next forward pass.
         return getattr(module, "weight_v", getattr(module, "weight", None))
     with evaluating(module):  # Some parametrizations change their buffers when a weight is read in training.
         return module.weight
