@@ -79,10 +79,3 @@ def test_mistakes_are_one_line(argv: list[str], message: str, capsys: pytest.Cap
     assert convert_model(argv) == commands.BAD_INPUT
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
-
-
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        convert_model(["--help"])
-    out = capsys.readouterr().out
-    assert out.startswith("usage: raynas convert MODEL --input SHAPE ... [OPTIONS]\n") and "other options" not in out

@@ -36,3 +36,19 @@ def test_an_unknown_sub_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "error: unknown sub-command 'serach'; did you mean 'search'? Known: search, retrain, export, convert, report.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "usage", "unknown"),
+    [
+        ("convert", "convert MODEL --input SHAPE ... [OPTIONS]", ("other options",)),
+        ("report", "report RESULTS_DIR", ("--config", "--help-all")),
+    ],
+)
+def test_help_of_a_sub_command_that_is_no_search(
+    name: str, usage: str, unknown: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main.main([name, "--help"])
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: raynas {usage}\n") and not any(text in out for text in unknown)

@@ -46,11 +46,3 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert report_found(argv) == commands.BAD_INPUT
         error = capsys.readouterr().err
         assert error.startswith("error: ") and message in error and error.count("\n") == 1
-
-
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        report_found(["--help"])
-    out = capsys.readouterr().out
-    assert out.startswith("usage: raynas report RESULTS_DIR\n")
-    assert "--config" not in out and "--help-all" not in out

@@ -11,8 +11,10 @@ from raynas.nn import (
     ElasticResize,
     ElasticSqueezeExcite,
     InputChoice,
+    ModelSpace,
     Repeat,
     Size,
+    Supernet,
     ratio,
 )
 
@@ -68,3 +70,14 @@ class Everything(nn.Module):
 
 def images(n: int = 3) -> Tensor:
     return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def supernet_with_statistics(space: ModelSpace) -> Supernet:
+    """Make a supernet in evaluation mode with statistics that a mistake would show."""
+    torch.manual_seed(0)
+    net = Supernet(space)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return net.eval()

@@ -10,7 +10,7 @@ from raynas.nn import (
     Size,
     Supernet,
 )
-from tests.nn.everything import Everything, images
+from tests.nn.everything import Everything, images, supernet_with_statistics
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,7 @@ def space() -> ModelSpace:
 
 @pytest.fixture
 def supernet(space: ModelSpace) -> Supernet:
-    torch.manual_seed(0)
-    net = Supernet(space)
-    for module in net.modules():  # Statistics that a mistake would show.
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
-    return net.eval()
+    return supernet_with_statistics(space)
 
 
 class TestExtract:

@@ -17,7 +17,7 @@ from raynas.nn import (
     Supernet,
 )
 from raynas.testing import SpaceContract
-from tests.nn.everything import Everything, images
+from tests.nn.everything import Everything, images, supernet_with_statistics
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,7 @@ def space() -> ModelSpace:
 
 @pytest.fixture
 def supernet(space: ModelSpace) -> Supernet:
-    torch.manual_seed(0)
-    net = Supernet(space)
-    for module in net.modules():  # Statistics that a mistake would show.
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
-    return net.eval()
+    return supernet_with_statistics(space)
 
 
 def one_hots(supernet: Supernet, arch: Mapping[str, Option]) -> dict[str, Tensor | Mixture]:

@@ -15,6 +15,7 @@ from raynas.nn import Supernet
 from raynas.nn.materialisation import materialise
 from raynas.search_spaces.hierarchical import PRIMITIVES, Hierarchical, edge_name, edges
 from raynas.testing import SpaceContract
+from tests.search_spaces.recorder import Recorder
 
 SMALL = Hierarchical(input_shape=(1, 8, 8), n_classes=3, channels=2, n_motifs=2, motif_nodes=3, cell_nodes=3)
 TINY = replace(SMALL, motif_nodes=2)
@@ -25,18 +26,6 @@ class TestHierarchical(SpaceContract):
     def space(self, request: pytest.FixtureRequest) -> SearchSpace:
         space: SearchSpace = request.param
         return space
-
-
-class Recorder(dict[str, Option]):
-    """Remembers which decisions were looked up."""
-
-    def __init__(self, options: Mapping[str, Option]) -> None:
-        super().__init__(options)
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> Option:
-        self.asked.add(name)
-        return super().__getitem__(name)
 
 
 def member(space: Hierarchical, **options: str) -> Architecture:

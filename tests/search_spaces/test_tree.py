@@ -13,6 +13,7 @@ from raynas.metrics import count_macs, count_params
 from raynas.nn import Supernet
 from raynas.nn.materialisation import materialise
 from raynas.search_spaces.tree import OPERATIONS, Tree, shares
+from tests.search_spaces.recorder import Recorder
 
 SMALL = Tree(input_shape=(1, 8, 8), n_classes=3, growth=6, depth=2)
 
@@ -25,18 +26,6 @@ TREE_CELL_A = {
     **{"edge_1_0_1": "avg_pool_3x3", "edge_1_0_2": "avg_pool_3x3"},
     **{"edge_1_1": "separable_3x3", "node_1_1": "add_2", "edge_1_1_0": "avg_pool_3x3", "edge_1_1_1": "separable_3x3"},
 }
-
-
-class Recorder(dict[str, Option]):
-    """Remembers which decisions were looked up."""
-
-    def __init__(self, options: Mapping[str, Option]) -> None:
-        super().__init__(options)
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> Option:
-        self.asked.add(name)
-        return super().__getitem__(name)
 
 
 def test_costs_are_the_papers() -> None:

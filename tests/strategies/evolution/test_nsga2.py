@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.pareto import hypervolume
@@ -12,30 +11,12 @@ from raynas.metrics import read_goal
 from raynas.strategies import NSGA2, RandomSearch, Strategy
 from raynas.strategies.evolution.nsga2 import NSGA2Searcher
 from raynas.testing import ToySpace, run_trials
-
-SPACE = ToySpace(n_layers=4, n_options=5)
-
+from tests.strategies.evolution.digits import SPACE, arch, evaluation, made
 
 TWO = Goal.parse(["max:a", "max:b"])
 
 
 LIMITED = Goal.parse(["max:a", "max:b"], "c <= 10")
-
-
-def made(goal: Goal | None = None, **settings: Any) -> NSGA2Searcher:
-    return NSGA2Searcher(SPACE, goal, settings=NSGA2(**{"n_initial": 1, **settings}))
-
-
-def arch(digits: str) -> Architecture:
-    return Architecture({f"layers.{i}": int(digit) for i, digit in enumerate(digits)})
-
-
-def evaluation(digits: str = "0000", **metrics: float) -> Evaluation:
-    return Evaluation(arch(digits), metrics)
-
-
-def n_differences(first: Architecture, second: Architecture) -> int:
-    return sum(first[name] != second[name] for name in first.keys() & second.keys())
 
 
 def test_golden_trajectory_with_generations_as_in_the_paper() -> None:

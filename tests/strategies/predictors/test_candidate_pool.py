@@ -9,19 +9,9 @@ from raynas.core.decision import Categorical, Decision
 from raynas.core.space import SearchSpace
 from raynas.strategies.predictors.candidate_pool import CandidatePool, Identities
 from raynas.testing import ToySpace
-
-SPACE = ToySpace(n_layers=7, n_options=4)
-"""Of 20,480 members."""
-
+from tests.strategies.predictors.pools import SPACE, scored_pool
 
 RNG = np.random.default_rng(0)
-
-
-def scored_pool(ranks: Any, as_features: bool = False) -> CandidatePool:
-    pool = CandidatePool(SPACE)
-    rng = np.random.default_rng(0)
-    pool.add(SPACE.sample(rng) for _ in range(60))
-    return pool.screened(range(10, 50), np.asarray(ranks)[:40], as_features=as_features)
 
 
 class Cells(SearchSpace):

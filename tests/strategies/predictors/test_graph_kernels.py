@@ -1,28 +1,10 @@
-from collections.abc import Sequence
-
 import numpy as np
 
-from raynas.core.architecture import Architecture
-from raynas.search_spaces import NASBench201
-from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.graph_kernels import SmoothPredictor
 from raynas.strategies.predictors.weisfeiler_lehman import Patterns
-
-SPACE = NASBench201()
-
+from tests.strategies.predictors.pools import CELLS, pool, sampled
 
 RNG = np.random.default_rng(0)
-
-
-def sampled(n: int, seed: int = 0) -> list[Architecture]:
-    rng = np.random.default_rng(seed)
-    return [SPACE.sample(rng) for _ in range(n)]
-
-
-def pool(archs: Sequence[Architecture]) -> CandidatePool:
-    found = CandidatePool(SPACE)
-    found.add(archs)
-    return found
 
 
 def test_the_smooth_kernel_is_that_of_the_counts() -> None:
@@ -35,7 +17,7 @@ def test_the_smooth_kernel_is_that_of_the_counts() -> None:
     predictor.extend(given, [1, 7, 15, 20])
     predictor.add(given, 30)
     patterns, squared = Patterns(), []
-    counted = [patterns.counts(SPACE.operation_graph(arch), 1) for arch in archs]
+    counted = [patterns.counts(CELLS.operation_graph(arch), 1) for arch in archs]
     for height, scale in enumerate(predictor._scales):
         gram = np.array([[sum(a[height][p] * b[height][p] for p in a[height]) for b in counted] for a in counted])
         lengths = np.sqrt(gram.diagonal())
@@ -52,7 +34,7 @@ def test_the_smooth_kernel_is_that_of_the_counts() -> None:
 def test_the_smooth_kernel_learns_what_matters() -> None:
     """Two 3x3 convolutions in a row are good: from 80 cells the order of 300 others."""
     given = pool(sampled(400))
-    graphs = [SPACE.operation_graph(arch) for arch in given.archs]
+    graphs = [CELLS.operation_graph(arch) for arch in given.archs]
     scores = np.array(
         [sum(graph.labels[s] == graph.labels[t] == "nor_conv_3x3" for s, t in graph.edges) for graph in graphs],
         dtype=float,

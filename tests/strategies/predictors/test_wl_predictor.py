@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.optimize import check_grad
 
 from raynas.core.architecture import Architecture
-from raynas.search_spaces import NASBench201
 from raynas.strategies.predictors import graph_kernels
 from raynas.strategies.predictors.candidate_pool import CandidatePool
 from raynas.strategies.predictors.weisfeiler_lehman import Patterns
@@ -19,28 +18,15 @@ from raynas.strategies.predictors.wl_predictor import (
     fitted_kernel,
     negative_log_posterior,
 )
-
-SPACE = NASBench201()
-
+from tests.strategies.predictors.pools import CELLS, pool, sampled
 
 RNG = np.random.default_rng(0)
-
-
-def sampled(n: int, seed: int = 0) -> list[Architecture]:
-    rng = np.random.default_rng(seed)
-    return [SPACE.sample(rng) for _ in range(n)]
-
-
-def pool(archs: Sequence[Architecture]) -> CandidatePool:
-    found = CandidatePool(SPACE)
-    found.add(archs)
-    return found
 
 
 def kernel(archs: Sequence[Architecture], max_height: int) -> NDArray[Any]:
     """The normalised optimal assignment kernel, by its definition."""
     patterns = Patterns()
-    counts = [sum(patterns.counts(SPACE.operation_graph(arch), max_height), Counter[int]()) for arch in archs]
+    counts = [sum(patterns.counts(CELLS.operation_graph(arch), max_height), Counter[int]()) for arch in archs]
     shared = np.array([[(a & b).total() for b in counts] for a in counts], dtype=float)
     return shared / np.sqrt(np.outer(shared.diagonal(), shared.diagonal()))
 
@@ -122,20 +108,20 @@ def test_the_likelihood_is_that_of_the_targets() -> None:
 
 def n_of(arch: Architecture, pattern: str) -> int:
     patterns = Patterns()
-    counts = patterns.counts(SPACE.operation_graph(arch), 1)
+    counts = patterns.counts(CELLS.operation_graph(arch), 1)
     return sum(c for own in counts for number, c in own.items() if patterns.text(number) == pattern)
 
 
 def test_the_likelihood_chooses_the_height() -> None:
     """What operations there are needs height 0, what follows upon what needs height 1."""
     given = pool(sampled(150))
-    sizes = np.array([len(SPACE.operation_graph(arch)) for arch in given.archs])
+    sizes = np.array([len(CELLS.operation_graph(arch)) for arch in given.archs])
     # Rows are divided by their lengths, so this is linear in them.
     alone = np.array([n_of(arch, "nor_conv_3x3") for arch in given.archs]) / np.sqrt(sizes)
     joined = np.array(
         [
             sum({graph.labels[s], graph.labels[t]} == {"nor_conv_3x3", "nor_conv_1x1"} for s, t in graph.edges)
-            for graph in map(SPACE.operation_graph, given.archs)
+            for graph in map(CELLS.operation_graph, given.archs)
         ],
         dtype=float,
     )

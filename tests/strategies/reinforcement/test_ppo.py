@@ -8,9 +8,8 @@ from raynas.strategies import PPO, Reinforce
 from raynas.strategies.reinforcement.policy_gradient import PolicyGradientSearcher
 from raynas.strategies.reinforcement.ppo import PPOSearcher, clipped_surrogate
 from raynas.strategies.reinforcement.reinforce import ReinforceSearcher
-from raynas.testing import ToySpace, run_trials
-
-SPACE = ToySpace(n_layers=2, n_options=3)
+from raynas.testing import run_trials
+from tests.strategies.reinforcement.small import SPACE
 
 
 def made(**settings: Any) -> PPOSearcher:
