@@ -29,8 +29,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 demo: $(STAMP)
 	$(BIN)/python scripts/run_tune.py
 
-# One process for the tests that need Ray, one for the rest: see tests/conftest.py.
-IN_PARALLEL := --numprocesses 2 --dist loadscope
+# Two processes for the tests that need Ray and mostly wait, one for the rest: see tests/conftest.py.
+IN_PARALLEL := --numprocesses 3 --dist loadscope
 
 # Ray asks for a token since 2.59 and reports usage: neither belongs in a test.
 test test-lowest: export RAY_AUTH_MODE = disabled

@@ -27,27 +27,37 @@ os.environ.setdefault("RAY_ADDRESS", "local")  # not a cluster that happens to r
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let one process run every file that needs Ray, beside another that runs the rest, file by file.
+    """Let one process run every file with Ray, another those that start clusters of their own, beside all other files.
 
-    A cluster costs seconds to start and uses both cores, so two of them would only be in each other's way; most of the
-    time of such a test is waiting, which the other process uses. The groups of xdist itself do not work with pytest 9:
-    it writes them into the names of tests, which can no longer be changed.
+    A cluster costs seconds to start and uses both cores, so more of them would only be in each other's way; most of the
+    time of such a test is waiting, which the other processes use. These two take longest and come first. The groups of
+    xdist itself do not work with pytest 9: it writes them into the names of tests, which can no longer be changed.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "ray" if needs_ray(config.rootpath / file) else file
+            return ray_group(config.rootpath / file) or file
+
+        def _assign_work_unit(self, node: Any) -> None:
+            for group in RAY_GROUPS:
+                if group in self.workqueue:
+                    self.workqueue.move_to_end(group, last=False)
+            super()._assign_work_unit(node)
 
     return ByFile(config, log)
 
 
+RAY_GROUPS = ("ray_cluster", "own_cluster")
+"""A file belongs to the last of these that it mentions: the session's cluster, or one in a process of a test's own."""
+
+
 @cache
-def needs_ray(file: Path) -> bool:
-    """Return True if a test of the file takes the cluster of the session, or starts one in a process of its own."""
+def ray_group(file: Path) -> str | None:
+    """Return what a file needs of Ray."""
     text = file.read_text(encoding="utf-8")
-    return "ray_cluster" in text or "own_cluster" in text
+    return next((group for group in reversed(RAY_GROUPS) if group in text), None)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,6 @@
 """A user's own Tuner takes a raynas space by one line and a raynas searcher by another."""
 
 import importlib.util
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,78 +104,3 @@ def test_population_based_training_mutates_a_raynas_space(ray_cluster: None, tmp
     results = fit(tmp_path, space, scheduler=scheduler, num_samples=3)
     assert len(results) == 3 and not results.errors
     assert all(SPACE.from_config(result.config) for result in results)
-
-
-USERS_SCRIPT = """
-import json, os, sys, time
-os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1"
-import ray
-from ray import tune
-from raynas.search_spaces.cnn import CNN
-from raynas.strategies import RegularizedEvolution
-
-folder = sys.argv[1]
-space = CNN(input_shape=(1, 8, 8))
-
-class Slow(tune.Trainable):
-    def setup(self, config):
-        self.arch = space.from_config(config)
-
-    def step(self):
-        time.sleep(0.7)
-        return {"accuracy": len(self.arch) / 50, "done": True}
-
-    def reset_config(self, new_config):
-        self.setup(new_config)
-        return True
-
-sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-if os.path.exists(folder + "/users/tuner.pkl"):
-    tuner = tune.Tuner.restore(folder + "/users", Slow)
-else:
-    strategy = RegularizedEvolution(population_size=2, tournament_size=2)
-    tuner = tune.Tuner(
-        Slow,
-        tune_config=strategy.tune_config(space, num_samples=8),
-        run_config=tune.RunConfig(
-            name="users", storage_path=folder, checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False)
-        ),
-    )
-results = tuner.fit()
-with open(folder + "/done.json", "w") as file:
-    json.dump([[r.metrics["trial_id"], r.metrics["accuracy"], r.config] for r in results], file)
-"""
-
-
-@pytest.mark.own_cluster
-def test_a_raynas_searcher_survives_tuner_restore(ray_cluster: None, tmp_path: Path) -> None:
-    """A killed driver of the user's own goes on by ``Tuner.restore`` with the searcher's memory."""
-    script = [sys.executable, "-c", USERS_SCRIPT, str(tmp_path)]
-    killed = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        finished = partial(_finished_trials, tmp_path / "users")
-        _wait_until(lambda: finished() >= 3 or killed.poll() is not None, seconds=90)
-        assert killed.poll() is None, "the script ended before it could be killed"
-    finally:
-        killed.kill()
-        killed.wait()
-    before = finished()
-    assert 3 <= before < 8
-    subprocess.run(script, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
-    results = json.loads((tmp_path / "done.json").read_text())
-    architectures = {SPACE.from_config(config) for _, _, config in results}
-    assert len(results) == len(architectures) == 8
-
-
-def _finished_trials(folder: Path) -> int:
-    """How many trials the newest snapshot of Tune's holds as terminated."""
-    snapshots = sorted(folder.glob("experiment_state-*.json"))
-    return snapshots[-1].read_text().count("TERMINATED") if snapshots else 0
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.1)

@@ -1,11 +1,9 @@
 """A funnel for real, on a cluster: proxies and training on digits, killed in the second stage and run again."""
 
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ray import tune
 
 import raynas
@@ -13,15 +11,7 @@ from raynas import FunnelResult, FunnelStage
 from raynas.core.archive import Archive
 from raynas.search_spaces import CNN
 from raynas.trials import Training, ZeroCost
-
-KILLED = """
-import os, runpy, sys
-import ray
-
-sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=150 * 2**20)
-runpy.run_path(sys.argv[1])["funnel"](sys.argv[2])
-"""
+from tests import own_cluster
 
 
 def funnel(folder: str | Path) -> FunnelResult:
@@ -38,15 +28,11 @@ def funnel(folder: str | Path) -> FunnelResult:
     )
 
 
+@pytest.mark.own_cluster
 def test_a_killed_funnel_goes_on_where_it_was(ray_cluster: None, tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", KILLED, __file__, str(tmp_path)], stderr=subprocess.DEVNULL)
     first, second = (tmp_path / "funnel" / name / "archive.jsonl" for name in ("1-zero_cost", "2-train"))
-    deadline = time.monotonic() + 200
-    while not (second.exists() and '"result"' in second.read_text()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.kill()
-    process.wait(timeout=60)
+    with own_cluster.running(__file__, "funnel", tmp_path) as process:
+        own_cluster.wait_until(lambda: second.exists() and '"result"' in second.read_text(), process)
     scores, trained = evaluated(first), evaluated(second)
     assert len(scores) == 8 and len(trained) < 3
 

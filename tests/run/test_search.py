@@ -1,12 +1,7 @@
-"""The main job: ``raynas.search`` on a cluster, interrupted, extended and misused."""
+"""The main job: ``raynas.search`` on a cluster, extended and misused."""
 
 import errno
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -186,74 +181,6 @@ def test_bad_arguments() -> None:
         raynas.search(Widths(), score, num_samples=0)
     with pytest.raises(ValueError, match="cannot read constraint"):
         raynas.search(Widths(), score, constraints="params == 3")
-
-
-KILLED = """
-import os, sys, time
-import ray
-import raynas
-from ray import tune
-from raynas.search_spaces import CNN
-from raynas.strategies import Asha, RegularizedEvolution
-
-def train(model, config):
-    for epoch in range(1, 5):
-        time.sleep(0.05)
-        yield {"accuracy": epoch / 10 + len(config["arch"]) / 100}
-
-sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
-ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-result = raynas.search(
-    CNN(input_shape=(1, 8, 8)), train,
-    RegularizedEvolution(population_size=3, tournament_size=2, early_stopping=Asha()),
-    num_samples=10, max_concurrent=1, progress=False,
-    run_config=tune.RunConfig(storage_path=sys.argv[1], name="search"),
-)
-sys.exit(130 if result.interrupted else 0)
-"""
-
-
-@pytest.fixture(scope="module")
-def whole(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an uninterrupted search."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert _start(folder).wait(timeout=240) == 0
-    return folder
-
-
-@pytest.mark.own_cluster
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
-def test_a_killed_search_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, how: str) -> None:
-    killed = tmp_path / "killed"
-    process = _start(killed)
-    archive = killed / "search" / "archive.jsonl"
-    deadline = time.monotonic() + 90
-    while not (archive.exists() and archive.read_text().count('"ended"') >= 3):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(process.pid, signal.Signals[how])
-    assert process.wait(timeout=60) == (-9 if how == "SIGKILL" else 130)
-    if how == "SIGTERM":
-        told = json.loads((killed / "search" / "summary.json").read_text())
-        assert told["interrupted"] and told["commands"]["continue"] == "the same call"
-    with archive.open("ab") as file:
-        file.write(b'{"event": "ended", "tri')  # what a kill in the middle of a line leaves
-    before = _evaluated(killed)
-    assert 3 <= len(before) < 10
-    assert _start(killed).wait(timeout=120) == 0
-    assert not json.loads((killed / "search" / "summary.json").read_text())["interrupted"]
-    assert _evaluated(killed) == _evaluated(whole)
-    assert _evaluated(killed)[: len(before)] == before
-
-
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stderr=subprocess.DEVNULL)
-
-
-def _evaluated(folder: Path) -> list[tuple[Any, ...]]:
-    evaluations = Archive.load(folder / "search" / "archive.jsonl").evaluations
-    return [(e.trial, e.arch, e.status, e.fidelity, e.metrics["accuracy"]) for e in evaluations]
 
 
 def test_generations_make_a_search_independent_of_the_number_at_a_time(ray_cluster: None, tmp_path: Path) -> None:
