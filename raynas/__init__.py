@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raynas.exporting import export
     from raynas.funnels import FunnelResult, FunnelStage, funnel
     from raynas.metrics.latency import latency
+    from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
     from raynas.run.score_many import score_many
     from raynas.run.search import search
@@ -35,10 +36,12 @@ __all__ = [
     "Candidate",
     "Choice",
     "Constraint",
+    "DeviceLatencies",
     "Evaluation",
     "FunnelResult",
     "FunnelStage",
     "InputChoice",
+    "LatencyPredictor",
     "Metric",
     "ModelSpace",
     "Objective",
@@ -65,10 +68,12 @@ _MODULES = {
     "Candidate": "raynas.core.metric",
     "Choice": "raynas.nn",
     "Constraint": "raynas.core.constraint",
+    "DeviceLatencies": "raynas.metrics.latency_predictor",
     "Evaluation": "raynas.core.evaluation",
     "FunnelResult": "raynas.funnels",
     "FunnelStage": "raynas.funnels",
     "InputChoice": "raynas.nn",
+    "LatencyPredictor": "raynas.metrics.latency_predictor",
     "Metric": "raynas.core.metric",
     "ModelSpace": "raynas.nn",
     "Objective": "raynas.core.goal",

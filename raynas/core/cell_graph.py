@@ -81,9 +81,9 @@ class CellGraph:
         """Number of edges on the longest path to each state, by name."""
         return depths_of([state.name for state in self.states], [(edge.source, edge.target) for edge in self.edges])
 
-    def entering(self, state: State) -> list[CellEdge]:
-        """Return the edges into a state, without those of zeros."""
-        return [edge for edge in self.edges if edge.target == state.name and not edge.is_zero]
+    def entering(self, state: State, *, zeros: bool = False) -> list[CellEdge]:
+        """Return the edges into a state; those of zeros only if asked for."""
+        return [edge for edge in self.edges if edge.target == state.name and (zeros or not edge.is_zero)]
 
 
 def depths_of(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:

@@ -63,12 +63,16 @@ class OperationGraph:
         return cls(tuple(labels), tuple(pairwise(range(len(labels)))))
 
     @classmethod
-    def of_cells(cls, cells: Sequence[CellGraph]) -> "OperationGraph":
+    def of_cells(cls, cells: Sequence[CellGraph], *, pruned: bool = True) -> "OperationGraph":
         """Turn the operations on the edges of cells into nodes.
 
         Inputs and outputs stay nodes. A state that sums what enters it has no node: its predecessors are joined with
         its successors. Edges of zeros are dropped, and every node that is on no path between an input and an output.
         With several cells the graph has a component for each, whose title is put in front of its labels.
+
+        Args:
+            cells: of one architecture.
+            pruned: False to keep what the output does not depend on, which takes time on many devices all the same.
         """
         labels: list[str] = []
         edges: list[tuple[int, int]] = []
@@ -82,14 +86,14 @@ class OperationGraph:
 
         for cell, state in _by_depth(cells):
             sources: list[int] = []
-            for edge in cells[cell].entering(state):
+            for edge in cells[cell].entering(state, zeros=not pruned):
                 outputs = outputs_of[cell, edge.source]
                 sources += [add(edge.operation, cell, outputs)] if edge.operation else outputs
             label = state.operation or (state.shown if state.role != "inner" else "")
             outputs_of[cell, state.name] = [add(label, cell, sources)] if label else sources
             if state.role != "inner":
                 ends.update(outputs_of[cell, state.name])
-        return _pruned(labels, edges, ends)
+        return _pruned(labels, edges, ends) if pruned else cls(tuple(labels), tuple(sorted(edges)))
 
 
 def _by_depth(cells: Sequence[CellGraph]) -> Iterator[tuple[int, State]]:

@@ -83,13 +83,22 @@ class GraphEnsemble:
 
     def __call__(self, graphs: Graphs) -> Tensor:
         """Compute a score per network and graph, ``(n_networks, n)``."""
-        x = self.labels[graphs.labels]
+        return self.score(self.labels[graphs.labels], graphs)
+
+    def score(self, x: Tensor, graphs: Graphs, beside: Tensor | float = 0.0) -> Tensor:
+        """Compute scores from embeddings of the nodes.
+
+        Args:
+            x: ``(n, n_nodes, n_networks, width)``.
+            graphs: n graphs.
+            beside: added to what each graph's nodes give together, ``(n_networks, n, width)``.
+        """
         for i, (along, against) in enumerate(self.layers):
             ahead = _convolved(graphs.forward, x, along, self.biases[2 * i])
             back = _convolved(graphs.backward, x, against, self.biases[2 * i + 1])
             x = 0.5 * (ahead + back)
         mean = torch.einsum("bn,bnmw->mbw", graphs.shares, x)
-        hidden = torch.baddbmm(self.biases[-1], mean, self.hidden).relu()
+        hidden = torch.baddbmm(self.biases[-1], mean + beside, self.hidden).relu()
         return torch.baddbmm(self.constant, hidden, self.last)[..., 0]
 
     def scores(self, graphs: Graphs) -> NDArray[np.float64]:
@@ -122,18 +131,43 @@ def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
     return (scores - targets).square().mean(1).sum()
 
 
-def pair_loss(scores: Tensor, targets: Tensor) -> Tensor:
+def pair_loss(scores: Tensor, targets: Tensor, tasks: Tensor | None = None) -> Tensor:
     """Return the negative log likelihood of the targets' order, where differences of scores are log odds.
 
     The mean over pairs, summed over networks (Burges et al., "RankNet", ICML 2005).
+
+    Args:
+        scores: ``(n_networks, n)``.
+        targets: ``(n,)``.
+        tasks: index of the task of each, ``(n,)``; only pairs of one task count. None if there is a single task.
     """
     better = targets[:, None] > targets
+    if tasks is not None:
+        better &= tasks[:, None] == tasks
     differences = scores[:, :, None] - scores[:, None]
     return (softplus(-differences) * better).sum((1, 2)).sum() / better.sum().clamp(min=1)
 
 
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"ranking": pair_loss, "regression": squared_error}
 """Losses of scores ``(n_networks, n)`` and targets ``(n,)``."""
+
+
+def lines(scores: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit slope and offset from the scores of each network to targets by least squares, ``(n_networks, 2)``.
+
+    Slopes are not negative.
+
+    Args:
+        scores: ``(n_networks, n)``.
+        targets: ``(n,)``.
+    """
+    return np.array([_line(own, targets) for own in scores])
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    variance = float(x.var())
+    slope = max(float(((x - x.mean()) * (y - y.mean())).mean()) / variance, 0.0) if variance > 0 else 1.0
+    return slope, float(y.mean() - slope * x.mean())
 
 
 def train(

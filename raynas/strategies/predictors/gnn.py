@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.errors import SettingError
-from raynas.regression.graph_network import LOSSES, GraphEnsemble, Graphs, train
+from raynas.regression.graph_network import LOSSES, GraphEnsemble, Graphs, lines, train
 from raynas.strategies.base import require_at_least
 from raynas.strategies.predictors.acquisition import Acquisition
 from raynas.strategies.predictors.base import PredictorStrategy
@@ -150,11 +150,4 @@ class GraphNetworkPredictor(Ensemble):
 
 def _lines(scores: Array, targets: Array, loss: str) -> Array:
     """Return slope and offset from scores to targets, ``(n_networks, 2)``; a regression's scores are targets."""
-    return np.array([(1.0, 0.0) if loss == "regression" else _line(own, targets) for own in scores])
-
-
-def _line(x: Array, y: Array) -> tuple[float, float]:
-    """Fit slope and offset from x to y by least squares; the slope is not negative."""
-    variance = float(x.var())
-    slope = max(float(((x - x.mean()) * (y - y.mean())).mean()) / variance, 0.0) if variance > 0 else 1.0
-    return slope, float(y.mean() - slope * x.mean())
+    return np.tile([1.0, 0.0], (len(scores), 1)) if loss == "regression" else lines(scores, targets)
