@@ -65,7 +65,9 @@ class Table:
         space = NASBench201()
         archs = [from_arch_str(text) for text in frame["arch_str"]]
         alive = np.array([space.function_key(arch) != "" for arch in archs])
-        names = [name for name in frame if name.startswith(_PREFIX) and name != f"{_PREFIX}1080ti"]  # 1080ti_1 again
+        names = [
+            name for name in map(str, frame) if name.startswith(_PREFIX) and name != f"{_PREFIX}1080ti"
+        ]  # 1080ti_1 again
         ms = {name.removeprefix(_PREFIX): frame[name].to_numpy(float)[alive] for name in names}
         kept = [arch for arch, is_alive in zip(archs, alive, strict=True) if is_alive]
         macs = frame["macs_M"].to_numpy(float)[alive]

@@ -76,7 +76,7 @@ class Scale:
 
     def ms(self, targets: Array) -> Array:
         """Convert to milliseconds."""
-        return np.maximum(targets * self.spread + self.centre, MIN_MS**0.5) ** 2
+        return np.asarray(np.maximum(targets * self.spread + self.centre, MIN_MS**0.5) ** 2)
 
     def tensor(self) -> Array:
         """Return both numbers, ``(2,)``."""
