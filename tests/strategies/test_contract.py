@@ -100,6 +100,11 @@ class TestStrategies(StrategyContract):
     def limits(self, strategy: Strategy) -> Mapping[str, str]:
         return LIMITS.get(type(strategy), {})
 
+    @pytest.fixture(autouse=True)
+    def few_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The networks of ``Progressive`` have no settings."""
+        monkeypatch.setattr("raynas.strategies.predictors.fold_ensemble.N_STEPS", 60)
+
 
 # The others have theirs in their own files. The first five are random, with the same seed.
 GOLDEN: Mapping[str, Sequence[str]] = {

@@ -19,8 +19,10 @@ Array = NDArray[np.float64]
 N_FOLDS = 5
 """Number of networks, and of parts of the data, of which each network leaves out one."""
 
+N_STEPS = 300
+"""Number of steps of each fit."""
+
 _WIDTH = 100
-_N_STEPS = 300
 _BATCH_SIZE = 32
 _LEARNING_RATE = 0.002
 
@@ -48,8 +50,8 @@ class FoldEnsemble:
         parameters = [parameter.requires_grad_(True) for parameter in self.networks.parameters]
         adam = torch.optim.Adam(parameters, lr=_LEARNING_RATE, fused=True)
         kept = [torch.from_numpy(fold) for fold in self.folds]
-        for step in range(_N_STEPS):
-            adam.param_groups[0]["lr"] = _LEARNING_RATE * (1 - step / _N_STEPS)
+        for step in range(N_STEPS):
+            adam.param_groups[0]["lr"] = _LEARNING_RATE * (1 - step / N_STEPS)
             chosen = torch.stack([k[torch.randint(len(k), (_BATCH_SIZE,), generator=generator)] for k in kept])
             loss = (self.networks(x[chosen]) - targets[chosen]).abs().mean(dim=1).sum()
             adam.zero_grad()
