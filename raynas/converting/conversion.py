@@ -27,10 +27,10 @@ from raynas.converting.wanted import Wanted
 from raynas.core.inputs import Arguments, Inputs, InputSpec, make_example
 from raynas.errors import SpaceError
 from raynas.nn.dimensions.expressions import freeze, unify
-from raynas.nn.dimensions.tracing import Trace
+from raynas.nn.dimensions.tracing import INPUT, OUTPUT, Trace
 from raynas.nn.modes import modes_kept
 
-EXPECTED = ("kernel", "its rows are looked up by number", "an input of the model")
+EXPECTED = ("kernel", "its rows are looked up by number", INPUT)
 """Reasons that nobody needs to be told, except for heads."""
 
 
@@ -144,7 +144,7 @@ class _Traced:
         tensors = [*model.parameters(), *model.buffers()]
         for tensor in tensors:
             self.trace.of(tensor)
-        self.trace.freeze(example, "an input of the model")
+        self.trace.freeze(example, INPUT)
         self.trace.asked.clear()
         try:
             with modes_kept(model), torch.no_grad(), watch.watching(), warnings.catch_warnings():
@@ -154,7 +154,7 @@ class _Traced:
                     result = example.call(model)
         except Exception as error:
             raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error
-        self.trace.freeze(result, "an output of the model")
+        self.trace.freeze(result, OUTPUT)
         if not {id(parameter) for parameter in model.parameters()} <= self.trace.asked:
             self._trace_training(model, example)
         self.rows = list(watch.rows())
@@ -188,7 +188,7 @@ class _Traced:
         """
         log, self.trace.log = self.trace.log, []
         batch = Arguments.of(make_example(example, max(example.n_examples, 2)))  # for statistics of batches
-        self.trace.freeze(batch, "an input of the model")
+        self.trace.freeze(batch, INPUT)
         before = {buffer: buffer.clone() for buffer in model.buffers()}
         try:
             with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -196,7 +196,7 @@ class _Traced:
                 model.train()
                 with traceable(model), self.layers.watching(), self.trace:
                     result = batch.call(model)
-            self.trace.freeze(result, "an output of the model")
+            self.trace.freeze(result, OUTPUT)
         except Exception:
             return
         finally:

@@ -9,8 +9,7 @@ from torch.nn.modules.utils import _reverse_repeat_tuple
 
 from raynas.converting.groups import matches
 from raynas.nn.dimensions.expressions import Atom, Dimension, Kept, resolved
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from raynas.nn.morphism.layer_kinds import Conv
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ def kernels_of(model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]]
         dimensions: of its parameters, by name.
     """
     for path, module in model.named_modules():
-        if not isinstance(module, CONVOLUTIONS):
+        if not isinstance(module, Conv):
             continue
         atoms = tuple(map(resolved, dimensions.get(f"{path}.weight" if path else "weight", ())[2:]))
         size = module.kernel_size[0]
@@ -70,7 +69,7 @@ def kernels_of(model: nn.Module, dimensions: Mapping[str, tuple[Dimension, ...]]
 
 def least_size(kernel: ConvKernel, module: nn.Module) -> int:
     """Return the smallest odd size at which the padding can be reduced alike, so that the output keeps its size."""
-    assert isinstance(module, CONVOLUTIONS)
+    assert isinstance(module, Conv)
     if isinstance(module.padding, str):
         return 1 if module.padding == "same" else kernel.size
     given: tuple[int, ...] = tuple(module.padding)

@@ -10,11 +10,8 @@ from torch import Tensor, nn
 from raynas.core.inputs import Arguments, Inputs
 from raynas.errors import RaynasError, one_line
 from raynas.nn.dimensions.expressions import Atom, Dimension, resolved
-from raynas.nn.dimensions.tracing import Trace, slow_attention, tensors_in
+from raynas.nn.dimensions.tracing import INPUT, OUTPUT, Trace, slow_attention, tensors_in
 from raynas.nn.modes import evaluating
-
-INPUT, OUTPUT = "an input of the model", "an output of the model"
-"""Reasons why dimensions are fixed."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 from raynas.nn.dimensions.expressions import Atom, Dimension, fixed, freeze
 
+INPUT, OUTPUT = "an input of the model", "an output of the model"
+"""Reasons why dimensions are fixed."""
+
 
 class _Mode(TorchDispatchMode):
     @classmethod

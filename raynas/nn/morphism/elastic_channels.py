@@ -9,8 +9,8 @@ from torch import Tensor
 
 from raynas.core.architecture import Option
 from raynas.nn.dimensions.expressions import Atom, Dimension, atoms, resolved, terms, unify
-from raynas.nn.dimensions.model_trace import INPUT, OUTPUT, is_free
-from raynas.nn.dimensions.tracing import Trace, slow_attention, tensors_in
+from raynas.nn.dimensions.model_trace import is_free
+from raynas.nn.dimensions.tracing import INPUT, OUTPUT, Trace, slow_attention, tensors_in
 from raynas.nn.elastic import ElasticLayer
 from raynas.nn.elastic_layers import ElasticConv2d, ElasticLinear, ElasticResize
 from raynas.nn.expansion import ExpandedChoice

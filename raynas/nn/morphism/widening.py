@@ -18,7 +18,8 @@ from raynas.core.inputs import Inputs
 from raynas.errors import RaynasError
 from raynas.nn.dimensions.expressions import Atom, Dimension, Kept, atoms, positions, resolved, size_of
 from raynas.nn.dimensions.layer_sizes import set_sizes
-from raynas.nn.dimensions.model_trace import INPUT, OUTPUT, ModelTrace
+from raynas.nn.dimensions.model_trace import ModelTrace
+from raynas.nn.dimensions.tracing import INPUT, OUTPUT
 from raynas.nn.morphism.identity import add_noise_, check_same_function
 from raynas.nn.morphism.layer_kinds import Conv, Norm, is_depthwise
 

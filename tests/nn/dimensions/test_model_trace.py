@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from raynas.errors import RaynasError
 from raynas.nn.dimensions.expressions import resolved
-from raynas.nn.dimensions.model_trace import INPUT, OUTPUT, ModelTrace, is_free
+from raynas.nn.dimensions.model_trace import ModelTrace, is_free
+from raynas.nn.dimensions.tracing import INPUT, OUTPUT
 
 
 class Net(nn.Module):
