@@ -1,5 +1,6 @@
 """Definitions that a written network needs: imports of torch and of the standard library, constants, functions."""
 
+import builtins
 import dataclasses
 import enum
 import importlib
@@ -48,6 +49,8 @@ class Definitions:
         Raises:
             SourceError: if it needs more than torch and the standard library, or is no constant.
         """
+        if own := _name_of_builtin(value):
+            return own
         for known, other in self._values.items():
             if other is value and (known == name or known.startswith(name)):
                 return known
@@ -145,11 +148,18 @@ class Definitions:
         if fields is not None:
             arguments = [f"{name}={self.expression(item, subject)}" for name, item in fields.items()]
             return f"{self.define(kind.__name__, kind)}({', '.join(arguments)})"
+        if own := _name_of_builtin(value):
+            return own
         name = getattr(value, "__name__", "")
         is_code = isinstance(value, FunctionType) or (isinstance(value, type) and not issubclass(value, nn.Module))
         if name.isidentifier() and (is_code or import_line(value, name)):  # else define would come back here
             return self.define(name, value)
         raise SourceError(f"{subject} is a {kind.__name__}, which source code cannot hold")
+
+
+def _name_of_builtin(value: Any) -> str:
+    name = getattr(value, "__name__", None)
+    return name if isinstance(name, str) and vars(builtins).get(name) is value else ""
 
 
 def import_line(value: Any, name: str) -> str:

@@ -156,6 +156,8 @@ def examined(name: str, args: argparse.Namespace) -> dict[str, Any]:
         except (ImportError, RaynasError) as error:
             return {"reason": one_line(error)[:300]}
         row = {"report": done.report, "missing": dict(done.missing), "seconds": time.process_time() - began}
+        if "model.py" not in done.files:
+            return row
         return row | losses(given, Path(temporary) / "net", args)
 
 
