@@ -171,7 +171,7 @@ class _Export:
             if "source" not in self.formats:
                 raise SourceError("it was not asked for")
             known = self.about.preprocessing
-            source = write_source(self.model, self.about.title, known.source if known else "")
+            source = write_source(self.model, self.about.title, known.source if known else "", self.inputs)
             state = {**state, **source.extra_state}
             _probe(source, state, self.model, self.inputs)
             write_whole(self.folder / SOURCE, source.text)

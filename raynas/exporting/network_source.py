@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from raynas.core.inputs import Arguments
 from raynas.exporting.class_text import PARTS, arguments, class_text
 from raynas.exporting.definitions import Definitions
 from raynas.exporting.fields import CONTAINERS, Field, Kind, tensor_expression, value_text
@@ -23,6 +24,7 @@ class NetworkSource:
     Args:
         model: the network.
         reserved: names that the file defines itself, and their values.
+        inputs: an example, see ``Plan``.
 
     Attributes:
         extra_state: tensors that the written network holds in its ``state_dict`` and the given one does not, such as
@@ -33,14 +35,14 @@ class NetworkSource:
         SourceError: if a part cannot be written.
     """
 
-    def __init__(self, model: nn.Module, reserved: Mapping[str, object]) -> None:
+    def __init__(self, model: nn.Module, reserved: Mapping[str, object], inputs: Arguments | None = None) -> None:
         self.definitions = Definitions()
         for name, value in reserved.items():
             self.definitions.reserve(name, value)
         self.definitions.define("nn", nn)
         self.extra_state: dict[str, Tensor] = {}
         self.ties: list[str] = []
-        self._model, self._plan = model, Plan(model)
+        self._model, self._plan = model, Plan(model, inputs)
         self._saved = set(model.state_dict())
         self._paths: dict[int, str] = {}
         self._names = {id(c): self.definitions.reserve(c.name, c) for c in self._plan.classes.values() if c.instances}

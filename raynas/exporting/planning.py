@@ -7,6 +7,7 @@ from keyword import iskeyword
 
 from torch import Tensor, fx, nn
 
+from raynas.core.inputs import Arguments
 from raynas.exporting.code import Code, SourceError
 from raynas.exporting.definitions import Definitions
 from raynas.exporting.fields import CONTAINERS, Field, Kind, fields_of, value_text
@@ -54,16 +55,22 @@ class Plan:
 
     Args:
         model: the network.
+        inputs: an example, with which ``torch.export`` traces the whole network if it can be written in no other way.
 
     Raises:
-        SourceError: if a module can be written neither way.
+        SourceError: if a module can be written in none of these ways.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, inputs: Arguments | None = None) -> None:
         self.classes: dict[object, PlannedClass] = {}
         self._key_of: dict[int, object] = {}
         self._constants: dict[int, Mapping[str, Tensor]] = {}
-        self._find(model, in_trace=False)
+        try:
+            self._find(model, in_trace=False)
+        except SourceError as error:
+            if inputs is None:
+                raise
+            self._export(model, inputs, error)
         codes = [code for each in self.classes.values() for code in each.methods.codes.values()]
         layers = {type(module) for module in model.modules() if is_torchs(module) and any(replaced_parts(module))}
         codes += [Code.of(layer.forward) for layer in layers if layer not in (*CONTAINERS, nn.Module)]
@@ -103,13 +110,29 @@ class Plan:
         except SourceError as error:
             reason = error
         try:
-            graph = Graph.of(module)
+            self._add_trace(module, Graph.of(module))
         except SourceError as error:
             raise SourceError(f"{reason}; {error}") from None
-        methods = Methods(nn.Module, graph.codes, frozenset(), False)
-        self.classes[id(module)] = PlannedClass(kind.__name__, methods, f"{kind.__name__}, as traced by torch.fx.")
-        self._constants[id(module)] = graph.constants
         return id(module)
+
+    def _export(self, model: nn.Module, inputs: Arguments, reason: SourceError) -> None:
+        """Let a trace of the whole network take the place of all classes."""
+        try:
+            graph = Graph.exported(model, inputs)
+        except SourceError as error:
+            raise SourceError(f"{reason}; {error}") from None
+        self.classes.clear()
+        self._key_of = {id(model): id(model)}
+        self._constants.clear()
+        self._add_trace(model, graph)
+        for child in model.children():
+            self._find(child, in_trace=True)
+
+    def _add_trace(self, module: nn.Module, graph: Graph) -> None:
+        name = type(module).__name__
+        methods = Methods(nn.Module, graph.codes, frozenset(), False)
+        self.classes[id(module)] = PlannedClass(name, methods, f"{name}, as traced by {graph.tracer}.")
+        self._constants[id(module)] = graph.constants
 
     def _add_class(self, module: nn.Module) -> None:
         """Plan the class of a module.

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from raynas.core.inputs import Arguments
 from raynas.exporting.layout import Expression
 from raynas.exporting.network_source import NetworkSource
 
@@ -68,18 +69,19 @@ class Source:
     extra_state: Mapping[str, Tensor]
 
 
-def write_source(model: nn.Module, title: str, preprocessing: str = "") -> Source:
+def write_source(model: nn.Module, title: str, preprocessing: str = "", inputs: Arguments | None = None) -> Source:
     """Write a network as source code.
 
     Args:
         model: the network.
         title: what it is, in one line.
         preprocessing: source code of the function that makes its inputs.
+        inputs: an example, which lets ``torch.export`` trace a network that cannot be written otherwise.
 
     Raises:
         SourceError: if a part cannot be written.
     """
-    network = NetworkSource(model, _OWN)
+    network = NetworkSource(model, _OWN, inputs)
     classes = network.class_texts()
     functions, expression = network.shared()
     build = _function("build", "Make the network, with fresh weights.", expression, "network = ", network.ties)

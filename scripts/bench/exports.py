@@ -69,6 +69,19 @@ class Reader(nn.Module):
         return y
 
 
+class Logits(nn.Module):
+    """A classifier of transformers whose output is the logits alone, as training in raynas wants it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return logits of shape (batch, n_classes)."""
+        y: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return y
+
+
 @dataclass(frozen=True)
 class Network:
     """A network, an example, and the architecture it was built of."""
@@ -91,7 +104,7 @@ def network(name: str, seed: int, folder: Path) -> Network:
         return member(ModelSpace(Reader, inputs=TensorSpec((12,), torch.long, high=100)), seed)
     if kind == "converted":
         model, example = made(which)
-        return member(raynas.convert(model, example), seed)
+        return member(raynas.convert(Logits(model) if "transformers" in which else model, example), seed)
     return member(SEARCH_SPACES[which](input_shape=(3, 32, 32)), seed)  # type: ignore[call-arg]
 
 

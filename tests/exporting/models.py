@@ -1,8 +1,11 @@
 """Networks as users write them."""
 
+import functools
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +120,34 @@ class Recurrent(nn.Module):
         x, _ = self.lstm(self.embedding(ids))
         out: Tensor = self.norm(self.layers(x)).mean(1)
         return out
+
+
+LOGGER = logging.getLogger(__name__)
+
+
+def logged(forward: Callable[..., Scores]) -> Callable[..., Scores]:
+    """A decorator as libraries write it, behind which a trace by ``torch.fx`` finds no arguments."""
+
+    @functools.wraps(forward)
+    def logging_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Scores:
+        LOGGER.debug("forward")
+        return forward(self, *args, **kwargs)
+
+    return logging_forward
+
+
+class Logged(nn.Module):
+    """A network that neither source nor ``torch.fx`` can hold; an argument by keyword, batch norm and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(6, 3)
+
+    @logged
+    def forward(self, x: Tensor, *, scale: Tensor, bias: Tensor) -> Scores:
+        LOGGER.debug("inside")
+        return Scores(self.head(self.body(x) * scale) + bias)
 
 
 def holding_a_function() -> nn.Module:

@@ -136,6 +136,20 @@ def test_a_class_out_of_reach_is_traced_in_both_modes() -> None:
     assert_same(model, Arguments((torch.rand(5, 4),)), source)
 
 
+def test_a_network_that_fx_cannot_trace_is_traced_with_an_example() -> None:
+    model = models.Logged()
+    inputs = Arguments((torch.rand(4, 4),), {"scale": torch.rand(4, 1), "bias": torch.rand(3)})
+    with pytest.raises(SourceError, match=r"LOGGER is a Logger.*cannot be traced"):
+        write_source(model, "")
+    source = write_source(model, "", inputs=inputs)
+    assert "as traced by torch.export" in source.text and "(self, x, *, scale, bias)" in source.text
+    assert imported(source.text) == {"torch"} and " = None" not in source.text
+    again = assert_same(model, inputs, source)
+    compare(model, again, Arguments((torch.rand(9, 4),), {"scale": torch.rand(9, 1), "bias": torch.rand(3)}))
+    with pytest.raises(SourceError, match="arguments that are no tensors"):
+        write_source(model, "", inputs=Arguments(([torch.rand(4, 4)],)))
+
+
 class Odd(nn.Linear):
     """A layer with an attribute and a method of its own."""
 
