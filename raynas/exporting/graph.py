@@ -17,8 +17,8 @@ from torch.utils._pytree import tree_unflatten
 from raynas.core.inputs import Arguments
 from raynas.errors import RaynasError, one_line
 from raynas.exporting.code import Code, SourceError
-from raynas.exporting.programs import make_program
 from raynas.nn.modes import modes_kept
+from raynas.nn.programs import make_program
 
 _DELETIONS = re.compile(r"; +(\w+ = )+None$", re.MULTILINE)
 
