@@ -1,8 +1,6 @@
 """Conversion of a given model into the space of its smaller relatives."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import get_args
 
 import torch
@@ -10,25 +8,22 @@ from torch import Tensor, nn
 
 from raynas.converting import importance as criteria
 from raynas.converting.activations import activation
-from raynas.converting.blocks import BlockRow, BlockWatch
+from raynas.converting.blocks import BlockRow
 from raynas.converting.groups import Group, groups_of
 from raynas.converting.images import images_in
 from raynas.converting.kernels import ConvKernel, kernels_of
 from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
 from raynas.converting.options import Range
-from raynas.converting.reading import LayerWatch
 from raynas.converting.resolutions import ResolutionCheck
 from raynas.converting.space import ConvertedSpace, Fixed
 from raynas.converting.ties import ties_of
-from raynas.converting.traceable import traceable
+from raynas.converting.traced import Traced
 from raynas.converting.verification import Verification, smallest
 from raynas.converting.wanted import Wanted
-from raynas.core.inputs import Arguments, Inputs, InputSpec, make_example
+from raynas.core.inputs import Arguments, Inputs, InputSpec
 from raynas.errors import SpaceError
-from raynas.nn.dimensions.expressions import freeze, unify
-from raynas.nn.dimensions.tracing import INPUT, OUTPUT, Trace
-from raynas.nn.modes import modes_kept
+from raynas.nn.dimensions.tracing import INPUT
 
 EXPECTED = ("kernel", "its rows are looked up by number", INPUT)
 """Reasons that nobody needs to be told, except for heads."""
@@ -74,7 +69,7 @@ def convert(
             can vary.
     """
     example = Arguments.of(example_inputs)
-    traced = _Traced(model, example)
+    traced = Traced(model, example)
     wanted = Wanted(vary, keep, divisor)
     wiring = Wiring(model, traced.dimensions, traced.inputs_of)
     groups = groups_of(model, traced.dimensions, traced.reads)
@@ -133,76 +128,6 @@ def _all_fixed(
     fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
     fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
     return fixed
-
-
-class _Traced:
-    """A run of the model under a ``Trace``."""
-
-    def __init__(self, model: nn.Module, example: Arguments) -> None:
-        self.trace = Trace()
-        watch, self.layers = BlockWatch(model), LayerWatch(model)
-        tensors = [*model.parameters(), *model.buffers()]
-        for tensor in tensors:
-            self.trace.of(tensor)
-        self.trace.freeze(example, INPUT)
-        self.trace.asked.clear()
-        try:
-            with modes_kept(model), torch.no_grad(), watch.watching(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.eval()
-                with traceable(model), self.layers.watching(), self.trace:
-                    result = example.call(model)
-        except Exception as error:
-            raise SpaceError(f"{type(model).__name__} does not run on the example inputs: {error}") from error
-        self.trace.freeze(result, OUTPUT)
-        if not {id(parameter) for parameter in model.parameters()} <= self.trace.asked:
-            self._trace_training(model, example)
-        self.rows = list(watch.rows())
-        for row in self.rows:
-            for before, after in row.joints:
-                for a, b in zip(self.trace.of(before), self.trace.of(after), strict=True):
-                    unify(a, b)
-        for parameter in model.parameters():
-            if isinstance(parameter, nn.parameter.UninitializedParameter):
-                raise SpaceError("the model has lazy layers; run it once before it is converted")
-        named = dict((*model.named_parameters(), *model.named_buffers()))
-        self.dimensions = {name: self.trace.of(tensor) for name, tensor in named.items()}
-        inputs_of = self.trace.inputs_of
-        self.inputs_of = {name: inputs_of[id(tensor)] for name, tensor in named.items() if id(tensor) in inputs_of}
-        for module in model.modules():
-            if isinstance(module, nn.LSTM) and module.proj_size:
-                hidden = self.trace.of(module.get_parameter("weight_ih_l0"))[0]
-                freeze(hidden, "hidden features of an LSTM must outnumber the projected ones")
-        for tensor in model.buffers():
-            if not tensor.is_floating_point():
-                for dimension in self.trace.of(tensor):
-                    freeze(dimension, "a table of numbers")
-        self.rows, rows = [replace(row, joints=()) for row in self.rows], self.rows
-        self.reads = self.layers.reads(self.trace)
-        self.block_scores = {row.name: criteria.block_scores(row) for row in rows}
-
-    def _trace_training(self, model: nn.Module, example: Arguments) -> None:
-        """Tie the dimensions of layers that run in training alone, such as auxiliary classifiers.
-
-        A model that cannot be trained on the example is left with what is known from eval mode.
-        """
-        log, self.trace.log = self.trace.log, []
-        batch = Arguments.of(make_example(example, max(example.n_examples, 2)))  # for statistics of batches
-        self.trace.freeze(batch, INPUT)
-        before = {buffer: buffer.clone() for buffer in model.buffers()}
-        try:
-            with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.train()
-                with traceable(model), self.layers.watching(), self.trace:
-                    result = batch.call(model)
-            self.trace.freeze(result, OUTPUT)
-        except Exception:
-            return
-        finally:
-            self.trace.log = log
-            for buffer, values in before.items():
-                buffer.detach().copy_(values)
 
 
 def _score(

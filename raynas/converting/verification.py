@@ -76,7 +76,7 @@ class Verification:
         given = self.wiring.model.get_submodule(kernel.layer).get_parameter("weight")
 
         def edgeless(tensor: Tensor) -> Tensor:
-            return kernel.edgeless(tensor.detach(), size) if tensor is given else tensor.detach()
+            return kernel.edgeless(tensor.detach(), size) if tensor is given else tensor.detach().clone()
 
         try:
             found = self._outputs(self._member(kernel.kept(size)))
@@ -192,7 +192,13 @@ class Verification:
         return _difference(found, self._outputs(whole), "without blocks", "they passed their inputs on")
 
     def _member(self, kept: Kept, dropped: Sequence[str] = ()) -> nn.Module:
-        return self.wiring.member(kept, dropped, lambda tensor: self.wiring.sliced(tensor, kept).detach())
+        def part(tensor: Tensor) -> Tensor:
+            found = self.wiring.sliced(tensor, kept)
+            # A forward pass may write into buffers also in eval mode.
+            writes = found is tensor and not isinstance(tensor, nn.Parameter)
+            return found.detach().clone() if writes else found.detach()
+
+        return self.wiring.member(kept, dropped, part)
 
     def _log(self, kept: Kept) -> list[tuple[str, list[torch.Size]]]:
         """Return the operations of a member with the shapes of their results."""
