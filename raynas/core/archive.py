@@ -9,6 +9,7 @@ session     a driver started: space, objectives, constraints, strategy, seed, co
 proposed    a trial got its config (with costs measured before it)
 scored      a strategy computed zero-cost scores of an architecture, which has no trial yet
 refused     an architecture broke a hard constraint before any training
+repaired    a proposal that was refused, or an earlier one, was changed to meet the constraints
 duplicate   an architecture was proposed again and answered from here
 waited      the strategy had nothing to propose until a running trial ends
 result      a trial reported after some training

@@ -83,6 +83,13 @@ class Refused(_Record, tag="refused", kw_only=True):
     reason: str
 
 
+class Repaired(_Record, tag="repaired", kw_only=True):
+    """A proposal that broke a hard constraint was changed to meet it."""
+
+    config: Config
+    proposal: Config
+
+
 class Duplicate(_Record, tag="duplicate", kw_only=True):
     """An architecture was proposed again."""
 
@@ -126,7 +133,7 @@ class Retried(_Record, tag="retried", kw_only=True):
     trial: TrialName
 
 
-Event = Session | Proposed | Scored | Refused | Duplicate | Waited | Result | Lost | Ended | Retried
+Event = Session | Proposed | Scored | Refused | Repaired | Duplicate | Waited | Result | Lost | Ended | Retried
 
 EVENT: "Decoder[Any]" = Decoder(Event)
 """Decodes a line."""

@@ -72,7 +72,7 @@ class CodedDecisions:
 
         An architecture without alternatives stays as it is.
         """
-        movable = (codes != -1) & (self._n_options != 1)
+        movable = self._movable(codes)
         n_movable = movable.sum(axis=1)
         rows = np.flatnonzero(n_movable)
         nth = (rng.random(len(rows)) * n_movable[rows]).astype(np.int64)
@@ -80,6 +80,10 @@ class CodedDecisions:
         moved = codes.copy()
         moved[rows, columns] = self._resampled(columns, codes[rows, columns], rng)
         return self._complete(moved, rng)
+
+    def n_movable(self, codes: Codes) -> NDArray[np.int64]:
+        """Return the number of active decisions with alternatives, ``(n,)``."""
+        return np.asarray(self._movable(codes).sum(axis=1))
 
     def crossover(self, first: Codes, second: Codes, rng: np.random.Generator) -> Codes:
         """Uniform crossover of rows: take each decision from one of the parents in which it is active."""
@@ -97,6 +101,9 @@ class CodedDecisions:
     def values(self, column: int, codes: Codes) -> list[Option]:
         """Return the options that codes of one decision mean, none of them inactive."""
         return [self._option(column, code) for code in codes.tolist()]
+
+    def _movable(self, codes: Codes) -> NDArray[np.bool_]:
+        return np.asarray((codes != -1) & (self._n_options != 1))
 
     def _code(self, column: int, option: Option) -> int:
         return self._code_of[column][1](option)

@@ -7,14 +7,21 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal, cast
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raynas.errors import SettingError
 from raynas.validate import is_number, plain
 
 Comparison = Literal["<=", ">=", "<", ">"]
 
-_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
+Array = NDArray[np.float64]
+_Number = TypeVar("_Number", float, Array)
+_EPSILON = sys.float_info.epsilon
+
+_HOLDS: Mapping[str, Callable[[Any, float], Any]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
@@ -119,8 +126,16 @@ class Constraint:
         """By which share of the limit ``metrics`` break it; 0 where they comply or do not (yet) say."""
         if self.relative or self.metric not in metrics or _HOLDS[self.op](metrics[self.metric], self.limit):
             return 0.0
-        excess = abs(metrics[self.metric] - self.limit) / max(abs(self.limit), 1e-12)
-        return max(excess, sys.float_info.epsilon)  # the limit itself breaks a strict one
+        return max(self._distance(metrics[self.metric]), _EPSILON)  # the limit itself breaks a strict one
+
+    def violations(self, values: Array) -> Array:
+        """By which share of the limit each of many values of the metric breaks it, ``(n,)``."""
+        if self.relative:
+            return np.zeros(len(values))
+        return np.where(_HOLDS[self.op](values, self.limit), 0.0, np.maximum(self._distance(values), _EPSILON))
+
+    def _distance(self, value: _Number) -> _Number:
+        return abs(value - self.limit) / max(abs(self.limit), 1e-12)
 
     def factor(self, metrics: Mapping[str, float]) -> float:
         """MnasNet's factor on an objective that is maximised: below 1 where a soft constraint is violated."""

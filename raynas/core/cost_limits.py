@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from raynas.core.architecture import Architecture
-from raynas.core.constraint import exact
+from raynas.core.constraint import Constraint, exact
 from raynas.core.goal import Goal
 from raynas.core.measurement import as_float
 from raynas.core.space import SearchSpace
@@ -17,6 +17,9 @@ Costs = Mapping[str, Callable[[Architecture], float]]
 class CostLimits:
     """Names the points that break a hard constraint which needs no training, and measures each cost at most once.
 
+    A record of an earlier life of the search may know more than the search has asked for yet. So that a replayed search
+    decides as it did, what it has asked for (``refused``, ``asked``) is kept apart from what a record knows.
+
     Args:
         space: of the points.
         costs: how each cost is measured.
@@ -25,25 +28,45 @@ class CostLimits:
 
     def __init__(self, space: SearchSpace, costs: Costs, exempt: Architecture | None = None) -> None:
         self.refused: dict[Architecture, str] = {}
+        """The points refused so far, with the reasons, in their order."""
+        self.asked: dict[str, dict[Architecture, float]] = {}
+        """The costs of the architectures asked for so far, by name, in their order."""
         self._space, self._costs, self._exempt = space, costs, exempt
         self._measured: dict[Architecture, dict[str, float]] = {}
+        self._recorded: dict[Architecture, str] = {}
 
     def refusal(self, point: Architecture, goal: Goal) -> str:
         """Return the reason why the point is refused, or "" if it is not."""
+        if point not in self.refused:
+            reason = self._recorded.get(point) or self._broken(point, goal)
+            for metric, value in self.measured(point).items():
+                self.asked.setdefault(metric, {}).setdefault(self._space.architecture(point), value)
+            if not reason:
+                return ""
+            self.refused[point] = reason
+        return self.refused[point]
+
+    def _broken(self, point: Architecture, goal: Goal) -> str:
         arch = self._space.architecture(point)
-        for constraint in goal.hard:
-            metric = constraint.metric
-            if metric not in self._costs:
-                continue
-            measured = self._measured.setdefault(arch, {})
-            if metric not in measured:
-                try:
-                    measured[metric] = _finite(self._costs[metric](arch))
-                except Exception as error:  # Tune ends the whole run when a searcher raises.
-                    return f"{metric} cannot be measured: {one_line(error)}"
-            if constraint.violation(measured) > 0 and point != self._exempt:
-                return f"{metric} = {exact(measured[metric])}, required {constraint}"
+        for constraint in self.applied(goal):
+            try:
+                value = self.measure(constraint.metric, arch)
+            except Exception as error:  # Tune ends the whole run when a searcher raises.
+                return f"{constraint.metric} cannot be measured: {one_line(error)}"
+            if constraint.violation({constraint.metric: value}) > 0 and point != self._exempt:
+                return f"{constraint.metric} = {exact(value)}, required {constraint}"
         return ""
+
+    def applied(self, goal: Goal) -> list[Constraint]:
+        """Return the hard constraints on costs."""
+        return [constraint for constraint in goal.hard if constraint.metric in self._costs]
+
+    def measure(self, metric: str, arch: Architecture) -> float:
+        """Return a cost of an architecture; whatever the measurement raises is raised."""
+        measured = self._measured.setdefault(arch, {})
+        if metric not in measured:
+            measured[metric] = _finite(self._costs[metric](arch))
+        return measured[metric]
 
     def measured(self, point: Architecture) -> dict[str, float]:
         """Return the costs of the architecture in a point that were measured so far."""
@@ -53,6 +76,14 @@ class CostLimits:
         """Take over recorded costs: a latency measured again could refuse an architecture that was accepted."""
         if costs:
             self._measured[self._space.architecture(point)] = dict(costs)
+
+    def note_refusal(self, point: Architecture, reason: str) -> None:
+        """Take over a recorded refusal."""
+        self._recorded[point] = reason
+
+    def is_recorded(self, point: Architecture) -> bool:
+        """Return True if the refusal of a point was taken over from a record."""
+        return point in self._recorded
 
 
 def _finite(value: float) -> float:

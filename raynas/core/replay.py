@@ -143,7 +143,7 @@ class ReplayableSearcher(Searcher):
             elif event == "refused":
                 point = self.space.from_config(record["config"])
                 self._limits.note(point, record["metrics"])
-                self._limits.refused[point] = record["reason"]
+                self._limits.note_refusal(point, record["reason"])
             elif event == "waited" and is_faithful:
                 is_faithful = self.suggest("") is None
                 self._take_back("")

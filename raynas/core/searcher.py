@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TypedDict
 
 import numpy as np
@@ -13,6 +14,7 @@ from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
 from raynas.core.cost_limits import CostLimits, Costs
 from raynas.core.evaluation import Evaluation, metrics_of
+from raynas.core.feasible_region import FeasibleRegion
 from raynas.core.goal import Goal
 from raynas.core.outcome import Result, fidelity_of, outcome
 from raynas.core.replay import ReplayableSearcher
@@ -22,6 +24,13 @@ logger = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 1000
 """Number of proposals in a row that may be duplicates or refused before the search ends."""
+
+MAX_MEASURED, MAX_COUNTED = 60, 300
+"""Maximum number of architectures that are measured to repair one proposal: of costs that may take seconds, and of
+those that follow from the shapes of a network."""
+
+MAX_UNREPAIRED = 3
+"""Number of proposals in a row that nothing feasible was found for before the search ends."""
 
 
 class SearcherOptions(TypedDict, total=False):
@@ -39,7 +48,8 @@ class ArchitectureSearcher(ReplayableSearcher):
 
     It works in any ``tune.Tuner``, beside any scheduler, and survives ``Tuner.restore``. Proposals that were evaluated
     before are answered from the archive; those that break a hard constraint which needs no training are refused.
-    Neither costs a trial.
+    Neither costs a trial. Where so few architectures meet the constraints that one proposal after another is refused,
+    proposals are repaired: changed, as little as possible, to meet them (see ``FeasibleRegion``).
 
     Args:
         space: the space to search.
@@ -77,6 +87,7 @@ class ArchitectureSearcher(ReplayableSearcher):
         self.goal = goal
         self.costs = costs
         self.rng = np.random.default_rng(seed)
+        self.region = FeasibleRegion(space, self._limits, goal, self.rng)
         self.baseline_point = baseline
         self._known: dict[Architecture, Evaluation] = {}
         self._ended: dict[str, Evaluation] = {}
@@ -105,10 +116,23 @@ class ArchitectureSearcher(ReplayableSearcher):
         """Accept the metric that was set already; Tune asks this where its TuneConfig names one too."""
         return metric in (None, self.metric) and mode in (None, self.mode)
 
+    repairs: bool = True
+    """Whether proposals may be repaired; False for a strategy that lists architectures."""
+
+    def sample(self) -> Architecture:
+        """Draw each active decision uniformly; where few architectures meet the limits on costs, among those alone."""
+        drawn = self.region.sample(self._is_free) if self.region.is_small else None
+        return self.space.sample(self.rng) if drawn is None else drawn
+
+    def _is_free(self, point: Architecture) -> bool:
+        return not (point in self._known or point in self._limits.refused or point in self._running.values())
+
     def _next_point(self) -> Architecture | str | None:
+        n_unrepaired = 0
         for n_fruitless in range(MAX_FRUITLESS):
             if len(self._known) + len(self._limits.refused) + len(self._running) >= self.space.size:
                 return self._finish("every architecture of the space was tried")
+            is_own = not self._queue
             point = self._queue.popleft() if self._queue else self.propose()
             if point is None and self._running:
                 if n_fruitless and not self.generation_size:
@@ -116,8 +140,22 @@ class ArchitectureSearcher(ReplayableSearcher):
                 return None
             if point is None:
                 return self._finish("the strategy has nothing more to propose")
-            if self._is_worth_a_trial(point):
+            is_worth_a_trial = self._is_worth_a_trial(point)
+            is_refused = point in self._limits.refused
+            if is_own and point not in self._known:
+                self.region.note_proposal(refused=is_refused)
+            if is_worth_a_trial:
                 return point
+            if is_own and is_refused and self.repairs and self.region.is_small:
+                if repaired := self._repaired(point):
+                    return repaired
+                n_unrepaired += 1
+            if n_unrepaired == MAX_UNREPAIRED:
+                return self._finish(
+                    "no further architecture was found that meets "
+                    f"{', '.join(map(str, self._limits.applied(self.goal)))} ({len(self._limits.refused)} "
+                    f"refused, {len(self._known)} evaluated); loosen the constraints or widen the space"
+                )
         return self._finish(
             f"{MAX_FRUITLESS} proposals in a row were known or refused ({len(self._limits.refused)} architectures "
             f"refused, {len(self._known)} evaluated); loosen the constraints or widen the space"
@@ -131,15 +169,24 @@ class ArchitectureSearcher(ReplayableSearcher):
             return False
         if point in self._running.values():
             return False
-        refused = self._limits.refused
-        reason = refused.get(point) or self._limits.refusal(point, self.goal)
+        is_new = point not in self._limits.refused and not self._limits.is_recorded(point)
+        reason = self._limits.refusal(point, self.goal)
         costs = self._limits.measured(point)
-        if reason and point not in refused:
-            refused[point] = reason
+        if reason and is_new:
             self._record("refused", config=self.space.to_config(point), metrics=costs, reason=reason)
         if reason:
             self.observe(Evaluation(point, costs, 0, "failed", error=f"refused: {reason}"))
         return not reason
+
+    def _repaired(self, proposal: Architecture) -> Architecture | None:
+        """Return a new architecture near a refused proposal that meets the limits; None if none was found."""
+        most = MAX_COUNTED if self.region.has_counted_costs else MAX_MEASURED
+        for point in islice(self.region.near(proposal, self._is_free), most):
+            if self._is_worth_a_trial(point):
+                configs = {"config": self.space.to_config(point), "proposal": self.space.to_config(proposal)}
+                self._record("repaired", **configs)
+                return point
+        return None
 
     def _start(self, trial_id: str, point: Architecture) -> Config:
         self._running[trial_id] = point
@@ -196,4 +243,4 @@ class ArchitectureSearcher(ReplayableSearcher):
 
     def _refer_to(self, evaluation: Evaluation) -> None:
         if evaluation.arch == self.baseline_point and evaluation.ok:
-            self.goal = self.goal.against(evaluation.metrics)
+            self.goal = self.region.goal = self.goal.against(evaluation.metrics)

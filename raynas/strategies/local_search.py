@@ -59,7 +59,7 @@ class LocalSearcher(ArchitectureSearcher):
         # Evaluations of an earlier search replace samples.
         if self.centre is None and max(self._n_drawn, len(self._climb)) < self.settings.n_initial:
             self._n_drawn += 1
-            return self.space.sample(self.rng)
+            return self.sample()
         if self._untried and (not self.settings.first_improvement or not self._better()):
             return self._untried.pop()
         if self.running:

@@ -178,7 +178,9 @@ class PortfolioSearcher(ArchitectureSearcher):
             for i, strategy in enumerate(settings.strategies)
         ]
         for searcher in self._searchers:
-            searcher._running = self._running  # shared: it must know all running trials
+            # Shared: it must know what is running, evaluated, refused, and which architectures meet the limits.
+            searcher._running, searcher._known, searcher._limits = self._running, self._known, self._limits
+            searcher.region = self.region
 
     @property
     def stage(self) -> int:

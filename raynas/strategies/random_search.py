@@ -27,7 +27,7 @@ class RandomSearcher(ArchitectureSearcher):
     """The searcher of ``RandomSearch``."""
 
     def propose(self) -> Architecture:
-        return self.space.sample(self.rng)
+        return self.sample()
 
     def observe(self, evaluation: Evaluation) -> None:
         """Learn nothing."""

@@ -71,7 +71,7 @@ class GenerationalSearcher(ArchitectureSearcher):
     def propose(self) -> Architecture:
         n_children = len(self.children) + len(self.running)
         if not self.population and (not self.children or n_children < self._n_initial):
-            return self.space.sample(self.rng)
+            return self.sample()
         parents = self.population or self.survivors((), self.children)
         for _ in range(MAX_CHILDREN):
             child = mutate_until_new(self.space, self.child(parents), self._seen, self.running, rng=self.rng)

@@ -61,7 +61,7 @@ class RegularizedEvolutionSearcher(ArchitectureSearcher):
 
     def propose(self) -> Architecture:
         if len(self.population) + len(self.running) < self.settings.population_size or not self.population:
-            return self.space.sample(self.rng)
+            return self.sample()
         child = self._parent()
         if self.rng.random() < self.settings.crossover_prob:
             child = self.space.crossover(child, self._parent(), self.rng)

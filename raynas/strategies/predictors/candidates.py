@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
 from raynas.core.coded_decisions import Codes
+from raynas.core.feasible_region import FeasibleRegion
+from raynas.core.level_splitting import N_STEPS
 from raynas.core.space import SearchSpace
 from raynas.strategies.predictors.candidate_pool import CandidatePool, Identities
 
@@ -30,6 +32,7 @@ class Candidates:
         max_enumerated: the largest space that is ranked as a whole.
         n_candidates: number of candidates drawn from larger spaces.
         rng: source of all randomness.
+        region: of the architectures that meet limits on costs; where it is small, candidates are drawn from it.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class Candidates:
         max_enumerated: int,
         n_candidates: int,
         rng: np.random.Generator,
+        region: FeasibleRegion,
     ) -> None:
-        self.space, self.n_candidates, self.rng = space, n_candidates, rng
+        self.space, self.n_candidates, self.rng, self.region = space, n_candidates, rng, region
         self.identities = Identities(space, merges_twins=merges_twins)
         self.are_whole_space = space.size <= max_enumerated
         self._whole: CandidatePool | None = None
@@ -63,12 +67,13 @@ class Candidates:
         if self.are_whole_space:
             return self.whole()
         n, coded, parents = self.n_candidates // 4, self.space.coded, self.identities.codes(best)
-        drawn = coded.sample(n, self.rng)
+        drawn = self.region.draw(n) if self.region.is_small else coded.sample(n, self.rng)
         mutated = self._mutated(parents[self.rng.integers(len(best), size=2 * n)])
         first, second = self.rng.integers(len(best), size=(2, n))
         crossed = coded.crossover(parents[first], parents[second], self.rng)
         pool = CandidatePool(self.space, self.identities, self._scales)
-        pool.add_codes(np.vstack((drawn, mutated, crossed)))
+        made = np.vstack((mutated, crossed))
+        pool.add_codes(np.vstack((drawn, made[self.region.includes(made)])))
         self._scales = dict(pool.scales or {})
         return pool
 
@@ -77,6 +82,7 @@ class Candidates:
         n_before = len(pool)
         for index in np.argsort(-ranks, kind="stable")[:_N_CENTRES]:
             neighbours = self.space.coded.neighbours(pool.codes[index])
+            neighbours = neighbours[self.region.includes(neighbours)]
             pool.add_codes(neighbours[self.rng.permutation(len(neighbours))[:_N_NEIGHBOURS]])
         return len(pool) > n_before
 
@@ -90,13 +96,20 @@ class Candidates:
     def draw_new(self, excluded: Collection[Hashable]) -> Architecture | None:
         """Draw an architecture whose key is not excluded; in an enumerated space every function is equally probable.
 
+        Where few architectures meet limits on costs it is one that probably does.
+
         Returns:
             None if an enumerated space has nothing left; an excluded architecture after 100 tries in a larger one.
         """
         if self.are_whole_space:
             pool = self.whole()
-            left = [arch for arch, key in zip(pool.archs, pool.keys, strict=True) if key not in excluded]
-            return left[int(self.rng.integers(len(left)))] if left else None
+            left = [i for i, key in enumerate(pool.keys) if key not in excluded]
+            left = [i for i, meets in zip(left, self.region.includes(pool.codes[left]), strict=True) if meets]
+            return pool.arch(left[int(self.rng.integers(len(left)))]) if left else None
+        if self.region.is_small:
+            found = self.region.sample(lambda arch: self.key(arch) not in excluded)
+            if found is not None:
+                return found
         for _ in range(_MAX_TRIES):
             arch = self.space.sample(self.rng)
             if self.key(arch) not in excluded:
@@ -104,7 +117,12 @@ class Candidates:
         return arch
 
     def _mutated(self, codes: Codes) -> Codes:
-        """Mutate each architecture twice or more often, each further time half as probable."""
+        """Mutate each architecture twice or more often, each further time half as probable.
+
+        In a small region most of these would leave it: there each takes a walk inside.
+        """
+        if self.region.is_small:
+            return self.region.walked(codes, N_STEPS)
         times = 1 + self.rng.geometric(0.5, size=len(codes))
         for n in range(int(times.max())):
             codes[times > n] = self.space.coded.mutate(codes[times > n], self.rng)

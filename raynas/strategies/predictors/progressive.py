@@ -123,7 +123,7 @@ class ProgressiveSearcher(ArchitectureSearcher):
             self._grow()
         if self._queue_of_size:
             return self._queue_of_size.pop()
-        return mutate_until_new(self.space, self.space.sample(self.rng), self._seen, rng=self.rng)
+        return mutate_until_new(self.space, self.sample(), self._seen, rng=self.rng)
 
     def observe(self, evaluation: Evaluation) -> None:
         reward = self.reward(self.goal, evaluation)

@@ -86,6 +86,7 @@ class PredictorSearcher(ArchitectureSearcher):
             max_enumerated=max_enumerated,
             n_candidates=n_candidates,
             rng=self.rng,
+            region=self.region,
         )
         can_restart = not self.candidates.are_whole_space and len(self.goal.objectives) == 1
         self.restarts = Restarts(space.coded, restart_after if can_restart else 0)
@@ -189,9 +190,10 @@ class PredictorSearcher(ArchitectureSearcher):
         )
 
     def _ranks_of(self, objective: FittedPredictor) -> NDArray[np.float64]:
-        """Rank the candidates of a pool, those that the current climb must not propose after all others."""
+        """Rank the candidates of a pool; last are those that the climb or a limit on costs excludes."""
         ranks = self.ranking(self.goal, objective, self.constraints, self.running)
-        allowed = self.restarts.allowed(objective.pool.codes)
+        codes = objective.pool.codes
+        allowed = self.restarts.allowed(codes) & self.region.includes(codes)
         return ranks if allowed.all() else np.where(allowed, ranks, ranks - np.ptp(ranks) - 1.0)
 
     def _most_promising(self) -> Architecture | None:

@@ -106,7 +106,7 @@ class LaNASSearcher(ArchitectureSearcher):
 
     def propose(self) -> Architecture:
         if len(self._archs) < self.settings.n_initial:
-            return self.space.sample(self.rng)
+            return self.sample()
         if self.root is None or len(self._archs) >= self._n_at_tree + self.settings.n_per_tree:
             self.root = learned_tree(np.stack(self._encodings), ranks(self._rewards), self.settings)
             self._n_at_tree = len(self._archs)

@@ -3,6 +3,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from raynas.core.architecture import Architecture
+from raynas.core.cost_limits import CostLimits
+from raynas.core.feasible_region import FeasibleRegion
+from raynas.metrics import read_goal
 from raynas.strategies.predictors.candidates import Candidates
 from raynas.testing import ToySpace
 
@@ -16,6 +19,11 @@ class Twins(ToySpace):
         return self.accuracy(arch)
 
 
+def region(space: ToySpace, *constraints: str) -> FeasibleRegion:
+    limits = CostLimits(space, {"params": space.params})
+    return FeasibleRegion(space, limits, read_goal("accuracy", constraints), np.random.default_rng(0))
+
+
 def candidates(space: ToySpace = SPACE, max_enumerated: float = 0, merges_twins: bool = False) -> Candidates:
     return Candidates(
         space,
@@ -23,6 +31,7 @@ def candidates(space: ToySpace = SPACE, max_enumerated: float = 0, merges_twins:
         max_enumerated=int(max_enumerated),
         n_candidates=40,
         rng=np.random.default_rng(0),
+        region=region(space),
     )
 
 

@@ -1,0 +1,230 @@
+"""FeasibleRegion: the part of a space that meets the limits on costs, where few members do."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from itertools import chain, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raynas.core.architecture import Architecture
+from raynas.core.coded_decisions import Codes
+from raynas.core.cost_limits import CostLimits
+from raynas.core.cost_surrogate import CostSurrogate
+from raynas.core.features import encoded
+from raynas.core.goal import Goal
+from raynas.core.level_splitting import drawn_below, walked
+from raynas.core.space import SearchSpace
+
+PATIENCE = 20
+"""Number of proposals refused in a row after which the region counts as small."""
+
+MAX_ENUMERATED = 20_000
+"""Largest space of which all members are predicted; of others they are drawn."""
+N_DRAWN = 200
+"""Number of architectures that are drawn at a time."""
+N_DESCENTS, N_AROUND, N_NEAR = 2, 3, 10
+"""Maximum numbers of points of each kind that are tried before the surrogate, which learns from them, is asked again:
+at the end of a descent, around the best that was measured, and drawn."""
+MAX_FITTED = 1000
+"""Maximum number of measured costs that a surrogate is fitted to, the latest."""
+_GROWTH = 1.05
+"""Factor by which measured costs grow between two fits."""
+_TOLERANCE = 1e-6
+"""Predicted violation that rounding alone explains."""
+
+IsFree = Callable[[Architecture], bool]
+"""Whether a point may be proposed: it was neither evaluated nor refused, and is not under evaluation."""
+
+
+class FeasibleRegion:
+    """Points that probably meet the limits on costs: drawn, or made of points that do not, by few changes.
+
+    Costs are predicted by a surrogate, fitted to all that were measured so far. So its points are to be measured before
+    they are trusted; each that disappoints makes the next ones better. Costs that follow from the shapes of a network
+    alone are measured of some random architectures first; others may take seconds, so there none is measured for that.
+
+    As long as the strategy's own proposals meet the limits often enough, nothing of this is used: then the region
+    ``is_small`` is False, and no random number is drawn.
+
+    Args:
+        space: the space of the points.
+        limits: knows the costs measured so far.
+        goal: has the limits; to be set again when relative ones are resolved.
+        rng: source of all randomness.
+    """
+
+    def __init__(self, space: SearchSpace, limits: CostLimits, goal: Goal, rng: np.random.Generator) -> None:
+        self.space, self.goal, self.rng = space, goal, rng
+        self._limits = limits
+        self._n_refused = 0
+        self._fitted: dict[str, tuple[int, CostSurrogate]] = {}
+        self._drawn: list[Codes] = []
+
+    @property
+    def is_small(self) -> bool:
+        """Whether so many proposals in a row were refused that points have to be made to meet the limits."""
+        return self._n_refused >= PATIENCE
+
+    def note_proposal(self, *, refused: bool) -> None:
+        """Count a proposal of the strategy; once the region is small, it stays so."""
+        if not self.is_small:
+            self._n_refused = self._n_refused + 1 if refused else 0
+
+    @property
+    def has_counted_costs(self) -> bool:
+        """True if all limited costs follow from the shapes of a network alone, so that measuring is cheap."""
+        return all(self._is_counted(constraint.metric) for constraint in self._limits.applied(self.goal))
+
+    def _is_counted(self, metric: str) -> bool:
+        return metric in self.goal.metrics and self.goal.metrics[metric].needs == "shapes"
+
+    # --- prediction --------------------------------------------------------------------------------------------------
+
+    def violations(self, codes: Codes, caution: float = 0.0) -> NDArray[np.float64]:
+        """Predict by how much points break the limits, ``(n,)``; 0 for those that probably meet them.
+
+        Args:
+            codes: the points, ``(n, n_decisions)``.
+            caution: number of errors of the surrogate by which limits are tightened.
+        """
+        inside = self.space.architecture_space.coded
+        features = encoded(inside, codes[:, : len(inside.decisions)])
+        total = np.zeros(len(codes))
+        for constraint in self._limits.applied(self.goal):
+            surrogate = self._surrogate(constraint.metric)
+            if surrogate is not None:
+                margin = caution * surrogate.error * (1 if constraint.is_upper else -1)
+                total += constraint.violations(surrogate(features) + margin)
+        return np.where(total > _TOLERANCE, total, 0.0)
+
+    def includes(self, codes: Codes) -> NDArray[np.bool_]:
+        """Return which points probably meet the limits, ``(n,)``; all if none does, or the region is not small."""
+        if not self.is_small:
+            return np.ones(len(codes), dtype=bool)
+        meets = self.violations(codes) == 0
+        return np.asarray(meets if meets.any() else ~meets)
+
+    def _surrogate(self, metric: str) -> CostSurrogate | None:
+        """Return the surrogate of a cost, fitted again if much was measured since; None if nothing was."""
+        known = self._limits.asked.setdefault(metric, {})
+        if metric not in self._fitted and self._is_counted(metric):
+            known = self._with_random_ones(metric)
+        if known and (metric not in self._fitted or len(known) >= _GROWTH * self._fitted[metric][0]):
+            latest = list(known)[-MAX_FITTED:]
+            coded = self.space.architecture_space.coded
+            values = np.array([known[arch] for arch in latest])
+            self._fitted[metric] = len(known), CostSurrogate.fit(encoded(coded, coded.encode(latest)), values)
+        return self._fitted[metric][1] if metric in self._fitted else None
+
+    def _with_random_ones(self, metric: str) -> dict[Architecture, float]:
+        """Measure as many random architectures as there are options."""
+        space, known = self.space.architecture_space, self._limits.asked[metric]
+        for arch in space.showcase(space.n_features):
+            try:
+                known.setdefault(arch, self._limits.measure(metric, arch))
+            except Exception:  # an architecture that cannot be measured tells nothing
+                continue
+        return known
+
+    # --- points ------------------------------------------------------------------------------------------------------
+
+    def sample(self, is_free: IsFree) -> Architecture | None:
+        """Draw a point that probably meets the limits, as uniform draws until one does; None if none is free."""
+        if self._is_enumerable:
+            rows = self._members[self.violations(self._members) == 0]
+            points = map(self.space.coded.decode, rows[self.rng.permutation(len(rows))])
+            return next(filter(is_free, points), None)
+        for _ in range(2):
+            while self._drawn:
+                row = self._drawn.pop()
+                if self.violations(row[None])[0] == 0 and is_free(point := self.space.coded.decode(row)):
+                    return point
+            self._drawn = list(self.draw(N_DRAWN))
+        return None
+
+    def draw(self, n: int) -> Codes:
+        """Draw points as ``sample`` does, not all different, ``(n, n_decisions)``."""
+        return drawn_below(self.space.coded, self.violations, n, self.rng)
+
+    def walked(self, codes: Codes, n_steps: int) -> Codes:
+        """Let each point take a random walk that does not break the limits more than it does."""
+        level = self.violations(codes)
+        return walked(self.space.coded, self.violations, codes, level, n_steps, self.rng)
+
+    def near(self, point: Architecture, is_free: IsFree) -> Iterator[Architecture]:
+        """Yield free points that probably meet the limits, first those made of a point by few changes.
+
+        The caller measures each before it asks for the next.
+        """
+        start = self.space.coded.encode([point])[0]
+
+        def free(found: Iterator[Codes], most: int) -> Iterator[Architecture]:
+            return islice(filter(is_free, map(self.space.coded.decode, found)), most)
+
+        n_tried = -1
+        while n_tried:
+            n_tried = 0
+            for made in chain(free(self._descents(start), N_DESCENTS), free(self._around_best(start), N_AROUND)):
+                n_tried += 1
+                yield made
+            if self._is_enumerable or not n_tried:  # drawing takes long
+                for made in free(self._drawn_near(start), N_NEAR):
+                    n_tried += 1
+                    yield made
+
+    def _descents(self, start: Codes) -> Iterator[Codes]:
+        """Yield points that few changes lead to, ever further inside the limits."""
+        for attempt in range(N_DESCENTS):
+            yield self._descended(start, caution=float(attempt))
+
+    def _drawn_near(self, start: Codes) -> Iterator[Codes]:
+        """Yield points drawn in the region, or all members of a small space, those that break limits least first.
+
+        Among equals the nearest to ``start`` come first.
+        """
+        rows = self._members if self._is_enumerable else self.draw(N_DRAWN)
+        distances = (rows != start).sum(axis=1) + self.rng.random(len(rows))
+        yield from rows[np.lexsort((distances, self.violations(rows)))]
+
+    def _around_best(self, start: Codes) -> Iterator[Codes]:
+        """Yield the neighbours of the architecture measured so far that breaks the limits least, promising ones first.
+
+        Where the surrogate is wrong about its best points, this leads on.
+        """
+        limits = self._limits.applied(self.goal)
+        known = [self._limits.asked.get(constraint.metric, {}) for constraint in limits]
+        measured = [arch for arch in known[0] if all(arch in values for values in known)]
+        if measured:
+            values = [np.array([costs[arch] for arch in measured]) for costs in known]
+            broken = np.sum([c.violations(each) for c, each in zip(limits, values, strict=True)], axis=0)
+            inside = self.space.architecture_space.coded
+            best = inside.encode([measured[int(np.argmin(broken))]])[0]
+            rows = self.space.coded.neighbours(np.concatenate((best, start[len(best) :])))
+            yield from rows[np.lexsort((self.rng.random(len(rows)), self.violations(rows)))]
+
+    def _descended(self, row: Codes, caution: float) -> Codes:
+        """Change decisions, at least one, until the limits are probably met or no change helps any more.
+
+        Each change is drawn from those that meet the limits, or else from those that help at least half as much as the
+        best.
+        """
+        broken = np.inf
+        while broken > 0:
+            rows = self.space.coded.neighbours(row)
+            found = self.violations(rows, caution)
+            least = float(found.min(initial=np.inf))
+            if least >= broken:
+                break
+            now = float(self.violations(row[None], caution)[0])
+            chosen = int(self.rng.choice(np.flatnonzero(found <= max(least, (least + now) / 2 if least else 0.0))))
+            row, broken = rows[chosen], float(found[chosen])
+        return row
+
+    @property
+    def _is_enumerable(self) -> bool:
+        return self.space.size <= MAX_ENUMERATED
+
+    @cached_property
+    def _members(self) -> Codes:
+        return self.space.coded.encode(self.space.enumerate())
