@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_RIDGES = (1e-6, 1e-3, 1e-1, 10.0)
+_RIDGES = (1e-9, 1e-3, 1e-1, 10.0)
 """Candidates for the weight of the penalty; the smallest lets a cost that is a sum of its options' be found exactly."""
 
 
@@ -23,12 +23,15 @@ class CostSurrogate:
         constant: added to the sum.
         is_log: whether the sum is the logarithm of the cost.
         error: root mean square leave-one-out error, in the unit of the cost.
+        is_sure: whether the error holds: there were more architectures than options, which together had every option,
+            and not all of them cost the same.
     """
 
     weights: Array
     constant: float
     is_log: bool
     error: float
+    is_sure: bool
 
     @classmethod
     def fit(cls, features: Array, values: Array) -> "CostSurrogate":
@@ -55,6 +58,7 @@ def _fit(features: Array, values: Array, *, is_log: bool) -> CostSurrogate:
     centre, mean, n = features.mean(axis=0), float(targets.mean()), len(values)
     left, scales, right = np.linalg.svd(features - centre, full_matrices=False)
     projected = left.T @ (targets - mean)
+    is_sure = n > features.shape[1] and bool((features != 0).any(axis=0).all()) and bool(np.ptp(values) > 0)
     best: CostSurrogate | None = None
     for ridge in _RIDGES:
         shrink = scales**2 / (scales**2 + ridge)
@@ -65,6 +69,6 @@ def _fit(features: Array, values: Array, *, is_log: bool) -> CostSurrogate:
         error = float(np.sqrt(np.mean(np.minimum(np.abs(missed), 1e150) ** 2)))
         if best is None or error < best.error:
             weights = right.T @ (scales / (scales**2 + ridge) * projected)
-            best = CostSurrogate(weights, mean - float(centre @ weights), is_log, error)
+            best = CostSurrogate(weights, mean - float(centre @ weights), is_log, error, is_sure)
     assert best is not None
     return best

@@ -1,6 +1,6 @@
 """FeasibleRegion: the part of a space that meets the limits on costs, where few members do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, islice
 
@@ -28,6 +28,10 @@ N_DESCENTS, N_AROUND, N_NEAR = 2, 3, 10
 at the end of a descent, around the best that was measured, and drawn."""
 MAX_FITTED = 1000
 """Maximum number of measured costs that a surrogate is fitted to, the latest."""
+N_CENTRES = 5
+"""Number of measured architectures whose neighbours are looked at."""
+N_ERRORS = 4.0
+"""Number of errors of a surrogate beyond which its predictions are believed."""
 _GROWTH = 1.05
 """Factor by which measured costs grow between two fits."""
 _TOLERANCE = 1e-6
@@ -86,14 +90,14 @@ class FeasibleRegion:
 
         Args:
             codes: the points, ``(n, n_decisions)``.
-            caution: number of errors of the surrogate by which limits are tightened.
+            caution: number of errors of the surrogate by which limits are tightened; negative, loosened.
         """
         inside = self.space.architecture_space.coded
         features = encoded(inside, codes[:, : len(inside.decisions)])
         total = np.zeros(len(codes))
         for constraint in self._limits.applied(self.goal):
             surrogate = self._surrogate(constraint.metric)
-            if surrogate is not None:
+            if surrogate is not None and (caution >= 0 or surrogate.is_sure):
                 margin = caution * surrogate.error * (1 if constraint.is_upper else -1)
                 total += constraint.violations(surrogate(features) + margin)
         return np.where(total > _TOLERANCE, total, 0.0)
@@ -140,7 +144,7 @@ class FeasibleRegion:
                 row = self._drawn.pop()
                 if self.violations(row[None])[0] == 0 and is_free(point := self.space.coded.decode(row)):
                     return point
-            self._drawn = list(self.draw(N_DRAWN))
+            self._drawn = list(self.rng.permutation(np.unique(self.draw(N_DRAWN), axis=0)))
         return None
 
     def draw(self, n: int) -> Codes:
@@ -159,24 +163,26 @@ class FeasibleRegion:
         """
         start = self.space.coded.encode([point])[0]
 
-        def free(found: Iterator[Codes], most: int) -> Iterator[Architecture]:
-            return islice(filter(is_free, map(self.space.coded.decode, found)), most)
+        def free(rows: Callable[[Codes], Iterable[Codes]], most: int) -> Iterator[Architecture]:
+            return islice(filter(is_free, map(self.space.coded.decode, rows(start))), most)
 
-        n_tried = -1
-        while n_tried:
-            n_tried = 0
-            for made in chain(free(self._descents(start), N_DESCENTS), free(self._around_best(start), N_AROUND)):
-                n_tried += 1
+        is_any = True
+        while is_any:
+            is_any = False
+            for made in free(self._descents, N_DESCENTS):
+                is_any = True
                 yield made
-            if self._is_enumerable or not n_tried:  # drawing takes long
-                for made in free(self._drawn_near(start), N_NEAR):
-                    n_tried += 1
-                    yield made
+            sources = [(self._around_best, N_AROUND)]
+            if self._is_enumerable or not is_any:  # drawing takes long
+                sources = [(self._drawn_near, N_NEAR), *sources]
+            for made in chain.from_iterable(free(rows, most) for rows, most in sources):
+                is_any = True
+                yield made
 
     def _descents(self, start: Codes) -> Iterator[Codes]:
         """Yield points that few changes lead to, ever further inside the limits."""
-        for attempt in range(N_DESCENTS):
-            yield self._descended(start, caution=float(attempt))
+        ends = [self._descended(start, caution=float(attempt)) for attempt in range(N_DESCENTS)]
+        yield from self._promising(np.stack(ends))
 
     def _drawn_near(self, start: Codes) -> Iterator[Codes]:
         """Yield points drawn in the region, or all members of a small space, those that break limits least first.
@@ -185,23 +191,32 @@ class FeasibleRegion:
         """
         rows = self._members if self._is_enumerable else self.draw(N_DRAWN)
         distances = (rows != start).sum(axis=1) + self.rng.random(len(rows))
-        yield from rows[np.lexsort((distances, self.violations(rows)))]
+        yield from self._promising(rows[np.argsort(distances)])
 
     def _around_best(self, start: Codes) -> Iterator[Codes]:
-        """Yield the neighbours of the architecture measured so far that breaks the limits least, promising ones first.
+        """Yield the neighbours of the measured architectures that break the limits least, promising ones first.
 
         Where the surrogate is wrong about its best points, this leads on.
         """
+        own = start[len(self.space.architecture_space.coded.decisions) :]
+        best = [np.concatenate((row, own)) for row in self._least_broken()]
+        rows = np.vstack([self.space.coded.neighbours(row) for row in best] or [start[None][:0]])
+        yield from self._promising(rows[self.rng.permutation(len(rows))])
+
+    def _least_broken(self) -> Codes:
+        """Return up to ``N_CENTRES`` measured architectures that break the limits least, without hyperparameters."""
         limits = self._limits.applied(self.goal)
         known = [self._limits.asked.get(constraint.metric, {}) for constraint in limits]
-        measured = [arch for arch in known[0] if all(arch in values for values in known)]
-        if measured:
-            values = [np.array([costs[arch] for arch in measured]) for costs in known]
-            broken = np.sum([c.violations(each) for c, each in zip(limits, values, strict=True)], axis=0)
-            inside = self.space.architecture_space.coded
-            best = inside.encode([measured[int(np.argmin(broken))]])[0]
-            rows = self.space.coded.neighbours(np.concatenate((best, start[len(best) :])))
-            yield from rows[np.lexsort((self.rng.random(len(rows)), self.violations(rows)))]
+        measured = [arch for arch in known[0] if all(arch in costs for costs in known)]
+        values = [np.array([costs[arch] for arch in measured]) for costs in known]
+        broken = np.sum([c.violations(each) for c, each in zip(limits, values, strict=True)], axis=0)
+        best = np.argsort(broken, kind="stable")[:N_CENTRES]
+        return self.space.architecture_space.coded.encode(measured[i] for i in best)
+
+    def _promising(self, rows: Codes) -> Codes:
+        """Return those that may meet the limits, as far as the surrogates can be wrong, the most promising first."""
+        rows = rows[self.violations(rows, -N_ERRORS) == 0]
+        return rows[np.argsort(self.violations(rows), kind="stable")]
 
     def _descended(self, row: Codes, caution: float) -> Codes:
         """Change decisions, at least one, until the limits are probably met or no change helps any more.

@@ -142,12 +142,16 @@ class SearchResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of trials that finished, were stopped early or failed, and of proposals that cost none."""
+        """The number of trials that finished, were stopped early or failed, and of proposals that became none of them.
+
+        Refused proposals broke a constraint; repaired ones were changed to meet it; duplicates were known already.
+        """
         statuses = Counter(str(e.status) for e in self.evaluations)
         events = Counter(record["event"] for record in self.archive)
         return {
             **{status: statuses[status] for status in ("finished", "stopped", "failed")},
-            **{name: events[event] for name, event in (("refused", "refused"), ("duplicates", "duplicate"))},
+            **{name: events[name] for name in ("refused", "repaired")},
+            "duplicates": events["duplicate"],
         }
 
     @property

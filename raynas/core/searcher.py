@@ -116,9 +116,6 @@ class ArchitectureSearcher(ReplayableSearcher):
         """Accept the metric that was set already; Tune asks this where its TuneConfig names one too."""
         return metric in (None, self.metric) and mode in (None, self.mode)
 
-    repairs: bool = True
-    """Whether proposals may be repaired; False for a strategy that lists architectures."""
-
     def sample(self) -> Architecture:
         """Draw each active decision uniformly; where few architectures meet the limits on costs, among those alone."""
         drawn = self.region.sample(self._is_free) if self.region.is_small else None
@@ -132,34 +129,31 @@ class ArchitectureSearcher(ReplayableSearcher):
         for n_fruitless in range(MAX_FRUITLESS):
             if len(self._known) + len(self._limits.refused) + len(self._running) >= self.space.size:
                 return self._finish("every architecture of the space was tried")
-            is_own = not self._queue
-            point = self._queue.popleft() if self._queue else self.propose()
+            is_given = bool(self._queue)
+            point = self._queue.popleft() if is_given else self.propose()
             if point is None and self._running:
                 if n_fruitless and not self.generation_size:
                     self._record("waited")
                 return None
             if point is None:
                 return self._finish("the strategy has nothing more to propose")
-            is_worth_a_trial = self._is_worth_a_trial(point)
-            is_refused = point in self._limits.refused
-            if is_own and point not in self._known:
-                self.region.note_proposal(refused=is_refused)
-            if is_worth_a_trial:
+            if self._is_worth_a_trial(point):
+                self.region.note_proposal(refused=False)
                 return point
-            if is_own and is_refused and self.repairs and self.region.is_small:
-                if repaired := self._repaired(point):
-                    return repaired
-                n_unrepaired += 1
+            if point in self._limits.refused and not is_given:
+                self.region.note_proposal(refused=True)
+                if self.region.is_small:
+                    if repaired := self._repaired(point):
+                        return repaired
+                    n_unrepaired += 1
             if n_unrepaired == MAX_UNREPAIRED:
-                return self._finish(
-                    "no further architecture was found that meets "
-                    f"{', '.join(map(str, self._limits.applied(self.goal)))} ({len(self._limits.refused)} "
-                    f"refused, {len(self._known)} evaluated); loosen the constraints or widen the space"
-                )
-        return self._finish(
-            f"{MAX_FRUITLESS} proposals in a row were known or refused ({len(self._limits.refused)} architectures "
-            f"refused, {len(self._known)} evaluated); loosen the constraints or widen the space"
-        )
+                limits = ", ".join(map(str, self._limits.applied(self.goal)))
+                return self._give_up(f"no further architecture was found that meets {limits}")
+        return self._give_up(f"{MAX_FRUITLESS} proposals in a row were known or refused")
+
+    def _give_up(self, reason: str) -> str:
+        counts = f"{len(self._limits.refused)} architectures refused, {len(self._known)} evaluated"
+        return self._finish(f"{reason} ({counts}); loosen the constraints or widen the space")
 
     def _is_worth_a_trial(self, point: Architecture) -> bool:
         """Answer a duplicate from what is known and refuse what is too costly; both are observed at once."""

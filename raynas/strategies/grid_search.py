@@ -19,7 +19,8 @@ from raynas.strategies.base import Strategy
 class GridSearch(Strategy):
     """Try every canonical architecture once, the last decision varying fastest.
 
-    Conditional decisions vary only where they are active, so no architecture is tried twice.
+    Conditional decisions vary only where they are active, so no architecture is tried twice. Where few architectures
+    meet the limits on costs, those that do not are repaired, and the order is no longer kept.
     """
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:

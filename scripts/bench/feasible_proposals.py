@@ -19,13 +19,11 @@ trial:
 """
 
 import argparse
-import sys
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,8 +37,6 @@ from raynas.metrics import METRICS, Measurer
 from raynas.search_spaces import MobileNetV3, NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import STRATEGIES
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # for the module beside this file
 
 LATENCY = "latency_ms_1080ti_32"
 N_WANTED = 50
@@ -81,7 +77,7 @@ def no_measurement(candidate: Candidate) -> float:
 def table_of(table: str, latencies: str) -> pd.DataFrame:
     """Return NAS-Bench-201 by architecture: accuracy, parameters and latencies."""
     space = NASBench201()
-    frame = pd.read_csv(table).merge(pd.read_csv(latencies), on="arch_str")
+    frame: pd.DataFrame = pd.read_csv(table).merge(pd.read_csv(latencies), on="arch_str")
     frame.index = pd.Index([space.canonical(from_arch_str(text)) for text in frame["arch_str"]])
     return frame
 

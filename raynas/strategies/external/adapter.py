@@ -4,7 +4,10 @@ from abc import abstractmethod
 from collections import defaultdict, deque
 from typing import Any
 
+import numpy as np
 from ray.tune.search import Searcher
+from ray.tune.search.sample import Domain
+from ray.tune.utils import flatten_dict
 from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
@@ -34,6 +37,7 @@ class AdaptedSearcher(ArchitectureSearcher):
         self._n_repeats = 0
         self._repeated: Architecture | None = None
         self._seen: set[Architecture] = set()
+        self._added: set[Architecture] = set()
 
     @abstractmethod
     def make_inner(self, seed: int) -> Searcher:
@@ -84,3 +88,23 @@ class AdaptedSearcher(ArchitectureSearcher):
 
     def observe_unasked(self, evaluation: Evaluation) -> None:
         """Learn from an evaluation that the other searcher did not ask for; by default ignore it."""
+
+    def is_new(self, evaluation: Evaluation) -> bool:
+        """Return whether the other searcher can learn from an evaluation that it did not ask for; True once."""
+        point = evaluation.arch
+        if not evaluation.ok or point in self._added or point in self._asked:
+            return False
+        self._added.add(point)
+        return True
+
+    def filled(self, point: Architecture) -> dict[str, Any]:
+        """Return the other searcher's parameters of a point, inactive decisions too, whose values do not matter."""
+        rng = np.random.default_rng(0)
+        defaults = {f"arch/{d.name}": d.sample(rng) for d in self.space.decisions}
+        given = flatten_dict(self.space.to_config(point))
+        return {name: given.get(name, defaults.get(name)) for name in self.domains}
+
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """The domains of the other searcher's parameters, by name."""
+        return {name: d for name, d in flatten_dict(self.inner_space).items() if isinstance(d, Domain)}

@@ -4,10 +4,13 @@ Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimizati
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from ray.tune.search import Searcher
+from ray.tune.search.sample import Categorical, Domain
 from typing_extensions import Unpack
 
+from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
@@ -64,3 +67,28 @@ class HyperOptSearcher(AdaptedSearcher):
             n_initial_points=self.settings.n_initial,
             random_state_seed=seed,
         )
+
+    def observe_unasked(self, evaluation: Evaluation) -> None:
+        if self.is_new(evaluation):
+            from hyperopt import JOB_STATE_DONE, STATUS_OK
+
+            inner: Any = self._inner  # which has no public way to add a trial
+            trials, (number,) = inner._hpopt_trials, inner._hpopt_trials.new_trial_ids(1)
+            domains = self.domains
+            values = {name: _coded(domains[name], value) for name, value in self.filled(evaluation.arch).items()}
+            misc = {
+                "tid": number,
+                "cmd": ("domain_attachment", "FMinIter_Domain"),
+                "workdir": None,
+                "idxs": {name: [number] for name in values},
+                "vals": {name: [value] for name, value in values.items()},
+            }
+            outcome = {"loss": -self.goal.scores(evaluation)[0], "status": STATUS_OK}
+            (trial,) = trials.new_trial_docs([number], [None], [outcome], [misc])
+            trials.insert_trial_docs([{**trial, "state": JOB_STATE_DONE}])
+            trials.refresh()
+
+
+def _coded(domain: Domain, value: object) -> object:
+    """Return a value as HyperOpt stores it: a category by its index."""
+    return list(domain.categories).index(value) if isinstance(domain, Categorical) else value

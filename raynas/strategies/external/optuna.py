@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
-from ray.tune.search.sample import Domain
-from ray.tune.utils import flatten_dict
 from ray.tune.utils.util import unflatten_dict
 from typing_extensions import Unpack
 
@@ -68,7 +65,6 @@ class OptunaSearcher(AdaptedSearcher):
     ) -> None:
         self.settings = settings or Optuna()
         self._violations: dict[Architecture, list[float]] = {}
-        self._added: set[Architecture] = set()
         super().__init__(space, goal, **options)
 
     def make_inner(self, seed: int) -> Searcher:
@@ -101,24 +97,14 @@ class OptunaSearcher(AdaptedSearcher):
         super().observe(evaluation)
 
     def observe_unasked(self, evaluation: Evaluation) -> None:
-        if evaluation.ok and evaluation.arch not in self._added and evaluation.arch not in self._asked:
-            self._added.add(evaluation.arch)
+        if self.is_new(evaluation):
             inner: Any = self._inner  # add_evaluated_point, which is public, takes one objective and no constraints
             inner._ot_study.add_trial(
                 optuna.trial.create_trial(
                     values=self.goal.scores(evaluation),
-                    params=self._filled(evaluation.arch),
+                    params=self.filled(evaluation.arch),
                     distributions=inner._space,
                     # Optuna's samplers store the result of ``constraints_func`` here and raise without it.
                     system_attrs={"constraints": tuple(self._violations[evaluation.arch])} if self.goal.hard else {},
                 )
             )
-
-    def _filled(self, point: Architecture) -> dict[str, Any]:
-        """Return Optuna's parameters of a point; it needs the inactive decisions too, whose value does not matter."""
-        config = self.space.to_config(point)
-        rng = np.random.default_rng(0)
-        defaults = {f"arch/{d.name}": d.sample(rng) for d in self.space.decisions}
-        given = flatten_dict(config)
-        domains = {name: d for name, d in flatten_dict(self.inner_space).items() if isinstance(d, Domain)}
-        return {name: given.get(name, defaults.get(name)) for name in domains}

@@ -55,6 +55,8 @@ def _count_lines(state: SearchState) -> list[tuple[str, str]]:
     if state.doubts:
         figures = ", ".join(f"{n} of {metric}" for metric, n in state.doubts.items())
         lines.append(("doubtful", f"{figures}; the last: {state.last_doubt}"))
+    if counts["repaired"]:
+        lines.append(("repaired", f"{counts['repaired']} proposals were changed to meet the constraints"))
     return lines
 
 

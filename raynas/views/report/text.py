@@ -167,6 +167,8 @@ def _print_counts(summary: Summary, console: Console) -> None:
     if summary.goal.constraints:
         rows.append(("constraints", ", ".join(map(str, summary.goal.constraints))))
         rows.append(("refused", f"{counts.get('refused', 0)} architectures broke one before any training"))
+        if n_repaired := counts.get("repaired", 0):
+            rows.append(("repaired", f"{n_repaired} proposals were changed to meet the constraints"))
         rows.append(("broke one", f"{summary.n_violating} after training"))
     if summary.feasible_share is not None:
         rows.append(("feasible", f"{summary.feasible_share:.1%} of the architectures proposed"))

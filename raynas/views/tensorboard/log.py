@@ -36,6 +36,7 @@ _COUNTS = {
     "stopped": "trials_stopped",
     "failed": "trials_failed",
     "refused": "refused",
+    "repaired": "repaired",
     "duplicate": "duplicates",
 }
 
@@ -124,7 +125,7 @@ class TensorBoardLog:
             self._trials[record["trial"]].report(record)
         elif event == "ended":
             self._end(record)
-        elif event in ("refused", "duplicate"):
+        elif event in ("refused", "repaired", "duplicate"):
             self._counts[event] += 1
 
     def _end(self, record: Record) -> None:

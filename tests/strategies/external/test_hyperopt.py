@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from ray import tune
 from ray.tune.search.hyperopt import HyperOptSearch
 
+from raynas.core.evaluation import Evaluation
 from raynas.strategies import HyperOpt
 from raynas.testing import ToySpace, run_trials
 
@@ -29,6 +31,27 @@ def test_numbers_are_plain() -> None:
     for config in run_trials(searcher, SPACE.result, 5):
         assert (type(config["warmup"]), type(config["lr"])) == (int, float)
         assert {type(option) for name, option in config["arch"].items() if name != "head"} == {int}
+
+
+def test_it_learns_from_evaluations_that_it_did_not_ask_for() -> None:
+    """Also of conditional decisions and of hyperparameters: of categories, numbers and ranges."""
+    space, rng = ToySpace(n_layers=4), np.random.default_rng(0)
+    domains = {"kind": tune.choice(["a", "b"]), "lr": tune.loguniform(1e-3, 1e-1), "warmup": tune.randint(0, 9)}
+    searcher = HyperOpt(n_initial=5).searcher(space, costs={}, hyperparameters=domains)
+    drawn = [searcher.space.sample(rng) for _ in range(60)]
+    scores = [space.accuracy(point) + (point["kind"] == "b") for point in drawn]
+    searcher.warm_start(
+        [
+            Evaluation(
+                searcher.space.architecture(point),
+                {"accuracy": score},
+                hyperparameters={name: point[name] for name in domains},
+            )
+            for point, score in zip(drawn, scores, strict=True)
+        ]
+    )
+    proposed = [searcher.propose() for _ in range(20)]
+    assert np.mean([space.accuracy(p) + (p["kind"] == "b") for p in proposed if p]) > np.mean(scores) + 0.3
 
 
 def test_one_objective_only() -> None:

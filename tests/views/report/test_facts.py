@@ -12,7 +12,7 @@ from tests.views.report.searches import TRIALS, searched, summary_of
 def test_only_what_was_fully_trained_counts() -> None:
     summary = summary_of(searched())
     assert summary.best and summary.best.metrics["accuracy"] == 0.95
-    assert summary.counts == {"finished": 4, "stopped": 1, "failed": 1, "refused": 0, "duplicates": 0}
+    assert summary.counts == {"finished": 4, "stopped": 1, "failed": 1, "refused": 0, "repaired": 0, "duplicates": 0}
     assert [e.metrics["latency_ms"] for e in summary.fronts["latency_ms"]] == [4.0, 2.0, 1.0]
     assert [e.metrics["params"] for e in summary.fronts["params"]] == [30_000, 20_000]
     assert summary.feasible_share is None
