@@ -19,6 +19,13 @@ from raynas.core.space import SearchSpace
 PATIENCE = 20
 """Number of proposals refused in a row after which the region counts as small."""
 
+MAX_MEASURED, MAX_COUNTED = 60, 300
+"""Maximum number of architectures that are measured to repair one proposal: of costs that may take seconds, and of
+those that follow from the shapes of a network."""
+
+MAX_UNREPAIRED = 3
+"""Number of proposals in a row that nothing feasible was found for before the region counts as exhausted."""
+
 MAX_ENUMERATED = 20_000
 """Largest space of which all members are predicted; of others they are drawn."""
 N_DRAWN = 200
@@ -30,15 +37,17 @@ MAX_FITTED = 1000
 """Maximum number of measured costs that a surrogate is fitted to, the latest."""
 N_CENTRES = 5
 """Number of measured architectures whose neighbours are looked at."""
-N_ERRORS = 4.0
-"""Number of errors of a surrogate beyond which its predictions are believed."""
+N_ERRORS, N_ERRORS_DRAWN = 4.0, 1.0
+"""Number of errors of a surrogate beyond which its predictions are believed, and by which draws may seem to break limits.
+"""
+N_REDRAWN = 3
+"""Maximum number of times that points are drawn for one sample."""
 _GROWTH = 1.05
 """Factor by which measured costs grow between two fits."""
 _TOLERANCE = 1e-6
 """Predicted violation that rounding alone explains."""
 
-IsFree = Callable[[Architecture], bool]
-"""Whether a point may be proposed: it was neither evaluated nor refused, and is not under evaluation."""
+Test = Callable[[Architecture], bool]
 
 
 class FeasibleRegion:
@@ -48,8 +57,7 @@ class FeasibleRegion:
     they are trusted; each that disappoints makes the next ones better. Costs that follow from the shapes of a network
     alone are measured of some random architectures first; others may take seconds, so there none is measured for that.
 
-    As long as the strategy's own proposals meet the limits often enough, nothing of this is used: then the region
-    ``is_small`` is False, and no random number is drawn.
+    As long as proposals meet the limits often enough, the region is not small, and nothing of this is used.
 
     Args:
         space: the space of the points.
@@ -61,19 +69,47 @@ class FeasibleRegion:
     def __init__(self, space: SearchSpace, limits: CostLimits, goal: Goal, rng: np.random.Generator) -> None:
         self.space, self.goal, self.rng = space, goal, rng
         self._limits = limits
-        self._n_refused = 0
+        self._n_refused = self._n_unrepaired = 0
         self._fitted: dict[str, tuple[int, CostSurrogate]] = {}
         self._drawn: list[Codes] = []
 
     @property
     def is_small(self) -> bool:
-        """Whether so many proposals in a row were refused that points have to be made to meet the limits."""
+        """True if so many proposals in a row were refused that points have to be made to meet the limits."""
         return self._n_refused >= PATIENCE
 
-    def note_proposal(self, *, refused: bool) -> None:
-        """Count a proposal of the strategy; once the region is small, it stays so."""
+    @property
+    def exhaustion(self) -> str:
+        """The reason to end a search: nothing was found for several proposals in a row; otherwise ""."""
+        if self._n_unrepaired < MAX_UNREPAIRED:
+            return ""
+        limits = ", ".join(map(str, self._limits.applied(self.goal)))
+        return f"no further architecture was found that meets {limits}"
+
+    def note_accepted(self) -> None:
+        """Count a proposal that meets the limits; a small region stays small."""
+        self._n_unrepaired = 0
         if not self.is_small:
-            self._n_refused = self._n_refused + 1 if refused else 0
+            self._n_refused = 0
+
+    def repaired(self, refused: Architecture, is_free: Test, is_accepted: Test) -> Architecture | None:
+        """Return a point near a refused proposal, as soon as one proposal after another was refused.
+
+        Args:
+            refused: the proposal.
+            is_free: tells of a point whether it was neither evaluated nor refused, and is not under evaluation.
+            is_accepted: measures a point, and tells whether it meets the limits.
+
+        Returns:
+            None if the region is not small, or nothing was found.
+        """
+        self._n_refused += 1
+        if not self.is_small:
+            return None
+        most = MAX_COUNTED if self.has_counted_costs else MAX_MEASURED
+        point = next(filter(is_accepted, islice(self.near(refused, is_free), most)), None)
+        self._n_unrepaired = self._n_unrepaired + 1 if point is None else 0
+        return point
 
     @property
     def has_counted_costs(self) -> bool:
@@ -133,30 +169,51 @@ class FeasibleRegion:
 
     # --- points ------------------------------------------------------------------------------------------------------
 
-    def sample(self, is_free: IsFree) -> Architecture | None:
-        """Draw a point that probably meets the limits, as uniform draws until one does; None if none is free."""
+    def sample(self, is_free: Test, is_accepted: Test) -> Architecture | None:
+        """Draw a point that meets the limits, as uniform draws until one does.
+
+        Where measuring is cheap, points are drawn that may meet the limits, and measured until one does: so those that
+        the surrogate is wrong about are drawn as often as others. Costs that may take seconds are not measured for
+        that, and the point only probably meets the limits.
+
+        Args:
+            is_free: see ``repaired``.
+            is_accepted: see ``repaired``.
+
+        Returns:
+            None if the region is not small, or no free point was found.
+        """
+        if not self.is_small:
+            return None
+        if not self.has_counted_costs:
+            return next(filter(is_free, self._draws(0.0)), None)
+        free = islice(filter(is_free, self._draws(-N_ERRORS_DRAWN)), MAX_COUNTED)
+        return next(filter(is_accepted, free), None)
+
+    def _draws(self, caution: float) -> Iterator[Architecture]:
+        """Yield points by chance, none twice, until no more are found; those left are kept for the next call."""
+        coded = self.space.coded
         if self._is_enumerable:
-            rows = self._members[self.violations(self._members) == 0]
-            points = map(self.space.coded.decode, rows[self.rng.permutation(len(rows))])
-            return next(filter(is_free, points), None)
-        for _ in range(2):
+            rows = self._members[self.violations(self._members, caution) == 0]
+            yield from map(coded.decode, self.rng.permutation(rows))
+            return
+        for _ in range(N_REDRAWN):
             while self._drawn:
                 row = self._drawn.pop()
-                if self.violations(row[None])[0] == 0 and is_free(point := self.space.coded.decode(row)):
-                    return point
-            self._drawn = list(self.rng.permutation(np.unique(self.draw(N_DRAWN), axis=0)))
-        return None
+                if self.violations(row[None], caution)[0] == 0:
+                    yield coded.decode(row)
+            self._drawn = list(self.rng.permutation(np.unique(self.draw(N_DRAWN, caution), axis=0)))
 
-    def draw(self, n: int) -> Codes:
-        """Draw points as ``sample`` does, not all different, ``(n, n_decisions)``."""
-        return drawn_below(self.space.coded, self.violations, n, self.rng)
+    def draw(self, n: int, caution: float = 0.0) -> Codes:
+        """Draw points that probably meet the limits, not all different, ``(n, n_decisions)``."""
+        return drawn_below(self.space.coded, lambda codes: self.violations(codes, caution), n, self.rng)
 
     def walked(self, codes: Codes, n_steps: int) -> Codes:
         """Let each point take a random walk that does not break the limits more than it does."""
         level = self.violations(codes)
         return walked(self.space.coded, self.violations, codes, level, n_steps, self.rng)
 
-    def near(self, point: Architecture, is_free: IsFree) -> Iterator[Architecture]:
+    def near(self, point: Architecture, is_free: Test) -> Iterator[Architecture]:
         """Yield free points that probably meet the limits, first those made of a point by few changes.
 
         The caller measures each before it asks for the next.
@@ -196,7 +253,7 @@ class FeasibleRegion:
     def _around_best(self, start: Codes) -> Iterator[Codes]:
         """Yield the neighbours of the measured architectures that break the limits least, promising ones first.
 
-        Where the surrogate is wrong about its best points, this leads on.
+        This leads on where the surrogate is wrong about its best points.
         """
         own = start[len(self.space.architecture_space.coded.decisions) :]
         best = [np.concatenate((row, own)) for row in self._least_broken()]

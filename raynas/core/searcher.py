@@ -4,7 +4,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TypedDict
 
 import numpy as np
@@ -12,25 +11,18 @@ from ray.tune.search import Searcher
 
 from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
+from raynas.core.constrained_searcher import ConstrainedSearcher
 from raynas.core.cost_limits import CostLimits, Costs
 from raynas.core.evaluation import Evaluation, metrics_of
 from raynas.core.feasible_region import FeasibleRegion
 from raynas.core.goal import Goal
 from raynas.core.outcome import Result, fidelity_of, outcome
-from raynas.core.replay import ReplayableSearcher
 from raynas.core.space import SearchSpace
 
 logger = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 1000
 """Number of proposals in a row that may be duplicates or refused before the search ends."""
-
-MAX_MEASURED, MAX_COUNTED = 60, 300
-"""Maximum number of architectures that are measured to repair one proposal: of costs that may take seconds, and of
-those that follow from the shapes of a network."""
-
-MAX_UNREPAIRED = 3
-"""Number of proposals in a row that nothing feasible was found for before the search ends."""
 
 
 class SearcherOptions(TypedDict, total=False):
@@ -43,7 +35,7 @@ class SearcherOptions(TypedDict, total=False):
     archive: Archive | None
 
 
-class ArchitectureSearcher(ReplayableSearcher):
+class ArchitectureSearcher(ConstrainedSearcher):
     """Base class of search algorithms over architectures; a subclass gives ``propose`` and ``observe``.
 
     It works in any ``tune.Tuner``, beside any scheduler, and survives ``Tuner.restore``. Proposals that were evaluated
@@ -99,10 +91,6 @@ class ArchitectureSearcher(ReplayableSearcher):
         Draws only from ``self.rng``; it may be called any number of times before the next ``observe``.
         """
 
-    @abstractmethod
-    def observe(self, evaluation: Evaluation) -> None:
-        """Learn from an evaluation; it may have failed (``not evaluation.ok``), be unasked for, or come twice."""
-
     @property
     def running(self) -> list[Architecture]:
         """The architectures whose trials have not ended, oldest first."""
@@ -116,21 +104,11 @@ class ArchitectureSearcher(ReplayableSearcher):
         """Accept the metric that was set already; Tune asks this where its TuneConfig names one too."""
         return metric in (None, self.metric) and mode in (None, self.mode)
 
-    def sample(self) -> Architecture:
-        """Draw each active decision uniformly; where few architectures meet the limits on costs, among those alone."""
-        drawn = self.region.sample(self._is_free) if self.region.is_small else None
-        return self.space.sample(self.rng) if drawn is None else drawn
-
-    def _is_free(self, point: Architecture) -> bool:
-        return not (point in self._known or point in self._limits.refused or point in self._running.values())
-
     def _next_point(self) -> Architecture | str | None:
-        n_unrepaired = 0
         for n_fruitless in range(MAX_FRUITLESS):
             if len(self._known) + len(self._limits.refused) + len(self._running) >= self.space.size:
                 return self._finish("every architecture of the space was tried")
-            is_given = bool(self._queue)
-            point = self._queue.popleft() if is_given else self.propose()
+            point = self._queue.popleft() if self._queue else self.propose()
             if point is None and self._running:
                 if n_fruitless and not self.generation_size:
                     self._record("waited")
@@ -138,49 +116,17 @@ class ArchitectureSearcher(ReplayableSearcher):
             if point is None:
                 return self._finish("the strategy has nothing more to propose")
             if self._is_worth_a_trial(point):
-                self.region.note_proposal(refused=False)
+                self.region.note_accepted()
                 return point
-            if point in self._limits.refused and not is_given:
-                self.region.note_proposal(refused=True)
-                if self.region.is_small:
-                    if repaired := self._repaired(point):
-                        return repaired
-                    n_unrepaired += 1
-            if n_unrepaired == MAX_UNREPAIRED:
-                limits = ", ".join(map(str, self._limits.applied(self.goal)))
-                return self._give_up(f"no further architecture was found that meets {limits}")
-        return self._give_up(f"{MAX_FRUITLESS} proposals in a row were known or refused")
-
-    def _give_up(self, reason: str) -> str:
-        counts = f"{len(self._limits.refused)} architectures refused, {len(self._known)} evaluated"
-        return self._finish(f"{reason} ({counts}); loosen the constraints or widen the space")
-
-    def _is_worth_a_trial(self, point: Architecture) -> bool:
-        """Answer a duplicate from what is known and refuse what is too costly; both are observed at once."""
-        if point in self._known:
-            self._record("duplicate", config=self.space.to_config(point))
-            self.observe(self._known[point])
-            return False
-        if point in self._running.values():
-            return False
-        is_new = point not in self._limits.refused and not self._limits.is_recorded(point)
-        reason = self._limits.refusal(point, self.goal)
-        costs = self._limits.measured(point)
-        if reason and is_new:
-            self._record("refused", config=self.space.to_config(point), metrics=costs, reason=reason)
-        if reason:
-            self.observe(Evaluation(point, costs, 0, "failed", error=f"refused: {reason}"))
-        return not reason
-
-    def _repaired(self, proposal: Architecture) -> Architecture | None:
-        """Return a new architecture near a refused proposal that meets the limits; None if none was found."""
-        most = MAX_COUNTED if self.region.has_counted_costs else MAX_MEASURED
-        for point in islice(self.region.near(proposal, self._is_free), most):
-            if self._is_worth_a_trial(point):
-                configs = {"config": self.space.to_config(point), "proposal": self.space.to_config(proposal)}
-                self._record("repaired", **configs)
-                return point
-        return None
+            if point in self._limits.refused and (repaired := self._repaired(point)):
+                return repaired
+            if self.region.exhaustion:
+                break
+        reason = self.region.exhaustion or f"{MAX_FRUITLESS} proposals in a row were known or refused"
+        return self._finish(
+            f"{reason} ({len(self._limits.refused)} architectures refused, {len(self._known)} evaluated); "
+            "loosen the constraints or widen the space"
+        )
 
     def _start(self, trial_id: str, point: Architecture) -> Config:
         self._running[trial_id] = point

@@ -24,10 +24,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from raynas.core import feasible_region
 from raynas.core.architecture import Architecture, Option
 from raynas.core.cost_limits import Costs
 from raynas.core.metric import Candidate, Metric
@@ -37,6 +40,7 @@ from raynas.metrics import METRICS, Measurer
 from raynas.search_spaces import MobileNetV3, NASBench201
 from raynas.search_spaces.nasbench201 import from_arch_str
 from raynas.strategies import STRATEGIES
+from raynas.testing import run_trials
 
 LATENCY = "latency_ms_1080ti_32"
 N_WANTED = 50
@@ -136,9 +140,9 @@ def search(task: Task, strategy: str, seed: int) -> dict[str, float]:
     searcher, n_measured = searcher_of(task, strategy, seed)
     seconds: list[float] = []
     for trial in range(task.wanted):
-        began = time.perf_counter()
+        began = time.process_time()
         config = searcher.suggest(str(trial))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
         if not isinstance(config, dict):
             break
         searcher.on_trial_complete(str(trial), {"accuracy": task.accuracy(config["arch"]), "training_iteration": 1})
@@ -170,6 +174,63 @@ def proposals(named: Mapping[str, Task], strategies: Sequence[str], n_seeds: int
             )
 
 
+def first_proposals(task: Task, n_seeds: int) -> None:
+    """Print how far the first proposals of random search, over many searches, are from uniform draws."""
+    n_per_search, counts = 5, Counter[Architecture]()
+    for seed in range(n_seeds):
+        searcher, _ = searcher_of(task, "random", seed)
+        for trial in range(n_per_search):
+            config = searcher.suggest(str(trial))
+            counts[task.space.from_config(config)] += 1
+            searcher.on_trial_complete(str(trial), {"accuracy": 0.5, "training_iteration": 1})
+    rng = np.random.default_rng(0)
+    exact = np.zeros((100, N_WANTED))
+    for repetition in exact:
+        for _ in range(n_seeds):
+            repetition[rng.choice(N_WANTED, n_per_search, replace=False)] += 1
+    found = np.zeros(N_WANTED)
+    found[: len(counts)] = list(counts.values())
+
+    def distance(n: NDArray[np.float64]) -> float:
+        return float(np.abs(n / n.sum() - 1 / N_WANTED).sum() / 2)
+
+    ideal = [distance(repetition) for repetition in exact]
+    print(
+        f"{len(counts)} of {N_WANTED} members; total variation distance from uniform {distance(found):.3f}, of uniform "
+        f"draws {np.mean(ideal):.3f} (5 % to 95 %: {np.quantile(ideal, 0.05):.3f} to {np.quantile(ideal, 0.95):.3f})",
+        flush=True,
+    )
+
+
+def uniformity(named: Mapping[str, Task], n_seeds: int) -> None:
+    """Compare random search with uniform draws, with all members predicted and with members drawn."""
+    for name in ("fastest, 50", "fast and large, 50"):
+        for limit in (feasible_region.MAX_ENUMERATED, 0):
+            print(f"{name}, {'members listed' if limit else 'members drawn'}: ", end="")
+            with patch.object(feasible_region, "MAX_ENUMERATED", limit):
+                first_proposals(named[name], n_seeds)
+
+
+def lax(frame: pd.DataFrame, n_seeds: int, n_trials: int = 100) -> None:
+    """Print the best accuracy of searches with half of the space allowed."""
+    accuracy = dict(zip(frame.index, frame["val_accuracy_epoch200"], strict=True))
+    macs = dict(zip(frame.index, frame["macs_M"], strict=True))
+    half = f"size <= {frame['macs_M'].median()}"
+    task = Task(NASBench201(), [half], {"size": macs.__getitem__}, accuracy.__getitem__, n_trials, [counted("size")])
+    best = frame["val_accuracy_epoch200"][frame["macs_M"] <= frame["macs_M"].median()].max()
+    print(f"{half}; the best that complies has {best:.2f}")
+    print("| strategy | 25 | 50 | 100 | repaired |\n|---|---|---|---|---|")
+    for strategy in ("random", "evolution"):
+        found, n_repaired = [], 0
+        for seed in range(n_seeds):
+            searcher, _ = searcher_of(task, strategy, seed)
+            configs = run_trials(searcher, lambda c: {"accuracy": accuracy[Architecture(c["arch"])]}, n_trials)
+            found.append(np.maximum.accumulate([accuracy[Architecture(config["arch"])] for config in configs]))
+            n_repaired += sum(record["event"] == "repaired" for record in searcher.archive)
+        means = " | ".join(f"{np.mean([row[n - 1] for row in found]):.3f}" for n in (25, 50, 100))
+        print(f"| {strategy} | {means} | {n_repaired} |", flush=True)
+
+
 def arguments() -> argparse.Namespace:
     """Return the command line."""
     assert __doc__
@@ -179,12 +240,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     parser.add_argument("--tasks", nargs="+", help="some of the tasks; by default all")
     parser.add_argument("--seeds", type=int, default=3)
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--uniformity", action="store_true", help="compare random search with uniform draws")
+    modes.add_argument("--lax", action="store_true", help="search with half of the space allowed")
     return parser.parse_args()
 
 
 def main() -> None:
     args = arguments()
-    named = dict(tasks(table_of(args.table, args.latencies)))
+    frame = table_of(args.table, args.latencies)
+    if args.lax:
+        lax(frame, args.seeds)
+        return
+    named = dict(tasks(frame))
+    if args.uniformity:
+        uniformity(named, args.seeds)
+        return
     proposals({name: named[name] for name in args.tasks or named}, args.strategies, args.seeds)
 
 

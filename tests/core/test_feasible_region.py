@@ -7,7 +7,7 @@ from ray import tune
 
 from raynas.core.architecture import Architecture
 from raynas.core.cost_limits import CostLimits, Costs
-from raynas.core.feasible_region import MAX_ENUMERATED, PATIENCE, FeasibleRegion
+from raynas.core.feasible_region import MAX_ENUMERATED, MAX_UNREPAIRED, PATIENCE, FeasibleRegion, Test
 from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.metrics import read_goal
@@ -29,14 +29,40 @@ def region_of(
     return FeasibleRegion(space, limits, goal, rng), limits
 
 
+def small_region_of(space: SearchSpace, *constraints: str, costs: Costs | None = None) -> tuple[FeasibleRegion, Test]:
+    """Return a region after one refusal after another, and what measures a point."""
+    region, limits = region_of(space, *constraints, costs=costs)
+    for _ in range(PATIENCE):
+        region.repaired(space.sample(region.rng), lambda point: False, lambda point: False)
+    return region, lambda point: not limits.refusal(point, region.goal)
+
+
 def test_it_is_small_after_refusals_in_a_row_and_stays_so() -> None:
-    region, _ = region_of(SMALL, "params <= 2000")
-    for refused in [*[True] * (PATIENCE - 1), False, *[True] * (PATIENCE - 1)]:
-        region.note_proposal(refused=refused)
+    region, limits = region_of(SMALL, "params <= 2000")
+    dear = Architecture({f"layers.{i}": 2 for i in range(5)})
+
+    def refuse(n: int) -> list[Architecture | None]:
+        return [region.repaired(dear, lambda p: True, lambda p: not limits.refusal(p, region.goal)) for _ in range(n)]
+
+    assert refuse(PATIENCE - 1) == [None] * (PATIENCE - 1)
+    region.note_accepted()
+    assert refuse(PATIENCE - 1) == [None] * (PATIENCE - 1)
     assert not region.is_small and region.includes(SMALL.coded.sample(50, region.rng)).all()
-    region.note_proposal(refused=True)
-    region.note_proposal(refused=False)
+    assert refuse(1) != [None]
+    region.note_accepted()
     assert region.is_small and region.includes(SMALL.coded.sample(500, region.rng)).sum() < 10
+    assert None not in refuse(3)
+
+
+def test_it_is_exhausted_when_nothing_is_found_again_and_again() -> None:
+    region, limits = region_of(SMALL, "params <= 999")
+    dear = Architecture({f"layers.{i}": 2 for i in range(5)})
+    for _ in range(PATIENCE + MAX_UNREPAIRED - 1):
+        assert not region.exhaustion
+        assert region.repaired(dear, lambda p: True, lambda p: not limits.refusal(p, region.goal)) is None
+    assert region.exhaustion == "no further architecture was found that meets params <= 999"
+    region.note_accepted()
+    assert not region.exhaustion
 
 
 @pytest.mark.parametrize("space", [SMALL, LARGE, JointSpace(LARGE, {"lr": tune.loguniform(1e-3, 1)})])
@@ -44,23 +70,23 @@ def test_it_is_small_after_refusals_in_a_row_and_stays_so() -> None:
 def test_points_that_are_drawn_comply(space: SearchSpace, constraints: list[str]) -> None:
     if space is not SMALL and "15000" in constraints[0]:
         constraints = ["params >= 24000"]
-    region, limits = region_of(space, *constraints)
-    points = [region.sample(lambda point: True) for _ in range(10)]
-    assert [limits.refusal(point, region.goal) for point in points if point] == [""] * 10
+    region, complies = small_region_of(space, *constraints)
+    points = [region.sample(lambda point: True, complies) for _ in range(10)]
+    assert [complies(point) for point in points if point] == [True] * 10
 
 
 @pytest.mark.parametrize("space", [SMALL, LARGE])
 def test_each_member_is_drawn_once_and_then_none(space: ToySpace) -> None:
-    region, _ = region_of(space, "params <= 2000")
+    region, complies = small_region_of(space, "params <= 2000")
     seen: list[Architecture] = []
-    while (point := region.sample(lambda p: p not in seen)) is not None:
+    while (point := region.sample(lambda p: p not in seen, complies)) is not None:
         seen.append(point)
     assert len(seen) == 1 + space.n_layers
 
 
 def test_members_of_a_small_space_are_drawn_alike() -> None:
-    region, _ = region_of(SMALL, "params <= 2000")
-    counts = Counter(region.sample(lambda point: True) for _ in range(3000))
+    region, complies = small_region_of(SMALL, "params <= 2000")
+    counts = Counter(region.sample(lambda point: True, complies) for _ in range(3000))
     assert len(counts) == 6 and min(counts.values()) > 400
 
 
@@ -84,13 +110,13 @@ def test_repair_keeps_hyperparameters() -> None:
 
 
 def test_costs_that_take_time_are_not_measured_for_the_surrogate() -> None:
-    def never(arch: Architecture) -> float:
+    def never(arch: Architecture) -> bool:
         raise AssertionError
 
-    region, _ = region_of(LARGE, "of a device <= 2000", costs={"of a device": never})
-    assert not region.has_counted_costs and region.sample(lambda point: True) is not None
+    region, _ = small_region_of(LARGE, "of a device <= 2000", costs={"of a device": never})
+    assert not region.has_counted_costs and region.sample(lambda point: True, never) is not None
     region, limits = region_of(LARGE, "params <= 2000")
-    assert region.has_counted_costs and region.sample(lambda point: True) is not None
+    assert region.has_counted_costs and region.draw(5).shape == (5, 9)
     assert LARGE.n_features <= len(limits.asked["params"]) <= 2 * LARGE.n_features
 
 

@@ -77,6 +77,7 @@ def write_archive(folder: Path) -> None:
             Checkpoint(arch, 1, {"model": {}}).write(folder / trial / "checkpoint_000000")
         archive.append("lost", trial="00003", suspect=True, reason="killed")
         archive.append("refused", config=config, metrics={"params": 9.0}, reason="too large")
+        archive.append("repaired", config=config, proposal=config)
         archive.append("waited")
 
 

@@ -106,10 +106,9 @@ class Candidates:
             left = [i for i, key in enumerate(pool.keys) if key not in excluded]
             left = [i for i, meets in zip(left, self.region.includes(pool.codes[left]), strict=True) if meets]
             return pool.arch(left[int(self.rng.integers(len(left)))]) if left else None
-        if self.region.is_small:
-            found = self.region.sample(lambda arch: self.key(arch) not in excluded)
-            if found is not None:
-                return found
+        found = self.region.sample(lambda arch: self.key(arch) not in excluded, lambda arch: True)
+        if found is not None:
+            return found
         for _ in range(_MAX_TRIES):
             arch = self.space.sample(self.rng)
             if self.key(arch) not in excluded:

@@ -3,6 +3,7 @@ import pytest
 from ray import tune
 from ray.tune.search.hyperopt import HyperOptSearch
 
+from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.strategies import HyperOpt
 from raynas.testing import ToySpace, run_trials
@@ -38,20 +39,18 @@ def test_it_learns_from_evaluations_that_it_did_not_ask_for() -> None:
     space, rng = ToySpace(n_layers=4), np.random.default_rng(0)
     domains = {"kind": tune.choice(["a", "b"]), "lr": tune.loguniform(1e-3, 1e-1), "warmup": tune.randint(0, 9)}
     searcher = HyperOpt(n_initial=5).searcher(space, costs={}, hyperparameters=domains)
+
+    def score(point: Architecture) -> float:
+        return space.accuracy(searcher.space.architecture(point)) + (point["kind"] == "b")
+
+    def evaluation(point: Architecture) -> Evaluation:
+        own = {name: point[name] for name in domains}
+        return Evaluation(searcher.space.architecture(point), {"accuracy": score(point)}, hyperparameters=own)
+
     drawn = [searcher.space.sample(rng) for _ in range(60)]
-    scores = [space.accuracy(point) + (point["kind"] == "b") for point in drawn]
-    searcher.warm_start(
-        [
-            Evaluation(
-                searcher.space.architecture(point),
-                {"accuracy": score},
-                hyperparameters={name: point[name] for name in domains},
-            )
-            for point, score in zip(drawn, scores, strict=True)
-        ]
-    )
+    searcher.warm_start(map(evaluation, drawn))
     proposed = [searcher.propose() for _ in range(20)]
-    assert np.mean([space.accuracy(p) + (p["kind"] == "b") for p in proposed if p]) > np.mean(scores) + 0.3
+    assert np.mean([score(p) for p in proposed if p]) > np.mean([score(p) for p in drawn]) + 0.3
 
 
 def test_one_objective_only() -> None:

@@ -39,6 +39,7 @@ def test_the_table_says_how_the_search_stands() -> None:
     propose(archive, "4", params=2e6)
     archive.append("result", trial="4", fidelity=2, metrics={"accuracy": 0.4})
     archive.append("refused", config={}, metrics={}, reason="params")
+    archive.append("repaired", config={}, proposal={})
     shown.update(archive)
     seconds[0] = 90.0
     text = text_of(shown)
@@ -46,6 +47,7 @@ def test_the_table_says_how_the_search_stands() -> None:
     assert "3/10 in 1 m 30 s, about 3 m 30 s left" in text
     assert "1 finished, 1 stopped, 1 failed, 1 running" in text
     assert "1 broke a constraint, 0 were known already" in text
+    assert "1 proposals were changed to meet the constraints" in text
     assert "1: accuracy 0.91, params 1.23 M, latency 3.41 ms" in text
     assert "3: RuntimeError: no memory" in text
     assert [line.split() for line in text.splitlines() if line.startswith("4 ")] == [

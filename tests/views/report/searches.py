@@ -27,6 +27,7 @@ def searched(
     objectives: str | tuple[str, ...] = "accuracy",
     constraints: str | tuple[str, ...] = (),
     refused: int = 0,
+    repaired: int = 0,
     path: Path = Path("results/name"),
     baseline: Mapping[str, float] | None = None,
     interrupted: bool = False,
@@ -42,6 +43,9 @@ def searched(
         archive.append("ended", trial=trial, status=status, fidelity=epochs, metrics=metrics, error=error)
     for _ in range(refused):
         archive.append("refused", config={"arch": next(architectures).to_config()}, metrics={}, reason="too large")
+    for _ in range(repaired):
+        config = {"arch": next(architectures).to_config()}
+        archive.append("repaired", config=config, proposal=config)
     goal = read_goal(objectives, constraints).against(baseline or {})
     return SearchResult(space=MLP(), goal=goal, archive=archive, path=path, interrupted=interrupted)
 

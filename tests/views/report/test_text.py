@@ -18,7 +18,7 @@ def test_eighty_columns_but_for_what_is_copied() -> None:
 
 
 def test_what_the_text_says() -> None:
-    text = as_text(summary_of(searched(refused=1, constraints="params <= 4.5e4"), searched(TRIALS[:2])))
+    text = as_text(summary_of(searched(refused=1, repaired=3, constraints="params <= 4.5e4"), searched(TRIALS[:2])))
     for part in (
         "mlp on digits, evolution + asha",
         "Best architecture: trial 00002, 9 epochs",
@@ -30,6 +30,7 @@ def test_what_the_text_says() -> None:
         "repeat both with other values of",
         "Pareto front of accuracy against latency_ms",
         "feasible      85.7% of the architectures proposed",
+        "repaired      3 proposals were changed to meet the constraints",
         "A note.",
         "tensorboard --logdir",
     ):

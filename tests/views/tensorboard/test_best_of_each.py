@@ -14,6 +14,7 @@ def test_the_search_has_the_best_and_the_counts_after_each_evaluation(tmp_path: 
     goal = read_goal(["accuracy", "latency_ms"], "params <= 5")
     add(archive, "1", accuracy=0.5, latency_ms=9, params=1)
     archive.append("refused", config={}, metrics={}, reason="params")
+    archive.append("repaired", config={}, proposal={})
     add(archive, "2", "failed")
     add(archive, "3", "stopped", accuracy=0.9, latency_ms=1, params=1)
     archive.append("duplicate", config={})
@@ -29,6 +30,7 @@ def test_the_search_has_the_best_and_the_counts_after_each_evaluation(tmp_path: 
         "search/trials_stopped": [0, 0, 1, 1, 1],
         "search/trials_failed": [0, 1, 1, 1, 1],
         "search/refused": [0, 1, 1, 1, 1],
+        "search/repaired": [0, 1, 1, 1, 1],
         "search/duplicates": [0, 0, 0, 1, 1],
     }
     assert [step for step, _ in scalars(run, "search/refused")] == [1, 2, 3, 4, 5]
