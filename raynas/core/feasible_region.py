@@ -18,7 +18,6 @@ from raynas.core.space import SearchSpace
 
 PATIENCE = 20
 """Number of proposals refused in a row after which the region counts as small."""
-
 MAX_MEASURED, MAX_COUNTED = 60, 300
 """Maximum number of architectures that are measured to repair one proposal: of costs that may take seconds, and of
 those that follow from the shapes of a network."""
@@ -26,10 +25,8 @@ those that follow from the shapes of a network."""
 MAX_UNREPAIRED = 3
 """Number of proposals in a row that nothing feasible was found for before the region counts as exhausted."""
 
-MAX_ENUMERATED = 20_000
-"""Largest space of which all members are predicted; of others they are drawn."""
-N_DRAWN = 200
-"""Number of architectures that are drawn at a time."""
+MAX_ENUMERATED, N_DRAWN = 20_000, 200
+"""Largest space of which all members are predicted, and number of members of others that are drawn at a time."""
 N_DESCENTS, N_AROUND, N_NEAR = 2, 3, 10
 """Maximum numbers of points of each kind that are tried before the surrogate, which learns from them, is asked again:
 at the end of a descent, around the best that was measured, and drawn."""
@@ -38,8 +35,7 @@ MAX_FITTED = 1000
 N_CENTRES = 5
 """Number of measured architectures whose neighbours are looked at."""
 N_ERRORS, N_ERRORS_DRAWN = 4.0, 1.0
-"""Number of errors of a surrogate beyond which its predictions are believed, and by which draws may seem to break limits.
-"""
+"""Number of errors of a surrogate beyond which it is believed, and by which points that are drawn may break limits."""
 N_REDRAWN = 3
 """Maximum number of times that points are drawn for one sample."""
 _GROWTH = 1.05
@@ -53,9 +49,9 @@ Test = Callable[[Architecture], bool]
 class FeasibleRegion:
     """Points that probably meet the limits on costs: drawn, or made of points that do not, by few changes.
 
-    Costs are predicted by a surrogate, fitted to all that were measured so far. So its points are to be measured before
-    they are trusted; each that disappoints makes the next ones better. Costs that follow from the shapes of a network
-    alone are measured of some random architectures first; others may take seconds, so there none is measured for that.
+    A surrogate predicts costs from those measured so far. So its points are to be measured before they are trusted;
+    each that disappoints makes the next ones better. Costs that follow from the shapes of a network alone are measured
+    of some random architectures first; others may take seconds.
 
     As long as proposals meet the limits often enough, the region is not small, and nothing of this is used.
 

@@ -17,7 +17,7 @@ def sums(codes: Codes) -> NDArray[np.int64]:
 
 def ends(codes: Codes) -> NDArray[np.float64]:
     """Only the two ends of the space, which no walk between them joins, break nothing."""
-    return np.minimum(np.maximum(sums(codes) - 1, 0), np.maximum(14 - sums(codes), 0)).astype(float)
+    return np.minimum(np.maximum(sums(codes) - 1, 0), np.maximum(14 - sums(codes), 0)).astype(np.float64)
 
 
 def test_draws_are_like_uniform_ones_that_were_repeated_until_they_complied() -> None:
@@ -38,12 +38,14 @@ def test_a_walk_stays_below_its_level_and_conditional_decisions_get_their_share(
     codes = walked(SPACE.coded, lambda c: np.zeros(len(c)), start, 0.0, 60, rng)
     assert np.mean(codes[:, 0] == 3) == pytest.approx(0.25, abs=0.03), "although these have one decision more"
     low = start[sums(start) <= 7]
-    assert (sums(walked(SPACE.coded, lambda c: np.maximum(sums(c) - 7.0, 0), low, 0.0, 20, rng)) <= 7).all()
+    assert (
+        sums(walked(SPACE.coded, lambda c: np.maximum(sums(c) - 7, 0).astype(np.float64), low, 0.0, 20, rng)) <= 7
+    ).all()
 
 
 def test_what_nothing_complies_with_ends_with_the_nearest() -> None:
     rng = np.random.default_rng(0)
-    drawn = drawn_below(SPACE.coded, lambda codes: 1.0 + sums(codes), 100, rng)
+    drawn = drawn_below(SPACE.coded, lambda codes: (1 + sums(codes)).astype(np.float64), 100, rng)
     assert (sums(drawn) == 0).all()
     alike = drawn_below(SPACE.coded, lambda codes: np.ones(len(codes)), 100, rng)
     assert len(np.unique(alike, axis=0)) > 50
