@@ -105,7 +105,12 @@ def time_deployment(deployment: Deployment, settings: LatencySettings) -> Timing
     """
     backend = backend_named(settings.backend)
     backend.check(settings)
-    module = deployment.content if isinstance(deployment.content, nn.Module) else nn.Identity()
+    module: nn.Module = nn.Identity()
+    if deployment.form == "module":  # it may come from another machine, on the CPU
+        deployment = deploy(
+            deployment.module, deployment.inputs, "module", device=settings.torch_device, dtype=settings.torch_dtype
+        )
+        module = deployment.module
     reference = Reference(settings.torch_device, settings.n_threads)
     with (
         evaluating(module),

@@ -1,43 +1,79 @@
-"""latency(): latency as a metric of a search, measured with a back end."""
+"""latency(): latency as a metric of a search, measured with a back end, on a device."""
 
+import re
 from dataclasses import dataclass
+from functools import partial
+
+import torch
 
 from raynas.core.inputs import Arguments
 from raynas.core.measurement import Measured
 from raynas.core.metric import Candidate, Metric
+from raynas.errors import SettingError
 from raynas.metrics.latency.backends import backend_named
-from raynas.metrics.latency.measure import time_network
+from raynas.metrics.latency.command import Command, time_by_command
+from raynas.metrics.latency.deployment import SUFFIXES, Deployment, deploy
+from raynas.metrics.latency.devices import measure_on
+from raynas.metrics.latency.measure import time_deployment
 from raynas.metrics.latency.settings import LatencySettings
+from raynas.metrics.latency.timing import Timing
+
+NAME = "latency_ms"
 
 
 def latency(
-    backend: str = "eager",
+    backend: str | None = None,
     *,
+    device: str | None = None,
+    measure: str | None = None,
     batch_size: int = 1,
     n_threads: int | None = None,
     dtype: str = "float32",
-    name: str = "latency_ms",
+    torch_device: str | None = None,
+    time_limit: float = 300.0,
+    name: str | None = None,
 ) -> Metric:
-    """Return the metric of the latency of networks on a back end.
+    """Return the metric of the latency of networks on a back end and a device.
 
     ``raynas.search(..., metrics=[raynas.latency("onnxruntime")], constraints="latency_ms <= 5")`` measures with ONNX
-    Runtime wherever latency is asked for.
+    Runtime wherever latency is asked for. Several devices are several metrics: those of ``latency("onnxruntime",
+    device="jetson")`` and ``latency(measure="./on_phone.sh", device="phone")`` are "latency_ms@jetson" and
+    "latency_ms@phone".
 
     Args:
-        backend: "eager", "compile", "export" (AOTInductor), "onnxruntime", "executorch", "openvino" or "tensorrt".
-            Those that compile take from seconds to minutes for each architecture.
+        backend: "eager" (the default), "compile", "export" (AOTInductor), "onnxruntime", "executorch", "openvino" or
+            "tensorrt". Those that compile take from seconds to minutes for each architecture.
+        device: name of a device of the Ray cluster: a node that was started with the custom resource ``device:NAME``,
+            where an actor makes one measurement at a time. None for the machine of the process that asks.
+        measure: a measurement of your own: "package.module:function", which gets the path of the exported file and
+            returns ms, or an executable, which gets the path as its last argument and prints ms, one number a line. The
+            file is that of the back end: model.onnx by default, model.pt2 for "export", model.pte for "executorch".
         batch_size: number of examples of a run; the latency is that of the whole batch.
         n_threads: CPU threads within an operation; None for the ``latency_threads`` of the trials.
         dtype: type of weights and real inputs: "float32", "float16" or "bfloat16".
-        name: of the metric; another one than "latency_ms" for several in one search, such as "latency_ms@onnxruntime".
+        torch_device: device of torch, such as "cuda"; by default that of the trials, and "cpu" on a named device.
+        time_limit: seconds after which ``measure`` has failed.
+        name: of the metric; by default "latency_ms", with a device "latency_ms@DEVICE".
 
     Raises:
         SettingError: if a number or a name is none.
         UnknownNameError: if there is no such back end.
     """
-    measure = LatencyMeasure(backend=backend, batch_size=batch_size, n_threads=n_threads, dtype=dtype)
-    title = name.replace("_ms", "", 1) if name.startswith("latency_ms") else name
-    return Metric(name=name, mode="min", unit="ms", title=title, measure=measure, needs="device")
+    command = None if measure is None else Command(text=measure, seconds=time_limit)
+    measurement = LatencyMeasure(
+        backend=backend or ("eager" if command is None else "onnxruntime"),
+        device=device,
+        command=command,
+        batch_size=batch_size,
+        n_threads=n_threads,
+        dtype=dtype,
+        torch_device=torch_device,
+    )
+    name = name or (f"{NAME}@{device}" if device else NAME)
+    title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
+    # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
+    needs = "device" if device is None and command is None else "weights"
+    return Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,28 +81,63 @@ class LatencyMeasure:
     """Measures the latency of a candidate; see ``latency``."""
 
     backend: str = "eager"
+    device: str | None = None
+    command: Command | None = None
     batch_size: int = 1
     n_threads: int | None = None
     dtype: str = "float32"
+    torch_device: str | None = None
 
     def __post_init__(self) -> None:
-        backend_named(self.backend)
-        self.settings(1, "cpu")
+        form = backend_named(self.backend).form
+        self.settings(1, torch.device("cpu"))
+        if self.command and form not in SUFFIXES:
+            raise SettingError(
+                f"measure gets a file, and back end {self.backend!r} has none: take onnxruntime or export"
+            )
+        if self.device is not None and not re.fullmatch(r"[\w.-]+", self.device):
+            raise SettingError(f"device must be a name of letters, digits, '.', '_' and '-', got {self.device!r}")
 
-    def settings(self, n_threads: int, device: str) -> LatencySettings:
+    def settings(self, n_threads: int, device: torch.device) -> LatencySettings:
         """Return the settings of a measurement.
 
         Args:
             n_threads: CPU threads where none are given.
-            device: device of torch.
+            device: device of torch where none is given.
         """
-        threads = n_threads if self.n_threads is None else self.n_threads
         return LatencySettings(
-            backend=self.backend, batch_size=self.batch_size, n_threads=threads, dtype=self.dtype, device=device
+            backend=self.backend,
+            batch_size=self.batch_size,
+            n_threads=n_threads if self.n_threads is None else self.n_threads,
+            dtype=self.dtype,
+            device=self.torch_device or str(device),
         )
 
     def __call__(self, candidate: Candidate) -> Measured:
         """Return the latency of a network with fresh weights, in ms."""
-        inputs = Arguments.of(candidate.example(self.batch_size))
-        settings = self.settings(candidate.n_threads, str(candidate.device))
-        return time_network(candidate.model, inputs, settings).measured
+        settings = self.settings(candidate.n_threads, candidate.device)
+        backend, inputs = backend_named(self.backend), Arguments.of(candidate.example(self.batch_size))
+        here = self.device is None and self.command is None
+        if here:
+            backend.check(settings)
+        # A network that travels has its tensors on the CPU: the other machine puts them where it computes.
+        device = settings.torch_device if here else torch.device("cpu")
+        deployment = deploy(candidate.model, inputs, backend.form, device=device, dtype=settings.torch_dtype)
+        measurement = partial(carry_out, deployment, settings, self.command, self.device or "")
+        if self.device is None:
+            return measurement().measured
+        return measure_on(self.device, measurement, gpu=settings.torch_device.type == "cuda").measured
+
+
+def carry_out(deployment: Deployment, settings: LatencySettings, command: Command | None, device: str) -> Timing:
+    """Make a measurement on this machine, by a command if there is one.
+
+    Args:
+        deployment: the network.
+        settings: of the measurement.
+        command: of the user's; None for a back end.
+        device: name of the device; "" if it has none.
+    """
+    if command is not None:
+        return time_by_command(deployment, command, settings, device)
+    return time_deployment(deployment, settings)

@@ -10,7 +10,7 @@ def test_runs_and_reference_take_turns() -> None:
     called: list[str] = []
     settings = LatencySettings(n_runs=2 * N_BLOCKS, max_seconds=60)
     sample = take_sample(lambda: called.append("run"), lambda: called.append("reference"), settings)
-    assert called == [*["reference"] * REFERENCE_RUNS, "run", "run"] * N_BLOCKS
+    assert called == [*["reference"] * (1 + REFERENCE_RUNS), "run", "run"] * N_BLOCKS
     assert [len(block) for block in sample.blocks] == [2] * N_BLOCKS
     assert len(sample.reference) == REFERENCE_RUNS * N_BLOCKS
 
