@@ -126,7 +126,7 @@ def test_it_is_an_expected_cost_with_threads() -> None:
 
 
 def test_nothing_else_measures_latency(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("raynas.metrics.latency.metric.time_network", no_stopwatch)
+    monkeypatch.setattr("raynas.metrics.latency.metric.time_deployment", no_stopwatch)
     arch = {"first": "7"}
     (found,) = raynas.score_many(SPACE, [arch], BOARD, workers=0)
     assert found.metrics["latency_ms"] == 49

@@ -14,6 +14,9 @@ CODE = (
 )
 """Options that may name code, which is then imported; a file never does."""
 
+RUN = ("latency.measure",)
+"""Options that name code to run, whatever their value; a file never does."""
+
 PLACES: Mapping[str, str] = {
     **dict.fromkeys(("address", "baseline", "name", "output"), "none"),
     **dict.fromkeys(("model.weights", "trainable.supernet", "trainable.table"), "none"),
@@ -89,6 +92,8 @@ def _options(tokens: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 def _names_code(option: str, values: Sequence[str]) -> bool:
     if option == "funnel":
         return any(_names_code(*pair) for pair in _in_stages(values))
+    if option in RUN:
+        return values != ["none"]
     return option in CODE and any(names_code(value) for value in values)
 
 

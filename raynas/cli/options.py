@@ -110,6 +110,37 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatencyOptions:
+    """Latency: what runs the networks when it is measured; any of these measures and shows it.
+
+    Args:
+        backend: eager (PyTorch as it is), compile, export (AOTInductor), onnxruntime, executorch, openvino or tensorrt;
+            by default eager, and onnxruntime's file for a measurement of your own.
+        device: names of devices of the Ray cluster, nodes with the resource device:NAME, each measured as
+            latency_ms@NAME; by default the machine that a trial runs on.
+        measure: your own measurement: package.module:function, which gets the path of the exported file and returns ms,
+            or an executable with arguments, which prints them. Code is named by the flag, not in a file.
+        batch_size: number of examples of a run.
+        dtype: type of weights and real inputs: float32, float16 or bfloat16.
+        time_limit: seconds after which your own measurement has failed.
+
+    Raises:
+        SettingError: if a number is out of range.
+    """
+
+    backend: str | None = None
+    device: tuple[str, ...] = ()
+    measure: str | None = None
+    batch_size: int = 1
+    dtype: str = "float32"
+    time_limit: float = 300.0
+
+    def __post_init__(self) -> None:
+        require_whole("latency.batch_size", self.batch_size, 1)
+        positive("latency.time_limit", self.time_limit)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """Comparison after the search.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raynas.cli.hyperparameters import parse_hyperparameters
-from raynas.cli.options import ReportOptions, RetrainOptions, RunOptions, SearchOptions
+from raynas.cli.options import LatencyOptions, ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.search_request import SearchRequest, read_search
 from raynas.cli.spaces import SpaceMaker, space_maker
 from raynas.cli.stages import parse_stages
@@ -13,6 +13,7 @@ from raynas.core.metric import Metric
 from raynas.errors import RaynasError
 from raynas.funnels import FunnelStage, check_stages
 from raynas.metrics import Metrics, read_goal
+from raynas.metrics.latency import latency
 from raynas.oneshot import ONESHOT
 from raynas.strategies import EARLY_STOPPING, STRATEGIES, EarlyStopping, Strategy
 from raynas.trials import TrialSettings
@@ -68,7 +69,7 @@ def search_command(request: SearchRequest) -> SearchCommand:
     trainable = _trainable(request)
     early_stopping = _early_stopping(request)
     stages = parse_stages(search.funnel, trainable, early_stopping)
-    metrics = load_metrics(search.metrics)
+    metrics = [*load_metrics(search.metrics), *latency_metrics(request.latency)]
     goal = read_goal(search.objectives, search.constraints, metrics)
     if stages:
         check_stages(stages, goal)
@@ -103,6 +104,19 @@ def load_metrics(names: Sequence[str]) -> list[Metric | str]:
         RaynasError: if code cannot be imported, or is no metric.
     """
     return [_own_metric(name) if ":" in name else name for name in names]
+
+
+def latency_metrics(options: LatencyOptions) -> list[Metric]:
+    """Return the latencies that the options ask for, one for each device; none if all have their defaults.
+
+    Raises:
+        SettingError: if a name is none.
+        UnknownNameError: if there is no such back end.
+    """
+    if options == LatencyOptions():
+        return []
+    given = {name: getattr(options, name) for name in ("backend", "measure", "batch_size", "dtype", "time_limit")}
+    return [latency(**given, device=device) for device in options.device or (None,)]
 
 
 def _own_metric(reference: str) -> Metric:

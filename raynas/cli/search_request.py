@@ -20,7 +20,7 @@ from raynas.cli.flags import (
     typed,
 )
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
-from raynas.cli.options import FROM_DATA, ReportOptions, RetrainOptions, RunOptions, SearchOptions
+from raynas.cli.options import FROM_DATA, LatencyOptions, ReportOptions, RetrainOptions, RunOptions, SearchOptions
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.cli.search_name import search_name, search_title
 from raynas.errors import RaynasError
@@ -67,6 +67,7 @@ class SearchRequest:
         options: the values of all options.
         search: see ``SearchOptions``; hyperparameters are texts.
         run: see ``RunOptions``; the name is filled in.
+        latency: see ``LatencyOptions``.
         report: see ``ReportOptions``.
         retrain: see ``RetrainOptions``; None where the trainable is none that can retrain.
         given: the options that the user gave, by path.
@@ -77,6 +78,7 @@ class SearchRequest:
     options: Parsed
     search: SearchOptions
     run: RunOptions
+    latency: LatencyOptions
     report: ReportOptions
     retrain: RetrainOptions | None
     given: frozenset[str]
@@ -108,6 +110,7 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
         options=options,
         search=search,
         run=run if run.name is not None else replace(run, name=search_name(names, options.changed)),
+        latency=options.make(LatencyOptions, "latency."),
         report=options.make(ReportOptions),
         retrain=options.make(RetrainOptions, "retrain.") if retrains else None,
         given=given(tokens),
@@ -135,6 +138,7 @@ def _parser(names: Mapping[str, str], tokens: Sequence[str], in_files: Mapping[s
             name = names[option]
             defaults, own = demo_fields(name, tokens), demo_only(name, tokens)
             parser.add_entry(option, name, defaults, usual=usual, demo_only=own)
+    parser.add_fields("latency", LatencyOptions, "latency.")
     parser.add_fields("run", RunOptions)
     parser.add_fields("after the search", ReportOptions)
     if retrains:

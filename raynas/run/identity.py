@@ -12,6 +12,7 @@ from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import METRICS
+from raynas.metrics.latency.metric import LatencyMeasure
 from raynas.run.data_fingerprint import fingerprint_of_path
 from raynas.run.user_source import parts_of
 from raynas.trials.settings import TrialSettings
@@ -52,13 +53,14 @@ class Identity:
         """
         code, data = _of_settings(settings)
         networks = space.architecture_space
-        own = [m.measure for name, m in goal.metrics.items() if METRICS.get(name) != m and m.measure]
+        own = {name: m.measure for name, m in goal.metrics.items() if METRICS.get(name) != m and m.measure}
+        latency = {f"measurement of {n}": repr(m) for n, m in own.items() if isinstance(m, LatencyMeasure)}
         return cls(
             space=f"{space.name} {space.fingerprint} {networks.weights_fingerprint}".rstrip(),
             trainable=settings.description,
             objectives=[f"{o.mode}:{o.metric}" for o in goal.objectives],
             constraints=[str(c) for c in goal.constraints],
-            code=parts_of(*code, *networks.code, *own),
+            code={**parts_of(*code, *networks.code, *own.values()), **latency},
             data=data,
         )
 

@@ -7,6 +7,7 @@ import pytest
 from raynas.cli.flags import DEMO_FIELDS
 from raynas.cli.search_command import parse_search
 from raynas.errors import RaynasError
+from raynas.metrics.latency import latency
 from raynas.search_spaces import CNN, NASBench201
 from raynas.strategies import Asha, ByBudget, LocalSearch, MedianStopping, Optuna
 from raynas.trials import Function, Training
@@ -113,3 +114,43 @@ def test_a_file_of_options_names_no_code(tmp_path: Path) -> None:
     file.write_text("metrics: ['my_energy_metric:ENERGY']\n")
     with pytest.raises(RaynasError, match=r"names code.*say so: --metrics my_energy_metric:ENERGY"):
         parse_search(["--config", str(file)])
+
+
+def test_latency_is_measured_as_the_flags_say() -> None:
+    assert search().metrics == []
+    (metric,) = search("--latency.backend", "onnxruntime", "--latency.batch_size", "8").metrics
+    assert metric == latency("onnxruntime", batch_size=8)
+    command = search(
+        *(
+            "--latency.device",
+            "jetson",
+            "phone",
+            "--latency.measure",
+            "./measure.sh --fast",
+            "--latency.time_limit",
+            "9",
+        ),
+        *("--objectives", "accuracy", "latency_ms@phone", "--constraints", "latency_ms@jetson <= 5"),
+    )
+    measured = [latency(device=device, measure="./measure.sh --fast", time_limit=9) for device in ("jetson", "phone")]
+    assert command.metrics == measured
+    assert command.run.name != search("--latency.device", "jetson").run.name != search().run.name
+    for wrong, reason in (
+        (("--latency.backend", "onnx"), "unknown latency back end 'onnx'"),
+        (("--latency.batch_size", "0"), r"latency\.batch_size must be a whole number of at least 1"),
+        (("--latency.device", "a b"), "device must be a name"),
+    ):
+        with pytest.raises(RaynasError, match=reason):
+            search(*wrong)
+
+
+def test_a_file_names_no_measurement(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("latency: {measure: ./measure.sh}\n")
+    with pytest.raises(RaynasError, match=r"names code.*say so: --latency\.measure \./measure\.sh"):
+        search("--config", str(file))
+    file.write_text("latency: {measure: null, backend: onnxruntime}\n")
+    assert search("--config", str(file)).metrics == [latency("onnxruntime")]
+    assert search("--config", str(file), "--latency.measure", "./measure.sh").metrics == [
+        latency("onnxruntime", measure="./measure.sh")
+    ]

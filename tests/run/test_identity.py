@@ -10,6 +10,7 @@ from torch import nn
 from raynas.core.goal import Goal
 from raynas.core.metric import Candidate, Metric
 from raynas.metrics import read_goal
+from raynas.metrics.latency import latency
 from raynas.nn import Choice, ModelSpace
 from raynas.run.identity import Identity
 from raynas.run.trainables import as_settings
@@ -66,6 +67,15 @@ def test_networks_and_metrics_of_the_users_count() -> None:
 
 def _metric() -> Metric:
     return Metric(name="energy_mj", mode="min", measure=energy)
+
+
+def test_how_latency_is_measured_counts() -> None:
+    eager, onnx = (identity(goal=read_goal(metrics=[latency(name)])) for name in ("eager", "onnxruntime"))
+    batch = identity(goal=read_goal(metrics=[latency("onnxruntime", batch_size=8)]))
+    assert eager.code == identity().code, "as measured by default"
+    (change,) = changes(onnx, batch)
+    assert change.startswith("measurement of latency_ms changed") and "batch_size=8" in change
+    assert changes(onnx, identity(goal=read_goal(metrics=[latency("onnxruntime")]))) == []
 
 
 def test_values_are_shown_and_new_parts_only_without_a_change() -> None:

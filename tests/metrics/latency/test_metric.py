@@ -36,7 +36,7 @@ def test_its_own_threads_come_first() -> None:
 
 def test_it_runs_on_the_device_of_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("raynas.metrics.latency.metric.time_network", lambda *given: seen.append(given[-1]))
+    monkeypatch.setattr("raynas.metrics.latency.metric.time_deployment", lambda *given: seen.append(given[-1]))
     space = ToySpace()
     candidate = Candidate(
         space=space,
@@ -47,9 +47,9 @@ def test_it_runs_on_the_device_of_the_trials(monkeypatch: pytest.MonkeyPatch) ->
         count=lambda name: 0,
     )
     with pytest.raises(AttributeError):
-        latency("compile", dtype="float16").measure(candidate)  # type: ignore[misc]
+        latency(dtype="float16").measure(candidate)  # type: ignore[misc]
     (settings,) = seen
-    assert (settings.backend, settings.dtype, settings.device, settings.n_threads) == ("compile", "float16", "cpu", 4)
+    assert (settings.backend, settings.dtype, settings.device, settings.n_threads) == ("eager", "float16", "cpu", 4)
 
 
 def test_mistakes_are_refused_at_once() -> None:
