@@ -27,7 +27,7 @@ MAX_OUTPUT = 2**16
 """Largest number of bytes of an output; it is a few numbers."""
 
 CALL = "import sys; from raynas.user_code import load_function; print(load_function(sys.argv[1])(sys.argv[2]))"
-"""Program that calls a function: in a process of its own it can be ended, and leaves nothing behind."""
+"""Program that calls a function: in a separate process it can be ended, and leaves nothing behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
