@@ -57,9 +57,10 @@ def measure_on(device: str, measurement: Callable[[], Timing], *, gpu: bool = Fa
         "scheduling_strategy": "DEFAULT",  # not in the placement group of the trial that asks
     }
     for _ in range(MAX_LOST):
-        actor = ray.remote(MeasuringActor).options(**options).remote()
+        actor: Any = ray.remote(MeasuringActor).options(**options).remote()
         try:
-            return ray.get(actor.measure.remote(measurement))  # type: ignore[no-any-return]
+            timing: Timing = ray.get(actor.measure.remote(measurement))
+            return timing
         except RayTaskError as error:
             raise error.cause from None
         except RayActorError as error:

@@ -8,7 +8,7 @@ import torch
 
 from raynas.core.inputs import Arguments
 from raynas.core.measurement import Measured
-from raynas.core.metric import Candidate, Metric
+from raynas.core.metric import Candidate, Metric, Needs
 from raynas.errors import SettingError
 from raynas.metrics.latency.backends import backend_named
 from raynas.metrics.latency.command import Command, time_by_command
@@ -72,7 +72,7 @@ def latency(
     name = name or (f"{NAME}@{device}" if device else NAME)
     title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
     # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
-    needs = "device" if device is None and command is None else "weights"
+    needs: Needs = "device" if device is None and command is None else "weights"
     return Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs)
 
 
