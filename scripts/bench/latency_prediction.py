@@ -10,8 +10,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ FAMILIES = ("1080ti", "silver")
 _PREFIX = "latency_ms_"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal if the same, so that choices can be cached
 class Table:
     """Latencies of the cells that have a path from input to output.
 
@@ -125,22 +126,31 @@ def one_device(table: Table, device: str, model: str, seed: int, n_known: int, n
     }
 
 
+@cache
+def chosen_cells(
+    table: Table, others: Sequence[str], rule: Rule, seed: int, n_known: int, n_compared: int
+) -> NDArray[np.int64]:
+    """Choose ten cells to measure on a new device."""
+    known, _ = split(len(table.archs), n_known, n_compared, seed)
+    numbers = {table.archs[i]: i for i in known}
+    archives = [table.latencies(other, known) for other in others]
+    return np.array([numbers[arch] for arch in choose_networks(NASBench201(), archives, 10, rule=rule, seed=seed)])
+
+
 def transferred(
-    table: Table, device: str, method: str, rule: str, families: bool, seed: int, n_known: int, n_compared: int
+    table: Table, device: str, method: str, rule: Any, families: bool, seed: int, n_known: int, n_compared: int
 ) -> Row:
     """Learn from the other devices and ten cells of this one."""
     known, compared = split(len(table.archs), n_known, n_compared, seed)
     kin = [family for family in FAMILIES if families and device.startswith(family)]
-    others = [name for name in table.ms if name != device and not any(name.startswith(family) for family in kin)]
+    others = tuple(name for name in table.ms if name != device and not any(name.startswith(family) for family in kin))
     row: Row = {"part": "transfer", "device": device, "method": method, "rule": rule, "families": families}
     row |= {"seed": seed, "devices": len(others)}
     if method == "macs":
         return row | {"spearman": float(spearmanr(table.macs[compared], table.ms[device][compared]).statistic)}
     began = time.process_time()
     archives = [table.latencies(other, known) for other in others]
-    chosen = choose_networks(NASBench201(), archives, 10, rule=rule, seed=seed)  # type: ignore[arg-type]
-    numbers = {table.archs[i]: i for i in known}
-    measured = table.latencies(device, np.array([numbers[arch] for arch in chosen]))
+    measured = table.latencies(device, chosen_cells(table, others, rule, seed, n_known, n_compared))
     predictor = LatencyPredictor.transfer(NASBench201(), archives, measured, method, seed=seed)
     seconds = time.process_time() - began
     found = prediction_error(
@@ -163,7 +173,11 @@ def jobs(args: argparse.Namespace, table: Table) -> Iterator[tuple[Row, object]]
     plans += [("nasflat", "variance", False), ("mixture", "random", False), ("mixture", "diverse", False)]
     plans += [("nasflat", "diverse", False), ("help", "random", False), ("mixture", "variance", True)]
     for seed, (method, rule, families), device in (
-        (s, plan, d) for s in range(args.seeds) for plan in plans if plan[0] in args.methods for d in table.ms
+        (s, plan, d)
+        for s in range(args.seeds)
+        for plan in plans
+        if plan[0] in args.methods
+        for d in args.new or table.ms
     ):
         if rule and rule not in args.rules:
             continue
@@ -222,6 +236,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=Path, required=True, help="JSON lines that rows are appended to")
     parser.add_argument("--device", default="", help="of the prediction from one device; default: the first")
     parser.add_argument("--devices", nargs="*", default=(), help="default: all")
+    parser.add_argument("--new", nargs="*", default=(), help="devices that are new in turn; default: all")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--methods", nargs="*", default=["macs", *TRANSFERS])
     parser.add_argument("--rules", nargs="*", default=list(get_args(Rule)), help="by which networks are chosen")
