@@ -1,13 +1,15 @@
 """Metrics that a search asks its trials for, and the check that they report them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import metrics_of
+from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
 from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.errors import UnknownNameError, UnreportedMetricError
-from raynas.metrics import METRICS, Metrics
+from raynas.metrics import METRICS, Metrics, read_goal
 from raynas.run.dropped_metrics import DroppedMetrics
 from raynas.strategies import Strategy
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
@@ -19,6 +21,25 @@ def wanted(searcher: ArchitectureSearcher) -> list[Metric | str]:
     limits = {c.metric for c in goal.hard if c.metric in searcher.costs}
     others = {*(o.metric for o in goal.objectives), *(c.metric for c in goal.constraints if c.soft), *goal.watched}
     return [goal.metrics.get(name, name) for name in goal.asked if name in others or name not in limits]
+
+
+def read_asked(
+    objectives: str | Objective | Sequence[str | Objective],
+    constraints: str | Constraint | Sequence[str | Constraint],
+    metrics: Metrics,
+    strategy: Strategy,
+    settings: TrialSettings,
+) -> Goal:
+    """Return the goal of a search, with the metrics that its scheduler compares; see ``raynas.search``.
+
+    Raises:
+        ValueError: if it cannot be read, or trials do not report a metric that it, or early stopping, goes by.
+    """
+    goal = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
+    settings.check_goal(goal)
+    reported = settings.reports
+    check_early_stopping(strategy, reported and {*reported, *measurable(settings, goal.metrics)})
+    return goal
 
 
 def read_by_scheduler(strategy: Strategy, settings: TrialSettings, metrics: Metrics) -> list[str]:

@@ -10,8 +10,8 @@ from raynas.core.goal import Objective
 from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
-from raynas.metrics import Metrics, read_goal
-from raynas.run.asked import check_early_stopping, measurable, read_by_scheduler
+from raynas.metrics import Metrics
+from raynas.run.asked import read_asked
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
@@ -119,10 +119,7 @@ def search(
     seed = whole("seed", seed, 0)
     strategy, settings = as_strategy(strategy), as_settings(trainable)
     run.check_strategy(strategy)
-    asked = read_goal(objectives, constraints, [*metrics, *read_by_scheduler(strategy, settings, metrics)])
-    settings.check_goal(asked)
-    reported = settings.reports
-    check_early_stopping(strategy, reported and {*reported, *measurable(settings, asked.metrics)})
+    asked = read_asked(objectives, constraints, metrics, strategy, settings)
     reference = read_baseline(baseline, space, hyperparameters)
     check_baseline(asked, reference)
     join_cluster()
@@ -146,37 +143,36 @@ def search(
             announce(space, progress=progress)
         check_feasible(searcher, seed)
         title = title_of(space, settings, strategy)
-        facts = {
-            "title": title,
-            "strategy": repr(strategy),
-            "seed": seed,
-            "num_samples": run.num_samples,
-            "baseline": known,
-        }
-        facts |= {"generation_size": run.generation_size, **({"baseline_is": reference.name} if reference else {})}
+        facts = {"title": title, "strategy": repr(strategy), "seed": seed, "baseline": known}
+        facts |= {"baseline_is": reference.name} if reference else {}
         start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
-        is_ended = not archive.unfinished() and len(archive.events("proposed")) >= run.num_samples
-        stopped = "" if is_ended else run_trials(searcher, settings, strategy, run, path)
-        result = _result(space, searcher, TrialNetworks(space, settings, path), run.num_samples, stopped)
+        stopped = run_trials(searcher, settings, strategy, run, path) if _is_open(searcher, run) else ""
+        result = _result(space, searcher, TrialNetworks(space, settings, path), run, stopped)
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title, logs=logs, progress=progress)
         return result
 
 
+def _is_open(searcher: ArchitectureSearcher, run: RunSettings) -> bool:
+    """Return whether trials are to be run: unfinished ones, or those that are not proposed yet."""
+    archive = searcher.archive
+    return bool(archive.unfinished()) or len(archive.events("proposed")) < run.num_samples
+
+
 def _result(
-    space: SearchSpace, searcher: ArchitectureSearcher, networks: TrialNetworks, num_samples: int, stopped: str
+    space: SearchSpace, searcher: ArchitectureSearcher, networks: TrialNetworks, run: RunSettings, stopped: str
 ) -> SearchResult:
     archive = searcher.archive
-    missing = len(archive.events("proposed")) < num_samples and not searcher.ended_because
+    is_open = bool(archive.unfinished()) if searcher.ended_because else _is_open(searcher, run)
     return SearchResult(
         space=space,
         goal=searcher.goal,
         archive=archive,
         path=networks.path,
         ended_because=stopped or searcher.ended_because,
-        interrupted=not stopped and (missing or bool(archive.unfinished())),
+        interrupted=is_open and not stopped,
         networks=networks,
     )

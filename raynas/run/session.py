@@ -38,7 +38,7 @@ def start_session(archive: Archive, identity: Identity, run: RunSettings, facts:
         ArchiveError: if the archive holds a search of another space or goal, or one whose trials computed something
             else and ``on_change`` is "refuse".
     """
-    now = {**vars(identity), **facts}
+    now = {**vars(identity), **facts, "num_samples": run.num_samples, "generation_size": run.generation_size}
     earlier = archive.events("session")[-1] if archive.events("proposed") else None
     if earlier is None:
         archive.append("session", **now)
