@@ -20,6 +20,8 @@ def split_reference(reference: str) -> tuple[str, str]:
     module, _, function = reference.partition(":")
     if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise SettingError(f"code of yours is named as package.module:function, got {reference!r}")
+    if module.endswith(".py"):
+        raise SettingError(f"code of yours is named without .py, as package.module:function, got {reference!r}")
     return module, function
 
 

@@ -14,10 +14,15 @@ def test_a_reference_names_module_and_function() -> None:
     assert split_reference("package.module:function") == ("package.module", "function")
 
 
-@pytest.mark.parametrize("reference", ["function", "module:", ":function", "a b:c", "module:f.g", "C:\\data"])
+@pytest.mark.parametrize("reference", ["function", "module:", ":function", "a b:c", "module:f.g", "C:\\data", "m.py"])
 def test_what_is_no_reference(reference: str) -> None:
     with pytest.raises(ValueError, match=r"named as package.module:function, got"):
         split_reference(reference)
+
+
+def test_a_file_is_no_module() -> None:
+    with pytest.raises(ValueError, match=r"named without .py, as package.module:function, got 'a.py:f'"):
+        split_reference("a.py:f")
 
 
 def test_the_function_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,7 +214,8 @@ def chosen(tokens: Sequence[str], options: Sequence[str] = tuple(KINDS)) -> dict
         if option == "space" and names_code(name):
             continue
         if name not in catalogue()[option]:
-            raise UnknownNameError(KINDS[option], name, catalogue()[option])
+            own = ["package.module:name of yours"] if option == "space" else []
+            raise UnknownNameError(KINDS[option], name, [*catalogue()[option], *own])
     if "space" in names and (model := model_in(tokens)):
         if typed["space"] is not None:
             raise RaynasError("a model of yours takes the place of the space: give --model or --space, not both")

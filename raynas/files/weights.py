@@ -3,10 +3,10 @@
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -54,13 +54,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return _plain_names(load_file(path) if _is_safetensors(path) else _saved_by_torch(path))
     except FileNotFoundError:
         raise RaynasError(f"there are no weights {path}") from None
-    except UnpicklingError:
+    except (ContentError, OSError, SafetensorError) as error:
+        raise RaynasError(f"{path} cannot be read as weights: {one_line(error)}") from None
+    except Exception:  # torch's unpickler raises what its input makes of it
         raise RaynasError(
             f"{path} is damaged, or holds more than tensors, which might run code: save model.state_dict() instead of "
             "the model"
         ) from None
-    except Exception as error:  # torch's unpickler raises what its input makes of it
-        raise RaynasError(f"{path} cannot be read as weights: {one_line(error)}") from None
 
 
 def check_stored(tensor: Tensor) -> None:
