@@ -151,7 +151,7 @@ def test_an_exhausted_space_ends_the_search(ray_cluster: None, tmp_path: Path) -
 
 
 def test_infeasible_constraints_are_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InfeasibleError, match=r"none of 200 random architectures meets params <= 3; the closest has"):
+    with pytest.raises(InfeasibleError, match=r"none of \d+ architectures, .*, meets params <= 3; the closest has"):
         run(tmp_path, constraints="params <= 3")
 
 
