@@ -25,7 +25,7 @@ def test_only_full_evaluations_can_be_best() -> None:
     result = found(score(0.5), score(0.9, complete=False), score(0.7), {})
     assert result.best().arch == C
     assert [e.arch for e in result.full] == [A, C]
-    assert result.counts == {"finished": 2, "stopped": 1, "failed": 1, "refused": 0, "duplicates": 0}
+    assert result.counts == {"finished": 2, "stopped": 1, "failed": 1, "refused": 0, "repaired": 0, "duplicates": 0}
 
 
 def test_the_best_meets_the_constraints() -> None:
