@@ -15,6 +15,7 @@ waited      the strategy had nothing to propose until a running trial ends
 result      a trial reported after some training
 lost        a trial lost its process without failing, and is tried again from its last checkpoint
 ended       a trial ended: status, last metrics, fidelity, error
+measured    the architecture of a trial, among the best at the end of a search, was measured again, or could not be
 retried     a trial begins again from the start: what it reported before does not count
 ==========  ==================================================================================================
 
@@ -41,7 +42,7 @@ from raynas.files.inside import inside
 
 Record = dict[str, Any]
 
-_SYNCED = frozenset(("session", "result", "ended"))
+_SYNCED = frozenset(("session", "result", "ended", "measured"))
 # The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
 # a sync is for a machine that goes down.
 
@@ -253,19 +254,21 @@ def evaluation_of(ended: Record, config: Mapping[str, Any]) -> Evaluation:
 
 def _evaluations(records: Iterable[Record]) -> list[Evaluation]:
     configs: dict[str, Mapping[str, Any]] = {}
-    found = []
+    found: dict[str, Evaluation] = {}
     for record in records:
         if record["event"] == "proposed":
             configs[record["trial"]] = record["config"]
         elif record["event"] == "ended" and record["trial"] in configs:
-            found.append(evaluation_of(record, configs[record["trial"]]))
-    return found
+            found[record["trial"]] = evaluation_of(record, configs[record["trial"]])
+        elif record["event"] == "measured" and record["trial"] in found:
+            found[record["trial"]] = found[record["trial"]].measured_again(record["metrics"])
+    return list(found.values())
 
 
 def _latest_attempts(records: list[Record]) -> list[Record]:
     """Drop reports and ends of trials that began again after them."""
     begun = {record["trial"]: n for n, record in enumerate(records) if record["event"] == "retried"}
-    attempts = ("result", "lost", "ended")
+    attempts = ("result", "lost", "ended", "measured")
     return [r for n, r in enumerate(records) if r["event"] not in attempts or n > begun.get(r["trial"], -1)]
 
 

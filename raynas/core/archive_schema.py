@@ -127,13 +127,34 @@ class Lost(_Record, tag="lost", kw_only=True):
     reason: str
 
 
+class MeasuredAgain(_Record, tag="measured", kw_only=True):
+    """The architecture of a trial was measured at the end of a search, or could not be."""
+
+    trial: TrialName
+    metrics: Metrics
+    error: str
+
+
 class Retried(_Record, tag="retried", kw_only=True):
     """A trial begins again from the start."""
 
     trial: TrialName
 
 
-Event = Session | Proposed | Scored | Refused | Repaired | Duplicate | Waited | Result | Lost | Ended | Retried
+Event = (
+    Session
+    | Proposed
+    | Scored
+    | Refused
+    | Repaired
+    | Duplicate
+    | Waited
+    | Result
+    | Lost
+    | Ended
+    | MeasuredAgain
+    | Retried
+)
 
 EVENT: "Decoder[Any]" = Decoder(Event)
 """Decodes a line."""

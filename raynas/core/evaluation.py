@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ class Evaluation:
         error: the reason for the failure, one line.
         hyperparameters: what else the trial's config held.
         notes: what the trial reported besides, as text.
+        first: earlier values of the metrics that were measured again at the end of the search.
     """
 
     arch: Architecture
@@ -48,6 +49,7 @@ class Evaluation:
     error: str = ""
     hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    first: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def ok(self) -> bool:
@@ -58,6 +60,16 @@ class Evaluation:
     def provenance(self) -> dict[str, Provenance]:
         """Origin of the metrics that have one, by name."""
         return provenance_of(self.metrics)
+
+    @property
+    def as_searched(self) -> "Evaluation":
+        """The evaluation as it was before anything was measured again."""
+        return replace(self, metrics={**self.metrics, **self.first}, first={})
+
+    def measured_again(self, metrics: Mapping[str, float]) -> "Evaluation":
+        """Return the evaluation with values that were measured at the end of the search."""
+        replaced = {name: self.metrics[name] for name in metrics if name in self.metrics}
+        return replace(self, metrics={**self.metrics, **metrics}, first={**replaced, **self.first})
 
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:

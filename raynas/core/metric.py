@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -107,9 +107,12 @@ class Metric:
             It travels to other processes: functions of a script or a notebook are pickled by value, those of a module
             by reference, so the module must be importable there.
         needs: see ``Needs``.
+        final: measurement of the winner and the Pareto front at the end of a search whose goal names the metric: True
+            for the same one again, in a fresh process; another metric for its value, such as a measured latency for a
+            predicted one; False for none.
 
     Raises:
-        SettingError: if the name, the mode or the needs are none.
+        SettingError: if the name, the mode, the needs or the final measurement are none.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Metric:
     title: str = ""
     measure: Measure | None = None
     needs: Needs = "shapes"
+    final: "Metric | bool" = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(NAME, self.name):
@@ -131,3 +135,15 @@ class Metric:
             raise SettingError(
                 f"measure of metric {self.name!r} must be a function of a candidate, got {self.measure!r}"
             )
+        final = self if self.final is True else self.final
+        if not isinstance(final, Metric | bool) or (isinstance(final, Metric) and final.measure is None):
+            raise SettingError(
+                f"final of metric {self.name!r} must be True, False or a metric, with a measure, got {self.final!r}"
+            )
+
+    @property
+    def at_end(self) -> "Metric | None":
+        """The metric that gives the value, under the same name, at the end of a search; None if none does."""
+        if isinstance(self.final, Metric):
+            return replace(self.final, name=self.name, mode=self.mode)
+        return self if self.final else None

@@ -158,10 +158,18 @@ class SearchResult:
     def _ends(self) -> str:
         return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n) or "no trial ended"
 
+    @property
+    def broken_at_end(self) -> list[Evaluation]:
+        """The evaluations that met the hard constraints until they were measured at the end of the search."""
+        return [
+            e for e in self.full if e.first and self.goal.violation(e) > 0 and self.goal.violation(e.as_searched) == 0
+        ]
+
     def to_frame(self) -> pd.DataFrame:
         """Return a row per trial: name, status, fidelity, metrics, hyperparameters, decisions (``arch/...``), notes.
 
-        Where a metric is unreliable, ``doubt/NAME`` has the reason.
+        Where a metric is unreliable, ``doubt/NAME`` has the reason; where it was measured again at the end of the
+        search, ``first/NAME`` has the value before.
         """
         frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
         return frame
@@ -186,5 +194,6 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
         **{f"arch/{name}": option for name, option in evaluation.arch.items()},
         **{f"note/{name}": text for name, text in evaluation.notes.items()},
         **{f"doubt/{name}": origin.doubt for name, origin in evaluation.provenance.items() if origin.doubt},
+        **{f"first/{name}": value for name, value in evaluation.first.items()},
         "error": evaluation.error,
     }

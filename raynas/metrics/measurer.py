@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture
-from raynas.core.measurement import as_float
+from raynas.core.measurement import Measured, Provenance, as_float
 from raynas.core.metric import Candidate, Metric, Needs
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
@@ -177,4 +177,6 @@ class Measurer:
 def _finite(metric: Metric, value: float) -> float:
     if not math.isfinite(value):
         raise RaynasError(f"{metric.name} is {float(value)}, which is not a finite number")
+    if metric.final and not isinstance(value, Measured):
+        return Measured(value, Provenance())  # so that it is known to have been measured, not reported by a trial
     return as_float(value)

@@ -151,7 +151,9 @@ def _figures_before(archive: Archive, reference: Reference, *, binding: bool) ->
 
 def _measured(reference: Reference, wanted: list[str], goal: Goal, settings: TrialSettings) -> dict[str, float]:
     figures = {}
-    for metric, cost in settings.costs(reference.space, goal.metrics).items():
+    # A limit relative to a prediction would share its error: where the network can be measured, it is.
+    metrics = {name: metric.at_end or metric for name, metric in goal.metrics.items()}
+    for metric, cost in settings.costs(reference.space, metrics).items():
         if metric in wanted:
             try:
                 figures[metric] = as_float(cost(reference.arch))

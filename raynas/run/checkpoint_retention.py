@@ -15,6 +15,9 @@ from raynas.files.inside import delete, inside
 N_BEST = 3
 """Number of trials that keep their checkpoints after their end."""
 
+N_SPARE = 7
+"""Number of those besides, where the best may turn out to break a limit when they are measured at the end."""
+
 
 class KeepBest(tune.Callback):
     """Keeps the two newest checkpoints of a running trial, and those of the ``n_best`` trials that ended.
@@ -24,13 +27,14 @@ class KeepBest(tune.Callback):
     Args:
         searcher: knows the evaluations and their order.
         path: the folder that holds a folder per trial.
-        n_best: number of trials that keep theirs; with several objectives the best in the first keeps its own besides.
+        n_best: number of trials that keep theirs; by default ``N_BEST``, and ``N_SPARE`` more where a limit is measured
+            at the end. With several objectives the best in the first keeps its own besides.
     """
 
-    def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int = N_BEST) -> None:
+    def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int | None = None) -> None:
         self._searcher = searcher
         self._path = path
-        self._n_best = n_best
+        self._n_best = n_best or N_BEST + (N_SPARE if searcher.goal.limits_at_end else 0)
         finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
         self._best = self._best_of(finished)
 

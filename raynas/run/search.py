@@ -15,6 +15,7 @@ from raynas.run.asked import read_asked
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
+from raynas.run.final_measurement import measure_at_end
 from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.on_change import OnChange
@@ -150,6 +151,8 @@ def search(
         searcher.replay(archive)
         stopped = run_trials(searcher, settings, strategy, run, path) if _is_open(searcher, run) else ""
         result = _result(space, searcher, TrialNetworks(space, settings, path), run, stopped)
+        if not result.interrupted:
+            measure_at_end(result, settings)
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title, logs=logs, progress=progress)

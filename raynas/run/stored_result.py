@@ -75,5 +75,5 @@ def _goal(session: Record, archive: Archive) -> Goal:
     for evaluation in archive.evaluations:
         config = {"arch": evaluation.arch.to_config(), **evaluation.hyperparameters}
         if evaluation.ok and json.dumps(config, sort_keys=True) == session.get("baseline_is"):
-            goal = goal.against(evaluation.metrics)
+            goal = goal.against(evaluation.as_searched.metrics)
     return goal

@@ -286,6 +286,22 @@ def test_a_trial_begins_again_as_if_it_had_never_run(path: Path) -> None:
     assert path.read_text().count('"ended"') == 3, "nothing is deleted from the file"
 
 
+def test_measured_at_the_end_replaces_what_a_trial_measured(path: Path) -> None:
+    with closing(Archive(path)) as archive:
+        archive.append("proposed", **FIRST)
+        archive.append("ended", **{**ENDED, "metrics": {"accuracy": 0.5, "latency_ms": 4.0}})
+        archive.append("measured", trial="1", metrics={}, error="no device")
+        assert archive.evaluations[0].first == {}
+        archive.append("measured", trial="1", metrics={"latency_ms": 6.0}, error="")
+        archive.append("measured", trial="1", metrics={"latency_ms": 7.0}, error="")
+    for evaluation in (*archive.evaluations, *Archive.load(path).evaluations):
+        assert evaluation.metrics == {"accuracy": 0.5, "latency_ms": 7.0} and evaluation.first == {"latency_ms": 4.0}
+        assert evaluation.as_searched.metrics == {"accuracy": 0.5, "latency_ms": 4.0}
+    archive = Archive.load(path)
+    archive.retry(["1"])
+    assert archive.evaluations == [] and not archive.events("measured")
+
+
 def test_a_restart_counts_only_what_comes_after_it(path: Path, tmp_path: Path) -> None:
     with closing(Archive(path)) as archive:
         archive.append("proposed", **FIRST)

@@ -1,5 +1,5 @@
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +11,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.constraint import Constraint
 from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Candidate, Metric
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, SettingError
 from raynas.testing import ToySpace
 
 SPACE = ToySpace()
@@ -92,3 +92,15 @@ def test_a_goal_carries_what_it_was_read_with() -> None:
 def test_a_misspelt_objective_gets_a_hint() -> None:
     with pytest.raises(ValueError, match=r"objective 'acuracy' needs a direction.*did you mean 'accuracy'\?"):
         Goal.parse("acuracy")
+
+
+def test_a_metric_may_be_measured_at_the_end() -> None:
+    real = Metric(name="real", mode="min", unit="ms", measure=lambda candidate: 1.0, needs="weights")
+    size = Metric(name="size", mode="min", measure=lambda candidate: 2.0)
+    assert size.at_end is None
+    assert replace(real, final=True).at_end == replace(real, final=True)
+    assert replace(size, final=real).at_end == replace(real, name="size")
+    wrongs: tuple[Any, ...] = (Metric(name="reported", mode="min"), "real", True)
+    for wrong in wrongs:
+        with pytest.raises(SettingError, match=r"final of metric 'size' must be True, False or a metric.*got"):
+            replace(size, measure=None, final=wrong)

@@ -160,3 +160,9 @@ def test_a_baseline_can_be_corrected_before_a_trial_has_ended() -> None:
     archive, goal = Archive(), read_goal("accuracy", "params <= baseline")
     session(archive, read("default"), "proposed")
     assert figures(goal, ARCH, archive) == {"params": N_PARAMS}
+
+
+def test_a_limit_on_a_prediction_refers_to_the_measured_baseline() -> None:
+    real = Metric(name="real", mode="min", measure=lambda candidate: 5.0)
+    size = Metric(name="size", mode="min", measure=lambda candidate: 2.0, final=real)
+    assert figures(read_goal("accuracy", "size <= 0.5 * baseline", [size]), "default") == {"size": 5.0}

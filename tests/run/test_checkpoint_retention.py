@@ -4,7 +4,8 @@ from typing import Any
 
 from raynas.core.archive import Archive
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.run.checkpoint_retention import KeepBest
+from raynas.metrics import read_goal
+from raynas.run.checkpoint_retention import N_BEST, N_SPARE, KeepBest
 from raynas.strategies import GridSearch
 from raynas.testing import ToySpace
 
@@ -88,3 +89,15 @@ def test_of_several_objectives_the_best_in_the_first_keeps_its_own(tmp_path: Pat
         keep.on_trial_complete(0, [], trial(name))
     winner = searcher.goal.pareto_front(searcher.archive.evaluations)[0]
     assert winner.trial == "3" and "3" in left(tmp_path) and "4" not in left(tmp_path)
+
+
+def test_where_a_limit_is_measured_at_the_end_the_next_best_keep_theirs(tmp_path: Path) -> None:
+    for limit, n_kept in (("params <= 100", N_BEST), ("latency_ms <= 100", N_BEST + N_SPARE)):
+        searcher = GridSearch().searcher(ToySpace(n_layers=3, n_options=3), read_goal("accuracy", limit), costs={})
+        folder = tmp_path / limit.split()[0]
+        keep = KeepBest(searcher, folder)
+        for number in range(12):
+            checkpoints(folder / str(number))
+            end(searcher, str(number), number / 100)
+            keep.on_trial_complete(0, [], trial(str(number)))
+        assert len(left(folder)) == n_kept

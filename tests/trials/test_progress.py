@@ -3,6 +3,8 @@
 import math
 
 from raynas.core.architecture import Architecture
+from raynas.core.evaluation import metrics_of
+from raynas.core.measurement import Measured, Provenance, provenance_of
 from raynas.trials.progress import STANDARD, Progress
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -27,3 +29,11 @@ def test_memory_of_earlier_processes_counts() -> None:
     progress = Progress(arch=Architecture(ARCH), earlier_peak_mb=90.0)
     assert progress.result((), 80.0)["peak_memory_mb"] == progress.checkpoint(None, 80.0).peak_memory_mb == 90.0
     assert progress.checkpoint(None, 100.0).peak_memory_mb == 100.0
+
+
+def test_a_figure_that_the_trial_reports_has_no_provenance() -> None:
+    costs = {"latency_ms": Measured(3.0, Provenance(facts={"backend": "eager"}))}
+    assert metrics_of(Progress(costs=costs).result((), 0.0))["latency_ms"] == costs["latency_ms"]
+    assert provenance_of(metrics_of(Progress(costs=costs).result((), 0.0))) == provenance_of(costs)
+    reported = metrics_of(Progress(costs=costs, scores={"latency_ms": 9.0}).result((), 0.0))
+    assert reported["latency_ms"] == 9.0 and provenance_of(reported) == {}

@@ -73,7 +73,7 @@ def latency(
     title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
     # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
     needs: Needs = "device" if device is None and command is None else "weights"
-    return Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs)
+    return Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs, final=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -208,11 +208,13 @@ class LatencyPredictor:
         """Return the predicted latency of a candidate, in ms."""
         return float(self.model.predict(self.describer([candidate.arch]))[0])
 
-    def metric(self, name: str = "") -> Metric:
+    def metric(self, name: str = "", *, final: Metric | None = None) -> Metric:
         """Return the predicted latency as a metric, whose title states its error.
 
         Args:
             name: by default "latency_ms@" and the device; "latency_ms" to predict where raynas would measure.
+            final: measures the winner and the Pareto front at the end of a search, and a baseline that limits refer to,
+                such as ``raynas.latency("onnxruntime")``; None if the device cannot be reached.
         """
         shown = f"{self.device}, predicted ({self.error.within:.0%} within {TOLERANCE:.0%})"
         return Metric(
@@ -221,6 +223,7 @@ class LatencyPredictor:
             unit="ms",
             title=shown,
             measure=self.measure,
+            final=final or False,
         )
 
     def __str__(self) -> str:

@@ -5,8 +5,8 @@ What one run cannot show is said: a single seed proves no difference, and a vali
 optimistic.
 """
 
-from raynas.views.report.facts import Comparison, Summary, best_or_reason, summarise
+from raynas.views.report.facts import Comparison, Summary, best_or_reason, broken_at_end, summarise
 from raynas.views.report.files import plot_name, write
 from raynas.views.report.text import render
 
-__all__ = ["Comparison", "Summary", "best_or_reason", "plot_name", "render", "summarise", "write"]
+__all__ = ["Comparison", "Summary", "best_or_reason", "broken_at_end", "plot_name", "render", "summarise", "write"]

@@ -9,7 +9,7 @@ from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
-from raynas.views.amounts import DOUBT, known_metrics
+from raynas.views.amounts import DOUBT, amount, known_metrics
 from raynas.views.pareto import compared
 
 
@@ -78,6 +78,7 @@ class Summary:
         ended_because: why the search ended before its number of trials.
         interrupted: whether it was interrupted, and can continue.
         comparison: with random search; None if it was not run.
+        measured: evaluations that were measured at the end, in the order of their trials.
         retrained: metrics of the winner, trained again to its end; None if it was not.
         notes: remarks that the reader must know.
         files: paths, by the content of the file.
@@ -95,6 +96,7 @@ class Summary:
     ended_because: str = ""
     interrupted: bool = False
     comparison: Comparison | None = None
+    measured: Sequence[Evaluation] = ()
     retrained: Mapping[str, float] | None = None
     notes: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
@@ -148,8 +150,9 @@ def summarise(
         ended_because=result.ended_because,
         interrupted=result.interrupted,
         comparison=compare(result, random) if random else None,
+        measured=sorted((e for e in result.full if e.first), key=lambda e: e.trial),
         retrained=retrained,
-        notes=(*notes, *_unresolved(result.goal), *_doubts(result)),
+        notes=(*notes, *_unresolved(result.goal), *broken_at_end(result), *_not_measured(result), *_doubts(result)),
         files=dict(files or {}),
         commands=dict(commands or {}),
     )
@@ -179,6 +182,33 @@ def _unresolved(goal: Goal) -> list[str]:
         f"The limit {c} was not applied: the baseline has no {c.metric}, as its trial did not end, or failed."
         for c in goal.constraints
         if c.relative
+    ]
+
+
+def broken_at_end(result: SearchResult) -> list[str]:
+    """Return a note for each hard limit that networks broke only when they were measured at the end."""
+    known, broken = known_metrics(result.goal), result.goal.sort(e.as_searched for e in result.broken_at_end)
+    measured = {e.trial: e.metrics for e in result.broken_at_end}
+    notes = []
+    for c in result.goal.limits_at_end:
+        over = [e for e in broken if c.violation(measured[e.trial])]
+        if over:
+            before, after = (amount(c.metric, m[c.metric], known) for m in (over[0].metrics, measured[over[0].trial]))
+            count = "1 network" if len(over) == 1 else f"{len(over)} networks"
+            notes.append(
+                f"{count} met {c} in the search and broke it when measured at the end, so the next best is the result; "
+                f"the best of them, trial {over[0].trial}, had {before} and then {after}."
+            )
+    return notes
+
+
+def _not_measured(result: SearchResult) -> list[str]:
+    """Return a note on each limit that only an earlier figure of the winner meets."""
+    best, _ = best_or_reason(result)
+    return [
+        f"The limit {c} is met by a figure of the winner that was not measured again at the end of the search."
+        for c in result.goal.limits_at_end
+        if best and not result.interrupted and c.metric in result.goal.unmeasured(best)
     ]
 
 

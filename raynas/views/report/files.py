@@ -62,6 +62,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "violating": summary.n_violating,
         "ended_because": summary.ended_because,
         "interrupted": summary.interrupted,
+        "measured_at_end": [_evaluation(e) for e in summary.measured],
         "comparison": comparison
         and {**asdict(comparison), "difference": comparison.difference, "verdict": comparison.verdict},
         "retrained": None if summary.retrained is None else dict(summary.retrained),
@@ -79,6 +80,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "hyperparameters": dict(evaluation.hyperparameters),
         "metrics": dict(evaluation.metrics),
         "provenance": as_plain(evaluation.metrics),
+        **({"first": dict(evaluation.first)} if evaluation.first else {}),
         "epochs": evaluation.fidelity,
     }
 

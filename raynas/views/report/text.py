@@ -28,6 +28,7 @@ def render(summary: Summary, console: Console) -> None:
     if summary.interrupted:
         _heading("Interrupted: what follows is what the search found so far", console)
     _print_best(summary, console)
+    _print_measured(summary, console)
     _print_retrained(summary, console)
     _print_comparison(summary, console)
     for cost, front in summary.fronts.items():
@@ -90,6 +91,26 @@ def _print_metrics(summary: Summary, best: Evaluation, console: Console) -> None
         if any(metric in column for column in filled.values()):
             table.add_row(f"  {metric}", *(column.get(metric, "") for column in filled.values()))
     console.print(table)
+
+
+def _print_measured(summary: Summary, console: Console) -> None:
+    """Print the first figures of those that were measured at the end beside the last."""
+    for metric in dict.fromkeys(name for e in summary.measured for name in e.first):
+        _heading(f"{metric}, measured again at the end", console)
+        table = _table("trial", "key", "in the search", "at the end", "change", "")
+        for e in summary.measured:
+            if metric in e.first:
+                first, last = e.first[metric], e.metrics[metric]
+                change = f"{last / first - 1:+.1%}" if first else ""
+                broken = any(c.metric == metric and c.violation(e.metrics) for c in summary.goal.hard)
+                table.add_row(
+                    f"  {e.trial}",
+                    e.arch.key,
+                    *(amount(metric, value, summary.metrics) for value in (first, last)),
+                    change,
+                    "breaks the limit" if broken else "",
+                )
+        console.print(table)
 
 
 def _print_retrained(summary: Summary, console: Console) -> None:

@@ -1,0 +1,151 @@
+"""measure_at_end(): the winner and the Pareto front of a search, measured at its end on what will run them."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from raynas.core.architecture import Architecture
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
+from raynas.core.metric import Metric
+from raynas.core.result import SearchResult
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError, one_line
+from raynas.run.cluster import start_ray
+from raynas.trials.settings import TrialSettings
+from raynas.views.report import broken_at_end
+
+logger = logging.getLogger(__name__)
+
+MAX_MEASURED = 20
+"""Maximum number of networks that are measured at the end of a search."""
+
+N_PROCESSES = 2
+"""Number of fresh processes that measure each network where the goal has a hard limit; the worst value counts.
+
+A network at the very limit meets it in one process and breaks it in the next.
+"""
+
+Values = dict[str, float]
+
+
+def measure_at_end(result: SearchResult, settings: TrialSettings) -> None:
+    """Measure the winner and the Pareto front of a search that has ended, and record the values.
+
+    They replace those of the trials in ``result``. Where the winner then breaks a hard limit, or others are on the
+    front, these are measured too, ``MAX_MEASURED`` at most for the same trials, over all sessions. A failure costs a
+    warning, not the result; the next session tries again.
+
+    Args:
+        result: of the search; its archive is open.
+        settings: the way of scoring, which says where and how trials measure.
+    """
+    tried = _measured_since_the_last_trial(result)
+    while (due := finalists(result, tried)) and len(tried) < MAX_MEASURED:
+        due = due[: MAX_MEASURED - len(tried)]
+        try:
+            for trial, values, error in _measured(due, result, settings):
+                result.archive.append("measured", trial=trial, metrics=values, error=error)
+                if error:
+                    logger.warning("trial %s could not be measured at the end: %s", trial, error)
+        except Exception as error:
+            logger.warning("the winner was not measured at the end: %s; the same call tries again", one_line(error))
+            return
+        tried |= {e.trial for e in due}
+    for note in broken_at_end(result):
+        logger.warning("%s", note)
+
+
+def finalists(result: SearchResult, tried: Iterable[str] = ()) -> list[Evaluation]:
+    """Return the evaluations that are still to be measured at the end: the winner, then the front.
+
+    Of one objective, the front is that against each metric of a limit that is measured at the end.
+
+    Args:
+        result: of the search.
+        tried: trials that are left out.
+    """
+    goal, full = result.goal, result.full
+    if not goal.measured_at_end:
+        return []
+    fronts = [goal.pareto_front(full)]
+    for name, metric in goal.measured_at_end.items():
+        fronts.append(result.pareto_front((f"{goal.first.mode}:{goal.first.metric}", f"{metric.mode}:{name}")))
+    best_first = {e.trial: e for front in fronts for e in front}
+    return [e for trial, e in best_first.items() if trial not in {*tried} and goal.unmeasured(e)]
+
+
+def _measured_since_the_last_trial(result: SearchResult) -> set[str]:
+    trials: set[str] = set()
+    for record in result.archive:
+        if record["event"] == "ended":
+            trials = set()
+        elif record["event"] == "measured" and not record["error"]:
+            trials.add(record["trial"])
+    return trials
+
+
+def _measured(
+    due: Sequence[Evaluation], result: SearchResult, settings: TrialSettings
+) -> Iterator[tuple[str, Values, str]]:
+    """Measure networks in fresh processes; yield trial, values, and the reason if there are none."""
+    import ray
+
+    start_ray()
+    goal, space = result.goal, result.space.architecture_space
+    n_processes = N_PROCESSES if goal.limits_at_end else 1
+    asked = ray.put((space, settings, dict(goal.measured_at_end)))
+    found: list[list[tuple[Values, str]]] = []
+    for _ in range(n_processes):
+        with _fresh_process(settings) as process:
+            calls = [process.measure.remote(asked, e.arch, goal.unmeasured(e)) for e in due]
+            found.append([ray.get(call) for call in calls])
+    for evaluation, measurements in zip(due, zip(*found, strict=True), strict=True):
+        error = next((error for _, error in measurements if error), "")
+        yield evaluation.trial, {} if error else _worst([values for values, _ in measurements], goal), error
+
+
+def _worst(measurements: Sequence[Values], goal: Goal) -> Values:
+    worst = {name: max if goal.measured_at_end[name].mode == "min" else min for name in measurements[0]}
+    return {name: of(values[name] for values in measurements) for name, of in worst.items()}
+
+
+@contextmanager
+def _fresh_process(settings: TrialSettings) -> Iterator[Any]:
+    """Give an actor with the resources of a trial, which ends afterwards."""
+    import ray
+
+    resources = dict(settings.resources)
+    actor: Any = (
+        ray.remote(FinalMeasurement)
+        .options(num_cpus=resources.pop("cpu", 0), num_gpus=resources.pop("gpu", 0), resources=resources)
+        .remote()
+    )
+    try:
+        yield actor
+    finally:
+        ray.kill(actor)
+
+
+class FinalMeasurement:
+    """Measures networks as trials do, in a process that did nothing else."""
+
+    def measure(
+        self, asked: tuple[SearchSpace, TrialSettings, Mapping[str, Metric]], arch: Architecture, names: Sequence[str]
+    ) -> tuple[Values, str]:
+        """Return the values of metrics, and the reason if there are none.
+
+        Args:
+            asked: space, settings of the trials, and metrics by name.
+            arch: the network.
+            names: of the metrics.
+        """
+        space, settings, metrics = asked
+        try:
+            costs = settings.costs(space, {name: metrics[name] for name in names})
+            if missing := [name for name in names if name not in costs]:
+                raise RaynasError(f"{missing[0]} cannot be measured there")
+            return {name: costs[name](arch) for name in names}, ""
+        except Exception as error:
+            return {}, one_line(error)
