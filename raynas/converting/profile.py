@@ -17,7 +17,7 @@ from raynas.views.text_table import text_table
 
 Answer = Literal["yes", "no", "unlikely", "unknown"]
 
-SHOWN = (*COUNTED, "latency_ms")
+SHOWN = (*COUNTED, "activations", "inference_memory_mb", "size_mb", "latency_ms")
 """Metrics that are measured of every member in a profile."""
 
 SHARES = {"smallest": 0.0, "middle": 0.5, "largest": 1.0}
@@ -74,7 +74,9 @@ class Profile:
         ]
         lines = text_table(("member", *(title_of(name, self.metrics) for name in names)), rows)
         limits = [f"  {verdict}" for verdict in self.verdicts]
-        heading = f"{self.title}: {members(self.n_members)}, untrained; latency of one example on this machine"
+        heading = (
+            f"{self.title}: {members(self.n_members)}, untrained; memory and latency of one example, on this machine"
+        )
         question = ["Can the limits be met?"] if limits else []
         return "\n".join([heading, *(f"  {line}" for line in lines), *question, *limits])
 

@@ -43,7 +43,8 @@ class Candidate:
         n_threads: CPU threads to measure with.
         seed: of everything random; the weights already follow from it and the architecture.
         build: gives the network.
-        count: gives the parameters or multiply-adds of the network for one example, by the name "params" or "macs".
+        count: gives a count of the network, of one example where it depends on inputs, by name: "params", "macs",
+            "activations", or "inference_memory" in bytes.
         draw: gives a batch of training data, inputs and targets; None if there is no data.
     """
 

@@ -90,6 +90,11 @@ def _metrics(about: Provenance, costs: Mapping[str, float]) -> Iterator[str]:
         if "latency_ms" in costs
         else "Parameters and multiply-adds (`macs`) are those of the network for one example."
     )
+    if "inference_memory_mb" in costs:
+        remarks.append(
+            "`activations` are the outputs of convolutions and matrix products, `inference_memory_mb` is the peak of "
+            "the memory that tensors other than weights need, both for one example; `size_mb` that of the weights."
+        )
     yield " ".join(remarks)
 
 

@@ -25,7 +25,7 @@ from raynas.exporting.verification import Expected, Report, verify, with_batch
 from raynas.files.inside import refuse_links
 from raynas.files.replacing import write_whole
 from raynas.files.weights import WEIGHTS, write_weights
-from raynas.metrics.cost import count_macs, count_params
+from raynas.metrics.cost import count_activations, count_macs, count_params, inference_memory, size_on_disk
 from raynas.nn.modes import evaluating
 from raynas.nn.programs import make_program, write_onnx, write_program
 
@@ -199,9 +199,12 @@ class _Export:
             self.missing[ONNX] = one_line(error)
 
     def _costs(self) -> dict[str, float]:
-        costs: dict[str, float] = {"params": count_params(self.model)}
+        costs: dict[str, float] = {"params": count_params(self.model), "size_mb": size_on_disk(self.model) / 1e6}
+        example = with_batch(self.inputs, 1)
         with suppress(RaynasError):
-            costs["macs"] = count_macs(self.model, with_batch(self.inputs, 1))
+            costs["macs"] = count_macs(self.model, example)
+            costs["activations"] = count_activations(self.model, example)
+            costs["inference_memory_mb"] = inference_memory(self.model, example) / 1e6
         return costs
 
     def _macs(self, costs: Mapping[str, float]) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
-from raynas.metrics.cost import MetaModels, count_macs, count_params
+from raynas.metrics.cost import MetaModels, count_activations, count_macs, count_params, inference_memory, size_on_disk
 from raynas.metrics.latency import measure_latency
 from raynas.metrics.measurer import Measurer
 from raynas.metrics.table import METRICS, Metrics, metrics_named, read_goal, with_metrics
@@ -18,12 +18,15 @@ __all__ = [
     "Measurer",
     "MetaModels",
     "Metrics",
+    "count_activations",
     "count_macs",
     "count_params",
+    "inference_memory",
     "measure_latency",
     "metrics_named",
     "rank_ensemble",
     "read_goal",
+    "size_on_disk",
     "untrained_metrics",
     "with_metrics",
     "zero_cost_scores",

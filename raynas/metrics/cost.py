@@ -1,9 +1,9 @@
-"""Costs of a network: parameters and multiply-adds, counted without computing anything."""
+"""Costs of a network: parameters, multiply-adds, activations, memory and size, without computing anything."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -15,12 +15,22 @@ from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics.composed_costs import ComposedCosts
 from raynas.metrics.cost_sums import CostSums, cost_sums
-from raynas.metrics.mac_counter import MacCounter, Outcomes, macs_of, macs_with_values, no_garbage_collection
+from raynas.metrics.inference_memory import MemoryTrace
+from raynas.metrics.mac_counter import (
+    MacCounter,
+    Outcomes,
+    no_garbage_collection,
+    run_with_values,
+    run_without_values,
+)
 from raynas.nn.model_space import ModelSpace
 from raynas.nn.stand_ins import device_of, is_bare
 
 N_COUNTED = 20
 """Number of exact counts that a model of the costs has to reproduce."""
+
+
+C = TypeVar("C", bound=MacCounter)
 
 
 class CostModel(Protocol):
@@ -52,17 +62,69 @@ def count_macs(model: nn.Module, inputs: InputSpec | Sequence[int]) -> int:
     Raises:
         RaynasError: if the model cannot run.
     """
+    return _counted(model, inputs, MacCounter).macs
+
+
+def count_activations(model: nn.Module, inputs: InputSpec | Sequence[int]) -> int:
+    """Return the number of activations of ``model`` for one example, in eval mode.
+
+    They are the elements of the outputs of convolutions and of matrix products, linear layers and attention among them,
+    whose multiply-adds ``count_macs`` counts. Radosavovic et al. (CVPR 2020) count those of convolutions, and find that
+    they tell more about the time on accelerators, which memory often limits, than multiply-adds do.
+
+    Args:
+        model: see ``count_macs``.
+        inputs: see ``count_macs``.
+
+    Raises:
+        RaynasError: if the model cannot run.
+    """
+    return _counted(model, inputs, MacCounter).activations
+
+
+def inference_memory(model: nn.Module, inputs: InputSpec | Sequence[int]) -> int:
+    """Return the peak of the memory that inference of one example needs beside the weights, in bytes.
+
+    It is that of activations, inputs and outputs by their lifetimes over the order of operations, see ``MemoryTrace``.
+    Operations are those of PyTorch: its max pooling also puts out the indices of the maxima, for instance. A model
+    needs values only where ``count_macs`` does.
+
+    Args:
+        model: see ``count_macs``.
+        inputs: see ``count_macs``.
+
+    Raises:
+        RaynasError: if the model cannot run.
+    """
+    return _counted(model, inputs, MemoryTrace).peak
+
+
+def size_on_disk(model: nn.Module) -> int:
+    """Return the number of bytes of the values in the state dict of ``model``: parameters and lasting buffers.
+
+    Each has the size of its type, and one that has several names counts once, as in a file that ``torch.save`` writes;
+    such a file is some kB larger, for names and shapes.
+    """
+    tensors = [value for value in model.state_dict(keep_vars=True).values() if isinstance(value, torch.Tensor)]
+    return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+
+
+def _counted(model: nn.Module, inputs: InputSpec | Sequence[int], kind: Callable[[Outcomes | None], C]) -> C:
+    """Return a counter of that kind after a forward pass, without values if that is possible."""
     spec = as_spec(inputs)
 
     def example(device: str | torch.device) -> Arguments:
         return _as_for(model, make_example(spec, 1, device))
 
+    counter = kind({})
     try:
-        return macs_of(model, lambda: example("meta"), MacCounter({}))
+        run_without_values(model, lambda: example("meta"), counter)
     except RaynasError:
         if is_bare(model):
             raise
-        return macs_with_values(model, example(device_of(model)))
+        counter = kind(None)
+        run_with_values(model, example(device_of(model)), counter)
+    return counter
 
 
 def _as_for(model: nn.Module, inputs: Inputs) -> Arguments:
@@ -105,8 +167,14 @@ class MetaModels:
         return self._last[1]
 
     def count(self, arch: Architecture, name: str) -> int:
-        """Return the cost of ``arch`` of that name, "params" or "macs"."""
-        return {"params": self.params, "macs": self.macs}[name](arch)
+        """Return the cost of ``arch`` of the name of one of the methods below."""
+        counts = {
+            "params": self.params,
+            "macs": self.macs,
+            "activations": self.activations,
+            "inference_memory": self.inference_memory,
+        }
+        return counts[name](arch)
 
     def params(self, arch: Architecture) -> int:
         """Return the parameters of ``arch``."""
@@ -114,16 +182,26 @@ class MetaModels:
 
     def macs(self, arch: Architecture) -> int:
         """Return the multiply-adds of ``arch`` for one example."""
-        return self._cost("macs", arch, lambda: self._macs(arch))
+        return self._cost("macs", arch, lambda: self._counted_of(arch, MacCounter).macs)
 
-    def _macs(self, arch: Architecture) -> int:
-        model = self(arch)
+    def activations(self, arch: Architecture) -> int:
+        """Return the activations of ``arch`` for one example, see ``count_activations``."""
+        return self._counted_of(arch, MacCounter).activations
+
+    def inference_memory(self, arch: Architecture) -> int:
+        """Return the peak of the memory of ``arch`` for one example in bytes, see ``inference_memory``."""
+        return self._counted_of(arch, MemoryTrace).peak
+
+    def _counted_of(self, arch: Architecture, kind: Callable[[Outcomes | None], C]) -> C:
+        model, counter = self(arch), kind(self._operations)
         try:
-            return macs_of(model, lambda: _as_for(model, self.space.example(1, "meta")), MacCounter(self._operations))
+            run_without_values(model, lambda: _as_for(model, self.space.example(1, "meta")), counter)
         except RaynasError:
             with torch.random.fork_rng(devices=[]):
                 model = self.space.build(arch)
-            return macs_with_values(model, _as_for(model, self.space.example(1, device_of(model))))
+            counter = kind(None)
+            run_with_values(model, _as_for(model, self.space.example(1, device_of(model))), counter)
+        return counter
 
     def _cost(self, name: str, arch: Architecture, count: Callable[[], int]) -> int:
         cost = None
@@ -190,3 +268,18 @@ def params(candidate: Candidate) -> float:
 def macs(candidate: Candidate) -> float:
     """Return the metric "macs"."""
     return candidate.macs
+
+
+def activations(candidate: Candidate) -> float:
+    """Return the metric "activations"."""
+    return candidate.count("activations")
+
+
+def inference_memory_mb(candidate: Candidate) -> float:
+    """Return the metric "inference_memory_mb"."""
+    return candidate.count("inference_memory") / 1e6
+
+
+def size_mb(candidate: Candidate) -> float:
+    """Return the metric "size_mb"."""
+    return size_on_disk(candidate.model) / 1e6

@@ -1,10 +1,10 @@
-"""Counts of multiply-adds in a forward pass: on the meta device, where nothing is computed, or with values."""
+"""Counts of multiply-adds and activations in a forward pass, on the meta device or with values."""
 
 import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
@@ -19,15 +19,17 @@ from raynas.nn.stand_ins import attributes_kept, is_bare, without_values
 
 
 class _Outcome(NamedTuple):
-    """Multiply-adds and outputs of an operation.
+    """Multiply-adds, activations and outputs of an operation.
 
     Args:
         macs: multiply-adds.
+        activations: number of elements that a convolution or a matrix product puts out.
         outputs: shape, stride and type of each tensor; none if the operation changes its first argument instead.
         is_single: True if the output is a tensor, False if it is a tuple of them.
     """
 
     macs: int
+    activations: int
     outputs: tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
     is_single: bool
 
@@ -49,61 +51,63 @@ Outcomes = dict[object, _Outcome]
 
 
 def macs_of(model: nn.Module, example: Callable[[], Inputs], counter: "MacCounter") -> int:
-    """Count the multiply-adds of a forward pass in eval mode; the model is left as it was.
+    """Return the multiply-adds of a forward pass; see ``run_without_values``."""
+    before = counter.macs
+    run_without_values(model, example, counter)
+    return counter.macs - before
+
+
+def run_without_values(model: nn.Module, example: Callable[[], Inputs], counter: "MacCounter") -> None:
+    """Count in a forward pass in eval mode; the model is left as it was.
 
     Args:
         model: on any device; its tensors are replaced by tensors without values.
         example: makes the inputs, on the meta device.
-        counter: its count grows by the result.
+        counter: its counts grow by those of the pass.
 
     Raises:
         RaynasError: if the model cannot run without values.
     """
-    before = counter.macs
     try:
         # Under a caller's inference mode the counter would see whole layers instead of the operations in them.
         with torch.inference_mode(False), evaluating(model), ExitStack() as stack:
             if not is_bare(model):
                 stack.enter_context(without_values(model))
-            inputs = Arguments.of(example())
-            stack.enter_context(counter)
-            inputs.call(model)
+            counter.run(model, Arguments.of(example()))
     except RaynasError:
         raise
     except Exception as error:
         raise RaynasError(
-            f"{type(model).__name__} cannot run on the meta device, where tensors have no values, so its multiply-adds "
-            f"cannot be counted: {one_line(error)}{code_of(error)}"
+            f"{type(model).__name__} cannot run on the meta device, where tensors have no values, so its "
+            f"{counter.subject} cannot be counted: {one_line(error)}{code_of(error)}"
         ) from error
-    return counter.macs - before
 
 
-def macs_with_values(model: nn.Module, inputs: Arguments) -> int:
-    """Count the multiply-adds of a forward pass that is computed; the model is left as it was.
+def run_with_values(model: nn.Module, inputs: Arguments, counter: "MacCounter") -> None:
+    """Count in a forward pass that is computed; the model is left as it was.
 
     Args:
         model: in any mode.
         inputs: on its device.
+        counter: one that knows no outcomes; its counts grow by those of the pass.
 
     Raises:
         RaynasError: if the model cannot run.
     """
-    counter = MacCounter(None)
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         # Fused attention and recurrent layers would hide the operations in them.
         torch.backends.mha.set_fastpath_enabled(False)
         with torch.inference_mode(False), evaluating(model), attributes_kept(model), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")  # of the flags
-            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH), counter:
-                inputs.call(model)
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+                counter.run(model, inputs)
     except Exception as error:
         raise RaynasError(
-            f"the multiply-adds of {type(model).__name__} cannot be counted: {one_line(error)}{code_of(error)}"
+            f"the {counter.subject} of {type(model).__name__} cannot be counted: {one_line(error)}{code_of(error)}"
         ) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return counter.macs
 
 
 @contextmanager
@@ -123,7 +127,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 class MacCounter(TorchDispatchMode):
-    """Adds up the multiply-adds of the operations that run under it.
+    """Adds up the multiply-adds and the activations of the operations that run under it.
 
     It uses the formulas of torch's FlopCounterMode, but remembers outcomes: a network repeats few different operations,
     and the shape rules of the meta device are slow Python (0.6 ms for a batch norm).
@@ -132,34 +136,47 @@ class MacCounter(TorchDispatchMode):
         known: outcomes of earlier operations on the meta device; more are added. None to compute every operation.
     """
 
+    subject: ClassVar[str] = "multiply-adds"
+    """The counts, in messages."""
+
     def __init__(self, known: Outcomes | None) -> None:
         super().__init__()
         self.macs: int = 0
+        self.activations: int = 0
         self._known = known
         if known and len(known) > MAX_KNOWN:
             known.clear()
+
+    def run(self, model: nn.Module, inputs: Arguments) -> None:
+        """Count in a forward pass."""
+        with self:
+            inputs.call(model)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if self._known is None:
             result = func(*args, **kwargs)
-            self.macs += _macs_of_operation(func, args, kwargs, result)
+            self._add(*_counts(func, args, kwargs, result))
             return result
         if kwargs.get("device") is not None:  # A tensor that the forward pass makes has to be on the meta device too.
             kwargs["device"] = torch.device("meta")
         key = (func, description(args), description(tuple(kwargs.items())))
         known = self._known.get(key)
         if known is not None:
-            self.macs += known.macs
+            self._add(known.macs, known.activations)
             return known.repeat(args)
         result = func(*args, **kwargs)
-        macs = _macs_of_operation(func, args, kwargs, result)
-        self.macs += macs
+        counts = _counts(func, args, kwargs, result)
+        self._add(*counts)
         if _is_pure(func, result):
             tensors = (result,) if isinstance(result, torch.Tensor) else result
             outputs = () if result is args[0] else tuple((t.shape, t.stride(), t.dtype) for t in tensors)
-            self._known[key] = _Outcome(macs, outputs, tensors is not result)
+            self._known[key] = _Outcome(*counts, outputs, tensors is not result)
         return result
+
+    def _add(self, macs: int, activations: int) -> None:
+        self.macs += macs
+        self.activations += activations
 
 
 def description(value: object) -> object:
@@ -182,13 +199,15 @@ def _is_pure(func: Any, result: Any) -> bool:
     )
 
 
-def _macs_of_operation(func: Any, args: Any, kwargs: Any, result: Any) -> int:
+def _counts(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[int, int]:
+    """Return the multiply-adds and the activations of an operation."""
     operation = func.overloadpacket
     if operation not in flop_registry:
-        return 0
+        return 0, 0
     has_bias = operation in _BIAS_AT and args[_BIAS_AT[operation]] is not None
     flops = int(flop_registry[operation](*args, **kwargs, out_val=result))
-    return flops // 2 + (int(result.numel()) if has_bias else 0)
+    n_outputs = int((result if isinstance(result, torch.Tensor) else result[0]).numel())
+    return flops // 2 + (n_outputs if has_bias else 0), n_outputs
 
 
 _BIAS_AT = {torch.ops.aten.addmm: 0, torch.ops.aten.baddbmm: 0, torch.ops.aten.convolution: 2}

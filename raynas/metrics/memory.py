@@ -1,4 +1,7 @@
-"""The most memory that something needed: of the GPU where it ran on one, else of the process."""
+"""The most memory that something, such as a training, needed: of the GPU where it ran on one, else of the process.
+
+The memory that a network needs for inference follows from its shapes, see ``inference_memory``.
+"""
 
 import contextlib
 import re

@@ -6,7 +6,7 @@ from raynas.core.constraint import Constraint
 from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
 from raynas.errors import SettingError, UnknownNameError
-from raynas.metrics.cost import macs, params
+from raynas.metrics.cost import activations, inference_memory_mb, macs, params, size_mb
 from raynas.metrics.latency.metric import latency
 from raynas.metrics.zero_cost import ZERO_COST
 from raynas.metrics.zero_cost.by_name import ProxyMeasure
@@ -15,7 +15,7 @@ Metrics = Sequence[Metric | str]
 """Metrics, or their names in ``METRICS``."""
 
 COUNTED = ("params", "macs")
-"""The metrics that are counted of every network."""
+"""The metrics that are counted of every network, whatever is asked for."""
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -24,9 +24,14 @@ METRICS: Mapping[str, Metric] = {
         Metric(name="loss", mode="min"),
         Metric(name="params", mode="min", measure=params),
         Metric(name="macs", mode="min", measure=macs),
+        Metric(name="activations", mode="min", measure=activations),
+        Metric(
+            name="inference_memory_mb", mode="min", unit="MB", title="inference memory", measure=inference_memory_mb
+        ),
+        Metric(name="size_mb", mode="min", unit="MB", title="size", measure=size_mb),
         latency(),
         Metric(name="train_seconds", mode="min", unit="s", title="training"),
-        Metric(name="peak_memory_mb", mode="min", unit="MB", title="memory"),
+        Metric(name="peak_memory_mb", mode="min", unit="MB", title="training memory"),
         *(
             Metric(
                 name=proxy.name,

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from raynas.core.decision import Decision, Integer
 from raynas.core.inputs import TensorSpec
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
-from raynas.metrics import MetaModels, count_macs, count_params, untrained_metrics
+from raynas.metrics import MetaModels, count_activations, count_macs, count_params, size_on_disk, untrained_metrics
 from tests.torchvision_here import can_import_torchvision
 
 
@@ -207,10 +208,64 @@ class TestCountMacs:
         assert count_macs(model, (3, 224, 224)) / 1e6 == pytest.approx(216.6, abs=0.05)
 
 
+class TestCountActivations:
+    @pytest.mark.parametrize(
+        ("model", "shape", "expected"),
+        [
+            (nn.Linear(3, 5), (7, 3), 7 * 5),
+            (nn.Conv2d(4, 6, 3, bias=False), (4, 5, 5), 9 * 6),
+            (nn.Sequential(nn.Conv2d(4, 8, 3, groups=4), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3)), (4, 5, 5), 72),
+            (nn.ConvTranspose2d(4, 6, 2, stride=2), (4, 3, 3), 36 * 6),
+            (Scaled(), (2, 4), 2 * 4 + 4 * 4),
+            (nn.ReLU(), (9,), 0),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+    )
+    def test_by_hand(self, model: nn.Module, shape: tuple[int, ...], expected: int) -> None:
+        assert count_activations(model, shape) == expected
+
+    def test_is_for_one_example_and_counts_every_call(self) -> None:
+        layer = nn.Linear(3, 3)
+        assert count_activations(nn.Sequential(layer, layer, layer), (3,)) == 9
+
+    def test_of_resnet_is_the_published_one(self) -> None:
+        if not can_import_torchvision():
+            pytest.skip("torchvision is not installed")
+        from torchvision.models import resnet50
+
+        with torch.device("meta"):
+            model = resnet50()
+        # Radosavovic et al. (CVPR 2020) count those of convolutions; here 1000 of the linear layer are added.
+        assert count_activations(model, (3, 224, 224)) / 1e6 == pytest.approx(11.1, abs=0.05)
+
+
+class TestSizeOnDisk:
+    def test_is_that_of_a_file_but_for_its_names(self, tmp_path: Path) -> None:
+        model = nn.Sequential(nn.Linear(200, 300), nn.BatchNorm1d(300), nn.Linear(300, 200, bias=False))
+        model[2].weight = nn.Parameter(model[0].weight.detach().T.contiguous())
+        for network in (model, model.half()):
+            torch.save(network.state_dict(), tmp_path / "weights.pt")
+            assert 0 < (tmp_path / "weights.pt").stat().st_size - size_on_disk(network) < 8000
+
+    def test_has_the_size_of_each_type(self) -> None:
+        model = nn.BatchNorm1d(10)  # four tensors of ten, and a whole number
+        assert size_on_disk(model) == 4 * 40 + 8
+        assert size_on_disk(model.to(torch.bfloat16)) == 4 * 20 + 8
+        assert size_on_disk(model.to("meta")) == 4 * 20 + 8
+
+    def test_tied_weights_count_once_and_passing_buffers_not_at_all(self) -> None:
+        first, second = nn.Linear(5, 5, bias=False), nn.Linear(5, 5, bias=False)
+        second.weight = first.weight
+        second.register_buffer("mask", torch.zeros(100), persistent=False)
+        assert size_on_disk(nn.Sequential(first, second)) == 100
+
+
 class TestUntrainedMetrics:
     def test_names_params_and_macs(self) -> None:
         metrics = untrained_metrics(Widths())
-        assert set(metrics) >= {"params", "macs"}
+        assert set(metrics) >= {"params", "macs", "activations", "inference_memory_mb", "size_mb"}
+        assert metrics["activations"](wide(3)) == 3 and metrics["size_mb"](wide(3)) == 33 * 4 / 1e6
+        assert metrics["inference_memory_mb"](wide(3)) == (10 + 3) * 4 / 1e6
         assert metrics["params"](wide(3)) == 33 and metrics["macs"](wide(3)) == 33
         assert metrics["params"](wide(4)) == 44 and metrics["macs"](wide(5)) == 55
 
