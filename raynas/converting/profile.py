@@ -74,9 +74,7 @@ class Profile:
         ]
         lines = text_table(("member", *(title_of(name, self.metrics) for name in names)), rows)
         limits = [f"  {verdict}" for verdict in self.verdicts]
-        heading = (
-            f"{self.title}: {members(self.n_members)}, untrained; latency of one example on this machine"
-        )
+        heading = f"{self.title}: {members(self.n_members)}, untrained; latency of one example on this machine"
         question = ["Can the limits be met?"] if limits else []
         return "\n".join([heading, *(f"  {line}" for line in lines), *question, *limits])
 
