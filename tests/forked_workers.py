@@ -21,7 +21,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 SLOW_MODULES = (
     "fsspec",
@@ -144,7 +146,7 @@ def start_parent(environment: Mapping[str, str], others: Sequence[socket.socket]
         other.close()
     os.environ.clear()
     os.environ.update(environment)
-    importlib.import_module("ray.tune")
+    import_ray()
     with contextlib.suppress(EOFError):
         while True:
             asked, files = request(requests, 4)
@@ -153,6 +155,21 @@ def start_parent(environment: Mapping[str, str], others: Sequence[socket.socket]
                 become_worker(asked, files[1:])
             close(files)
     os._exit(0)
+
+
+def import_ray() -> None:
+    """Import Ray Tune, and leave Ray's generator of identities unused, so that each fork seeds one of its own.
+
+    A class of actors draws its identity where it is defined, and Ray Tune defines some. Forks that go on from that draw
+    would draw the same: two workers that give one name to the first object that each puts into the store make it crash,
+    and the driver waits for ever.
+    """
+    import ray.actor
+
+    drawn = ray.actor.ActorClassID
+    without_the_generator = SimpleNamespace(from_random=lambda: drawn(os.urandom(drawn.size())))
+    with mock.patch.object(ray.actor, "ActorClassID", without_the_generator):
+        importlib.import_module("ray.tune")
 
 
 def become_worker(asked: Mapping[str, Any], files: Sequence[int]) -> None:

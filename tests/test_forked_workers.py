@@ -18,6 +18,9 @@ class Worker:
         context = ray.get_runtime_context()
         return context.get_job_id(), context.get_node_id(), os.environ["RAY_JOB_ID"]
 
+    def draws(self) -> str:
+        return str(ray.ObjectRef.from_random().hex())
+
     def look(self) -> tuple[int, bool, tuple[float, float, float]]:
         numbers = random.random(), float(np.random.rand()), float(torch.rand(()))
         return os.getpid(), "torch._dynamo" in sys.modules, numbers
@@ -39,3 +42,10 @@ def test_each_belongs_to_the_job_that_asked_for_it(ray_cluster: None) -> None:
         context.get_node_id(),
         context.get_job_id(),
     )
+
+
+def test_each_gives_other_identities_to_its_objects(ray_cluster: None) -> None:
+    worker: Any = ray.remote(Worker)
+    workers = [worker.remote() for _ in range(2)]
+    first, second = ray.get([worker.draws.remote() for worker in workers])
+    assert first != second
