@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raynas.funnels import FunnelResult, FunnelStage, funnel
     from raynas.metrics.latency import latency
     from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
+    from raynas.metrics.latency_table.profile import profile_latency
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
     from raynas.run.score_many import score_many
     from raynas.run.search import search
@@ -55,6 +56,7 @@ __all__ = [
     "export",
     "funnel",
     "latency",
+    "profile_latency",
     "score_many",
     "search",
     "train_supernet",
@@ -87,6 +89,7 @@ _MODULES = {
     "export": "raynas.exporting",
     "funnel": "raynas.funnels",
     "latency": "raynas.metrics.latency",
+    "profile_latency": "raynas.metrics.latency_table.profile",
     "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",
     "train_supernet": "raynas.run.train_supernet",

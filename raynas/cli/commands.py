@@ -12,6 +12,7 @@ from rich.console import Console
 
 from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.export_request import read_export
+from raynas.cli.profile_request import ProfileRequest, read_profile
 from raynas.cli.report_request import ReportRequest, read_report
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
 from raynas.cli.search_request import SearchRequest, read_search
@@ -41,6 +42,11 @@ def export_found(argv: Sequence[str]) -> int:
 def convert_model(argv: Sequence[str]) -> int:
     """Show what of a given model can vary, and what its smaller relatives cost; return the exit code."""
     return _guarded(lambda: _convert(read_convert(argv)))
+
+
+def profile_space(argv: Sequence[str]) -> int:
+    """Time every operation of a space, and print the error of their sums; return the exit code."""
+    return _guarded(lambda: _profile(read_profile(argv)))
 
 
 def report_found(argv: Sequence[str]) -> int:
@@ -114,6 +120,13 @@ def _convert(request: ConvertRequest) -> int:
     from raynas.cli.convert_run import run_convert  # imports torch
 
     run_convert(request, Console())
+    return OK
+
+
+def _profile(request: ProfileRequest) -> int:
+    from raynas.cli.profile_run import run_profile  # imports torch
+
+    run_profile(request, Console())
     return OK
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "retrain": ("retrain_found", "train a found architecture to its end, and test it"),
     "export": ("export_found", "write a found network to files that run without raynas"),
     "convert": ("convert_model", "show what of a model of yours can vary, and what its smaller relatives cost"),
+    "profile": ("profile_space", "time every operation of a space, for a table that predicts latency"),
     "report": ("report_found", "write and print the report of a search again, also of an unfinished one"),
 }
 """For each sub-command its function in ``raynas.cli.commands``, and what it does."""

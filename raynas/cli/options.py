@@ -124,6 +124,7 @@ class LatencyOptions:
         batch_size: number of examples of a run.
         dtype: type of weights and real inputs: float32, float16 or bfloat16.
         time_limit: seconds after which your own measurement has failed.
+        table: file that raynas profile made: latency is the sum of its operations, nothing is measured.
 
     Raises:
         SettingError: if a number is out of range.
@@ -135,6 +136,7 @@ class LatencyOptions:
     batch_size: int = 1
     dtype: str = "float32"
     time_limit: float = 300.0
+    table: str | None = None
 
     def __post_init__(self) -> None:
         require_whole("latency.batch_size", self.batch_size, 1)
@@ -272,6 +274,35 @@ class ProfileFlags:
 
     def __post_init__(self) -> None:
         require_whole("n_threads", self.n_threads, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTableFlags:
+    """Table of the latencies of a space's operations.
+
+    Args:
+        output: file of the table; by default latency_tables/SPACE-BACKEND.json, with the device. If it is there and
+            unfinished, the profile continues.
+        n_corrected: number of whole networks that the sums of latencies are corrected by.
+        n_left_out: number of further whole networks, which the error is found on.
+        n_threads: CPU threads within an operation.
+        torch_device: device of torch, such as cuda.
+        seed: of the random networks.
+
+    Raises:
+        SettingError: if a number is too small.
+    """
+
+    output: str | None = None
+    n_corrected: int = 20
+    n_left_out: int = 20
+    n_threads: int = 1
+    torch_device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_corrected", 0), ("n_left_out", 0), ("n_threads", 1), ("seed", 0)):
+            require_whole(name, getattr(self, name), least)
 
 
 def names_code(value: str) -> bool:

@@ -110,12 +110,15 @@ def latency_metrics(options: LatencyOptions) -> list[Metric]:
     """Return the latencies that the options ask for, one for each device; none if all have their defaults.
 
     Raises:
-        SettingError: if a name is none.
+        RaynasError: if a table cannot be read.
+        SettingError: if a name is none, or a table is given beside settings of a measurement.
         UnknownNameError: if there is no such back end.
     """
     if options == LatencyOptions():
         return []
-    given = {name: getattr(options, name) for name in ("backend", "measure", "batch_size", "dtype", "time_limit")}
+    given = {
+        name: getattr(options, name) for name in ("backend", "measure", "batch_size", "dtype", "time_limit", "table")
+    }
     return [latency(**given, device=device) for device in options.device or (None,)]
 
 

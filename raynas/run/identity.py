@@ -9,10 +9,12 @@ from typing import Any
 
 from raynas.core.archive import Record
 from raynas.core.goal import Goal
+from raynas.core.metric import Measure
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import METRICS
-from raynas.metrics.latency.metric import LatencyMeasure
+from raynas.metrics.latency import LatencyMeasure
+from raynas.metrics.latency_table import LatencyTable
 from raynas.run.data_fingerprint import fingerprint_of_path
 from raynas.run.user_source import parts_of
 from raynas.trials.settings import TrialSettings
@@ -54,7 +56,7 @@ class Identity:
         code, data = _of_settings(settings)
         networks = space.architecture_space
         own = {name: m.measure for name, m in goal.metrics.items() if METRICS.get(name) != m and m.measure}
-        latency = {f"measurement of {n}": repr(m) for n, m in own.items() if isinstance(m, LatencyMeasure)}
+        latency = {f"measurement of {n}": text for n, m in own.items() if (text := _of_latency(m))}
         return cls(
             space=f"{space.name} {space.fingerprint} {networks.weights_fingerprint}".rstrip(),
             trainable=settings.description,
@@ -74,6 +76,14 @@ class Identity:
         settings = [] if session["trainable"] == self.trainable else [_became(session["trainable"], self.trainable)]
         data = [f"the content of {name} changed" for name in _differing(session["data"], self.data)]
         return [*settings, *_code_changes(session["code"], self.code), *data]
+
+
+def _of_latency(measure: Measure) -> str:
+    """Return a text that two measurements of latency share if they are the same; "" for other measurements."""
+    table = getattr(measure, "__self__", None)
+    if isinstance(table, LatencyTable):
+        return f"table {table.fingerprint}"
+    return repr(measure) if isinstance(measure, LatencyMeasure) else ""
 
 
 def space_fingerprint(space: SearchSpace) -> str:

@@ -3,8 +3,10 @@
 import re
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from raynas.core.inputs import Arguments
 from raynas.core.measurement import Measured
@@ -32,6 +34,7 @@ def latency(
     torch_device: str | None = None,
     time_limit: float = 300.0,
     name: str | None = None,
+    table: Path | str | None = None,
 ) -> Metric:
     """Return the metric of the latency of networks on a back end and a device.
 
@@ -54,11 +57,22 @@ def latency(
         torch_device: device of torch, such as "cuda"; by default that of the trials, and "cpu" on a named device.
         time_limit: seconds after which ``measure`` has failed.
         name: of the metric; by default "latency_ms", with a device "latency_ms@DEVICE".
+        table: file of a table that ``raynas.profile_latency`` made, whose sums are the latency then, instead of any
+            measurement. All that says how to measure is in the table, and is not given here.
 
     Raises:
+        RaynasError: if the table cannot be read.
         SettingError: if a number or a name is none.
         UnknownNameError: if there is no such back end.
     """
+    name = name or (f"{NAME}@{device}" if device else NAME)
+    if table is not None:
+        given = (backend, measure, batch_size, n_threads, dtype, torch_device, time_limit)
+        if given != (None, None, 1, None, "float32", None, 300.0):
+            raise SettingError("a table of latencies says itself how they were measured: give a name or a device alone")
+        from raynas.metrics.latency_table import load_table  # its parts measure by this module
+
+        return load_table(table).metric(name)
     command = None if measure is None else Command(text=measure, seconds=time_limit)
     measurement = LatencyMeasure(
         backend=backend or ("eager" if command is None else "onnxruntime"),
@@ -69,7 +83,6 @@ def latency(
         dtype=dtype,
         torch_device=torch_device,
     )
-    name = name or (f"{NAME}@{device}" if device else NAME)
     title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
     # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
     needs: Needs = "device" if device is None and command is None else "weights"
@@ -115,18 +128,34 @@ class LatencyMeasure:
 
     def __call__(self, candidate: Candidate) -> Measured:
         """Return the latency of a network with fresh weights, in ms."""
-        settings = self.settings(candidate.n_threads, candidate.device)
-        backend, inputs = backend_named(self.backend), Arguments.of(candidate.example(self.batch_size))
+        inputs = Arguments.of(candidate.example(self.batch_size))
+        timing = self.timing(candidate.model, inputs, n_threads=candidate.n_threads, device=candidate.device)
+        return timing.measured
+
+    def timing(self, model: nn.Module, inputs: Arguments, *, n_threads: int, device: torch.device) -> Timing:
+        """Measure the latency of a network, or of a part of one.
+
+        Args:
+            model: the network, which is left as it was.
+            inputs: a batch of ``batch_size`` examples.
+            n_threads: CPU threads where none are given.
+            device: device of torch where none is given.
+
+        Raises:
+            RaynasError: if it cannot be measured.
+        """
+        settings = self.settings(n_threads, device)
+        backend = backend_named(self.backend)
         here = self.device is None and self.command is None
         if here:
             backend.check(settings)
         # A network that travels has its tensors on the CPU: the other machine puts them where it computes.
-        device = settings.torch_device if here else torch.device("cpu")
-        deployment = deploy(candidate.model, inputs, backend.form, device=device, dtype=settings.torch_dtype)
+        target = settings.torch_device if here else torch.device("cpu")
+        deployment = deploy(model, inputs, backend.form, device=target, dtype=settings.torch_dtype)
         measurement = partial(carry_out, deployment, settings, self.command, self.device or "")
         if self.device is None:
-            return measurement().measured
-        return measure_on(self.device, measurement, gpu=settings.torch_device.type == "cuda").measured
+            return measurement()
+        return measure_on(self.device, measurement, gpu=settings.torch_device.type == "cuda")
 
 
 def carry_out(deployment: Deployment, settings: LatencySettings, command: Command | None, device: str) -> Timing:

@@ -1,0 +1,255 @@
+"""profile_latency(): time the operations of a space's networks one by one, and check their sums on whole networks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from raynas.core.architecture import Architecture
+from raynas.core.inputs import Arguments
+from raynas.core.metric import Metric
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError, SettingError
+from raynas.metrics.latency import LatencyMeasure, Timing, latency
+from raynas.metrics.latency_table.calls import Call
+from raynas.metrics.latency_table.parts import Parts, to_be_timed, whole_kinds
+from raynas.metrics.latency_table.storing import load_table, save_table
+from raynas.metrics.latency_table.table import LatencyTable, Operation, TimedNetwork, Tracer
+from raynas.metrics.zero_cost.by_name import fresh_network
+from raynas.validate import require_whole
+
+Report = Callable[[str, int, int], None]
+"""Shows progress: what is being done, the number of those done, and of all."""
+
+FIRST_LOOK = 64
+"""Number of random networks that are looked at first; twice as many each time, until nearly nothing is new."""
+
+MAX_LOOKED_AT = 512
+
+MAX_MISSING = 0.005
+"""Share of the parts of new networks that may be missing in the table."""
+
+
+def profile_latency(
+    space: SearchSpace,
+    metric: Metric | None = None,
+    *,
+    path: Path | str,
+    n_corrected: int = 20,
+    n_left_out: int = 20,
+    n_threads: int = 1,
+    device: str = "cpu",
+    seed: int = 0,
+    report: Report | None = None,
+) -> LatencyTable:
+    """Time every operation, at every shape, that networks of a space have; interrupted, a repetition continues.
+
+    An operation is a module that recurs: a block, or a convolution with its normalisation. Operations are equal if
+    they compute the same on inputs of the same shapes. Which ones there are is found in random networks, and in some
+    that show every option, until further networks bring nearly nothing new. A network's latency is their sum, corrected
+    by some whole networks (see ``fit_correction``); its error is found on others.
+
+    Args:
+        space: the space of the networks.
+        metric: how latency is measured, see ``raynas.latency``; None for eager PyTorch.
+        path: file of the table, written after each measurement.
+        n_corrected: number of whole networks that the correction learns from.
+        n_left_out: number of whole networks that the error is found on.
+        n_threads: CPU threads, where the metric has no number.
+        device: device of torch, where the metric has none.
+        seed: of the random networks.
+        report: called with each step.
+
+    Raises:
+        RaynasError: if the file is of another space or measurement, or a network cannot be measured.
+        SettingError: if a number is too small, or the metric is none of ``raynas.latency``.
+    """
+    require_whole("n_corrected", n_corrected, 0)
+    require_whole("n_left_out", n_left_out, 0)
+    require_whole("n_threads", n_threads, 1)
+    measure = (metric or latency()).measure
+    if not isinstance(measure, LatencyMeasure):
+        raise SettingError("profile_latency measures with a metric of raynas.latency, such as latency('onnxruntime')")
+    profile = _Profile(
+        space=space.architecture_space,
+        measure=measure,
+        path=Path(path),
+        n_threads=n_threads,
+        device=torch.device(device),
+        seed=seed,
+        report=report or _silent,
+    )
+    profile.time_operations()
+    profile.time_networks(n_corrected, n_left_out)
+    return profile.finish()
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    return
+
+
+@dataclass
+class _Profile:
+    """A table that is being made."""
+
+    space: SearchSpace
+    measure: LatencyMeasure
+    path: Path
+    n_threads: int
+    device: torch.device
+    seed: int
+    report: Report
+    table: LatencyTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = f"{self.measure}, n_threads={self.n_threads}, device={self.device}"
+        space = f"{self.space.name} {self.space.fingerprint}"
+        self.table = LatencyTable(space=space, measurement=settings, batch_size=self.measure.batch_size)
+        if not self.path.exists():
+            return
+        found = load_table(self.path)
+        for what, before, now in (("space", found.space, space), ("measurement", found.measurement, settings)):
+            if before != now:
+                raise RaynasError(f"{self.path} is of another {what} ({before}, now {now}): write to another file")
+        self.table = found
+
+    def time_operations(self) -> None:
+        """Time the operations that the table does not hold yet."""
+        found = self.found
+        self.report("operations", len(self.table.operations), len(found))
+        for arch, calls in by_network(found).items():
+            new = [call for call in calls if call.key not in self.table.operations]
+            network = fresh_network(self.space, arch, self.seed).eval() if new else nn.Identity()
+            for call in new:
+                timing = self._time(network.get_submodule(call.path), _inputs(call))
+                operation = Operation(
+                    title=title_of(call), ms=timing.ms, macs=call.macs, elements=call.elements, doubt=timing.doubt
+                )
+                self._keep(timing, operations={**self.table.operations, call.key: operation})
+                self.report("operations", len(self.table.operations), len(found))
+
+    def time_networks(self, n_corrected: int, n_left_out: int) -> None:
+        """Measure whole networks, different ones to correct the sums and to find their error."""
+        archs = [*self._networks(n_corrected + n_left_out)]
+        n_corrected = min(n_corrected, len(archs) // 2)
+        for name, what, chosen in (
+            ("corrected_by", "whole networks", archs[:n_corrected]),
+            ("left_out", "networks left out", archs[n_corrected:]),
+        ):
+            before: Mapping[Architecture, TimedNetwork] = {
+                timed.arch: timed for timed in (*self.table.corrected_by, *self.table.left_out)
+            }
+            timed: list[TimedNetwork] = []
+            for arch in chosen:
+                timed.append(before[arch] if arch in before else self._time_network(arch))
+                self.report(what, len(timed), len(chosen))
+                if arch not in before:
+                    self._keep(None, **{name: list(timed)})
+            self._keep(None, **{name: timed})
+
+    def finish(self) -> LatencyTable:
+        """Fit the correction, find the errors, and write the table."""
+        self.table = self.table.assessed(self.space)
+        save_table(self.table, self.path)
+        return self.table
+
+    @cached_property
+    def found(self) -> Mapping[str, tuple[Architecture, Call]]:
+        """The operations of the space's networks by key, each with a network that has it."""
+        tracer = Tracer(self.space, self.measure.batch_size)
+        shown = {self.space.canonical(arch): None for arch in self.space.showcase(0, self.seed)}
+        calls: dict[Architecture, Call] = {}
+        for n in _looks():
+            drawn = list(self._random_networks(n))
+            for arch in [*shown, *drawn]:
+                calls[arch] = calls.get(arch) or tracer(arch)
+                self.report("networks looked at", len(calls), n + len(shown))
+            networks = [calls[arch] for arch in drawn]
+            are_all = len(drawn) < n
+            kinds = whole_kinds(networks, are_all=are_all)
+            if are_all or _share_missing(networks, kinds) <= MAX_MISSING:
+                break
+        return {call.key: (arch, call) for arch in reversed(calls) for call in to_be_timed(calls[arch], kinds)}
+
+    def _networks(self, n: int) -> Iterator[Architecture]:
+        """Yield random networks, other ones than those that the operations were found in where there are enough."""
+        rng = np.random.default_rng([self.seed, 1])
+        return _different(self.space, n, rng)
+
+    def _random_networks(self, n: int) -> Iterator[Architecture]:
+        return _different(self.space, n, np.random.default_rng(self.seed))
+
+    def _time_network(self, arch: Architecture) -> TimedNetwork:
+        network = fresh_network(self.space, arch, self.seed).eval()
+        timing = self._time(network, Arguments.of(self.space.example(self.measure.batch_size, "cpu")))
+        return TimedNetwork(arch=arch, ms=timing.ms, doubt=timing.doubt)
+
+    def _time(self, module: nn.Module, inputs: Arguments) -> Timing:
+        return self.measure.timing(module, inputs, n_threads=self.n_threads, device=self.device)
+
+    def _keep(self, timing: Timing | None, **fields: object) -> None:
+        facts = {} if timing is None else {"facts": about(timing)}
+        self.table = replace(self.table, **facts, **fields)  # type: ignore[arg-type]
+        save_table(self.table, self.path)
+
+
+def about(timing: Timing) -> dict[str, str | int]:
+    """Return the facts that the measurements of a table share."""
+    names = ("backend", "version", "device", "n_threads", "batch_size", "dtype")
+    return {name: cast(str | int, getattr(timing, name)) for name in names}
+
+
+def title_of(call: Call) -> str:
+    """Return the class and the shapes of the inputs of a call."""
+    shapes = ", ".join("x".join(map(str, shape)) for shape, _ in call.inputs or ())
+    return f"{call.kind.partition('(')[0].rpartition('.')[2]} {shapes}"
+
+
+def by_network(found: Mapping[str, tuple[Architecture, Call]]) -> Mapping[Architecture, Sequence[Call]]:
+    """Return operations by the network that they are taken from, so that each network is built once."""
+    calls: dict[Architecture, list[Call]] = {}
+    for arch, call in found.values():
+        calls.setdefault(arch, []).append(call)
+    return calls
+
+
+def _inputs(call: Call) -> Arguments:
+    """Return inputs of the shapes of a call; whole numbers are 0, which is in the range of any table."""
+    made = [
+        torch.randn(shape).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype)
+        for shape, dtype in call.inputs or ()
+    ]
+    return Arguments(tuple(made))
+
+
+def _looks() -> Iterator[int]:
+    n = FIRST_LOOK
+    while n <= MAX_LOOKED_AT:
+        yield n
+        n *= 2
+
+
+def _different(space: SearchSpace, n: int, rng: np.random.Generator) -> Iterator[Architecture]:
+    """Yield up to ``n`` different members, fewer where a space has fewer."""
+    seen: set[Architecture] = set()
+    for _ in range(20 * n):
+        arch = space.canonical(space.sample(rng))
+        if arch not in seen:
+            seen.add(arch)
+            yield arch
+        if len(seen) == min(n, space.size):
+            return
+
+
+def _share_missing(networks: Sequence[Call], kinds: frozenset[str]) -> float:
+    """Return the share of parts of the second half of some networks that the first half lacks."""
+    half = len(networks) // 2
+    keys = {call.key for network in networks[:half] for call in to_be_timed(network, kinds)}
+    parts = [Parts.of(network, keys) for network in networks[half:]]
+    missing = sum(len(part.missing) for part in parts)
+    return missing / max(1, missing + sum(len(part.timed) for part in parts))
