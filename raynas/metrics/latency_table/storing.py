@@ -128,4 +128,4 @@ def _network(stored: _Network) -> TimedNetwork:
 
 
 def _error(stored: _Error | None) -> PredictionError | None:
-    return stored and convert(stored, PredictionError, from_attributes=True)
+    return None if stored is None else convert(stored, PredictionError, from_attributes=True)

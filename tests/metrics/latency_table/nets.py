@@ -20,7 +20,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, 8)`` to the same shape."""
-        return x + self.body(x)
+        out: Tensor = x + self.body(x)
+        return out
 
 
 class Net(nn.Module):
@@ -34,7 +35,8 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, 4)`` to ``(batch, 2)``."""
-        return self.head(2 * self.cell(self.stem(x)))
+        out: Tensor = self.head(2 * self.cell(self.stem(x)))
+        return out
 
 
 def branches() -> dict[str, Callable[[], nn.Module]]:
