@@ -5,9 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import ray
+
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
+from raynas.core.measurement import provenance_of
 from raynas.core.metric import Metric
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
@@ -26,6 +29,9 @@ N_PROCESSES = 2
 
 A network at the very limit meets it in one process and breaks it in the next.
 """
+
+MAX_PROCESSES = 4
+"""Maximum number of them, where measurements are doubtful: the machine may be busy for a while."""
 
 Values = dict[str, float]
 
@@ -90,32 +96,48 @@ def _measured(
     due: Sequence[Evaluation], result: SearchResult, settings: TrialSettings
 ) -> Iterator[tuple[str, Values, str]]:
     """Measure networks in fresh processes; yield trial, values, and the reason if there are none."""
-    import ray
-
     start_ray()
     goal, space = result.goal, result.space.architecture_space
     n_processes = N_PROCESSES if goal.limits_at_end else 1
     asked = ray.put((space, settings, dict(goal.measured_at_end)))
-    found: list[list[tuple[Values, str]]] = []
-    for _ in range(n_processes):
+    found: dict[str, list[Values]] = {e.trial: [] for e in due}
+    errors: dict[str, str] = {}
+    for _ in range(MAX_PROCESSES):
+        open_ones = [e for e in due if e.trial not in errors and sum(map(_reliable, found[e.trial])) < n_processes]
+        if not open_ones:
+            break
         with _fresh_process(settings) as process:
-            calls = [process.measure.remote(asked, e.arch, goal.unmeasured(e)) for e in due]
-            found.append([ray.get(call) for call in calls])
-    for evaluation, measurements in zip(due, zip(*found, strict=True), strict=True):
-        error = next((error for _, error in measurements if error), "")
-        yield evaluation.trial, {} if error else _worst([values for values, _ in measurements], goal), error
+            calls = {e.trial: process.measure.remote(asked, e.arch, goal.unmeasured(e)) for e in open_ones}
+            for trial, call in calls.items():
+                values, error = ray.get(call)
+                found[trial].append(values)
+                errors |= {trial: error} if error else {}
+    for trial, measurements in found.items():
+        error = errors.get(trial, "")
+        yield trial, {} if error else chosen(measurements, goal), error
 
 
-def _worst(measurements: Sequence[Values], goal: Goal) -> Values:
-    worst = {name: max if goal.measured_at_end[name].mode == "min" else min for name in measurements[0]}
-    return {name: of(values[name] for values in measurements) for name, of in worst.items()}
+def chosen(measurements: Sequence[Values], goal: Goal) -> Values:
+    """Return the worst of the reliable measurements of a network; of doubtful ones alone the best, still doubtful.
+
+    A disturbance makes a figure worse, as a rule.
+    """
+    reliable = [values for values in measurements if _reliable(values)]
+    worst_of, best_of = {"min": max, "max": min}, {"min": min, "max": max}
+    of, among = (worst_of, reliable) if reliable else (best_of, measurements)
+    return {
+        name: of[goal.measured_at_end[name].mode]((values[name] for values in among), key=float)
+        for name in measurements[0]
+    }
+
+
+def _reliable(values: Values) -> bool:
+    return all(provenance.reliable for provenance in provenance_of(values).values())
 
 
 @contextmanager
 def _fresh_process(settings: TrialSettings) -> Iterator[Any]:
     """Give an actor with the resources of a trial, which ends afterwards."""
-    import ray
-
     resources = dict(settings.resources)
     actor: Any = (
         ray.remote(FinalMeasurement)

@@ -15,8 +15,11 @@ import raynas
 from raynas import Metric
 from raynas.core.archive import Archive
 from raynas.core.decision import Categorical, Decision
+from raynas.core.measurement import Measured, Provenance, provenance_of
 from raynas.core.metric import Candidate
+from raynas.metrics import read_goal
 from raynas.run import final_measurement
+from raynas.run.final_measurement import chosen
 from raynas.strategies import GridSearch
 from tests.run.widths import Widths
 
@@ -175,3 +178,34 @@ def test_a_measured_latency_is_measured_again(ray_cluster: None, tmp_path: Path)
     best = result.best()
     assert best.first["latency_ms"] != best.metrics["latency_ms"]
     assert best.provenance["latency_ms"].facts["backend"] == "eager"
+
+
+def figure(value: float, doubt: str = "") -> dict[str, float]:
+    return {"latency_ms": Measured(value, Provenance(doubt=doubt))}
+
+
+def test_the_worst_of_the_reliable_figures_counts() -> None:
+    goal = read_goal("accuracy", "latency_ms <= 5")
+    busy = "the machine is busy"
+    assert chosen([figure(4), figure(6, busy), figure(5)], goal) == {"latency_ms": 5}
+    only_doubtful = chosen([figure(40, busy), figure(6, busy)], goal)
+    assert only_doubtful == {"latency_ms": 6}
+    assert provenance_of(only_doubtful)["latency_ms"].doubt == busy
+
+
+class Doubtful(Real):
+    """Is doubtful in the first process."""
+
+    def __call__(self, candidate: Candidate) -> float:
+        value = super().__call__(candidate)
+        doubt = "busy" if len({process for process, _ in self.calls}) == 1 else ""
+        return Measured(value + (100 if doubt else 0), Provenance(doubt=doubt))
+
+
+def test_doubtful_figures_are_measured_again(ray_cluster: None, tmp_path: Path) -> None:
+    real = Doubtful(tmp_path)
+    result = run(tmp_path, real, constraints="size <= 1000", num_samples=2, leave_report=False)
+    best = result.best()
+    assert best.metrics["size"] < 100 and not best.provenance["size"].doubt
+    processes = {process for process, key in real.calls if key == best.arch.key}
+    assert len(processes) == final_measurement.N_PROCESSES + 1

@@ -196,8 +196,9 @@ def broken_at_end(result: SearchResult) -> list[str]:
             before, after = (amount(c.metric, m[c.metric], known) for m in (over[0].metrics, measured[over[0].trial]))
             count = "1 network" if len(over) == 1 else f"{len(over)} networks"
             notes.append(
-                f"{count} met {c} in the search and broke it when measured at the end, so the next best is the result; "
-                f"the best of them, trial {over[0].trial}, had {before} and then {after}."
+                f"{count} met {c.metric} {c.op} {amount(c.metric, c.limit, known)} in the search and broke it when "
+                f"measured at the end, so the next best is the result; the best of them, trial {over[0].trial}, had "
+                f"{before} and then {after}."
             )
     return notes
 
