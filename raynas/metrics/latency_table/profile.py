@@ -120,6 +120,8 @@ class _Profile:
 
     def time_operations(self) -> None:
         """Time the operations that the table does not hold yet."""
+        if self.table.complete:
+            return
         found = self.found
         self.report("operations", len(self.table.operations), len(found))
         for arch, calls in by_network(found).items():
@@ -132,25 +134,28 @@ class _Profile:
                 )
                 self._keep(timing, operations={**self.table.operations, call.key: operation})
                 self.report("operations", len(self.table.operations), len(found))
+        self._keep(None, complete=True)
 
     def time_networks(self, n_corrected: int, n_left_out: int) -> None:
         """Measure whole networks, different ones to correct the sums and to find their error."""
         archs = [*self._networks(n_corrected + n_left_out)]
-        n_corrected = min(n_corrected, len(archs) // 2)
-        for name, what, chosen in (
-            ("corrected_by", "whole networks", archs[:n_corrected]),
-            ("left_out", "networks left out", archs[n_corrected:]),
-        ):
-            before: Mapping[Architecture, TimedNetwork] = {
-                timed.arch: timed for timed in (*self.table.corrected_by, *self.table.left_out)
-            }
-            timed: list[TimedNetwork] = []
-            for arch in chosen:
-                timed.append(before[arch] if arch in before else self._time_network(arch))
-                self.report(what, len(timed), len(chosen))
-                if arch not in before:
-                    self._keep(None, **{name: list(timed)})
-            self._keep(None, **{name: timed})
+        if len(archs) < n_corrected + n_left_out:  # a small space
+            n_corrected = len(archs) * n_corrected // (n_corrected + n_left_out)
+        corrected_by = self._timed_networks(archs[:n_corrected], "whole networks", "corrected_by")
+        self._keep(None, corrected_by=corrected_by)
+        known = [n.arch for n in self.table.left_out]  # those of an earlier run that asked for more are kept
+        left_out = [arch for arch in dict.fromkeys([*archs[n_corrected:], *known]) if arch not in archs[:n_corrected]]
+        self._keep(None, left_out=self._timed_networks(left_out, "networks left out", "left_out"))
+
+    def _timed_networks(self, archs: Sequence[Architecture], what: str, name: str) -> list[TimedNetwork]:
+        """Measure those of some networks that were not; each is written to a field of the table at once."""
+        known = {network.arch: network for network in (*self.table.corrected_by, *self.table.left_out)}
+        for arch in archs:
+            if arch not in known:
+                known[arch] = self._time_network(arch)
+                self._keep(None, **{name: [*getattr(self.table, name), known[arch]]})
+            self.report(what, sum(arch in known for arch in archs), len(archs))
+        return [known[arch] for arch in archs]
 
     def finish(self) -> LatencyTable:
         """Fit the correction, find the errors, and write the table."""
@@ -166,9 +171,10 @@ class _Profile:
         calls: dict[Architecture, Call] = {}
         for n in _looks():
             drawn = list(self._random_networks(n))
-            for arch in [*shown, *drawn]:
-                calls[arch] = calls.get(arch) or tracer(arch)
-                self.report("networks looked at", len(calls), n + len(shown))
+            wanted = dict.fromkeys([*shown, *drawn])
+            for arch in [arch for arch in wanted if arch not in calls]:
+                calls[arch] = tracer(arch)
+                self.report("networks looked at", len(calls), len(wanted))
             networks = [calls[arch] for arch in drawn]
             are_all = len(drawn) < n
             kinds = whole_kinds(networks, are_all=are_all)

@@ -57,6 +57,7 @@ class _Table(Struct, kw_only=True):
     batch_size: Annotated[int, Meta(ge=1)]
     facts: dict[str, Fact]
     operations: dict[Key, _Operation]
+    complete: bool
     corrected_by: list[_Network]
     left_out: list[_Network]
     correction: Weights
@@ -80,6 +81,7 @@ def save_table(table: LatencyTable, path: Path | str) -> None:
         "batch_size": table.batch_size,
         "facts": dict(table.facts),
         "operations": {key: asdict(operation) for key, operation in table.operations.items()},
+        "complete": table.complete,
         "corrected_by": list(map(_plain, table.corrected_by)),
         "left_out": list(map(_plain, table.left_out)),
         "correction": list(table.correction),
@@ -111,6 +113,7 @@ def load_table(path: Path | str) -> LatencyTable:
             operations={
                 key: convert(operation, Operation, from_attributes=True) for key, operation in found.operations.items()
             },
+            complete=found.complete,
             corrected_by=list(map(_network, found.corrected_by)),
             left_out=list(map(_network, found.left_out)),
             correction=tuple(found.correction),

@@ -70,6 +70,7 @@ class LatencyTable:
         batch_size: number of examples of a run.
         facts: origin of the latencies: back end, its version, device.
         operations: by the key of their call.
+        complete: True if none is left to be timed.
         corrected_by: whole networks by which the sums are corrected.
         left_out: whole networks that neither the table nor the correction saw.
         correction: weights of the terms, see ``fit_correction``.
@@ -82,6 +83,7 @@ class LatencyTable:
     batch_size: int = 1
     facts: Mapping[str, Fact] = field(default_factory=dict)
     operations: Mapping[str, Operation] = field(default_factory=dict)
+    complete: bool = False
     corrected_by: Sequence[TimedNetwork] = ()
     left_out: Sequence[TimedNetwork] = ()
     correction: tuple[float, ...] = PLAIN

@@ -40,7 +40,31 @@ def test_each_operation_is_timed_once(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert len(watch.modules) == 5 + 5 + 8 and sum(isinstance(m, Net) for m in watch.modules) == 13
     assert [step for step in steps if step[0] == "operations"][-1] == ("operations", 5, 5)
     assert steps[-1] == ("networks left out", 8, 8)
+    assert table.complete and len(table.corrected_by) == 5
     assert not {n.arch for n in table.corrected_by} & {n.arch for n in table.left_out}
+
+
+def test_no_network_need_be_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    watched(monkeypatch)
+    table = profile(tmp_path / "table.json", n_left_out=0)
+    assert (len(table.corrected_by), table.left_out, table.error) == (5, [], None)
+    assert table.metric().title == "latency, predicted"
+
+
+def test_networks_of_an_earlier_run_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    watched(monkeypatch)
+    first = profile(tmp_path / "table.json")
+    watch = watched(monkeypatch)
+    assert profile(tmp_path / "table.json", n_left_out=2) == first
+    more = profile(tmp_path / "table.json", n_corrected=7)
+    assert not {n.arch for n in more.corrected_by} & {n.arch for n in more.left_out}
+    assert len(watch.modules) == 2  # those that were left out correct the sums now, and two others take their place
+
+
+def test_a_small_space_is_divided(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    watched(monkeypatch)
+    table = profile(tmp_path / "table.json", n_corrected=400, n_left_out=400)
+    assert len(table.corrected_by) == len(table.left_out) == 128
 
 
 def test_the_sum_of_the_table_is_the_latency(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Tables of latencies measured: time to build one, error on whole networks left out, and back ends beside each other.
+
+The networks that are left out are the same for every back end of a space. Tables are files in a folder, so a bench that
+was stopped continues. A "limit" is the median latency on the first back end, in ms: a network disagrees if it meets the
+limit on one back end and breaks it on the other; "own limits" are the medians of each.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from raynas.core.space import SearchSpace
+from raynas.errors import RaynasError
+from raynas.metrics.latency import latency
+from raynas.metrics.latency_predictor import MODELS, DeviceLatencies, LatencyPredictor
+from raynas.metrics.latency_table import LatencyTable, save_table
+from raynas.metrics.latency_table.profile import profile_latency
+from raynas.search_spaces import SEARCH_SPACES
+
+SECONDS = "seconds"
+"""Fact of a table: time that was spent on it, in all runs together, without the networks left out."""
+
+
+def build(
+    space: SearchSpace, backend: str, path: Path, n_corrected: int, n_left_out: int, *, n_threads: int
+) -> LatencyTable:
+    """Return a table, built if need be, whose facts hold the time that it took."""
+    began = time.monotonic()
+    metric = latency(backend)
+    table = profile_latency(
+        space, metric, path=path, n_corrected=n_corrected, n_left_out=0, n_threads=n_threads, report=shown
+    )
+    seconds = time.monotonic() - began
+    marked = path.with_suffix(".seconds")
+    if not marked.exists():
+        marked.write_text(f"{seconds:.0f}")
+    table = profile_latency(
+        space, metric, path=path, n_corrected=n_corrected, n_left_out=n_left_out, n_threads=n_threads, report=shown
+    )
+    table = replace(table, facts={**table.facts, SECONDS: int(marked.read_text())})
+    save_table(table, path)
+    return table
+
+
+def shown(what: str, done: int, total: int) -> None:
+    """Print the steps that are done."""
+    if done == total:
+        print(f"{what}: {total}", flush=True)
+
+
+def table_rows(tables: Mapping[str, LatencyTable]) -> Iterator[str]:
+    """Yield a line for each table."""
+    yield "| back end | operations | in doubt | built in, s | networks in doubt | sums as they are | corrected |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for backend, table in tables.items():
+        doubtful = sum(bool(o.doubt) for o in table.operations.values())
+        networks = [*table.corrected_by, *table.left_out]
+        yield (
+            f"| {backend} | {len(table.operations)} | {doubtful} | {table.facts[SECONDS]} "
+            f"| {sum(bool(n.doubt) for n in networks)} of {len(networks)} | {table.plain_error} | {table.error} |"
+        )
+
+
+def pair_rows(tables: Mapping[str, LatencyTable]) -> Iterator[str]:
+    """Yield a line for each pair of back ends, of the networks left out."""
+    yield "| back ends | networks | Spearman | disagree about a limit | about own limits |"
+    yield "| --- | --- | --- | --- | --- |"
+    for one, other in combinations(tables, 2):
+        times = {name: {n.arch: n.ms for n in tables[name].left_out} for name in (one, other)}
+        archs = [arch for arch in times[one] if arch in times[other]]
+        first, second = (np.array([times[name][arch] for arch in archs]) for name in (one, other))
+        limit = np.median(first)
+        disagree = ((first <= limit) != (second <= limit)).mean()
+        own = ((first <= limit) != (second <= np.median(second))).mean()
+        rank = spearmanr(first, second).statistic
+        yield f"| {one}, {other} | {len(archs)} | {rank:.3f} | {disagree:.0%} | {own:.0%} |"
+
+
+def predictor_rows(space: SearchSpace, tables: Mapping[str, LatencyTable], models: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each back end and model, cross-validated on the networks left out."""
+    yield "| back end | model | error |"
+    yield "| --- | --- | --- |"
+    for backend, table in tables.items():
+        networks = table.left_out
+        known = DeviceLatencies(device=backend, archs=[n.arch for n in networks], ms=[n.ms for n in networks])
+        for model in models:
+            yield f"| {backend} | {model} | {LatencyPredictor.fit(space, known, model).error} |"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="nasbench201")
+    parser.add_argument("--input_shape", type=int, nargs="*", default=None, help="default: that of the space")
+    parser.add_argument("--backends", nargs="+", default=["eager", "onnxruntime", "executorch"])
+    parser.add_argument("--folder", type=Path, required=True, help="of the tables")
+    parser.add_argument("--corrected", type=int, default=20)
+    parser.add_argument("--left_out", type=int, default=100)
+    parser.add_argument("--n_threads", type=int, default=1)
+    parser.add_argument("--models", nargs="*", default=[name for name in MODELS if name != "graph"])
+    args = parser.parse_args(argv)
+    sizes = {} if args.input_shape is None else {"input_shape": tuple(args.input_shape)}
+    space = SEARCH_SPACES[args.space](**sizes)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    tables = {}
+    for backend in args.backends:
+        path = args.folder / f"{args.space}-{backend}.json"
+        try:
+            tables[backend] = build(space, backend, path, args.corrected, args.left_out, n_threads=args.n_threads)
+        except RaynasError as error:
+            print(f"{backend} was left out: {error}")
+    parts = [table_rows(tables), pair_rows(tables), predictor_rows(space, tables, args.models)]
+    print(f"## {args.space}\n\n" + "\n\n".join("\n".join(rows) for rows in parts))
+
+
+if __name__ == "__main__":
+    main()
