@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raynas.errors import RaynasError
     from raynas.exporting import export
     from raynas.funnels import FunnelResult, FunnelStage, funnel
+    from raynas.metrics.energy import energy
     from raynas.metrics.latency import latency
     from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
     from raynas.metrics.latency_table.profile import profile_latency
@@ -53,6 +54,7 @@ __all__ = [
     "TensorSpec",
     "convert",
     "draw",
+    "energy",
     "export",
     "funnel",
     "latency",
@@ -86,6 +88,7 @@ _MODULES = {
     "TensorSpec": "raynas.core.inputs",
     "convert": "raynas.converting",
     "draw": "raynas.drawing",
+    "energy": "raynas.metrics.energy",
     "export": "raynas.exporting",
     "funnel": "raynas.funnels",
     "latency": "raynas.metrics.latency",

@@ -20,8 +20,8 @@ class SearchOptions:
 
     Args:
         objectives: metrics to optimise, the one that early stopping goes by first: accuracy, loss, params, macs,
-            activations, inference_memory_mb, size_mb, latency_ms, train_seconds, peak_memory_mb; max:NAME or min:NAME
-            for a metric of your own.
+            activations, inference_memory_mb, size_mb, latency_ms, energy_mj, train_seconds, peak_memory_mb; max:NAME or
+            min:NAME for a metric of your own.
         constraints: limits, each in quotes: "latency_ms <= 5", "params < 0.9 * baseline", "macs <= 300M soft".
         metrics: metrics to measure and show besides, such as latency_ms, or your own: package.module:name of a
             raynas.Metric, which objectives and constraints may then name. Code is named by the flag, not in a file.

@@ -23,10 +23,20 @@ class Provenance(Struct, frozen=True, kw_only=True):
     facts: dict[str, Fact] = {}
     doubt: str = ""
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Fact | None], doubt: str = "") -> "Provenance":
+        """Return the origin of a number from facts to four digits, without those that are unknown."""
+        known = {name: _rounded(fact) for name, fact in facts.items() if fact is not None}
+        return cls(facts=known, doubt=doubt)
+
     @property
     def reliable(self) -> bool:
         """True if there is no doubt."""
         return not self.doubt
+
+
+def _rounded(fact: Fact) -> Fact:
+    return float(f"{fact:.4g}") if isinstance(fact, float) else fact
 
 
 _BY_METRIC: "msgspec.json.Decoder[dict[str, Provenance]]" = msgspec.json.Decoder(dict[str, Provenance])

@@ -7,6 +7,7 @@ from raynas.core.goal import Goal, Objective
 from raynas.core.metric import Metric
 from raynas.errors import SettingError, UnknownNameError
 from raynas.metrics.cost import activations, inference_memory_mb, macs, params, size_mb
+from raynas.metrics.energy import energy
 from raynas.metrics.latency.metric import latency
 from raynas.metrics.zero_cost import ZERO_COST
 from raynas.metrics.zero_cost.by_name import ProxyMeasure
@@ -30,6 +31,7 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric(name="size_mb", mode="min", unit="MB", title="size", measure=size_mb),
         latency(),
+        energy(),
         Metric(name="train_seconds", mode="min", unit="s", title="training"),
         Metric(name="peak_memory_mb", mode="min", unit="MB", title="training memory"),
         *(

@@ -32,6 +32,11 @@ def test_copies_remember() -> None:
         assert twin == 3.5 and twin.provenance == ORIGIN
 
 
+def test_facts_have_four_digits_and_unknown_ones_are_left_out() -> None:
+    made = Provenance.of({"load": 0.123456, "n_runs": 123456, "device": "cpu", "waited": None}, "busy")
+    assert made == Provenance(facts={"load": 0.1235, "n_runs": 123456, "device": "cpu"}, doubt="busy")
+
+
 def test_it_is_reliable_without_a_doubt() -> None:
     assert Provenance().reliable and not ORIGIN.reliable
 

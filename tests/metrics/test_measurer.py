@@ -131,7 +131,7 @@ def test_a_proxy_can_be_measured_by_itself() -> None:
 def test_only_what_can_be_measured_is_offered() -> None:
     without = Measurer(SPACE)
     assert without.costs(METRICS.values()).keys() == {
-        *("params", "macs", "activations", "inference_memory_mb", "size_mb", "latency_ms"),
+        *("params", "macs", "activations", "inference_memory_mb", "size_mb", "latency_ms", "energy_mj"),
         *("synflow", "logsynflow", "zen", "l2_norm"),
     }
     assert Measurer(SPACE, batch=batch).costs(METRICS.values()).keys() >= {*ZERO_COST, "latency_ms"}

@@ -1,7 +1,8 @@
 """Measurement of latency: runs timed in turns with a reference network, repeated if they cannot be trusted."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
 
@@ -105,13 +106,26 @@ def time_deployment(deployment: Deployment, settings: LatencySettings) -> Timing
     """
     backend = backend_named(settings.backend)
     backend.check(settings)
+    reference = Reference(settings.torch_device, settings.n_threads)
+    with ready(deployment, settings) as run:
+        return _trusted(run, reference, settings, backend.version)
+
+
+@contextmanager
+def ready(deployment: Deployment, settings: LatencySettings) -> Iterator[Run]:
+    """Give a function that runs a network, while no other process of this user measures on this machine.
+
+    Args:
+        deployment: the network, in the form of its back end.
+        settings: of the measurement; the back end has checked them.
+    """
+    backend = backend_named(settings.backend)
     module: nn.Module = nn.Identity()
     if deployment.form == "module":  # it may come from another machine, on the CPU
         deployment = deploy(
             deployment.module, deployment.inputs, "module", device=settings.torch_device, dtype=settings.torch_dtype
         )
         module = deployment.module
-    reference = Reference(settings.torch_device, settings.n_threads)
     with (
         evaluating(module),
         limited_threads(settings.n_threads),
@@ -119,7 +133,7 @@ def time_deployment(deployment: Deployment, settings: LatencySettings) -> Timing
         backend.prepared(deployment, settings) as run,
         one_at_a_time(),
     ):
-        return _trusted(run, reference, settings, backend.version)
+        yield run
 
 
 def _trusted(run: Run, reference: Reference, settings: LatencySettings, version: str) -> Timing:

@@ -102,14 +102,14 @@ def take_sample(run: Run, reference: Run, settings: LatencySettings) -> Sample:
 
 
 def _timed(run: Run, device: torch.device) -> float:
-    _wait_for(device)
+    wait_for(device)
     start = time.perf_counter()
     run()
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - start
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until the device is idle: a GPU computes behind the caller's back, and its time would be the launch's."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -53,10 +53,5 @@ class Timing:
     @property
     def measured(self) -> Measured:
         """The latency in ms as a value of a metric, with everything else as its provenance."""
-        facts = {name: _rounded(value) for name, value in asdict(self).items() if name not in ("ms", "doubt")}
-        known = {name: value for name, value in facts.items() if value is not None}
-        return Measured(self.ms, Provenance(facts=known, doubt=self.doubt))
-
-
-def _rounded(value: str | float | None) -> str | float | None:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+        facts = {name: value for name, value in asdict(self).items() if name not in ("ms", "doubt")}
+        return Measured(self.ms, Provenance.of(facts, self.doubt))
