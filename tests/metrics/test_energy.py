@@ -10,6 +10,7 @@ from raynas.errors import RaynasError, SettingError, UnknownNameError
 from raynas.metrics import METRICS, Measurer
 from raynas.metrics import energy as energy_module
 from raynas.metrics.energy import energy
+from raynas.metrics.latency.machine import CpuWatch
 from raynas.search_spaces import NASBench201
 
 SPACE = NASBench201(input_shape=(3, 8, 8), channels=4, cells=1)
@@ -38,7 +39,7 @@ class Meter:
 
 def measured(monkeypatch: pytest.MonkeyPatch, meter: Meter, load: float | None = 0.0) -> Measured:
     monkeypatch.setattr(energy_module, "meter_of", lambda device: meter)
-    monkeypatch.setattr(energy_module.CpuWatch, "load", load)
+    monkeypatch.setattr(CpuWatch, "load", load)
     value = Measurer(SPACE).value(energy(seconds=0.2), ARCH)
     assert isinstance(value, Measured)
     return value
