@@ -34,12 +34,19 @@ class Table:
         rows: the row of each architecture.
         values: ``(n_rows, n_fidelities)`` by metric, NaN where unknown.
         fidelities: the fidelity of each column.
+        network: the part of an architecture that the rows tell apart; by default all of it.
     """
 
     def __init__(
-        self, name: str, rows: Mapping[Architecture, int], values: Mapping[str, Columns], fidelities: Sequence[int]
+        self,
+        name: str,
+        rows: Mapping[Architecture, int],
+        values: Mapping[str, Columns],
+        fidelities: Sequence[int],
+        network: Callable[[Architecture], Architecture] | None = None,
     ) -> None:
         self.name, self.rows, self.values, self.fidelities = name, rows, values, tuple(fidelities)
+        self.network = network
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,10 +77,12 @@ class Table:
     def shuffled(self, metric: str, seed: int = 0) -> "Table":
         """Return the table with a metric permuted among the architectures, so that nothing can be learned from it."""
         order = np.random.default_rng(seed).permutation(len(self.values[metric]))
-        return Table(self.name, self.rows, {**self.values, metric: self.values[metric][order]}, self.fidelities)
+        return Table(
+            self.name, self.rows, {**self.values, metric: self.values[metric][order]}, self.fidelities, self.network
+        )
 
     def _row(self, arch: Architecture) -> int:
-        row = self.rows.get(arch)
+        row = self.rows.get(self.network(arch) if self.network else arch)
         if row is None:
             raise DataError(f"{self.name} has no row for {dict(arch)}")
         return row
@@ -85,7 +94,8 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     Raises:
         DataError: if it cannot be read, lacks a column, or holds an entry that is no architecture of ``space``.
     """
-    file = _File(settings.table, [d.name for d in space.decisions] if settings.arch is None else [settings.arch])
+    networks = space.network_space  # a row holds for every accelerator
+    file = _File(settings.table, [d.name for d in networks.decisions] if settings.arch is None else [settings.arch])
     columns = partial(file.columns, fidelities=settings.fidelities)
     values = {key: columns(title) * settings.scale.get(key, 1.0) for key, title in settings.metrics.items()}
     epochs = np.tile(np.asarray(settings.fidelities, dtype=np.float64), (len(file.frame), 1))
@@ -95,7 +105,7 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     else:
         seconds = epochs * (settings.seconds or 1.0)
     values |= {"epochs": epochs, "train_seconds": seconds}
-    return Table(file.name, file.rows(settings, space), values, settings.fidelities)
+    return Table(file.name, file.rows(settings, networks), values, settings.fidelities, space.network)
 
 
 def _read_frame(path: Path, texts: Sequence[str]) -> pd.DataFrame:

@@ -1,31 +1,22 @@
 """JointSpace: a search space and the user's own hyperparameters, searched as one."""
 
-import hashlib
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from ray import tune
 from ray.tune.search import sample
-from torch import nn
 
 from raynas.core.architecture import Architecture, Config, Option, plain_option
-from raynas.core.coded_decisions import CodedDecisions, Codes
 from raynas.core.decision import Decision
-from raynas.core.features import encode, encoded
-from raynas.core.inputs import Inputs, InputSpec
-from raynas.core.operation_graph import OperationGraph
+from raynas.core.extended_space import ExtendedSpace
 from raynas.core.space import SearchSpace
 from raynas.core.tune_domains import decision_of, holds_domain, leaves
 from raynas.errors import SpaceError
 from raynas.validate import plain_parts
 
 
-class JointSpace(SearchSpace):
+class JointSpace(ExtendedSpace):
     """The decisions of a space beside Tune domains such as ``{"lr": tune.loguniform(1e-4, 1e-1)}``.
 
     A point of it is an ``Architecture`` that holds the hyperparameters too; ``to_config`` takes them apart again.
@@ -39,14 +30,14 @@ class JointSpace(SearchSpace):
         SpaceError: if a name is also a decision's, or a domain cannot be mutated and encoded.
     """
 
+    GROUP = "hyperparameters"
+
     def __init__(self, space: SearchSpace, hyperparameters: Mapping[str, object]) -> None:
         if "arch" in hyperparameters:
             raise SpaceError("hyperparameter 'arch' is where the architecture stands; choose another name")
-        self.space = space
-        self.input_shape = space.input_shape
+        super().__init__(space)
         values = dict(leaves(hyperparameters))
         self._own = [decision_of(name, value) for name, value in values.items() if holds_domain(value)]
-        self._names = {decision.name for decision in self._own}
         self.hyperparameters = _plain(hyperparameters)
         for name, value in hyperparameters.items():
             if not holds_domain(value):
@@ -54,60 +45,19 @@ class JointSpace(SearchSpace):
         if both := {decision.name for decision in self.space.decisions} & (values.keys() | hyperparameters.keys()):
             raise SpaceError(f"hyperparameter {min(both)!r} has the name of a decision of {self.space.name}; rename it")
 
-    @cached_property
-    def decisions(self) -> Sequence[Decision]:
-        return [*self.space.decisions, *self._own]
-
     @property
-    def name(self) -> str:
-        return self.space.name
+    def own_decisions(self) -> Sequence[Decision]:
+        return self._own
 
-    @property
-    def fingerprint(self) -> str:
-        # The sizes of the networks are fields of the space inside.
-        own = super().fingerprint
-        return hashlib.sha256(f"{self.space.fingerprint} {own}".encode()).hexdigest()[:16]
-
-    @property
-    def inputs(self) -> InputSpec:
-        return self.space.inputs
-
-    def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Inputs:
-        return self.space.example_input(batch_size, device)
+    def around(self, space: SearchSpace) -> "JointSpace":
+        return JointSpace(space, self.hyperparameters)
 
     @property
     def architecture_space(self) -> SearchSpace:
         return self.space
 
     def architecture(self, point: Architecture) -> Architecture:
-        return Architecture({name: option for name, option in point.items() if name not in self._names})
-
-    def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
-        """Return the features of the architecture, and a group of the hyperparameters."""
-        return {**self.space.features(self.architecture(arch)), "hyperparameters": encode(self._own, arch)}
-
-    def features_of(self, codes: Codes) -> Mapping[str, NDArray[np.float64]]:
-        n_inside = codes.shape[1] - len(self._own)
-        own = encoded(CodedDecisions(self._own), codes[:, n_inside:])
-        return {**self.space.features_of(codes[:, :n_inside]), "hyperparameters": own}
-
-    @property
-    def has_twins(self) -> bool:
-        return self.space.has_twins
-
-    def function_key(self, arch: Architecture) -> Hashable:
-        """Return a key that architectures of the same function share, if they are trained alike."""
-        return self.space.function_key(self.architecture(arch)), tuple(arch[decision.name] for decision in self._own)
-
-    def operation_graph(self, arch: Mapping[str, Option]) -> OperationGraph:
-        """Return the architecture's graph, and an isolated node for each hyperparameter."""
-        point = self.canonical(arch)
-        inside = self.space.operation_graph(self.architecture(point))
-        own = [decision.label(point[decision.name]) for decision in self._own]
-        return OperationGraph((*inside.labels, *own), inside.edges)
-
-    def build(self, arch: Architecture) -> nn.Module:
-        return self.space.build(self.architecture(arch))
+        return self.inside(point)
 
     def param_space(self) -> dict[str, Any]:
         """Return the architecture's domains under "arch", the hyperparameters beside it."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raynas.core.architecture import Architecture
+from raynas.core.extended_space import ExtendedSpace
 from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, leaves, make_example, spec_of
 from raynas.core.space import SearchSpace
 from raynas.data.logits import as_logits
@@ -25,7 +26,7 @@ def fit_space(space: SearchSpace, source: Source) -> SearchSpace:
     """
     space = resized_to(space, source.input_shape)
     if source.n_classes is not None and "n_classes" in fields_of(space):
-        space = dataclasses.replace(space, n_classes=source.n_classes)  # type: ignore[type-var]
+        space = _replaced(space, n_classes=source.n_classes)
     if not takes(space, source.inputs):
         both_images = _is_image(space.inputs) and _is_image(source.inputs)
         hint = " (channels, height, width): make the space with that input_shape" if both_images else " for an example"
@@ -67,7 +68,7 @@ def resized_to(space: SearchSpace, input_shape: Sequence[int]) -> SearchSpace:
     """Return the space for inputs of another shape, where ``input_shape`` is a field of it; else as it is."""
     if "input_shape" not in fields_of(space) or tuple(space.input_shape) == tuple(input_shape):
         return space
-    return dataclasses.replace(space, input_shape=tuple(input_shape))  # type: ignore[type-var]
+    return _replaced(space, input_shape=tuple(input_shape))
 
 
 def scaled(space: SearchSpace, scale: Mapping[str, int]) -> SearchSpace:
@@ -79,11 +80,19 @@ def scaled(space: SearchSpace, scale: Mapping[str, int]) -> SearchSpace:
     for name in scale:
         if name not in fields_of(space):
             raise UnknownNameError(f"size of {space.name}", name, fields_of(space))
-    return dataclasses.replace(space, **scale) if scale else space  # type: ignore[type-var]
+    return _replaced(space, **scale) if scale else space
+
+
+def _replaced(space: SearchSpace, **sizes: object) -> SearchSpace:
+    """Return the space with other values of fields, of the space inside where there are further decisions."""
+    if isinstance(space, ExtendedSpace):
+        return space.around(_replaced(space.space, **sizes))
+    return dataclasses.replace(space, **sizes)  # type: ignore[type-var, no-any-return]
 
 
 def fields_of(space: SearchSpace) -> list[str]:
-    """Return the fields of a space that ``dataclasses.replace`` can change; none if it is no dataclass."""
+    """Return the fields that decide the size of a space's networks; none if it is no dataclass."""
+    space = space.network_space
     return [f.name for f in dataclasses.fields(space) if f.init] if dataclasses.is_dataclass(space) else []
 
 
