@@ -105,7 +105,7 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     else:
         seconds = epochs * (settings.seconds or 1.0)
     values |= {"epochs": epochs, "train_seconds": seconds}
-    return Table(file.name, file.rows(settings, networks), values, settings.fidelities, space.network)
+    return Table(file.name, file.rows(settings, networks), values, settings.fidelities, space.network_part)
 
 
 def _read_frame(path: Path, texts: Sequence[str]) -> pd.DataFrame:

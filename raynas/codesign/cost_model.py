@@ -11,6 +11,7 @@ other than those of bandwidth; static power; numbers that stay on the chip from 
 parts of a product share at their border.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,20 +95,16 @@ class ProductOnArray:
 
     def _loads(self, operand: str, rows_outside: bool) -> int:
         """Return how often each number of an operand is loaded in an order of the loops over folds."""
-        flow, uses = self.dataflow, self._uses(operand)
+        flow, array = self.dataflow, self.accelerator
         if operand == flow.stationary:
             return 1
-        is_outside = rows_outside == (operand == flow.by_row)
-        side, size = (
-            (self.accelerator.rows, self.sizes[0]) if operand == flow.by_row else (self.accelerator.cols, self.sizes[1])
-        )
-        # In the outer loop a fold's part is used by all folds inside; in the inner one, all of it is used again.
-        return 1 if self._fits(operand, min(1.0, side / size) if is_outside else 1.0) else uses
-
-    def _fits(self, operand: str, share: float) -> bool:
-        array = self.accelerator
-        width = SUM_BITS if operand == "output" else array.bits
-        return self.product.elements[operand] * share * width <= array.buffer_kb[operand] * 1024 * 8 / 2
+        is_by_row = operand == flow.by_row
+        side, size = (array.rows, self.sizes[0]) if is_by_row else (array.cols, self.sizes[1])
+        # In the outer loop the part of a fold is used again by all folds inside; in the inner loop all parts are.
+        used_again = min(side, size) if rows_outside == is_by_row else size
+        bits = self.product.elements[operand] * (SUM_BITS if operand == "output" else array.bits)
+        half_buffer = array.buffer_kb[operand] * 1024 * 8 // 2
+        return 1 if bits * used_again <= half_buffer * size else self._uses(operand)
 
     @property
     def cycles(self) -> float:
@@ -144,11 +141,11 @@ class AcceleratorCost:
 
 def cost_on(products: Iterable[MatrixProduct], accelerator: Accelerator) -> AcceleratorCost:
     """Return the cost of the products of a network on an accelerator."""
-    mapped = [ProductOnArray(product, accelerator) for product in products]
-    cycles = sum(product.cycles for product in mapped)
+    mapped = [(ProductOnArray(product, accelerator), n) for product, n in Counter(products).items()]
+    cycles = sum(n * product.cycles for product, n in mapped)
     return AcceleratorCost(
         cycles=cycles,
         latency_ms=cycles / (1e3 * accelerator.clock_mhz),
-        energy_mj=sum(product.energy_pj for product in mapped) / 1e9,
+        energy_mj=sum(n * product.energy_pj for product, n in mapped) / 1e9,
         area_mm2=accelerator.area_mm2,
     )

@@ -52,7 +52,7 @@ class KnownProducts:
         """Return the products of a candidate's network."""
         if candidate.space is not self._space or len(self._products) >= MAX_KNOWN:
             self._space, self._products = candidate.space, {}
-        network = candidate.space.network(candidate.arch)
+        network = candidate.space.network_part(candidate.arch)
         if network not in self._products:
             self._products[network] = products_of(candidate.model, candidate.example)
         return self._products[network]

@@ -18,8 +18,8 @@ from raynas.metrics.mac_counter import MacCounter, macs_of
 class MatrixProduct:
     """Products of an ``(m, k)`` matrix of inputs with a ``(k, n)`` matrix of weights, for a systolic array.
 
-    A convolution is one with m positions of the output, n filters, and k weights in a filter (Samajdar et al. 2020); one in
-    groups, and an attention of several heads, is a product for each of them.
+    A convolution is one with m positions of the output, n filters, and k weights in a filter (Samajdar et al. 2020).
+    One in groups, and an attention of several heads, is a product for each of them.
 
     Args:
         m: number of positions.

@@ -14,7 +14,7 @@ from raynas.core.extended_space import ExtendedSpace
 from raynas.core.space import SearchSpace
 
 PREFIX = "accelerator."
-"""What the names of the decisions begin with."""
+"""The beginning of the names of the decisions."""
 
 
 @dataclass(frozen=True, kw_only=True)

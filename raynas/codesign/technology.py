@@ -2,9 +2,9 @@
 
 Energies: Horowitz, "Computing's energy problem" (ISSCC 2014). Areas of arithmetic: Sze et al., "Efficient Processing of
 Deep Neural Networks" (Proceedings of the IEEE 2017, arXiv:1703.09039), beside the same energies. Area of a cell of
-SRAM: Mistry et al., "A 45nm logic technology" (IEDM 2007). Energies of moving a number between processing elements: Chen et
-al., "Eyeriss" (ISCA 2016). Between two published widths or sizes a value lies on the straight line through them on
-logarithmic scales, outside of them on its continuation.
+SRAM: Mistry et al., "A 45nm logic technology" (IEDM 2007). Energies of moving a number between processing elements:
+Chen et al., "Eyeriss" (ISCA 2016). Between two published widths or sizes a value is on the straight line through them
+on logarithmic scales, outside of them on its continuation.
 """
 
 import math
@@ -53,7 +53,7 @@ def interpolated(published: Mapping[float, float], at: float) -> float:
     i = min(max(sum(size <= at for size in known) - 1, 0), len(known) - 2)
     low, high = known[i], known[i + 1]
     slope = math.log(published[high] / published[low]) / math.log(high / low)
-    return published[low] * (at / low) ** slope
+    return published[low] * math.exp(slope * math.log(at / low))
 
 
 def multiply_add_pj(bits: int) -> float:

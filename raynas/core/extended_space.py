@@ -76,8 +76,8 @@ class ExtendedSpace(SearchSpace):
     def network_space(self) -> SearchSpace:
         return self.space.network_space
 
-    def network(self, point: Architecture) -> Architecture:
-        return self.space.network(self.inside(point))
+    def network_part(self, point: Architecture) -> Architecture:
+        return self.space.network_part(self.inside(point))
 
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
         """Return the features of the space inside, and a group of the further decisions."""

@@ -119,7 +119,7 @@ class SearchSpace(DecisionSpace):
         """The space of the networks alone: this one, unless it has further decisions that do not change them."""
         return self
 
-    def network(self, point: Architecture) -> Architecture:
+    def network_part(self, point: Architecture) -> Architecture:
         """Return the part of a point that decides its network: all of it, unless there are further decisions."""
         return point
 

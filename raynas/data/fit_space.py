@@ -87,7 +87,7 @@ def _replaced(space: SearchSpace, **sizes: object) -> SearchSpace:
     """Return the space with other values of fields, of the space inside where there are further decisions."""
     if isinstance(space, ExtendedSpace):
         return space.around(_replaced(space.space, **sizes))
-    return dataclasses.replace(space, **sizes)  # type: ignore[type-var, no-any-return]
+    return dataclasses.replace(space, **sizes)  # type: ignore[type-var]
 
 
 def fields_of(space: SearchSpace) -> list[str]:
