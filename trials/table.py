@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.extended_space import network_part, network_space
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, one_line
 from raynas.files.content import check_file
@@ -94,7 +95,7 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     Raises:
         DataError: if it cannot be read, lacks a column, or holds an entry that is no architecture of ``space``.
     """
-    networks = space.network_space  # a row holds for every accelerator
+    networks = network_space(space)  # a row holds for every accelerator
     file = _File(settings.table, [d.name for d in networks.decisions] if settings.arch is None else [settings.arch])
     columns = partial(file.columns, fidelities=settings.fidelities)
     values = {key: columns(title) * settings.scale.get(key, 1.0) for key, title in settings.metrics.items()}
@@ -105,7 +106,7 @@ def read_table(settings: "Tabular", space: SearchSpace) -> Table:
     else:
         seconds = epochs * (settings.seconds or 1.0)
     values |= {"epochs": epochs, "train_seconds": seconds}
-    return Table(file.name, file.rows(settings, networks), values, settings.fidelities, space.network_part)
+    return Table(file.name, file.rows(settings, networks), values, settings.fidelities, partial(network_part, space))
 
 
 def _read_frame(path: Path, texts: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from raynas.codesign.cost_model import AcceleratorCost, cost_on
 from raynas.codesign.products import MatrixProduct, products_of
 from raynas.codesign.space import CodesignSpace
 from raynas.core.architecture import Architecture
+from raynas.core.extended_space import network_part
 from raynas.core.metric import Candidate, Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import SettingError
@@ -52,7 +53,7 @@ class KnownProducts:
         """Return the products of a candidate's network."""
         if candidate.space is not self._space or len(self._products) >= MAX_KNOWN:
             self._space, self._products = candidate.space, {}
-        network = candidate.space.network_part(candidate.arch)
+        network = network_part(candidate.space, candidate.arch)
         if network not in self._products:
             self._products[network] = products_of(candidate.model, candidate.example)
         return self._products[network]

@@ -72,13 +72,6 @@ class ExtendedSpace(SearchSpace):
         """Return the point of the space inside: without the further decisions."""
         return Architecture({name: option for name, option in point.items() if name not in self._own_names})
 
-    @property
-    def network_space(self) -> SearchSpace:
-        return self.space.network_space
-
-    def network_part(self, point: Architecture) -> Architecture:
-        return self.space.network_part(self.inside(point))
-
     def features(self, arch: Architecture) -> Mapping[str, NDArray[np.float64]]:
         """Return the features of the space inside, and a group of the further decisions."""
         return {**self.space.features(self.inside(arch)), self.GROUP: encode(self.own_decisions, arch)}
@@ -106,3 +99,13 @@ class ExtendedSpace(SearchSpace):
 
     def build(self, arch: Architecture) -> nn.Module:
         return self.space.build(self.inside(arch))
+
+
+def network_space(space: SearchSpace) -> SearchSpace:
+    """Return the space of the networks alone: the space itself, unless it has further decisions."""
+    return network_space(space.space) if isinstance(space, ExtendedSpace) else space
+
+
+def network_part(space: SearchSpace, point: Architecture) -> Architecture:
+    """Return the part of a point that decides its network: all of it, unless the space has further decisions."""
+    return network_part(space.space, space.inside(point)) if isinstance(space, ExtendedSpace) else point

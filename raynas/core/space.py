@@ -114,15 +114,6 @@ class SearchSpace(DecisionSpace):
         """Return the architecture in a point: the point itself, unless hyperparameters are searched jointly."""
         return point
 
-    @property
-    def network_space(self) -> "SearchSpace":
-        """The space of the networks alone: this one, unless it has further decisions that do not change them."""
-        return self
-
-    def network_part(self, point: Architecture) -> Architecture:
-        """Return the part of a point that decides its network: all of it, unless there are further decisions."""
-        return point
-
     @cached_property
     def _features(self) -> DecisionFeatures:
         return DecisionFeatures(list(self._decisions.values()))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raynas.core.architecture import Architecture
-from raynas.core.extended_space import ExtendedSpace
+from raynas.core.extended_space import ExtendedSpace, network_space
 from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, leaves, make_example, spec_of
 from raynas.core.space import SearchSpace
 from raynas.data.logits import as_logits
@@ -92,7 +92,7 @@ def _replaced(space: SearchSpace, **sizes: object) -> SearchSpace:
 
 def fields_of(space: SearchSpace) -> list[str]:
     """Return the fields that decide the size of a space's networks; none if it is no dataclass."""
-    space = space.network_space
+    space = network_space(space)
     return [f.name for f in dataclasses.fields(space) if f.init] if dataclasses.is_dataclass(space) else []
 
 

@@ -82,7 +82,7 @@ class Known:
 
     def scores(self, point: Architecture) -> tuple[list[float], list[float]]:
         """Return accuracy and costs of a point, larger is better: with validation, and with test accuracy."""
-        valid, test = self.accuracies[JOINT.network_part(point)]
+        valid, test = self.accuracies[JOINT.inside(point)]
         costs = [-float(np.log(self.cost(name, point))) for name in COSTS]
         return [valid, *costs], [test, *costs]
 

@@ -36,7 +36,7 @@ def test_a_row_of_a_table_holds_for_every_accelerator(table: Tabular) -> None:
         RandomSearch(), table, SPACE, 20, objectives=["accuracy", *COSTS], metrics=accelerator_metrics()
     )
     assert [e.metrics["accuracy"] for e in trajectory.evaluations] == [
-        width(SPACE.network_part(e.arch)) for e in trajectory.evaluations
+        width(SPACE.inside(e.arch)) for e in trajectory.evaluations
     ]
     assert len(trajectory.evaluations) == 20 and all(e.metrics[COSTS[1]] > 0 for e in trajectory.evaluations)
     point = SPACE.pair(NETWORKS.default, {**SPACE.accelerators.default, "accelerator.rows": 16})
@@ -46,7 +46,7 @@ def test_a_row_of_a_table_holds_for_every_accelerator(table: Tabular) -> None:
 
 def test_both_halves_move_and_a_front_comes_out() -> None:
     def scored(model: object, config: Config) -> dict[str, float]:
-        return {"accuracy": width(SPACE.network_part(Architecture(config["arch"])))}
+        return {"accuracy": width(SPACE.inside(Architecture(config["arch"])))}
 
     costs = Measurer(SPACE).costs(accelerator_metrics())
     runner = Function(fn=scored).runner(SPACE, accelerator_metrics())
@@ -55,7 +55,7 @@ def test_both_halves_move_and_a_front_comes_out() -> None:
     searcher = strategy.searcher(SPACE, goal, seed=0, costs=costs)
     run_trials(searcher, runner.run, 40)
     front = goal.pareto_front(searcher.archive.evaluations)
-    assert len({SPACE.network_part(e.arch) for e in front}) > 1 and len({SPACE.accelerator(e.arch) for e in front}) > 1
+    assert len({SPACE.inside(e.arch) for e in front}) > 1 and len({SPACE.accelerator(e.arch) for e in front}) > 1
     assert all(e.metrics["accelerator_area_mm2"] <= 0.1 for e in front)
     for evaluation in front:
         assert {name: evaluation.metrics[name] for name in costs} == {

@@ -7,6 +7,7 @@ from torch import nn
 from raynas import Choice, ModelSpace
 from raynas.codesign import Accelerator, AcceleratorSpace, CodesignSpace, accelerator_metrics
 from raynas.core.architecture import Config
+from raynas.core.extended_space import network_part, network_space
 from raynas.core.joint_space import JointSpace
 from raynas.data.fit_space import fields_of, resized_to, scaled
 from raynas.errors import SettingError, SpaceError, UnknownNameError
@@ -44,7 +45,7 @@ def test_a_point_is_a_network_and_an_accelerator() -> None:
     space = CodesignSpace(NET, FEW)
     assert space.size == NET.size * 4
     point = space.pair(NET.default, {**FEW.default, "accelerator.rows": 8})
-    assert space.network_part(point) == NET.default and space.network_space is NET
+    assert space.inside(point) == NET.default and network_space(space) is NET
     assert space.accelerator(point) == Accelerator(
         rows=8, cols=8, input_kb=8, weight_kb=8, output_kb=8, dataflow="weight_stationary"
     )
@@ -60,8 +61,8 @@ def test_hyperparameters_may_be_searched_besides() -> None:
     space = CodesignSpace(NET, FEW)
     joint = JointSpace(space, {"lr": tune.loguniform(1e-4, 1e-1)})
     point = joint.sample(np.random.default_rng(0))
-    assert joint.network_part(point) == space.network_part(joint.architecture(point))
-    assert (joint.architecture_space, joint.network_space) == (space, NET)
+    assert network_part(joint, point) == space.inside(joint.architecture(point))
+    assert (joint.architecture_space, network_space(joint)) == (space, NET)
 
 
 def test_spaces_of_other_accelerators_are_others() -> None:
@@ -125,10 +126,10 @@ def test_every_strategy_searches_both_within_a_limit(name: str, monkeypatch: pyt
     searcher = STRATEGIES[name]().for_budget(20).searcher(space, goal, seed=0, costs=costs)
 
     def result(config: Config) -> Mapping[str, object]:
-        return toy.result({"arch": space.network_part(space.from_config(config))})
+        return toy.result({"arch": space.inside(space.from_config(config))})
 
     points = [space.from_config(config) for config in run_trials(searcher, result, 20)]
     assert len(points) == 20
     assert all(costs["accelerator_area_mm2"](point) <= limit for point in points)
-    assert len({space.network_part(point) for point in points}) > 1 or name == "grid"
+    assert len({space.inside(point) for point in points}) > 1 or name == "grid"
     assert len({space.accelerator(point) for point in points}) > 1
