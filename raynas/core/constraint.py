@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,17 @@ from raynas.errors import SettingError
 from raynas.validate import is_number, plain
 
 Comparison = Literal["<=", ">=", "<", ">"]
+
+Form = Literal["power", "linear", "absolute"]
+"""Formulas by which a soft constraint of value V and limit T enters a score S that is maximised, with a weight w < 0:
+
+- "power": ``S * (V/T)**w`` (Tan et al., "MnasNet", CVPR 2019, arXiv:1807.11626, equation 2; also the
+  reward of Cai et al., "ProxylessNAS", ICLR 2019, arXiv:1812.00332). ``kept_weight`` is MnasNet's alpha and ``weight``
+  its beta: -0.07 for both is the paper's soft reward, 0 and -1 its hard one.
+- "linear": ``S + w * V/T``, a weighted sum.
+- "absolute": ``S + w * |V/T - 1|``, which is largest at the limit (Bender et al., "TuNAS", CVPR 2020,
+  arXiv:2008.06120).
+"""
 
 Array = NDArray[np.float64]
 _Number = TypeVar("_Number", float, Array)
@@ -33,7 +44,7 @@ _EXPONENTS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12}
 _METRIC = r"[^\s<>=≤≥](?:[^<>=≤≥]*[^\s<>=≤≥])?"
 _FORM = re.compile(
     rf"\s*(?P<metric>{_METRIC})\s*(?P<op><=|>=|<|>|≤|≥)\s*(?P<limit>[^\s<>=≤≥][^<>=≤≥]*?)"
-    r"(?P<soft>\s+soft(?:\s*\(\s*(?P<weight>[^()\s]+)\s*\))?)?\s*"
+    r"(?P<soft>\s+soft(?:\s+(?P<form>[a-z]+))?(?:\s*\(\s*(?:(?P<kept>[^(),\s]+)\s*,\s*)?(?P<weight>[^(),\s]+)\s*\))?)?\s*"
 )
 _NUMBER = r"[-+]?[\d.][\d._]*(?:[eE][-+]?\d+)?"
 _ABSOLUTE = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<prefix>[kKMGT]?)")
@@ -44,7 +55,8 @@ _RELATIVE = re.compile(
 
 FORMS = (
     "METRIC <= NUMBER (also <, >, >=; 5e6 may be 5_000_000 or 5M), METRIC <= NUMBER * baseline, or "
-    "METRIC <= NUMBER % of baseline, with ' soft' behind it for a soft one"
+    "METRIC <= NUMBER % of baseline; behind it ' soft' for a soft one, ' soft (WEIGHT)', ' soft (KEPT, BROKEN)', "
+    "' soft linear (WEIGHT)' or ' soft absolute (WEIGHT)'"
 )
 """The forms of a constraint, for messages."""
 
@@ -54,8 +66,9 @@ class Constraint:
     """A limit on a metric, e.g. ``"latency_ms <= 20"`` or ``"params < 0.9 * baseline"`` or ``"macs <= 3e8 soft"``.
 
     A hard constraint refuses what violates it: before a trial starts where the metric needs no training, otherwise by
-    ranking it behind all that comply. A soft one multiplies the objective by ``(value / limit) ** weight``
-    (Tan et al. 2019, MnasNet, equation 2 with alpha = beta).
+    ranking it behind all that comply. A soft one changes the objective by a formula of value and limit, see ``Form``:
+    "latency_ms <= 20 soft" and "latency_ms <= 20 soft (0, -1)" are MnasNet's rewards, "latency_ms <= 20 soft linear
+    (-0.1)" is a weighted sum.
 
     Args:
         metric: the result key.
@@ -63,7 +76,9 @@ class Constraint:
         limit: the limit, or the factor on the baseline's value if ``relative``.
         relative: whether ``limit`` is a share of the baseline's value.
         soft: whether to trade it against the objective instead of refusing.
-        weight: MnasNet's exponent w; only for soft constraints.
+        weight: w of the formula; only for soft constraints.
+        kept_weight: w where the limit is kept; None for ``weight``.
+        form: the formula of a soft constraint.
 
     Raises:
         SettingError: if the metric is no name, the comparison none of these, or a number is not finite.
@@ -75,6 +90,8 @@ class Constraint:
     relative: bool = False
     soft: bool = False
     weight: float = -0.07
+    kept_weight: float | None = None
+    form: Form = "power"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(_METRIC, str(self.metric)) or _number(self.metric) is not None:
@@ -87,6 +104,23 @@ class Constraint:
             if not is_number(value):
                 raise SettingError(f"the {name} of a constraint must be a finite number, got {value!r}")
             object.__setattr__(self, name, float(cast(float, value)))
+        self._check_form()
+
+    def _check_form(self) -> None:
+        if self.form not in get_args(Form):
+            raise SettingError(
+                f"the form of a soft constraint must be one of {', '.join(get_args(Form))}, got {self.form!r}"
+            )
+        if self.kept_weight is not None:
+            if self.form != "power" or not is_number(plain(self.kept_weight)):
+                raise SettingError(
+                    f"kept_weight must be a finite number and belongs to form 'power', got {self.kept_weight!r}"
+                )
+            object.__setattr__(self, "kept_weight", float(self.kept_weight))
+        if self.form != "power" and self.limit <= 0:
+            raise SettingError(
+                f"the limit of a soft constraint of form {self.form!r} must be above 0, got {self.limit}"
+            )
 
     @classmethod
     def parse(cls, text: "str | Constraint") -> "Constraint":
@@ -99,15 +133,30 @@ class Constraint:
             return text
         match = _FORM.fullmatch(text) if isinstance(text, str) else None
         limit = _limit(match["limit"]) if match else None
-        weight = _number(match["weight"] or "-0.07") if match else None
-        if match is None or limit is None or weight is None or _number(match["metric"]) is not None:
+        weights = [_number(match[part] or "-0.07") for part in ("kept", "weight")] if match else [None]
+        form = (match and match["form"]) or "power"
+        if (
+            match is None
+            or limit is None
+            or None in weights
+            or form not in get_args(Form)
+            or _number(match["metric"]) is not None
+        ):
             raise SettingError(f"cannot read constraint {text!r}: write {FORMS}")
-        return cls(match["metric"], cast(Comparison, match["op"]), *limit, bool(match["soft"]), weight)
+        kept = weights[0] if match["kept"] else None
+        op, weight = cast(Comparison, match["op"]), cast(float, weights[1])
+        return cls(match["metric"], op, *limit, bool(match["soft"]), weight, kept, cast(Form, form))
 
     def __str__(self) -> str:
-        weight = "" if self.weight == -0.07 else f" ({exact(self.weight)})"
-        baseline, soft = " * baseline" if self.relative else "", f" soft{weight}" if self.soft else ""
+        baseline, soft = " * baseline" if self.relative else "", self._soft_text if self.soft else ""
         return f"{self.metric} {self.op} {exact(self.limit)}{baseline}{soft}"
+
+    @property
+    def _soft_text(self) -> str:
+        form = "" if self.form == "power" else f" {self.form}"
+        if self.kept_weight is not None:
+            return f" soft{form} ({exact(self.kept_weight)}, {exact(self.weight)})"
+        return f" soft{form}" + ("" if self.weight == -0.07 else f" ({exact(self.weight)})")
 
     @property
     def is_upper(self) -> bool:
@@ -138,11 +187,24 @@ class Constraint:
         return abs(value - self.limit) / max(abs(self.limit), 1e-12)
 
     def factor(self, metrics: Mapping[str, float]) -> float:
-        """MnasNet's factor on an objective that is maximised: below 1 where a soft constraint is violated."""
-        if not self.soft or self.relative or not metrics.get(self.metric, 0) > 0 or self.limit <= 0:
+        """Return the factor of form "power" on a score that is maximised: below 1 where the limit is broken."""
+        if not self._applies("power", metrics) or not metrics[self.metric] > 0 or self.limit <= 0:
             return 1.0
         ratio = metrics[self.metric] / self.limit
-        return float((ratio if self.is_upper else 1 / ratio) ** self.weight)
+        exceeded = ratio if self.is_upper else 1 / ratio
+        kept_weight = self.weight if self.kept_weight is None else self.kept_weight
+        return float(exceeded ** (kept_weight if exceeded <= 1 else self.weight))
+
+    def term(self, metrics: Mapping[str, float]) -> float:
+        """Return the term that forms "linear" and "absolute" add to a score that is maximised."""
+        if self._applies("linear", metrics):
+            return self.weight * metrics[self.metric] / self.limit * (1 if self.is_upper else -1)
+        if self._applies("absolute", metrics):
+            return self.weight * abs(metrics[self.metric] / self.limit - 1)
+        return 0.0
+
+    def _applies(self, form: Form, metrics: Mapping[str, float]) -> bool:
+        return self.soft and self.form == form and not self.relative and self.metric in metrics
 
 
 def exact(number: float) -> str:

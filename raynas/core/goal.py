@@ -148,25 +148,6 @@ class Goal:
         """The constraints that refuse."""
         return [constraint for constraint in self.constraints if not constraint.soft]
 
-    @property
-    def measured_at_end(self) -> dict[str, Metric]:
-        """The metrics of objectives and constraints that are measured at the end of a search, by name."""
-        known = {name: self.metrics[name].at_end for name in self.names if name in self.metrics}
-        return {name: metric for name, metric in known.items() if metric}
-
-    @property
-    def limits_at_end(self) -> list[Constraint]:
-        """The hard constraints on metrics that are measured at the end of a search."""
-        return [constraint for constraint in self.hard if constraint.metric in self.measured_at_end]
-
-    def unmeasured(self, evaluation: Evaluation) -> list[str]:
-        """Return the names of an evaluation's metrics that are to be measured at the end of a search, and were not.
-
-        Only what was measured here before has a provenance: nobody knows how a function of the user's, or the author of
-        a table, came by a figure.
-        """
-        return [name for name in self.measured_at_end if name in evaluation.provenance and name not in evaluation.first]
-
     def against(self, baseline: Mapping[str, float]) -> "Goal":
         """Make relative constraints absolute where the baseline's value is known; a value known before stays."""
         baseline = {**baseline, **self.baseline}
@@ -180,8 +161,10 @@ class Goal:
 
     def scores(self, evaluation: Evaluation) -> tuple[float, ...]:
         """One number per objective, larger is better, soft constraints applied; -inf where it is missing."""
-        factor = math.prod(constraint.factor(evaluation.metrics) for constraint in self.constraints)
-        return tuple(_scaled(o, evaluation.metrics.get(o.metric, -o.sign * math.inf), factor) for o in self.objectives)
+        metrics = evaluation.metrics
+        factor = math.prod(constraint.factor(metrics) for constraint in self.constraints)
+        term = sum(constraint.term(metrics) for constraint in self.constraints)
+        return tuple(_scaled(o, metrics.get(o.metric, -o.sign * math.inf), factor) + term for o in self.objectives)
 
     def order(self, evaluations: Sequence[Evaluation]) -> list[int]:
         """Return indices, best first; stable, so that the earlier of two equals is first.

@@ -161,9 +161,8 @@ class SearchResult:
     @property
     def broken_at_end(self) -> list[Evaluation]:
         """The evaluations that met the hard constraints until they were measured at the end of the search."""
-        return [
-            e for e in self.full if e.first and self.goal.violation(e) > 0 and self.goal.violation(e.as_searched) == 0
-        ]
+        broken = [e for e in self.full if e.first and self.goal.violation(e) > 0]
+        return [e for e in broken if self.goal.violation(e.as_searched) == 0]
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per trial: name, status, fidelity, metrics, hyperparameters, decisions (``arch/...``), notes.

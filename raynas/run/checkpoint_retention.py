@@ -9,6 +9,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from raynas.core.evaluation import Evaluation
+from raynas.core.final_metrics import limits_at_end
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.files.inside import delete, inside
 
@@ -34,7 +35,7 @@ class KeepBest(tune.Callback):
     def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int | None = None) -> None:
         self._searcher = searcher
         self._path = path
-        self._n_best = n_best or N_BEST + (N_SPARE if searcher.goal.limits_at_end else 0)
+        self._n_best = n_best or N_BEST + (N_SPARE if limits_at_end(searcher.goal) else 0)
         finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
         self._best = self._best_of(finished)
 

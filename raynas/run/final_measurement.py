@@ -9,6 +9,7 @@ import ray
 
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
+from raynas.core.final_metrics import limits_at_end, measured_at_end, unmeasured
 from raynas.core.goal import Goal
 from raynas.core.measurement import provenance_of
 from raynas.core.metric import Metric
@@ -73,13 +74,13 @@ def finalists(result: SearchResult, tried: Iterable[str] = ()) -> list[Evaluatio
         tried: trials that are left out.
     """
     goal, full = result.goal, result.full
-    if not goal.measured_at_end:
+    if not measured_at_end(goal):
         return []
     fronts = [goal.pareto_front(full)]
-    for name, metric in goal.measured_at_end.items():
+    for name, metric in measured_at_end(goal).items():
         fronts.append(result.pareto_front((f"{goal.first.mode}:{goal.first.metric}", f"{metric.mode}:{name}")))
     best_first = {e.trial: e for front in fronts for e in front}
-    return [e for trial, e in best_first.items() if trial not in {*tried} and goal.unmeasured(e)]
+    return [e for trial, e in best_first.items() if trial not in {*tried} and unmeasured(goal, e)]
 
 
 def _measured_since_the_last_trial(result: SearchResult) -> set[str]:
@@ -98,8 +99,8 @@ def _measured(
     """Measure networks in fresh processes; yield trial, values, and the reason if there are none."""
     start_ray()
     goal, space = result.goal, result.space.architecture_space
-    n_processes = N_PROCESSES if goal.limits_at_end else 1
-    asked = ray.put((space, settings, dict(goal.measured_at_end)))
+    n_processes = N_PROCESSES if limits_at_end(goal) else 1
+    asked = ray.put((space, settings, dict(measured_at_end(goal))))
     found: dict[str, list[Values]] = {e.trial: [] for e in due}
     errors: dict[str, str] = {}
     for _ in range(MAX_PROCESSES):
@@ -107,7 +108,7 @@ def _measured(
         if not open_ones:
             break
         with _fresh_process(settings) as process:
-            calls = {e.trial: process.measure.remote(asked, e.arch, goal.unmeasured(e)) for e in open_ones}
+            calls = {e.trial: process.measure.remote(asked, e.arch, unmeasured(goal, e)) for e in open_ones}
             for trial, call in calls.items():
                 values, error = ray.get(call)
                 found[trial].append(values)
@@ -126,7 +127,7 @@ def chosen(measurements: Sequence[Values], goal: Goal) -> Values:
     worst_of, best_of = {"min": max, "max": min}, {"min": min, "max": max}
     of, among = (worst_of, reliable) if reliable else (best_of, measurements)
     return {
-        name: of[goal.measured_at_end[name].mode]((values[name] for values in among), key=float)
+        name: of[measured_at_end(goal)[name].mode]((values[name] for values in among), key=float)
         for name in measurements[0]
     }
 

@@ -13,7 +13,7 @@ from raynas.errors import SettingError
 
 
 class PenalizedReward:
-    """The score of an evaluation, larger is better, soft constraints applied (as in MnasNet, arXiv:1807.11626).
+    """The score of an evaluation, larger is better, soft constraints applied (by default MnasNet's reward).
 
     Failures and evaluations that break a hard constraint get the lowest score seen so far, whatever they reported.
 

@@ -14,6 +14,11 @@ from raynas.trials import Function, Training
 from tests.cli.command_lines import search
 
 
+def test_soft_limits_are_one_flag_each() -> None:
+    texts = ("latency_ms <= 20 soft (0, -1)", "params <= 1e6 soft linear (-0.1)")
+    assert parse_search(["--constraints", *texts]).search.constraints == texts
+
+
 def test_the_demo() -> None:
     command = search()
     assert command.names == {"space": "cnn", "strategy": "auto", "early_stopping": "asha", "trainable": "train"}

@@ -13,6 +13,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.constraint import FORMS, Constraint, exact
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
+from raynas.errors import SettingError
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ from raynas.core.goal import Goal, Objective
         ("accuracy >= baseline", Constraint("accuracy", ">=", 1.0, relative=True)),
         ("macs <= 3e8 soft", Constraint("macs", "<=", 3e8, soft=True)),
         ("macs ≤ 3e8 soft (-0.5)", Constraint("macs", "<=", 3e8, soft=True, weight=-0.5)),
+        ("macs <= 3e8 soft (0, -1)", Constraint("macs", "<=", 3e8, soft=True, weight=-1, kept_weight=0)),
+        ("macs <= 3e8 soft linear", Constraint("macs", "<=", 3e8, soft=True, form="linear")),
+        ("macs <= 3e8 soft absolute(-0.1)", Constraint("macs", "<=", 3e8, soft=True, weight=-0.1, form="absolute")),
         ("macs <= 0.5 * baseline soft", Constraint("macs", "<=", 0.5, relative=True, soft=True)),
         ("score >= -3", Constraint("score", ">=", -3)),
         ("val/loss < 0.3", Constraint("val/loss", "<", 0.3)),
@@ -73,6 +77,11 @@ def test_constraints_are_read(text: str, expected: Constraint) -> None:
         "latency_ms <= 20 ms",
         "latency_ms <= 20 softer",
         "latency_ms <= 20 soft (much)",
+        "latency_ms <= 20 soft (0, much)",
+        "latency_ms <= 20 soft (much, 0)",
+        "latency_ms <= 20 soft (0, 1, 2)",
+        "latency_ms <= 20 soft cubic",
+        "latency_ms <= 20 linear",
         "latency_ms <= 20 <= 30",
         None,
         5,
@@ -193,3 +202,36 @@ def test_breaking_a_soft_constraint_never_pays(mode: Any, value: float, latency:
     (kept,) = goal.scores(evaluation(m=value, latency_ms=80))
     assert broken < kept or value == 0 or abs(value) < 1e-300
     assert goal.violation(evaluation(m=value, latency_ms=latency)) == 0
+
+
+def test_the_hard_reward_of_mnasnet_only_punishes() -> None:
+    hard = Constraint.parse("latency_ms <= 80 soft (0, -1)")
+    assert [hard.factor({"latency_ms": ms}) for ms in (40, 80, 160)] == [1, 1, 0.5]
+    assert Constraint.parse("accuracy > 0.8 soft (0, -1)").factor({"accuracy": 0.4}) == 0.5
+
+
+def test_a_weighted_sum_and_the_absolute_reward_add() -> None:
+    linear = Constraint.parse("latency_ms <= 80 soft linear (-0.1)")
+    assert [linear.term({"latency_ms": ms}) for ms in (40, 80, 160)] == pytest.approx([-0.05, -0.1, -0.2])
+    absolute = replace(linear, form="absolute")
+    assert [absolute.term({"latency_ms": ms}) for ms in (40, 80, 160)] == pytest.approx([-0.05, 0, -0.1])
+    assert Constraint.parse("f1 >= 0.8 soft linear (-0.1)").term({"f1": 0.4}) == pytest.approx(0.05)
+    assert linear.factor({"latency_ms": 160}) == 1 and linear.term({}) == 0
+    assert Constraint.parse("latency_ms <= 2 * baseline soft linear").term({"latency_ms": 160}) == 0
+    goal = Goal.parse(["accuracy", "min:loss"], linear)
+    scores = goal.scores(Evaluation(Architecture({"op": "conv"}), {"accuracy": 0.9, "loss": 1.0, "latency_ms": 80}))
+    assert scores == pytest.approx((0.8, -1.1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"form": "cubic"}, "form of a soft constraint must be one of power, linear, absolute, got 'cubic'"),
+        ({"form": "linear", "kept_weight": 0.0}, "kept_weight must be a finite number and belongs to form 'power'"),
+        ({"kept_weight": math.nan}, "kept_weight must be a finite number"),
+        ({"form": "linear", "limit": 0}, "limit of a soft constraint of form 'linear' must be above 0, got 0.0"),
+    ],
+)
+def test_forms_are_checked(settings: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        Constraint(**{"metric": "m", "op": "<=", "limit": 5, "soft": True, **settings})

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation, Status
 from raynas.core.goal import Goal, Objective
-from raynas.core.measurement import Measured, Provenance
 from raynas.errors import SpaceError, one_line
 from raynas.metrics import METRICS
 
@@ -147,18 +146,3 @@ def test_figures_of_the_baseline_stay_as_they_were_first_known() -> None:
     assert ended.baseline == {"latency_ms": 4.0, "accuracy": 0.75}
     assert [constraint.limit for constraint in ended.constraints] == [2.0, 0.75]
     assert ended == Goal.parse("accuracy", ended.constraints), "goals are equal if they rank alike"
-
-
-# --- measured at the end ----------------------------------------------------------------------------------------------
-
-
-def test_only_what_was_measured_here_is_measured_at_the_end() -> None:
-    goal = Goal.parse("accuracy", ["latency_ms <= 5", "params <= 9"], METRICS)
-    assert list(goal.measured_at_end) == ["latency_ms"]
-    assert goal.limits_at_end == [goal.constraints[0]]
-    assert Goal.parse("accuracy", "latency_ms <= 5 soft", METRICS).limits_at_end == []
-    measured = evaluation(accuracy=0.5, latency_ms=Measured(4, Provenance()), params=8)
-    assert goal.unmeasured(measured) == ["latency_ms"]
-    assert goal.unmeasured(evaluation(accuracy=0.5, latency_ms=4)) == [], "a trial reported it"
-    assert goal.unmeasured(measured.measured_again({"latency_ms": 6})) == []
-    assert Goal.parse("accuracy", (), METRICS, ["latency_ms"]).unmeasured(measured) == [], "it is only watched"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ def run(folder: Path, trainable: Any = score, strategy: Any = None, **arguments:
 
 def trajectory(result: raynas.SearchResult) -> list[tuple[Any, ...]]:
     return [(e.trial, e.arch, e.status, e.fidelity, e.metrics.get("accuracy")) for e in result.evaluations]
+
+
+def slow_if_wide(model: nn.Module, config: Mapping[str, Any]) -> float:
+    time.sleep(0.02 * config["arch"]["width_0"])
+    return score(model, config)
+
+
+def test_time_of_training_is_an_objective(ray_cluster: None, tmp_path: Path) -> None:
+    result = run(tmp_path, slow_if_wide, RandomSearch(), objectives=["accuracy", "train_seconds"], num_samples=8)
+    seconds = [e.metrics["train_seconds"] for e in result.pareto_front()]
+    assert seconds == sorted(seconds, reverse=True) and len(seconds) > 1
+    assert min(e.metrics["train_seconds"] for e in result.full) == seconds[-1]
 
 
 def test_finds_the_best_and_says_what_became_of_the_trials(ray_cluster: None, tmp_path: Path) -> None:

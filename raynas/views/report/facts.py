@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raynas.core.evaluation import Evaluation
+from raynas.core.final_metrics import limits_at_end, unmeasured
 from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
@@ -190,7 +191,7 @@ def broken_at_end(result: SearchResult) -> list[str]:
     known, broken = known_metrics(result.goal), result.goal.sort(e.as_searched for e in result.broken_at_end)
     measured = {e.trial: e.metrics for e in result.broken_at_end}
     notes = []
-    for c in result.goal.limits_at_end:
+    for c in limits_at_end(result.goal):
         over = [e for e in broken if c.violation(measured[e.trial])]
         if over:
             before, after = (amount(c.metric, m[c.metric], known) for m in (over[0].metrics, measured[over[0].trial]))
@@ -208,8 +209,8 @@ def _not_measured(result: SearchResult) -> list[str]:
     best, _ = best_or_reason(result)
     return [
         f"The limit {c} is met by a figure of the winner that was not measured again at the end of the search."
-        for c in result.goal.limits_at_end
-        if best and not result.interrupted and c.metric in result.goal.unmeasured(best)
+        for c in limits_at_end(result.goal)
+        if best and not result.interrupted and c.metric in unmeasured(result.goal, best)
     ]
 
 
