@@ -82,7 +82,8 @@ def given_by_allocator(model: nn.Module, inputs: Arguments) -> int:
         events = json.loads(Path(f"{folder}/trace.json").read_text())["traceEvents"]
     changes = [event["args"] for event in events if event.get("name") == "[memory]"]
     before = changes[0]["Total Allocated"] - changes[0]["Bytes"]
-    return max(change["Total Allocated"] for change in changes) - before + sum(t.nbytes for t in inputs.tensors)
+    peak: int = max(change["Total Allocated"] for change in changes) - before + sum(t.nbytes for t in inputs.tensors)
+    return peak
 
 
 def row(name: str, n_members: int) -> str:
