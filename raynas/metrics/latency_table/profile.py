@@ -150,11 +150,11 @@ class _Profile:
     def _timed_networks(self, archs: Sequence[Architecture], what: str, name: str) -> list[TimedNetwork]:
         """Measure those of some networks that were not; each is written to a field of the table at once."""
         known = {network.arch: network for network in (*self.table.corrected_by, *self.table.left_out)}
-        for arch in archs:
+        for i, arch in enumerate(archs, 1):
             if arch not in known:
                 known[arch] = self._time_network(arch)
                 self._keep(None, **{name: [*getattr(self.table, name), known[arch]]})
-            self.report(what, sum(arch in known for arch in archs), len(archs))
+            self.report(what, i, len(archs))
         return [known[arch] for arch in archs]
 
     def finish(self) -> LatencyTable:

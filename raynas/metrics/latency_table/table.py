@@ -107,7 +107,8 @@ class LatencyTable:
         estimated = float((rows @ self._estimate).sum()) if parts.missing else 0.0
         total = known + estimated
         n_operations = len(parts.timed) + len(parts.missing)
-        terms = [1.0, total, float(n_operations), float(parts.n_joining), parts.joining_elements / 1e6]
+        macs = sum(call.macs for call in (*parts.timed, *parts.missing)) / 1e6
+        terms = [1.0, total, float(n_operations), float(parts.n_joining), parts.joining_elements / 1e6, macs]
         return terms, estimated / total if total else 0.0
 
     def ms(self, network: Call) -> float:

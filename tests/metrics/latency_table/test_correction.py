@@ -8,7 +8,9 @@ from raynas.metrics.latency_table.correction import PLAIN, fit_correction
 
 def made_up(n: int) -> tuple[list[list[float]], list[float]]:
     rng = np.random.default_rng(0)
-    terms = [[1.0, rng.uniform(2, 8), float(rng.integers(10, 50)), float(rng.integers(5, 40)), 0.1] for _ in range(n)]
+    terms = [
+        [1.0, rng.uniform(2, 8), float(rng.integers(10, 50)), float(rng.integers(5, 40)), 0.1, 3.0] for _ in range(n)
+    ]
     return terms, [0.3 + 1.2 * row[1] + 0.004 * row[2] for row in terms]
 
 
@@ -20,7 +22,7 @@ def test_it_finds_overhead_and_factor() -> None:
     terms, ms = made_up(30)
     weights = fit_correction(terms[:20], ms[:20])
     assert np.asarray(terms[20:]) @ weights == pytest.approx(ms[20:], rel=0.01)
-    assert weights[1] == pytest.approx(1.2, abs=0.02)
+    assert weights[1] == pytest.approx(1.2, abs=0.03)
 
 
 def test_few_networks_change_it_by_little_more_than_they_tell() -> None:
