@@ -1,8 +1,11 @@
 """The baseline of a search: what relative constraints refer to, and what the views show beside the findings."""
 
 import json
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -11,7 +14,8 @@ from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
-from raynas.core.measurement import as_float
+from raynas.core.measurement import Measured, as_float
+from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError, RaynasError, SettingError, one_line
 from raynas.metrics import count_params
@@ -25,6 +29,14 @@ Baseline = Mapping[str, object] | nn.Module | str | Path
 option of every decision; or JSON of an architecture, as text or in a file."""
 
 DEFAULT = "default"
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+"""Maximum number of measurements of the baseline until one can be trusted: every relative limit depends on it."""
+
+PAUSE_SECONDS = 1.0
+"""Time between two of them, in which a disturbance may end."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +168,24 @@ def _measured(reference: Reference, wanted: list[str], goal: Goal, settings: Tri
     for metric, cost in settings.costs(reference.space, metrics).items():
         if metric in wanted:
             try:
-                figures[metric] = as_float(cost(reference.arch))
+                figures[metric] = _trusted(partial(cost, reference.arch), metrics[metric])
             except Exception as error:
                 reason = f"{metric} of the baseline, {reference.name}, cannot be measured: {one_line(error)}"
                 raise RaynasError(reason) from error
     return figures
+
+
+def _trusted(measure: Callable[[], float], metric: Metric) -> float:
+    """Measure until the value can be trusted; otherwise return the best, since disturbances make it worse."""
+    values: list[float] = []
+    while len(values) < MAX_ATTEMPTS:
+        value = as_float(measure())
+        if not isinstance(value, Measured) or value.provenance.reliable:
+            return value
+        values.append(value)
+        if len(values) < MAX_ATTEMPTS:
+            time.sleep(PAUSE_SECONDS)
+    best = (min if metric.mode == "min" else max)(values)
+    doubt = best.provenance.doubt if isinstance(best, Measured) else ""
+    logger.warning("%s of the baseline is doubtful, and so are limits relative to it: %s", metric.name, doubt)
+    return best

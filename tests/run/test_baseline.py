@@ -12,6 +12,7 @@ from torch import nn
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
+from raynas.core.measurement import Measured, Provenance
 from raynas.core.metric import Metric
 from raynas.errors import ArchiveError, RaynasError, SpaceError
 from raynas.metrics import read_goal
@@ -166,3 +167,21 @@ def test_a_limit_on_a_prediction_refers_to_the_measured_baseline() -> None:
     real = Metric(name="real", mode="min", measure=lambda candidate: 5.0)
     size = Metric(name="size", mode="min", measure=lambda candidate: 2.0, final=real)
     assert figures(read_goal("accuracy", "size <= 0.5 * baseline", [size]), "default") == {"size": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "found"), [((9.0, 8.0, 5.0), 5.0), ((9.0, 8.0, 7.0, 6.0, 8.5), 6.0)], ids=["trusted", "doubtful"]
+)
+def test_a_doubtful_baseline_is_measured_again(
+    values: tuple[float, ...], found: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("raynas.run.baseline.PAUSE_SECONDS", 0.0)
+    left = list(values)
+
+    def measure(candidate: object) -> float:
+        value = left.pop(0)
+        return Measured(value, Provenance(doubt="" if value == 5 else "busy"))
+
+    metric = Metric(name="size", mode="min", measure=measure)
+    assert figures(read_goal("accuracy", "size <= 0.5 * baseline", [metric]), "default") == {"size": found}
+    assert left == [] and ("size of the baseline is doubtful" in caplog.text) == (found == 6)
