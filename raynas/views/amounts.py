@@ -6,7 +6,7 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.measurement import Measured
 from raynas.core.metric import Metric
-from raynas.metrics import METRICS
+from raynas.metrics import METRICS, ZERO_COST
 
 COSTS = ("params", "macs", "latency_ms")
 """Metrics that are shown of every architecture, if they are known."""
@@ -22,8 +22,12 @@ def known_metrics(goal: Goal) -> Mapping[str, Metric]:
 
 
 def own_metrics(goal: Goal) -> list[str]:
-    """Return the names of the metrics that are asked for and that raynas does not know by itself."""
-    return [name for name in goal.asked if name not in METRICS]
+    """Return the names of the metrics shown where they are asked for: the user's, and costs beyond ``COSTS``."""
+    return [name for name in goal.asked if name not in METRICS or _is_further_cost(name)]
+
+
+def _is_further_cost(name: str) -> bool:
+    return METRICS[name].measure is not None and name not in (*COSTS, *ZERO_COST)
 
 
 def amount(metric: str, value: float, metrics: Mapping[str, Metric] = METRICS) -> str:
