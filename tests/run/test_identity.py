@@ -11,6 +11,7 @@ from raynas.core.goal import Goal
 from raynas.core.metric import Candidate, Metric
 from raynas.metrics import read_goal
 from raynas.metrics.latency import latency
+from raynas.metrics.latency_table import LatencyTable, Operation
 from raynas.nn import Choice, ModelSpace
 from raynas.run.identity import Identity
 from raynas.run.trainables import as_settings
@@ -101,3 +102,12 @@ def test_files_of_data_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, re
     assert changes(found[0], found[1]) == []
     assert changes(found[1], found[2]) == [f"the content of {name} changed"]
     assert identity(Training(data="digits")).data == {}
+
+
+def test_a_table_of_latencies_is_part_of_it() -> None:
+    def code(ms: float) -> Mapping[str, str]:
+        operations = {"0" * 16: Operation(title="Linear 1x4", ms=ms, macs=8, elements=2)}
+        metric = LatencyTable(space="Net 0123", measurement="eager", operations=operations).metric()
+        return identity(goal=read_goal(metrics=[metric])).code
+
+    assert code(1.0) == code(1.0) != code(2.0)
