@@ -23,13 +23,13 @@ SPACE = ToySpace(n_layers=2, n_options=3)
 
 
 def score(model: nn.Module, config: Mapping[str, Any]) -> dict[str, float]:
-    return {"accuracy": SPACE.accuracy(config["arch"]), "size_kb": 3.0}
+    return {"accuracy": SPACE.accuracy(config["arch"]), "weight_kb": 3.0}
 
 
 def epochs(model: nn.Module, config: Mapping[str, Any]) -> Iterator[dict[str, float]]:
     """The size comes with the last epoch only."""
     for epoch in range(3):
-        yield {"accuracy": epoch / 3, **({"size_kb": 3.0} if epoch == 2 else {})}
+        yield {"accuracy": epoch / 3, **({"weight_kb": 3.0} if epoch == 2 else {})}
 
 
 class Scored(tune.Trainable):
@@ -37,7 +37,7 @@ class Scored(tune.Trainable):
         self.arch = config["arch"]
 
     def step(self) -> dict[str, Any]:
-        return {"accuracy": SPACE.accuracy(self.arch), "size_kb": 3.0, "done": True}
+        return {"accuracy": SPACE.accuracy(self.arch), "weight_kb": 3.0, "done": True}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.arch = new_config["arch"]
@@ -93,7 +93,7 @@ def test_it_is_refused_in_one_line(kind: str, wrong: str, tmp_path: Path) -> Non
     message = str(caught.value)
     assert "'latencyms'" in message and "\n" not in message
     if kind in ("function", "class"):
-        assert isinstance(caught.value, UnreportedMetricError) and "accuracy, size_kb" in message
+        assert isinstance(caught.value, UnreportedMetricError) and "accuracy, weight_kb" in message
         (record,) = Archive.load(tmp_path / "search" / "archive.jsonl").events("proposed")
         assert record["trial"] == "00001"
     else:
@@ -108,35 +108,35 @@ def test_it_is_refused_in_one_line(kind: str, wrong: str, tmp_path: Path) -> Non
 def test_the_corrected_call_goes_on_with_the_same_trial(kind: str, tmp_path: Path) -> None:
     trainable = TRAINABLES[kind](tmp_path)
     for _ in range(2):
-        with pytest.raises(UnreportedMetricError, match=r"size_mb.*did you mean 'size_kb'"):
-            searched(tmp_path, trainable, constraints="size_mb <= 4")
-    result = searched(tmp_path, trainable, constraints="size_kb <= 4")
+        with pytest.raises(UnreportedMetricError, match=r"weight_mb.*did you mean 'weight_kb'"):
+            searched(tmp_path, trainable, constraints="weight_mb <= 4")
+    result = searched(tmp_path, trainable, constraints="weight_kb <= 4")
     assert [e.trial for e in result.evaluations] == ["00001", "00002", "00003"] and result.best()
     with pytest.raises(ArchiveError, match="holds a search with constraints"):
-        searched(tmp_path, trainable, constraints="size_kb <= 5")
+        searched(tmp_path, trainable, constraints="weight_kb <= 5")
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_early_stopping_does_not_hide_it(tmp_path: Path) -> None:
-    with pytest.raises(UnreportedMetricError, match="'f1' is wanted, but what was reported is accuracy, size_kb"):
+    with pytest.raises(UnreportedMetricError, match="'f1' is wanted, but what was reported is accuracy, weight_kb"):
         searched(tmp_path, Scored, strategy=RandomSearch(early_stopping=Asha()), objectives="max:f1")
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_what_is_declared_may_come_with_the_last_epoch(tmp_path: Path) -> None:
     function = Function(fn=epochs, epochs=3)
-    with pytest.raises(UnreportedMetricError, match="'size_kb' is wanted, but what was reported is accuracy"):
-        searched(tmp_path, function, constraints="size_kb <= 4")
-    declared = raynas.Metric(name="size_kb", mode="min", unit="kB")
-    result = searched(tmp_path, function, constraints="size_kb <= 4", metrics=[declared])
-    assert [e.metrics["size_kb"] for e in result.full] == [3.0] * 3
+    with pytest.raises(UnreportedMetricError, match="'weight_kb' is wanted, but what was reported is accuracy"):
+        searched(tmp_path, function, constraints="weight_kb <= 4")
+    declared = raynas.Metric(name="weight_kb", mode="min", unit="kB")
+    result = searched(tmp_path, function, constraints="weight_kb <= 4", metrics=[declared])
+    assert [e.metrics["weight_kb"] for e in result.full] == [3.0] * 3
 
 
 def test_in_a_users_own_tuner_the_trial_fails_with_the_line() -> None:
     runner = Function(fn=score).runner(SPACE, ["accuracy", "latencyms"])
     result = runner.run({"arch": dict(SPACE.sample(np.random.default_rng(0)))})
     assert result["failed"] == 1
-    assert "'latencyms' is wanted, but what was reported is accuracy, size_kb; did you mean" in result["error"]
+    assert "'latencyms' is wanted, but what was reported is accuracy, weight_kb; did you mean" in result["error"]
 
 
 def test_simulated_searches_refuse_it(tmp_path: Path) -> None:
