@@ -15,7 +15,7 @@ from raynas.metrics.latency.deployment import deploy
 from raynas.metrics.latency.machine import CpuWatch, device_name
 from raynas.metrics.latency.measure import ready
 from raynas.metrics.latency.sample import Run, wait_for, warm_up
-from raynas.metrics.latency.settings import LatencySettings
+from raynas.metrics.latency.settings import LatencySettings, OnBackEnd
 from raynas.metrics.latency.trust import MAX_HALVES
 from raynas.validate import positive
 
@@ -65,35 +65,15 @@ def energy(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnergyMeasure:
+class EnergyMeasure(OnBackEnd):
     """Measures the energy of a candidate; see ``energy``."""
 
-    backend: str = "eager"
-    batch_size: int = 1
-    n_threads: int | None = None
-    dtype: str = "float32"
-    torch_device: str | None = None
     seconds: float = 2.0
 
     def __post_init__(self) -> None:
         backend_named(self.backend)
         positive("seconds", self.seconds)
         self.settings(1, torch.device("cpu"))
-
-    def settings(self, n_threads: int, device: torch.device) -> LatencySettings:
-        """Return the settings of the runs.
-
-        Args:
-            n_threads: CPU threads where none are given.
-            device: device of torch where none is given.
-        """
-        return LatencySettings(
-            backend=self.backend,
-            batch_size=self.batch_size,
-            n_threads=n_threads if self.n_threads is None else self.n_threads,
-            dtype=self.dtype,
-            device=self.torch_device or str(device),
-        )
 
     def __call__(self, candidate: Candidate) -> Measured:
         """Return the energy of a run of a network with fresh weights, in mJ."""

@@ -13,7 +13,8 @@ from raynas.core.metric import Measure
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import METRICS
-from raynas.metrics.latency import LatencyMeasure
+from raynas.metrics.latency.settings import OnBackEnd
+from raynas.metrics.latency_predictor import LatencyPredictor
 from raynas.metrics.latency_table import LatencyTable
 from raynas.run.data_fingerprint import fingerprint_of_path
 from raynas.run.user_source import parts_of
@@ -56,7 +57,7 @@ class Identity:
         code, data = _of_settings(settings)
         networks = space.architecture_space
         own = {name: m.measure for name, m in goal.metrics.items() if METRICS.get(name) != m and m.measure}
-        latency = {f"measurement of {n}": text for n, m in own.items() if (text := _of_latency(m))}
+        latency = {f"measurement of {n}": text for n, m in own.items() if (text := _of_measurement(m))}
         return cls(
             space=f"{space.name} {space.fingerprint} {networks.weights_fingerprint}".rstrip(),
             trainable=settings.description,
@@ -78,12 +79,10 @@ class Identity:
         return [*settings, *_code_changes(session["code"], self.code), *data]
 
 
-def _of_latency(measure: Measure) -> str:
-    """Return a text that two measurements of latency share if they are the same; "" for other measurements."""
-    table = getattr(measure, "__self__", None)
-    if isinstance(table, LatencyTable):
-        return f"table {table.fingerprint}"
-    return repr(measure) if isinstance(measure, LatencyMeasure) else ""
+def _of_measurement(measure: Measure) -> str:
+    """Return a text that two measurements of raynas share if they are the same; "" for those of the user's."""
+    owner = getattr(measure, "__self__", measure)
+    return owner.identity if isinstance(owner, OnBackEnd | LatencyTable | LatencyPredictor) else ""
 
 
 def space_fingerprint(space: SearchSpace) -> str:

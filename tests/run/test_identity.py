@@ -11,6 +11,7 @@ from raynas.core.goal import Goal
 from raynas.core.metric import Candidate, Metric
 from raynas.metrics import read_goal
 from raynas.metrics.latency import latency
+from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
 from raynas.metrics.latency_table import LatencyTable, Operation
 from raynas.nn import Choice, ModelSpace
 from raynas.run.identity import Identity
@@ -77,6 +78,18 @@ def test_how_latency_is_measured_counts() -> None:
     (change,) = changes(onnx, batch)
     assert change.startswith("measurement of latency_ms changed") and "batch_size=8" in change
     assert changes(onnx, identity(goal=read_goal(metrics=[latency("onnxruntime")]))) == []
+
+
+def test_a_predictor_that_learned_from_other_figures_counts() -> None:
+    archs = list(dict.fromkeys(SPACE.sample(np.random.default_rng(n)) for n in range(20)))
+
+    def learned(factor: float) -> Identity:
+        ms = [factor * (n + 1) for n in range(len(archs))]
+        latencies = DeviceLatencies(device="phone", archs=archs, ms=ms)
+        return identity(goal=read_goal(metrics=[LatencyPredictor.fit(SPACE, latencies, "trees", n_folds=2).metric()]))
+
+    assert changes(learned(1.0), learned(1.0)) == []
+    assert any("measurement of latency_ms@phone" in change for change in changes(learned(1.0), learned(2.0)))
 
 
 def test_values_are_shown_and_new_parts_only_without_a_change() -> None:

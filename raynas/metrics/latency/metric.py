@@ -17,7 +17,7 @@ from raynas.metrics.latency.command import Command, time_by_command
 from raynas.metrics.latency.deployment import SUFFIXES, Deployment, deploy
 from raynas.metrics.latency.devices import measure_on
 from raynas.metrics.latency.measure import time_deployment
-from raynas.metrics.latency.settings import LatencySettings
+from raynas.metrics.latency.settings import LatencySettings, OnBackEnd
 from raynas.metrics.latency.timing import Timing
 
 NAME = "latency_ms"
@@ -90,16 +90,11 @@ def latency(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyMeasure:
+class LatencyMeasure(OnBackEnd):
     """Measures the latency of a candidate; see ``latency``."""
 
-    backend: str = "eager"
     device: str | None = None
     command: Command | None = None
-    batch_size: int = 1
-    n_threads: int | None = None
-    dtype: str = "float32"
-    torch_device: str | None = None
 
     def __post_init__(self) -> None:
         form = backend_named(self.backend).form
@@ -110,21 +105,6 @@ class LatencyMeasure:
             )
         if self.device is not None and not re.fullmatch(r"[\w.-]+", self.device):
             raise SettingError(f"device must be a name of letters, digits, '.', '_' and '-', got {self.device!r}")
-
-    def settings(self, n_threads: int, device: torch.device) -> LatencySettings:
-        """Return the settings of a measurement.
-
-        Args:
-            n_threads: CPU threads where none are given.
-            device: device of torch where none is given.
-        """
-        return LatencySettings(
-            backend=self.backend,
-            batch_size=self.batch_size,
-            n_threads=n_threads if self.n_threads is None else self.n_threads,
-            dtype=self.dtype,
-            device=self.torch_device or str(device),
-        )
 
     def __call__(self, candidate: Candidate) -> Measured:
         """Return the latency of a network with fresh weights, in ms."""

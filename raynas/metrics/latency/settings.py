@@ -57,3 +57,34 @@ class LatencySettings:
     def torch_dtype(self) -> torch.dtype:
         """The type of weights and real inputs."""
         return DTYPES[self.dtype]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnBackEnd:
+    """A measurement of candidates on a back end; what it leaves open is as the trials have it."""
+
+    backend: str = "eager"
+    batch_size: int = 1
+    n_threads: int | None = None
+    dtype: str = "float32"
+    torch_device: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Equal for two measurements that measure in one way."""
+        return repr(self)
+
+    def settings(self, n_threads: int, device: torch.device) -> LatencySettings:
+        """Return the settings of a measurement.
+
+        Args:
+            n_threads: CPU threads where none are given.
+            device: device of torch where none is given.
+        """
+        return LatencySettings(
+            backend=self.backend,
+            batch_size=self.batch_size,
+            n_threads=n_threads if self.n_threads is None else self.n_threads,
+            dtype=self.dtype,
+            device=self.torch_device or str(device),
+        )

@@ -1,5 +1,6 @@
 """LatencyPredictor: latencies of a space's networks on a device, predicted, with the error that is to be expected."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -190,6 +191,14 @@ class LatencyPredictor:
             error=error,
             provenance={**latencies.provenance, "archives": ", ".join(archive.device for archive in archives)},
         )
+
+    @property
+    def identity(self) -> str:
+        """Equal for two predictors that predict the same latencies."""
+        content = hashlib.sha256(repr((self.space.fingerprint, list(self.labels))).encode())
+        for name, tensor in sorted(self.model.tensors().items()):
+            content.update(name.encode() + np.ascontiguousarray(tensor).tobytes())
+        return f"{self.name} {content.hexdigest()[:16]}"
 
     @cached_property
     def describer(self) -> Describer:

@@ -171,11 +171,11 @@ class LatencyTable:
         )
 
     @property
-    def fingerprint(self) -> str:
+    def identity(self) -> str:
         """Equal for two tables that predict the same latencies."""
         ms = {key: operation.ms for key, operation in self.operations.items()}
         text = json.dumps([self.batch_size, ms, self.correction], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"table {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     @property
     def doubts(self) -> list[str]:
