@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from raynas.analysis import RankCorrelation
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
-from raynas.funnels.correlation import RankCorrelation
 from raynas.funnels.stage import FunnelStage
 from raynas.views.report import best_or_reason
 

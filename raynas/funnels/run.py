@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
+from raynas.analysis import RankCorrelation, rank_correlation
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
@@ -22,7 +23,6 @@ from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.files.inside import refuse_links
-from raynas.funnels.correlation import RankCorrelation, rank_correlation
 from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors

@@ -2,32 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from raynas.analysis import COSTS, known_metrics, own_metrics
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.measurement import Measured
 from raynas.core.metric import Metric
-from raynas.metrics import METRICS, ZERO_COST
-
-COSTS = ("params", "macs", "latency_ms")
-"""Metrics that are shown of every architecture, if they are known."""
-
+from raynas.metrics import METRICS
 
 DOUBT = " (?)"
 """Mark behind a figure that is known to be unreliable."""
-
-
-def known_metrics(goal: Goal) -> Mapping[str, Metric]:
-    """Return the metrics whose unit and title are known: the user's before raynas's."""
-    return {**METRICS, **goal.metrics}
-
-
-def own_metrics(goal: Goal) -> list[str]:
-    """Return the names of the metrics shown where they are asked for: the user's, and costs beyond ``COSTS``."""
-    return [name for name in goal.asked if name not in METRICS or _is_further_cost(name)]
-
-
-def _is_further_cost(name: str) -> bool:
-    return METRICS[name].measure is not None and name not in (*COSTS, *ZERO_COST)
 
 
 def amount(metric: str, value: float, metrics: Mapping[str, Metric] = METRICS) -> str:

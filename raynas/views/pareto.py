@@ -3,43 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Goal
 from raynas.core.metric import Mode
-from raynas.core.pareto import is_non_dominated
-from raynas.views.amounts import known_metrics, own_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Point = tuple[float, float]
 
-
-def compared(goal: Goal) -> list[Objective]:
-    """Return the metrics to show the first objective against.
-
-    These are the other objectives, the user's own metrics, those that are limited, latency and params.
-    """
-    modes: dict[str, Mode] = {c.metric: "min" if c.op.startswith("<") else "max" for c in goal.constraints}
-    modes |= {name: metric.mode for name, metric in known_metrics(goal).items()}
-    modes |= {o.metric: o.mode for o in goal.objectives}
-    others = [o.metric for o in goal.objectives[1:]]
-    names = dict.fromkeys([*others, *own_metrics(goal), *(c.metric for c in goal.constraints), "latency_ms", "params"])
-    return [Objective(name, modes[name]) for name in names if name in modes and name != goal.first.metric]
-
-
-def front_of(points: Sequence[Point], across: Objective, up: Objective) -> list[Point]:
-    """Return the different points that no other beats in both coordinates, in ascending order of the first.
-
-    Args:
-        points: ``(n, 2)``, values of the two metrics.
-        across: the first metric.
-        up: the second.
-    """
-    on_front = is_non_dominated([(across.sign * x, up.sign * y) for x, y in points])
-    return sorted({point for point, is_on_front in zip(points, on_front, strict=True) if is_on_front})
-
-
-def draw_front(axes: "Axes", front: Sequence[Point], mode: Mode) -> None:
+def draw_front(axes: "Axes", front: Sequence[tuple[float, float]], mode: Mode) -> None:
     """Draw a front as steps.
 
     Args:

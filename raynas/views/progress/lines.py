@@ -1,7 +1,8 @@
 """Progress as lines in a log."""
 
+from raynas.analysis import known_metrics
 from raynas.core.goal import Goal
-from raynas.views.amounts import amount, describe, figures, known_metrics
+from raynas.views.amounts import amount, describe, figures
 from raynas.views.progress.state import SearchState, goal_line, time_line
 from raynas.views.progress.table import SLOW_HINT
 

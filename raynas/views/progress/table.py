@@ -5,8 +5,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from raynas.analysis import COSTS, known_metrics, own_metrics
 from raynas.core.goal import Goal
-from raynas.views.amounts import COSTS, amount, describe, duration, figures, known_metrics, own_metrics, title_of
+from raynas.views.amounts import amount, describe, duration, figures, title_of
 from raynas.views.progress.state import SearchState, goal_line, time_line
 
 MAX_RUNNING = 6

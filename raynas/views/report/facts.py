@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raynas.analysis import compared, known_metrics
 from raynas.core.evaluation import Evaluation
 from raynas.core.final_metrics import limits_at_end, unmeasured
 from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
-from raynas.views.amounts import DOUBT, amount, known_metrics
-from raynas.views.pareto import compared
+from raynas.views.amounts import DOUBT, amount
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from raynas.analysis import compared
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.core.measurement import as_plain
 from raynas.errors import RaynasError
 from raynas.files.replacing import write_whole
-from raynas.views.pareto import compared, draw_front, draw_references
+from raynas.views.pareto import draw_front, draw_references
 from raynas.views.report.facts import Summary
 from raynas.views.report.text import as_text
 

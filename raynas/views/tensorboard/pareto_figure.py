@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from raynas.analysis import compared, front_of
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
-from raynas.views.pareto import compared, draw_front, draw_references, front_of
+from raynas.views.pareto import draw_front, draw_references
 from raynas.views.tensorboard.event_file import image
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from raynas.funnels import RankCorrelation, rank_correlation
+from raynas.analysis import RankCorrelation, rank_correlation
 
 
 def test_spearmans_own_example() -> None:
@@ -20,14 +20,15 @@ def test_is_scipys_with_and_without_ties(seed: int) -> None:
     assert found.rho == pytest.approx(spearmanr(x, y).statistic)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("n", [50, 201])  # the bootstrap, and the formula
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(n: int) -> None:
     """Normal pairs of correlation r have Spearman's 6 / pi * arcsin(r / 2) (Pearson 1907)."""
     rng = np.random.default_rng(0)
     truth = 6 / np.pi * np.arcsin(0.6 / 2)
     covered = 0
     for _ in range(100):
-        x = rng.normal(size=50)
-        found = rank_correlation(list(x), list(0.6 * x + 0.8 * rng.normal(size=50)))
+        x = rng.normal(size=n)
+        found = rank_correlation(list(x), list(0.6 * x + 0.8 * rng.normal(size=n)))
         assert found.low is not None and found.high is not None
         covered += found.low <= truth <= found.high
     assert 0.88 <= covered / 100 <= 0.99
