@@ -137,7 +137,15 @@ class SearchRun:
         if recipe.supernet is None:
             say(f"First, shared weights: {self.command.names['method']}, {recipe.epochs} epochs", self.console)
         folder = self.path / "supernet"
-        trained = recipe.trained(self.space, folder, progress=run.progress, tensorboard=run.tensorboard)
+        options = self.command.search
+        trained = recipe.trained(
+            self.space,
+            folder,
+            read_goal(options.objectives, options.constraints, self.command.metrics),
+            baseline=options.baseline,
+            progress=run.progress,
+            tensorboard=run.tensorboard,
+        )
         self._scoring = recipe.subnets(trained)
         self.notes.append(
             "Accuracy in the search is that of weights inherited from a supernet: it ranks architectures, and is not "

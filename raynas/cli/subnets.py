@@ -5,7 +5,10 @@ from pathlib import Path
 
 from ray import tune
 
+from raynas.core.cost_limits import is_counted
+from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
+from raynas.run.baseline import Baseline
 from raynas.run.train_supernet import train_supernet
 from raynas.trials import Subnet, SupernetTraining, TrainedSupernet
 from raynas.validate import require_whole
@@ -27,8 +30,25 @@ class SubnetSearch(SupernetTraining):
         super().__post_init__()
         require_whole("bulk", self.bulk, 0)
 
-    def trained(self, space: SearchSpace, folder: Path, *, progress: bool, tensorboard: bool) -> TrainedSupernet:
+    def trained(
+        self,
+        space: SearchSpace,
+        folder: Path,
+        goal: Goal,
+        *,
+        baseline: Baseline | None = None,
+        progress: bool,
+        tensorboard: bool,
+    ) -> TrainedSupernet:
         """Return the shared weights, trained in ``folder`` as far as they are not yet.
+
+        Args:
+            space: the space of the networks.
+            folder: the folder of the training.
+            goal: of the search that follows; its hard limits on what is counted hold while weights are trained.
+            baseline: what relative limits refer to.
+            progress: whether to show a live table.
+            tensorboard: whether to write TensorBoard logs.
 
         Raises:
             RaynasError: if they cannot be read or trained.
@@ -38,7 +58,16 @@ class SubnetSearch(SupernetTraining):
             return TrainedSupernet.load(self.supernet, space)
         config = tune.RunConfig(name=folder.name, storage_path=str(folder.parent))
         settings = SupernetTraining(**{f.name: getattr(self, f.name) for f in fields(SupernetTraining)})
-        return train_supernet(space, settings, progress=progress, tensorboard=tensorboard, run_config=config)
+        return train_supernet(
+            space,
+            settings,
+            constraints=[constraint for constraint in goal.hard if is_counted(constraint.metric, goal)],
+            metrics=[goal.metrics[name] for name in goal.watched],
+            baseline=baseline,
+            progress=progress,
+            tensorboard=tensorboard,
+            run_config=config,
+        )
 
     def subnets(self, trained: TrainedSupernet) -> Subnet:
         """Return the settings that score subnets."""

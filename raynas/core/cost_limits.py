@@ -1,7 +1,7 @@
 """CostLimits: hard constraints on costs, checked before a trial starts."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from raynas.core.architecture import Architecture
 from raynas.core.constraint import Constraint, exact
@@ -38,17 +38,26 @@ class CostLimits:
     def refusal(self, point: Architecture, goal: Goal) -> str:
         """Return the reason why the point is refused, or "" if it is not."""
         if point not in self.refused:
-            reason = self._recorded.get(point) or self._broken(point, goal)
-            for metric, value in self.measured(point).items():
-                self.asked.setdefault(metric, {}).setdefault(self._space.architecture(point), value)
+            reason = self._recorded.get(point) or self._broken(point, self.applied(goal))
+            self._note_asked(point)
             if not reason:
                 return ""
             self.refused[point] = reason
         return self.refused[point]
 
-    def _broken(self, point: Architecture, goal: Goal) -> str:
+    def keeps(self, point: Architecture, constraints: Iterable[Constraint]) -> bool:
+        """Return True if a point breaks none of some constraints on costs; it is measured, but not refused."""
+        reason = self._broken(point, constraints)
+        self._note_asked(point)
+        return not reason
+
+    def _note_asked(self, point: Architecture) -> None:
+        for metric, value in self.measured(point).items():
+            self.asked.setdefault(metric, {}).setdefault(self._space.architecture(point), value)
+
+    def _broken(self, point: Architecture, constraints: Iterable[Constraint]) -> str:
         arch = self._space.architecture(point)
-        for constraint in self.applied(goal):
+        for constraint in constraints:
             try:
                 value = self.measure(constraint.metric, arch)
             except Exception as error:  # Tune ends the whole run when a searcher raises.
@@ -60,6 +69,10 @@ class CostLimits:
     def applied(self, goal: Goal) -> list[Constraint]:
         """Return the hard constraints on costs."""
         return [constraint for constraint in goal.hard if constraint.metric in self._costs]
+
+    def counted(self, goal: Goal) -> list[Constraint]:
+        """Return those on costs that follow from the shapes of a network alone."""
+        return [constraint for constraint in self.applied(goal) if is_counted(constraint.metric, goal)]
 
     def measure(self, metric: str, arch: Architecture) -> float:
         """Return a cost of an architecture; whatever the measurement raises is raised."""
@@ -84,6 +97,12 @@ class CostLimits:
     def is_recorded(self, point: Architecture) -> bool:
         """Return True if the refusal of a point was taken over from a record."""
         return point in self._recorded
+
+
+def is_counted(metric: str, goal: Goal) -> bool:
+    """Return True if a cost follows from the shapes of a network alone, so that measuring it is cheap and exact."""
+    known = goal.metrics.get(metric)
+    return known is not None and known.measure is not None and known.needs == "shapes"
 
 
 def _finite(value: float) -> float:

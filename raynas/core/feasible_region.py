@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
 from raynas.core.coded_decisions import Codes
-from raynas.core.cost_limits import CostLimits
+from raynas.core.cost_limits import CostLimits, is_counted
 from raynas.core.cost_surrogate import CostSurrogate
 from raynas.core.features import encoded
 from raynas.core.goal import Goal
@@ -64,7 +64,7 @@ class FeasibleRegion:
 
     def __init__(self, space: SearchSpace, limits: CostLimits, goal: Goal, rng: np.random.Generator) -> None:
         self.space, self.goal, self.rng = space, goal, rng
-        self._limits = limits
+        self.limits = limits
         self._n_refused = self._n_unrepaired = 0
         self._fitted: dict[str, tuple[int, CostSurrogate]] = {}
         self._drawn: list[Codes] = []
@@ -79,7 +79,7 @@ class FeasibleRegion:
         """The reason to end a search: nothing was found for several proposals in a row; otherwise ""."""
         if self._n_unrepaired < MAX_UNREPAIRED:
             return ""
-        limits = ", ".join(map(str, self._limits.applied(self.goal)))
+        limits = ", ".join(map(str, self.limits.applied(self.goal)))
         return f"no further architecture was found that meets {limits}"
 
     def note_accepted(self) -> None:
@@ -110,10 +110,7 @@ class FeasibleRegion:
     @property
     def has_counted_costs(self) -> bool:
         """True if all limited costs follow from the shapes of a network alone, so that measuring is cheap."""
-        return all(self._is_counted(constraint.metric) for constraint in self._limits.applied(self.goal))
-
-    def _is_counted(self, metric: str) -> bool:
-        return metric in self.goal.metrics and self.goal.metrics[metric].needs == "shapes"
+        return len(self.limits.counted(self.goal)) == len(self.limits.applied(self.goal))
 
     # --- prediction --------------------------------------------------------------------------------------------------
 
@@ -127,7 +124,7 @@ class FeasibleRegion:
         inside = self.space.architecture_space.coded
         features = encoded(inside, codes[:, : len(inside.decisions)])
         total = np.zeros(len(codes))
-        for constraint in self._limits.applied(self.goal):
+        for constraint in self.limits.applied(self.goal):
             surrogate = self._surrogate(constraint.metric)
             if surrogate is not None and (caution >= 0 or surrogate.is_sure):
                 margin = caution * surrogate.error * (1 if constraint.is_upper else -1)
@@ -143,8 +140,8 @@ class FeasibleRegion:
 
     def _surrogate(self, metric: str) -> CostSurrogate | None:
         """Return the surrogate of a cost, fitted again if much was measured since; None if nothing was."""
-        known = self._limits.asked.setdefault(metric, {})
-        if metric not in self._fitted and self._is_counted(metric):
+        known = self.limits.asked.setdefault(metric, {})
+        if metric not in self._fitted and is_counted(metric, self.goal):
             known = self._with_random_ones(metric)
         if known and (metric not in self._fitted or len(known) >= _GROWTH * self._fitted[metric][0]):
             latest = list(known)[-MAX_FITTED:]
@@ -155,10 +152,10 @@ class FeasibleRegion:
 
     def _with_random_ones(self, metric: str) -> dict[Architecture, float]:
         """Measure as many random architectures as there are options."""
-        space, known = self.space.architecture_space, self._limits.asked[metric]
+        space, known = self.space.architecture_space, self.limits.asked[metric]
         for arch in space.showcase(space.n_features):
             try:
-                known.setdefault(arch, self._limits.measure(metric, arch))
+                known.setdefault(arch, self.limits.measure(metric, arch))
             except Exception:  # an architecture that cannot be measured tells nothing
                 continue
         return known
@@ -258,8 +255,8 @@ class FeasibleRegion:
 
     def _least_broken(self) -> Codes:
         """Return up to ``N_CENTRES`` measured architectures that break the limits least, without hyperparameters."""
-        limits = self._limits.applied(self.goal)
-        known = [self._limits.asked.get(constraint.metric, {}) for constraint in limits]
+        limits = self.limits.applied(self.goal)
+        known = [self.limits.asked.get(constraint.metric, {}) for constraint in limits]
         measured = [arch for arch in known[0] if all(arch in costs for costs in known)]
         values = [np.array([costs[arch] for arch in measured]) for costs in known]
         broken = np.sum([c.violations(each) for c, each in zip(limits, values, strict=True)], axis=0)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.core.architecture import Architecture
+from raynas.core.feasible_sampler import FeasibleSampler, MemberLimits
 from raynas.core.inputs import Inputs
 from raynas.nn.selection import Selection
 from raynas.nn.supernet import Supernet
@@ -41,6 +42,7 @@ class Setup:
             of data-parallel training.
         clip_norm: the largest norm of the gradient of the shared weights; None for no limit.
         latency_threads: CPU threads that expected costs are measured with.
+        limits: hard limits on costs; see ``OneShot``. None for no limits.
     """
 
     supernet: Supernet
@@ -53,11 +55,19 @@ class Setup:
     average_gradients: Callable[[Iterable[nn.Parameter]], None] = _nothing
     clip_norm: float | None = None
     latency_threads: int = 1
+    limits: MemberLimits | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneShot(ABC):
-    """A way of training shared weights: the settings of a published method, checked when they are made."""
+    """A way of training shared weights: the settings of a published method, checked when they are made.
+
+    Hard limits on costs hold for everything that a method scores or derives. Subnets that are drawn to be trained obey
+    them where the method draws freely: single path, ENAS, and the random ones of the sandwich rule (Guo et al., "Single
+    Path One-Shot", arXiv:1904.00420, section 3.3, find such constrained sampling slightly better). They do not
+    where a method prescribes what is trained: the largest network, which teaches others, the smallest, the options that
+    FairNAS deals evenly, and the phases of progressive shrinking. These weights are shared by those that comply.
+    """
 
     uses_valid: ClassVar[bool] = False
     """True if each step also takes a batch of held-out data, as methods do that learn the architecture."""
@@ -96,6 +106,7 @@ class Learner(ABC):
         self.epoch = 0
         self.step_in_epoch = 0
         self.rng = np.random.default_rng(setup.seed)
+        self._sampler = self._fresh_sampler()
 
     @property
     def progress(self) -> float:
@@ -107,6 +118,7 @@ class Learner(ABC):
         seed = seed_of(self.setup.seed, "supernet", self.epoch)
         torch.manual_seed(seed)
         self.rng = np.random.default_rng(seed)
+        self._sampler = self._fresh_sampler()
         self.step_in_epoch = 0
         self.supernet.train()
 
@@ -233,7 +245,49 @@ class Learner(ABC):
         self.setup.optimizer.step()
         self.setup.optimizer.zero_grad(set_to_none=True)
 
+    # --- members -------------------------------------------------------------------------------------------------
+
     def sampled(self, n: int, purpose: str = "candidates") -> list[Architecture]:
-        """Random subnets that follow from the seed and the epoch alone."""
-        rng = np.random.default_rng(seed_of(self.setup.seed, purpose, self.epoch))
-        return [self.supernet.space.sample(rng) for _ in range(n)]
+        """Random subnets within the limits, which follow from the seed and the epoch alone.
+
+        Raises:
+            InfeasibleError: if none was found.
+        """
+        rng, limits = self._rng_of(purpose), self.setup.limits
+        return limits.draw(n, rng) if limits else [self.supernet.space.sample(rng) for _ in range(n)]
+
+    def within_limits(self, arch: Architecture, purpose: str = "nearest") -> Architecture:
+        """Return an architecture if it is within the limits, otherwise one near it that is.
+
+        It follows from the seed and the epoch alone.
+
+        Raises:
+            InfeasibleError: if none was found.
+        """
+        limits = self.setup.limits
+        return limits.nearest(arch, self._rng_of(purpose)) if limits else arch
+
+    def random_subnet(self) -> Architecture:
+        """Draw the next subnet to be trained, within the limits.
+
+        Raises:
+            InfeasibleError: if none was found.
+        """
+        if self._sampler is None:
+            return self.supernet.space.sample(self.rng)
+        return self._sampler.found(self._sampler.draw())
+
+    def near(self, arch: Architecture) -> Architecture:
+        """Return a subnet to be trained if it is within the limits, otherwise one near it that is.
+
+        Raises:
+            InfeasibleError: if none was found.
+        """
+        return arch if self._sampler is None else self._sampler.found(self._sampler.nearest(arch))
+
+    def _fresh_sampler(self) -> FeasibleSampler | None:
+        """Return a sampler that has learned nothing yet: an epoch must not depend on those before it."""
+        return self.setup.limits.sampler(self.rng) if self.setup.limits else None
+
+    def _rng_of(self, purpose: str) -> np.random.Generator:
+        return np.random.default_rng(seed_of(self.setup.seed, purpose, self.epoch))

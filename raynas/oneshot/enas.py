@@ -10,7 +10,7 @@ from torch import Tensor
 from raynas.core.architecture import Architecture
 from raynas.errors import SettingError
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.nn.controller import Controller
+from raynas.nn.controller import Controller, Proposal
 from raynas.oneshot.base import Batch, Learner, OneShot, Setup
 from raynas.oneshot.single_path import N_CANDIDATES
 from raynas.seeds import seed_of
@@ -24,6 +24,8 @@ class Enas(OneShot):
     by REINFORCE with a moving average of rewards as the baseline. In the end several architectures are drawn and tried
     on the same held-out batch; the best one is what the search has found. Batch norms use the statistics of the batch
     then, as published. So held-out images have a part in the result, and its accuracy has to be taken on others.
+
+    Where limits on costs are given, the controller learns from members near its draws that comply.
 
     Deviations: each decision has its own output layer and embeddings, where the paper shares them between decisions of
     equal options; the baseline starts at the first reward instead of 0.
@@ -88,7 +90,7 @@ class EnasLearner(Learner):
     def update(self, train: Batch, valid: Batch | None) -> Tensor:
         images, labels = train
         with torch.no_grad():
-            arch = self.controller.sample(self.rng).arch
+            arch = self.near(self.controller.sample(self.rng).arch)
         loss = self.accumulate(images, arch, self.supervised(labels))
         self.apply_gradients()
         return loss
@@ -110,7 +112,7 @@ class EnasLearner(Learner):
         rewards, entropies = [], []
         self.optimizer.zero_grad(set_to_none=True)
         for _ in range(self.settings.n_aggregate):
-            proposal = self.controller.sample(self.rng)
+            proposal = self._proposal()
             entropy = float(proposal.entropy.detach())
             reward = self._accuracy(proposal.arch, next(batches)) + self.settings.entropy_weight * entropy
             loss = -proposal.log_prob * self._advantage(reward) / self.settings.n_aggregate
@@ -119,6 +121,12 @@ class EnasLearner(Learner):
             entropies.append(entropy)
         self.optimizer.step()
         return sum(rewards) / len(rewards), sum(entropies) / len(entropies)
+
+    def _proposal(self) -> Proposal:
+        """Draw from the controller; what breaks a limit is not scored, and it learns from a member near it instead."""
+        proposal = self.controller.sample(self.rng)
+        kept = self.near(proposal.arch)
+        return proposal if kept == proposal.arch else self.controller.evaluate(kept)
 
     def _advantage(self, reward: float) -> float:
         """Return the advantage of a reward over the moving baseline, and update the baseline."""
@@ -136,7 +144,7 @@ class EnasLearner(Learner):
 
     def _best_of_samples(self, batch: Batch) -> Architecture:
         with torch.no_grad():
-            samples = [self.controller.sample(self.rng).arch for _ in range(self.settings.n_derived)]
+            samples = [self.near(self.controller.sample(self.rng).arch) for _ in range(self.settings.n_derived)]
         different = list(dict.fromkeys(samples))
         return max(different, key=lambda arch: self._accuracy(arch, batch))
 

@@ -178,10 +178,10 @@ class ProgressiveLearner(Learner):
         return options[int(rng.integers(len(options)))]
 
     def candidates(self) -> Sequence[Architecture]:
-        """Random subnets of the phase that was trained last."""
+        """Random subnets of the phase that was trained last; where they break limits, others near them."""
         phase = self.phases[self.phase_at(self._step - 1)]
         rng = np.random.default_rng(seed_of(self.setup.seed, "candidates", self.epoch))
-        return [self._subnet(phase, rng) for _ in range(N_CANDIDATES)]
+        return [self.within_limits(self._subnet(phase, rng)) for _ in range(N_CANDIDATES)]
 
     def state_dict(self) -> dict[str, Any]:
         teacher = None if self.teacher is None else dict(self.teacher.state_dict())

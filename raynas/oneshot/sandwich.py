@@ -87,4 +87,4 @@ class SandwichLearner(SinglePathLearner):
     def _others(self) -> Iterator[Architecture]:
         yield self.smallest
         for _ in range(self.settings.n_random):
-            yield self.supernet.space.sample(self.rng)
+            yield self.random_subnet()

@@ -31,7 +31,7 @@ class SinglePathLearner(Learner):
 
     def drawn(self) -> Architecture:
         """Draw the next subnet."""
-        return self.supernet.space.sample(self.rng)
+        return self.random_subnet()
 
     def candidates(self) -> Sequence[Architecture]:
         return self.sampled(N_CANDIDATES)

@@ -1,15 +1,21 @@
 """train_supernet(): the training of shared weights with Ray Tune, as a search whose space has one member."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ray import tune
 
+from raynas.core.constraint import Constraint
+from raynas.core.cost_limits import is_counted
 from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
-from raynas.errors import RaynasError, one_line
+from raynas.errors import RaynasError, SettingError, one_line
 from raynas.files.inside import inside
+from raynas.metrics import Measurer, Metrics, read_goal
+from raynas.run.baseline import Baseline, check_baseline, read_baseline
 from raynas.run.last_checkpoint import last_checkpoint
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
@@ -25,6 +31,9 @@ def train_supernet(
     space: SearchSpace,
     settings: SupernetTraining | None = None,
     *,
+    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    metrics: Metrics = (),
+    baseline: Baseline | None = None,
     progress: bool = True,
     tensorboard: bool = True,
     run_config: tune.RunConfig | None = None,
@@ -36,6 +45,10 @@ def train_supernet(
     Args:
         space: read off a model with choices.
         settings: of the training; default ``SupernetTraining()``.
+        constraints: hard limits on costs that follow from the shapes of a network alone, such as ``"params <= 1e5"`` or
+            a predicted latency, at the size that is trained; see ``OneShot`` for what obeys them.
+        metrics: metrics of your own that constraints may name, such as ``table.metric()``.
+        baseline: what relative constraints refer to; see ``raynas.search``.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name the folder.
@@ -45,13 +58,16 @@ def train_supernet(
 
     Raises:
         ArchiveError: if the folder cannot be written, or holds something else.
+        InfeasibleError: if no architecture meets the constraints.
         RaynasError: if data, space and method do not fit together, or the training failed.
+        SettingError: if a constraint is soft, or on a metric that must be timed or trained for.
         KeyboardInterrupt: if it was interrupted; the same call continues it.
     """
     settings = settings or SupernetTraining()
     path = results_path(run_config, f"{space.name}-{type(settings.method).__name__}-supernet")
+    goal = _limits(space, settings, read_goal("accuracy", constraints, metrics), baseline)
     result = search(
-        SupernetSpace(space, settings.method),
+        SupernetSpace(space, settings.method, goal),
         settings,
         RandomSearch(),
         num_samples=1,
@@ -66,6 +82,25 @@ def train_supernet(
     is_written = (path / ABOUT).exists()
     trained = TrainedSupernet.load(path, space) if is_written else _written(path, space, settings, ended)
     return replace(trained, named={"data": settings.data, "data_dir": settings.data_dir})
+
+
+def _limits(space: SearchSpace, settings: SupernetTraining, goal: Goal, baseline: Baseline | None) -> Goal | None:
+    """Check limits on the networks, and resolve relative ones."""
+    if not goal.constraints:
+        return None
+    for constraint in goal.constraints:
+        if constraint.soft or not is_counted(constraint.metric, goal):
+            raise SettingError(
+                f"{constraint} cannot hold while shared weights are trained: only hard limits on what follows from the "
+                "shapes of a network can, such as params, macs or a latency that a table or a predictor gives"
+            )
+    reference = read_baseline(baseline, space)
+    check_baseline(goal, reference)
+    if reference is None or not any(constraint.relative for constraint in goal.constraints):
+        return goal
+    measured = settings.fitted(space)[0] if reference.config else reference.space
+    costs = Measurer(measured).costs(goal.metrics[constraint.metric] for constraint in goal.constraints)
+    return goal.against({name: cost(reference.arch) for name, cost in costs.items()})
 
 
 def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:

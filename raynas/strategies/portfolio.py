@@ -178,9 +178,7 @@ class PortfolioSearcher(ArchitectureSearcher):
             for i, strategy in enumerate(settings.strategies)
         ]
         for searcher in self._searchers:
-            # Shared: it must know what is running, evaluated, refused, and which architectures meet the limits.
-            searcher._running, searcher._known, searcher._limits = self._running, self._known, self._limits
-            searcher.region = self.region
+            searcher.join(self)
 
     @property
     def stage(self) -> int:

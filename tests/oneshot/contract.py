@@ -6,15 +6,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from raynas.core.architecture import Architecture
+from raynas.core.feasible_sampler import MemberLimits
 from raynas.errors import RaynasError, SpaceError
+from raynas.metrics import read_goal, untrained_metrics
 from raynas.nn import ModelSpace, Supernet
 from raynas.nn.batch_statistics import batch_statistics
-from raynas.oneshot import Learner, OneShot, Setup
+from raynas.oneshot import Enas, Learner, OneShot, Setup, SinglePath
 from tests.oneshot.spaces import batches
+from tests.oneshot.trajectory import selections_of
 
 N_STEPS = 6
 
@@ -133,6 +138,21 @@ class OneShotContract:
         epoch(learner)
         assert touched & set(map(id, setup.supernet.parameters()))
         assert all(torch.equal(old, new) for old, new in zip(before, setup.supernet.parameters(), strict=True))
+
+    def test_scores_and_derives_within_limits(self, method: OneShot, space: ModelSpace) -> None:
+        """Hard limits on costs hold for what is scored and derived, which still follows from seed and epoch."""
+        costs = untrained_metrics(space, ["params"])
+        values = sorted(costs["params"](space.sample(np.random.default_rng(i))) for i in range(40))
+        goal = read_goal("accuracy", f"params <= {values[3]}")
+        limits = MemberLimits(space=space, goal=goal, costs=costs)
+        learner = self.start(method, setup_of(space, method, limits=limits))
+        found = list[Architecture]()
+        if isinstance(method, SinglePath | Enas):  # they draw freely what they train
+            with selections_of(learner.supernet) as found:
+                epoch(learner)
+        found += [*learner.candidates(), *([learner.derived] if learner.derived else [])]
+        assert found and all(costs["params"](arch) <= values[3] for arch in found)
+        assert learner.candidates() == learner.candidates() and learner.derived == learner.derived
 
     def test_works_in_low_precision(self, method: OneShot, space: ModelSpace) -> None:
         """Forward passes run in the precision asked for; losses are taken in full."""

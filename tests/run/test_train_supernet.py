@@ -10,7 +10,7 @@ from ray import tune
 
 import raynas
 from raynas.core.archive import Archive
-from raynas.errors import ArchiveError, RaynasError, SpaceError
+from raynas.errors import ArchiveError, RaynasError, SettingError, SpaceError
 from raynas.oneshot import Setup, SinglePath
 from raynas.oneshot.single_path import SinglePathLearner
 from raynas.search_spaces import NASBench201
@@ -140,3 +140,18 @@ def test_an_epoch_that_fails_is_tried_again_from_the_one_before(tmp_path: Path) 
 def test_a_space_without_a_supernet(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="cannot share weights"):
         train(tmp_path, TinyCnn())
+
+
+def test_limits_that_cannot_hold_in_training_are_refused(tmp_path: Path) -> None:
+    for constraint in ("latency_ms <= 1", "params <= 1e6 soft", "accuracy >= 0.5"):
+        with pytest.raises(SettingError, match="cannot hold while shared weights are trained: only hard limits on"):
+            raynas.train_supernet(SPACE, settings(), constraints=constraint, run_config=config(tmp_path, "limited"))
+
+
+def test_a_limit_relative_to_a_baseline(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"progress": False, "tensorboard": False, "run_config": config(tmp_path, "limited")}
+    trained = raynas.train_supernet(
+        SPACE, settings(epochs=1), constraints="params <= 1.5 * baseline", baseline="default", **arguments
+    )
+    (session,) = Archive.load(trained.path / "archive.jsonl").events("session")
+    assert "within params <= " in session["space"] and "baseline" not in session["space"]

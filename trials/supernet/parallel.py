@@ -12,6 +12,7 @@ import torch
 from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
+from raynas.core.feasible_sampler import MemberLimits
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, one_line
 from raynas.nn import ModelSpace
@@ -58,16 +59,22 @@ class ParallelTraining:
         space: the space of the networks that share weights.
         source: the data.
         directory: a folder that all nodes see, for the state of Ray Train; None for a temporary one.
+        limits: hard limits on costs of the networks.
 
     Raises:
         RaynasError: if the cluster is too small for the workers.
     """
 
     def __init__(
-        self, settings: "SupernetTraining", space: ModelSpace, source: Source, directory: str | None = None
+        self,
+        settings: "SupernetTraining",
+        space: ModelSpace,
+        source: Source,
+        directory: str | None = None,
+        limits: MemberLimits | None = None,
     ) -> None:
         self._settings, self._space, self._source = settings, space, source
-        self._directory = directory
+        self._directory, self._limits = directory, limits
         self._check_resources()
         self._state: State | None = None
         self._reports: Queue | None = None
@@ -110,7 +117,7 @@ class ParallelTraining:
 
     def _begin(self) -> None:
         self._reports = Queue(maxsize=1, actor_options={"num_cpus": 0})
-        payload = ray.put((self._settings, self._space, self._source, self._state))
+        payload = ray.put((self._settings, self._space, self._source, self._limits, self._state))
         self._thread = threading.Thread(target=self._train, args=([payload], self._reports), daemon=True)
         self._thread.start()
 
@@ -164,11 +171,11 @@ def _work(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
-    settings, space, source, state = ray.get(config["payload"][0])
+    settings, space, source, limits, state = ray.get(config["payload"][0])
     context = train.get_context()
     workers = Distributed(context.get_world_rank(), context.get_world_size())
     with limited_threads(settings.n_threads):
-        trainer = settings.trainer(space, source, get_device(), workers)
+        trainer = settings.trainer(space, source, get_device(), workers, limits)
         if state:
             trainer.load_state_dict(state)
         while not trainer.finished and not trainer.learner.ended_because:

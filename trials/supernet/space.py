@@ -7,6 +7,7 @@ from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Categorical, Decision
+from raynas.core.goal import Goal
 from raynas.core.inputs import Inputs, InputSpec
 from raynas.core.space import SearchSpace
 from raynas.metrics.cost import count_params
@@ -20,16 +21,18 @@ class SupernetSpace(SearchSpace):
     Args:
         space: the space whose networks share weights.
         method: the method that trains them.
+        goal: has hard limits on costs of the networks, see ``OneShot``.
     """
 
-    def __init__(self, space: SearchSpace, method: OneShot) -> None:
-        self.space, self.method = space, method
+    def __init__(self, space: SearchSpace, method: OneShot, goal: Goal | None = None) -> None:
+        self.space, self.method, self.goal = space, method, goal
         self.input_shape = space.input_shape
 
     @property
     def name(self) -> str:
-        """Name of the supernet."""
-        return f"the supernet of {self.space.name}"
+        """Name of the supernet, with the limits."""
+        limits = ", ".join(map(str, self.goal.hard)) if self.goal else ""
+        return f"the supernet of {self.space.name}" + (f", within {limits}" if limits else "")
 
     @property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.feasible_sampler import MemberLimits
 from raynas.core.inputs import Arguments, Inputs
 from raynas.data.batches import Batch, Batches
 from raynas.data.fit_space import fields_of
@@ -54,6 +55,7 @@ class SupernetTrainer(Trainer):
         settings: settings of the training.
         device: device of the training.
         workers: those that share each batch.
+        limits: hard limits on costs of the networks.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class SupernetTrainer(Trainer):
         *,
         device: torch.device,
         workers: Workers | None = None,
+        limits: MemberLimits | None = None,
     ) -> None:
         method = settings.method
         self._held_out: Batches | None = None
@@ -90,6 +93,7 @@ class SupernetTrainer(Trainer):
                 average_gradients=self._workers.average_gradients,
                 clip_norm=settings.clip_norm,
                 latency_threads=settings.latency_threads,
+                limits=limits,
             )
         )
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from raynas.core.architecture import Architecture
+from raynas.core.feasible_sampler import MemberLimits
+from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.data.sources import Source
 from raynas.errors import SpaceError, UnknownNameError
-from raynas.metrics import METRICS, Metrics
+from raynas.metrics import METRICS, Measurer, Metrics
 from raynas.nn import ModelSpace, Supernet
 from raynas.oneshot import ONESHOT, OneShot, SinglePath
 from raynas.seeds import seed_of
@@ -112,17 +115,35 @@ class SupernetTraining(Training):
         with torch.device("meta"), torch.random.fork_rng(devices=[]):  # better refused here than in the trial
             Supernet(fitted, partial_channels=self.method.partial_channels)
         supernets = SupernetSpace(fitted, self.method)
-        make = partial(SupernetTrial, networks=fitted, source=source)
+        limits = limits_of(fitted, space.goal) if isinstance(space, SupernetSpace) and space.goal else None
+        make = partial(SupernetTrial, networks=fitted, source=source, limits=limits)
         params = dataclasses.replace(METRICS["params"], measure=lambda candidate: supernets.params(candidate.arch))
         return TrialRunner(supernets, self, make, [*metrics, params], counted=())
 
     def trainer(
-        self, space: ModelSpace, source: Source, device: torch.device, workers: Workers | None = None
+        self,
+        space: ModelSpace,
+        source: Source,
+        device: torch.device,
+        workers: Workers | None = None,
+        limits: MemberLimits | None = None,
     ) -> SupernetTrainer:
         """Return a trainer of a fresh supernet; every worker makes the same one."""
         torch.manual_seed(seed_of(self.seed, "supernet weights"))
         supernet = Supernet(space, partial_channels=self.method.partial_channels)
-        return SupernetTrainer(supernet, source, self, device=device, workers=workers)
+        return SupernetTrainer(supernet, source, self, device=device, workers=workers, limits=limits)
+
+
+def limits_of(space: ModelSpace, goal: Goal) -> MemberLimits:
+    """Return the hard limits of a goal on costs of networks, counted at the size that is trained.
+
+    Raises:
+        InfeasibleError: if no network that meets them was found.
+    """
+    costs = Measurer(space).costs(goal.metrics[constraint.metric] for constraint in goal.hard)
+    limits = MemberLimits(space=space, goal=goal, costs=costs)
+    limits.draw(1, np.random.default_rng(0))
+    return limits
 
 
 class SupernetTrial(Trial[SupernetTraining]):
@@ -133,11 +154,20 @@ class SupernetTrial(Trial[SupernetTraining]):
         settings: settings of the training.
         networks: the space whose networks share the weights.
         source: the data, at the fidelity of the training; only read.
+        limits: hard limits on costs of the networks.
     """
 
-    def __init__(self, space: SearchSpace, settings: SupernetTraining, *, networks: ModelSpace, source: Source) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: SupernetTraining,
+        *,
+        networks: ModelSpace,
+        source: Source,
+        limits: MemberLimits | None = None,
+    ) -> None:
         super().__init__(space, settings)
-        self.networks, self.source = networks, source
+        self.networks, self.source, self.limits = networks, source, limits
         self.history: list[dict[str, Any]] = []
         self.report = MethodReport(derived=None, ended_because="", sizes={}, partial_channels=1)
 
@@ -146,9 +176,10 @@ class SupernetTrial(Trial[SupernetTraining]):
         settings = dataclasses.replace(self.settings, **dict[str, Any](hyperparameters))
         self.trainer: LocalTraining | ParallelTraining
         if settings.workers > 1:
-            self.trainer = ParallelTraining(settings, self.networks, self.source, self.directory)
+            self.trainer = ParallelTraining(settings, self.networks, self.source, self.directory, self.limits)
         else:
-            self.trainer = LocalTraining(settings.trainer(self.networks, self.source, self.device))
+            trainer = settings.trainer(self.networks, self.source, self.device, limits=self.limits)
+            self.trainer = LocalTraining(trainer)
 
     def advance(self) -> Mapping[str, float]:
         """Train for an epoch, then score the candidates."""

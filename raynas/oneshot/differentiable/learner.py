@@ -223,7 +223,7 @@ class DifferentiableLearner(Learner):
     @property
     def derived(self) -> Architecture:
         stopped_at = self.monitor.stopped_at
-        return stopped_at if stopped_at is not None else self.relaxed.derived()
+        return self.within_limits(stopped_at if stopped_at is not None else self.relaxed.derived())
 
     def candidates(self) -> Sequence[Architecture]:
         return [self.derived]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raynas.core.architecture import Architecture
 from raynas.core.coded_decisions import Codes
 from raynas.core.feasible_region import FeasibleRegion
+from raynas.core.feasible_sampler import FeasibleSampler
 from raynas.core.level_splitting import N_STEPS
 from raynas.core.space import SearchSpace
 from raynas.strategies.predictors.candidate_pool import CandidatePool, Identities
@@ -87,11 +88,30 @@ class Candidates:
         return len(pool) > n_before
 
     def sample(self, n: int) -> list[Architecture]:
-        """Draw n architectures; from an enumerated space without replacement, and at most all of them."""
+        """Draw n architectures; from an enumerated space without replacement, and at most all of them.
+
+        None of them breaks a hard limit on a cost that follows from shapes alone, so there may be fewer.
+        """
+        if self.region.limits.counted(self.region.goal):
+            return self._sample_within_limits(n)
         if self.are_whole_space:
             pool = self.whole()
             return [pool.archs[i] for i in self.rng.choice(len(pool), min(n, len(pool)), replace=False)]
         return [self.space.sample(self.rng) for _ in range(n)]
+
+    def _sample_within_limits(self, n: int) -> list[Architecture]:
+        sampler = FeasibleSampler(self.region)
+        found: dict[Architecture, None] = {}
+        for _ in range(n):
+            point = sampler.draw((lambda arch: arch not in found) if self.are_whole_space else lambda arch: True)
+            if point is None:
+                break
+            found[point] = None
+        return list(found)
+
+    def complies(self, arch: Architecture) -> bool:
+        """Return True if an architecture breaks no hard limit on a cost that follows from shapes alone."""
+        return FeasibleSampler(self.region).complies(arch)
 
     def draw_new(self, excluded: Collection[Hashable]) -> Architecture | None:
         """Draw an architecture whose key is not excluded; in an enumerated space every function is equally probable.

@@ -126,6 +126,10 @@ class PredictorSearcher(ArchitectureSearcher):
             self.restarts.note_proposal(proposed)
         return proposed
 
+    def join(self, other: ArchitectureSearcher) -> None:
+        super().join(other)
+        self.candidates.region = self.region
+
     def _distrusts(self) -> bool:
         """Return True as often as the predictor fails to explain its observations."""
         return self.local_share > 0 and self.rng.random() < self.local_share * self._unexplained
@@ -186,7 +190,12 @@ class PredictorSearcher(ArchitectureSearcher):
         if self.screen is None or self.screen.settings.use == "start":
             return self.objective
         return self.screen.fit(
-            self.objective, lambda: self._ranks_of(self.objective), self.goal, self.running, self._excluded()
+            self.objective,
+            lambda: self._ranks_of(self.objective),
+            self.goal,
+            self.running,
+            self._excluded(),
+            self.candidates.complies,
         )
 
     def _ranks_of(self, objective: FittedPredictor) -> NDArray[np.float64]:

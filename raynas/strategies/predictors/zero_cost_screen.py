@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Record
 from raynas.core.cost_limits import Costs
+from raynas.core.feasible_region import MAX_COUNTED
 from raynas.core.goal import Goal
 from raynas.strategies.predictors.candidates import Candidates
 from raynas.strategies.predictors.fitted_predictor import FittedPredictor
@@ -102,6 +103,7 @@ class ZeroCostScreen:
         goal: Goal,
         running: Iterable[Architecture],
         excluded: Container[Hashable],
+        complies: Callable[[Architecture], bool],
     ) -> FittedPredictor:
         """Score the most promising candidates and fit the predictor that knows scores.
 
@@ -111,12 +113,13 @@ class ZeroCostScreen:
             goal: gives the targets.
             running: candidates under evaluation, which are kept.
             excluded: keys of candidates that are not worth a score.
+            complies: tells of a candidate whether it breaks no limit that is cheap to check.
 
         Returns:
             The predictor fitted to the scored part of the pool.
         """
         pool, evaluations = objective.pool, objective.evaluations
-        indices = self._chosen(objective, rank, running, excluded)
+        indices = self._chosen(objective, rank, running, excluded, complies)
         ranks = self.ranks([pool.space.architecture(pool.archs[i]) for i in indices])
         part = pool.screened(indices, ranks, as_features=self.settings.use == "features")
         self._fitted.fit(part, evaluations, objective_targets(goal, evaluations, self.rng), self.rng)
@@ -128,6 +131,7 @@ class ZeroCostScreen:
         rank: Callable[[], NDArray[np.float64]],
         running: Iterable[Architecture],
         excluded: Container[Hashable],
+        complies: Callable[[Architecture], bool],
     ) -> list[int]:
         """Return the indices of evaluated, running and, out of several rankings, the most promising candidates."""
         pool = objective.pool
@@ -136,5 +140,6 @@ class ZeroCostScreen:
         for n in range(1, _N_RANKINGS + 1):
             order = np.argsort(-rank(), kind="stable")
             new = (int(i) for i in order if i not in chosen and pool.keys[i] not in excluded)
-            chosen |= dict.fromkeys(islice(new, n_before + n * n_new // _N_RANKINGS - len(chosen)))
+            kept = (i for i in islice(new, MAX_COUNTED) if complies(pool.arch(i)))
+            chosen |= dict.fromkeys(islice(kept, n_before + n * n_new // _N_RANKINGS - len(chosen)))
         return list(chosen)

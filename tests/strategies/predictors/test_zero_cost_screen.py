@@ -203,6 +203,17 @@ def test_a_constraint_that_only_trials_tell_is_still_learned() -> None:
     assert np.mean([e.metrics["params"] <= 9000 for e in late]) > 0.6
 
 
+@pytest.mark.parametrize("most", [0, 20_000], ids=["sampled", "whole space"])
+def test_what_breaks_a_limit_that_shapes_tell_is_not_scored(most: int) -> None:
+    """6 of the 1,280 members comply."""
+    space, scored = ToySpace(n_layers=5), Counted(good)
+    strategy = Informed(zero_cost=("proxy",), n_zero_cost=8, max_enumerated=most)
+    costs: dict[str, Cost] = {"proxy": scored, "params": space.params}
+    searcher = strategy.searcher(space, constraints="params <= 2000", costs=costs, seed=0)
+    assert len(run_trials(searcher, space.result, 6)) == 6
+    assert scored.asked and all(space.params(arch) <= 2000 for arch in scored.asked)
+
+
 def test_unknown_metrics_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="'naswott'; did you mean 'naswot'"):
         Informed(zero_cost=["naswott"]).searcher(SPACE, costs={"naswot": good})

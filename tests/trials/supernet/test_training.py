@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ray import cloudpickle
 
 from raynas.core.architecture import Architecture
-from raynas.errors import DataError, SpaceError
+from raynas.errors import DataError, InfeasibleError, SpaceError
+from raynas.metrics import read_goal, untrained_metrics
 from raynas.nn.batch_statistics import recalibrate
 from raynas.search_spaces import MLP
+from raynas.trials.supernet.space import SupernetSpace
 from tests.trials.spaces import TinyCnn
 from tests.trials.supernet.small import SPACE, HeldOut, settings, trained, trainer_of
 
@@ -98,3 +101,18 @@ def test_wrong_settings(change: dict[str, Any], told: str) -> None:
 def test_a_space_without_a_supernet(space: Any) -> None:
     with pytest.raises(SpaceError, match="not read off a model with choices"):
         settings().runner(space)
+
+
+def test_limits_hold_for_what_is_scored() -> None:
+    params = untrained_metrics(SPACE, ["params"])["params"]
+    most = sorted(params(SPACE.sample(np.random.default_rng(i))) for i in range(20))[1]
+    goal, given = read_goal("accuracy", f"params <= {most}"), settings(epochs=1)
+    runner = given.runner(SupernetSpace(SPACE, given.method, goal))
+    runner.begin({"arch": {"method": "SinglePath"}})
+    limits = cloudpickle.loads(cloudpickle.dumps(runner.trial.limits))  # as it travels to workers
+    learner = trainer_of(runner).learner
+    assert learner.setup.limits is runner.trial.limits and limits.goal == goal
+    assert all(params(arch) <= most for arch in learner.candidates())
+    with pytest.raises(InfeasibleError, match="params <= 1"):
+        given.runner(SupernetSpace(SPACE, given.method, read_goal("accuracy", "params <= 1")))
+    assert SupernetSpace(SPACE, given.method, goal).name.endswith(f"within {goal.hard[0]}")
