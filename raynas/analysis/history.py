@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raynas.analysis.shown_metrics import compared
 from raynas.core.evaluation import Evaluation, Status
 from raynas.core.goal import Goal, Objective
 from raynas.core.pareto import hypervolume
@@ -96,14 +97,15 @@ def hypervolume_history(
     Args:
         evaluations: of the search, in the order of their ends.
         goal: of the search.
-        objectives: metrics that span the volume; default those of the goal.
+        objectives: metrics that span the volume; default those of the goal, and where that is one alone, also the first
+            metric that it is compared with.
         reference: a value of each metric that all should beat; default the worst among the trials that count. A search
             that is still running needs one that stays, or earlier values change.
 
     Returns:
         None if no trial counts.
     """
-    objectives = tuple(objectives or goal.objectives)
+    objectives = tuple(objectives or _spanning(evaluations, goal))
     scores = [_scores(e, goal, objectives) for e in evaluations]
     counted = [s for s in scores if s is not None]
     if not counted:
@@ -120,6 +122,12 @@ def hypervolume_history(
             values.append(values[-1] if values else 0.0)
     plain = tuple(o.sign * r for o, r in zip(objectives, origin, strict=True))
     return HypervolumeHistory(objectives=objectives, reference=plain, values=tuple(values))
+
+
+def _spanning(evaluations: Sequence[Evaluation], goal: Goal) -> list[Objective]:
+    if len(goal.objectives) > 1:
+        return list(goal.objectives)
+    return [goal.first, *[o for o in compared(goal) if any(o.metric in e.metrics for e in evaluations)][:1]]
 
 
 def _scores(evaluation: Evaluation, goal: Goal, objectives: Sequence[Objective]) -> tuple[float, ...] | None:

@@ -14,12 +14,13 @@ from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.networks import ExportedFiles, ExportOptions, Networks
+from raynas.core.plots import Plots, Plotted
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Plotted):
     """The evaluations of a search and how it ranks them.
 
     Args:
@@ -30,6 +31,7 @@ class SearchResult:
         ended_because: the reason why the search ended before its number of trials; "" if it did not.
         interrupted: whether it was interrupted; the same call continues it.
         networks: gives the networks of its trials with weights; None if it has no trials.
+        plots: draws its figures.
     """
 
     space: SearchSpace
@@ -39,6 +41,7 @@ class SearchResult:
     ended_because: str = ""
     interrupted: bool = False
     networks: Networks | None = field(default=None, repr=False)
+    plots: Plots | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         best, name = self.goal.best(self.full), self.goal.first.metric

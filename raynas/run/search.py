@@ -27,6 +27,7 @@ from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import Strategy
 from raynas.validate import whole
+from raynas.views.result_plots import ResultPlots
 
 
 def search(
@@ -178,4 +179,5 @@ def _result(
         ended_because=stopped or searcher.ended_because,
         interrupted=is_open and not stopped,
         networks=networks,
+        plots=ResultPlots(space, searcher.goal, archive),
     )

@@ -15,6 +15,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import read_goal
 from raynas.run.file_names import ARCHIVE
+from raynas.views.result_plots import ResultPlots
 
 
 class RecordedSpace(SearchSpace):
@@ -60,12 +61,14 @@ def stored_result(path: Path) -> SearchResult:
     if not sessions:
         raise RaynasError(f"the search in {path} did not begin: run the same command again")
     session = sessions[-1]
+    space, goal = RecordedSpace(str(session["space"]).partition(" ")[0]), _goal(session, archive)
     return SearchResult(
-        space=RecordedSpace(str(session["space"]).partition(" ")[0]),
-        goal=_goal(session, archive),
+        space=space,
+        goal=goal,
         archive=archive,
         path=path,
         interrupted=len(archive.events("proposed")) < session["num_samples"] or bool(archive.unfinished()),
+        plots=ResultPlots(space, goal, archive),
     )
 
 

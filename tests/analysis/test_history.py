@@ -43,3 +43,8 @@ def test_hypervolume_from_a_given_reference_never_shrinks() -> None:
 
 def test_no_hypervolume_where_nothing_counts() -> None:
     assert hypervolume_history(TRIALS[:1], read_goal(["accuracy", "params"])) is None
+
+
+def test_one_objective_spans_a_volume_with_the_first_metric_that_it_is_compared_with() -> None:
+    found = hypervolume_history(TRIALS, read_goal("accuracy"))
+    assert found is not None and [o.metric for o in found.objectives] == ["accuracy", "params"]

@@ -2,17 +2,27 @@
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
-from raynas.metrics import METRICS
 from raynas.views.amounts import amount
+from raynas.views.report import tables
 from raynas.views.report.facts import Summary
+from raynas.views.report.tables import (
+    comparison_table,
+    count_rows,
+    decisions_of,
+    front_metrics,
+    front_rows,
+    measured_tables,
+    metrics_table,
+    reference_rows,
+)
 
 MAX_ROWS = 8
 """Number of rows of a front in the text; the JSON file has all of it."""
@@ -66,51 +76,25 @@ def _print_best(summary: Summary, console: Console) -> None:
         return
     best = summary.best
     _heading(f"Best architecture: trial {best.trial}, {best.fidelity} epochs, key {best.arch.key}", console)
-    rows = readable(best.arch)
-    rows += [(name, f"{value}") for name, value in best.hyperparameters.items()]
-    _grid(rows, console)
+    _grid(decisions_of(best), console)
     _print_metrics(summary, best, console)
 
 
 def _print_metrics(summary: Summary, best: Evaluation, console: Console) -> None:
     """Print the metrics of the best beside those of the baseline and the limits."""
-    baseline, limits = summary.goal.baseline, summary.limits
     _heading("Its metrics in the search", console)
-    shown = dict.fromkeys([*summary.goal.names, *METRICS, *best.metrics])
-    columns: dict[str, dict[str, str]] = {
-        "best": {m: amount(m, value, summary.metrics) for m, value in best.metrics.items()},
-        "baseline": {m: amount(m, value, summary.metrics) for m, value in baseline.items()},
-        "limit": limits,
-    }
-    filled = {title: column for title, column in columns.items() if column}
-    if len(filled) == 1:
-        _grid([(m, filled["best"][m]) for m in shown if m in best.metrics], console)
+    found = metrics_table(summary, best)
+    if len(found.titles) == 2:
+        _grid([(metric, value) for metric, value in found.rows], console)
         return
-    table = _table("", *filled)
-    for metric in shown:
-        if any(metric in column for column in filled.values()):
-            table.add_row(f"  {metric}", *(column.get(metric, "") for column in filled.values()))
-    console.print(table)
+    _print_table(found, console)
 
 
 def _print_measured(summary: Summary, console: Console) -> None:
     """Print the first figures of those that were measured at the end beside the last."""
-    for metric in dict.fromkeys(name for e in summary.measured for name in e.first):
+    for metric, table in measured_tables(summary).items():
         _heading(f"{metric}, measured again at the end", console)
-        table = _table("trial", "key", "in the search", "at the end", "change", "")
-        for e in summary.measured:
-            if metric in e.first:
-                first, last = e.first[metric], e.metrics[metric]
-                change = f"{last / first - 1:+.1%}" if first else ""
-                broken = any(c.metric == metric and c.violation(e.metrics) for c in summary.goal.hard)
-                table.add_row(
-                    f"  {e.trial}",
-                    e.arch.key,
-                    *(amount(metric, value, summary.metrics) for value in (first, last)),
-                    change,
-                    "breaks the limit" if broken else "",
-                )
-        console.print(table)
+        _print_table(table, console)
 
 
 def _print_retrained(summary: Summary, console: Console) -> None:
@@ -132,70 +116,43 @@ def _print_comparison(summary: Summary, console: Console) -> None:
     if comparison is None:
         return
     _heading(f"Against random search with {comparison.budget}", console)
-    table = _table("", "trials", "epochs trained", f"best {comparison.metric}")
-    for name, trials, epochs, value in (
-        ("this search", comparison.n_trials, comparison.epochs, comparison.found),
-        ("random", comparison.n_random_trials, comparison.random_epochs, comparison.random),
-    ):
-        table.add_row(
-            f"  {name}",
-            str(trials),
-            str(epochs),
-            "none" if value is None else amount(comparison.metric, value, summary.metrics),
-        )
-    console.print(table)
+    _print_table(comparison_table(summary, comparison), console)
     _say(comparison.verdict, console, style="bold")
     _say("One run of each proves little: repeat both with other values of --seed.", console)
 
 
-def _table(*titles: str) -> Table:
+def _print_table(shown: tables.Table, console: Console, styles: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print a table.
+
+    Args:
+        shown: the table.
+        console: prints it.
+        styles: of rows, by their first column.
+    """
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
-    for i, title in enumerate(titles):
+    for i, title in enumerate(shown.titles):
         table.add_column(f"  {title}" if i == 0 else title, justify="right" if i else "left", no_wrap=True)
-    return table
+    for first, *rest in shown.rows:
+        table.add_row(f"  {first}", *rest, style=styles.get(first))
+    console.print(table)
 
 
 def _print_front(summary: Summary, other: str, front: Sequence[Evaluation], console: Console) -> None:
-    first, baseline, limits = summary.goal.first.metric, summary.goal.baseline, summary.limits
-    measured = {name for e in front for name in e.metrics}
-    metrics = [m for m in dict.fromkeys([first, other, "latency_ms", "params"]) if m in measured]
-    _heading(f"Pareto front of {first} against {other}", console)
+    _heading(f"Pareto front of {summary.goal.first.metric} against {other}", console)
     if not front:
         _say("empty: nothing that was trained to its end meets the constraints", console)
         return
-    table = _table("trial", "key", *metrics)
-    for e in front[:MAX_ROWS]:
-        table.add_row(f"  {e.trial}", e.arch.key, *_amounts(e.metrics, metrics, summary))
-    if baseline:
-        table.add_row("  baseline", "", *_amounts(baseline, metrics, summary), style="green")
-    if limits.keys() & set(metrics):
-        table.add_row("  limit", "", *(limits.get(metric, "") for metric in metrics), style="red")
-    console.print(table)
+    metrics = front_metrics(summary, other, front)
+    rows = [*front_rows(summary, metrics, front[:MAX_ROWS]), *reference_rows(summary, metrics).values()]
+    table = tables.Table(titles=("trial", "key", *metrics), rows=tuple(rows))
+    _print_table(table, console, {"baseline": "green", "limit": "red"})
     if len(front) > MAX_ROWS:
         _say(f"and {len(front) - MAX_ROWS} more, in summary.json", console)
 
 
-def _amounts(values: Mapping[str, float], metrics: Sequence[str], summary: Summary) -> list[str]:
-    return [amount(m, values[m], summary.metrics) if m in values else "" for m in metrics]
-
-
 def _print_counts(summary: Summary, console: Console) -> None:
     _heading("Trials", console)
-    counts = summary.counts
-    rows = [(name, str(counts.get(name, 0))) for name in ("finished", "stopped", "failed")]
-    rows[1] = ("stopped", f"{rows[1][1]} (early, to save time)")
-    rows.append(("duplicates", f"{counts.get('duplicates', 0)} proposals were known already and cost nothing"))
-    if summary.goal.constraints:
-        rows.append(("constraints", ", ".join(map(str, summary.goal.constraints))))
-        rows.append(("refused", f"{counts.get('refused', 0)} architectures broke one before any training"))
-        if n_repaired := counts.get("repaired", 0):
-            rows.append(("repaired", f"{n_repaired} proposals were changed to meet the constraints"))
-        rows.append(("broke one", f"{summary.n_violating} after training"))
-    if summary.feasible_share is not None:
-        rows.append(("feasible", f"{summary.feasible_share:.1%} of the architectures proposed"))
-    if summary.ended_because:
-        rows.append(("ended early", summary.ended_because))
-    _grid(rows, console)
+    _grid(count_rows(summary), console)
 
 
 def _print_places(summary: Summary, console: Console) -> None:
@@ -212,12 +169,3 @@ def as_text(summary: Summary, width: int = WIDTH) -> str:
     file = io.StringIO()
     render(summary, Console(file=file, width=width))
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
-
-
-def readable(arch: Architecture) -> list[tuple[str, str]]:
-    """Return decisions in lines, one for each part of the network: ``("layers.0", "op conv, filters 32")``."""
-    lines: dict[str, list[str]] = {}
-    for name, option in arch.items():
-        part, _, decision = name.rpartition(".")
-        lines.setdefault(part or decision, []).append(f"{decision} {option}" if part else str(option))
-    return [(part, ", ".join(options)) for part, options in lines.items()]

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from raynas.search_spaces import CNN
 from raynas.views.report import render, summarise
-from raynas.views.report.text import as_text, readable
+from raynas.views.report.tables import readable
+from raynas.views.report.text import as_text
 from tests.views.report.searches import TRIALS, Trial, searched, summary_of
 
 

@@ -1,0 +1,42 @@
+"""The figure of the rank correlations of cheap scores."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from raynas.analysis import CheapScore
+from raynas.views.figures.style import BLUE, GREEN, GREY, ORANGE, figure, label, plain, rows_height
+
+COLOURS = {"fidelity": BLUE, "zero-cost": GREEN, "stage": ORANGE, "predicted": "#cc79a7"}
+
+
+def correlations_figure(scores: Sequence[CheapScore]) -> go.Figure:
+    """Draw Spearman's correlation of each cheap score with the final one, and its 95 % interval.
+
+    Args:
+        scores: at least one; those whose correlation is unknown have no point.
+    """
+    traces = []
+    for kind, colour in COLOURS.items():
+        at = [n for n, s in enumerate(scores) if s.kind == kind and s.correlation.rho is not None]
+        found = [scores[n].correlation for n in at]
+        if at:
+            above = [0.0 if c.high is None or c.rho is None else c.high - c.rho for c in found]
+            below = [0.0 if c.low is None or c.rho is None else c.rho - c.low for c in found]
+            traces.append(
+                go.Scatter(
+                    x=[c.rho for c in found],
+                    y=at,
+                    mode="markers",
+                    name=kind,
+                    marker={"color": colour, "size": 9},
+                    error_x={"array": above, "arrayminus": below, "color": colour, "thickness": 1.5},
+                    text=[plain(f"{scores[n].name} against {scores[n].against}: {scores[n].correlation}") for n in at],
+                    hovertemplate="%{text}<extra></extra>",
+                )
+            )
+    drawn = figure(traces, x="rank correlation with the final score", height=rows_height(len(scores)))
+    drawn.add_vline(0, line={"color": GREY, "width": 1})
+    texts = [label(s.name) for s in scores]
+    drawn.update_yaxes(tickvals=list(range(len(scores))), ticktext=texts, range=[len(scores) - 0.5, -0.5])
+    return drawn.update_xaxes(range=[-1.05, 1.05])

@@ -1,0 +1,79 @@
+"""The look that all figures share."""
+
+import html
+from collections.abc import Iterable
+from typing import Any
+
+import plotly.graph_objects as go
+
+from raynas.core.evaluation import Status
+
+BLUE, ORANGE, RED, GREEN, GREY, INK = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8a94a0", "#222222"
+"""Colours that colour-blind readers can tell apart (Okabe and Ito 2008)."""
+
+STATUS_COLOURS: dict[Status, str] = {"finished": BLUE, "stopped": ORANGE, "failed": RED}
+
+MAX_LABEL = 28
+"""Maximum number of characters of a label; a phone has room for no more."""
+
+MAX_SVG_POINTS = 3000
+"""Number of points beyond which a plot is drawn by WebGL, which is faster and less sharp."""
+
+
+def plain(text: object, most: int | None = None) -> str:
+    """Return a text that plotly shows as it is: names from an archive are not to be read as its markup.
+
+    Args:
+        text: the text.
+        most: maximum number of characters, beyond which its middle is cut out.
+    """
+    shown = str(text)
+    if most and len(shown) > most:
+        shown = f"{shown[: most // 2 - 1]}…{shown[-(most - most // 2) :]}"
+    return html.escape(shown, quote=False)
+
+
+def label(text: object) -> str:
+    """Return a text as a label of an axis or a tick."""
+    return plain(text, MAX_LABEL)
+
+
+def number(value: float | None) -> str:
+    """Return a number for a label."""
+    return "unknown" if value is None else f"{value:.4g}"
+
+
+def figure(traces: Iterable[Any], *, x: str = "", y: str = "", height: int = 380, **layout: Any) -> go.Figure:
+    """Return a figure in the look of all.
+
+    Args:
+        traces: of plotly.
+        x: title of the horizontal axis.
+        y: title of the vertical axis.
+        height: in pixels; the width is that of the page.
+        layout: further settings of plotly's layout.
+    """
+    axis = {"gridcolor": "#e4e8ec", "zeroline": False, "linecolor": GREY, "ticks": "outside", "automargin": True}
+    look: dict[str, Any] = {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 54, "r": 14, "t": 14, "b": 46},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
+        "hoverlabel": {"align": "left", "font": {"size": 11}},
+        "hovermode": "closest",
+        "xaxis": {**axis, "title": {"text": x, "standoff": 8}},
+        "yaxis": {**axis, "title": {"text": y, "standoff": 8}},
+    }
+    return go.Figure(list(traces)).update_layout(look).update_layout(layout)
+
+
+def rows_height(n_rows: int, each: int = 22, least: int = 160) -> int:
+    """Return the height of a figure that has a line for each of many things."""
+    return max(least, 80 + each * n_rows)
+
+
+def is_wide(values: Iterable[float]) -> bool:
+    """Return whether values span so many orders that a logarithmic axis shows them better."""
+    found = list(values)
+    return bool(found) and 0 < 10 * min(found) <= max(found)
