@@ -61,6 +61,7 @@ __all__ = [
     "profile_latency",
     "score_many",
     "search",
+    "track",
     "train_supernet",
 ]
 
@@ -95,6 +96,7 @@ _MODULES = {
     "profile_latency": "raynas.metrics.latency_table.profile",
     "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",
+    "track": "raynas.run.track",
     "train_supernet": "raynas.run.train_supernet",
 }
 

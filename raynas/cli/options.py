@@ -78,6 +78,8 @@ class RunOptions:
         address: of a running Ray cluster, e.g. auto; by default RAY_ADDRESS, or Ray is started on this machine.
         progress: show a live table.
         tensorboard: write TensorBoard logs.
+        trackers: experiment trackers that get a run for the search and one for each trial: mlflow, wandb. Their own
+            environment variables say where: MLFLOW_TRACKING_URI, WANDB_PROJECT, WANDB_MODE=offline.
 
     Raises:
         SettingError: if the name cannot be a folder's, a number is out of range, or ``on_change`` has no such value.
@@ -93,6 +95,7 @@ class RunOptions:
     address: str | None = None
     progress: bool = True
     tensorboard: bool = True
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):

@@ -7,7 +7,9 @@ from raynas.cli.search_command import search_command
 from raynas.cli.search_request import SearchRequest
 from raynas.cli.search_run import SearchRun
 from raynas.run.cluster import RayStart
+from raynas.run.tracking import track_all
 from raynas.views.report import Summary, render, write
+from raynas.views.trackers import as_trackers
 
 
 def run_steps(request: SearchRequest, console: Console, start: RayStart | None = None) -> Summary:
@@ -32,5 +34,6 @@ def run_steps(request: SearchRequest, console: Console, start: RayStart | None =
     retrained, weights = run.retrain(result)
     summary = run.summary(result, random, retrained, weights)
     write(summary, run.path, points={"search": result.full, **({"random": random.full} if random else {})})
+    track_all(result, as_trackers(command.run.trackers))  # once more, with the report
     render(summary, console)
     return summary

@@ -177,6 +177,7 @@ class SearchRun:
             max_failures_in_a_row=run.max_failures_in_a_row,
             progress=run.progress,
             tensorboard=run.tensorboard,
+            trackers=run.trackers,
             leave_report=False,
             run_config=tune.RunConfig(name=name, storage_path=str(self.path.parent)),
         )

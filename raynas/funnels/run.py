@@ -33,6 +33,7 @@ from raynas.run.report import report, title_of
 from raynas.run.results_folder import results_path
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
+from raynas.views.trackers import Trackers, as_trackers
 
 
 def funnel(
@@ -53,6 +54,7 @@ def funnel(
     max_failures_in_a_row: int | None = 10,
     progress: bool = True,
     tensorboard: bool = True,
+    trackers: Trackers = (),
     leave_report: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> FunnelResult:
@@ -94,6 +96,7 @@ def funnel(
         max_failures_in_a_row: number of failures in a row with one reason that end a stage.
         progress: whether to print a line before and after each stage, and a live table between.
         tensorboard: whether to write TensorBoard logs.
+        trackers: experiment trackers, to which each stage is a search; see ``raynas.search``.
         leave_report: whether to write, besides the summary of the stages, that of the last one, with plots and the best
             architecture with its weights.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder.
@@ -133,6 +136,7 @@ def funnel(
             "max_failures_in_a_row": max_failures_in_a_row,
             "progress": progress,
             "tensorboard": tensorboard,
+            "trackers": as_trackers(trackers),
         },
     )
     return plan.run()

@@ -1,5 +1,6 @@
 """RunSettings: how the trials of a search run, which does not change what is searched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ray import tune
@@ -9,6 +10,7 @@ from raynas.run.on_change import OnChange, check_on_change
 from raynas.run.run_config import checked_run_config
 from raynas.strategies import Strategy
 from raynas.validate import positive, whole
+from raynas.views.trackers import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class RunSettings:
     max_failures_in_a_row: int | None = 10
     progress: bool = True
     tensorboard: bool = True
+    trackers: Sequence[Tracker] = ()
     run_config: tune.RunConfig = field(default_factory=tune.RunConfig)
 
     def __post_init__(self) -> None:

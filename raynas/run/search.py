@@ -24,10 +24,12 @@ from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import first_budget, start_session
 from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
+from raynas.run.tracking import track_all
 from raynas.run.tuner import run_trials
 from raynas.strategies import Strategy
 from raynas.validate import whole
 from raynas.views.result_plots import ResultPlots
+from raynas.views.trackers import Trackers, as_trackers
 
 
 def search(
@@ -51,6 +53,7 @@ def search(
     max_failures_in_a_row: int | None = 10,
     progress: bool = True,
     tensorboard: bool = True,
+    trackers: Trackers = (),
     leave_report: bool = True,
     run_config: tune.RunConfig | None = None,
 ) -> SearchResult:
@@ -93,6 +96,8 @@ def search(
         max_failures_in_a_row: number of failures in a row with one reason that end the search; 0 or None for never.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
+        trackers: experiment trackers that get a run for the search and one for each trial, by name ("mlflow", "wandb")
+            or as settings, see ``raynas.views.trackers``; ``raynas.track`` writes an earlier search to one.
         leave_report: whether to write a summary, plots, and the best architecture with its weights into the folder.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder. The name
             is by default made of the space, the script and its function (or the data), and the strategy.
@@ -116,6 +121,7 @@ def search(
         max_failures_in_a_row=max_failures_in_a_row,
         progress=progress,
         tensorboard=tensorboard,
+        trackers=as_trackers(trackers),
         run_config=run_config or tune.RunConfig(),
     )
     seed = whole("seed", seed, 0)
@@ -157,6 +163,7 @@ def search(
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title, logs=logs, progress=progress)
+        track_all(result, run.trackers)
         return result
 
 

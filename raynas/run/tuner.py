@@ -28,6 +28,7 @@ from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
 from raynas.views.progress import ProgressCallback
 from raynas.views.tensorboard import TensorBoardCallback
+from raynas.views.trackers import TrackerCallback
 
 
 def run_trials(
@@ -58,6 +59,7 @@ def run_trials(
     callbacks: list[tune.Callback] = []
     if run.tensorboard:
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
+    callbacks += [TrackerCallback(searcher, path, tracker) for tracker in run.trackers]
     if run.progress:
         callbacks.append(ProgressCallback(searcher, run.num_samples))
     fail_fast = run.run_config.failure_config.fail_fast if run.run_config.failure_config else False
