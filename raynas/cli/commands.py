@@ -17,6 +17,7 @@ from raynas.cli.report_request import ReportRequest, read_report
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
 from raynas.cli.search_request import SearchRequest, read_search
 from raynas.cli.terminal import Interrupted, say, shown
+from raynas.cli.track_request import TrackRequest, read_track
 from raynas.errors import RaynasError
 from raynas.run.cluster import RayStart
 
@@ -52,6 +53,11 @@ def profile_space(argv: Sequence[str]) -> int:
 def report_found(argv: Sequence[str]) -> int:
     """Write and print the report of a search again; return the exit code."""
     return _guarded(lambda: _report(read_report(argv)))
+
+
+def track_found(argv: Sequence[str]) -> int:
+    """Write a search to experiment trackers; return the exit code."""
+    return _guarded(lambda: _track(read_track(argv)))
 
 
 @contextmanager
@@ -127,6 +133,14 @@ def _profile(request: ProfileRequest) -> int:
     from raynas.cli.profile_run import run_profile  # imports torch
 
     run_profile(request, Console())
+    return OK
+
+
+def _track(request: TrackRequest) -> int:
+    from raynas.run.track import track  # imports torch
+
+    track(request.search, request.trackers)
+    say(f"{shown(request.search)} is in {' and '.join(request.trackers)}", Console())
     return OK
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "export": ("export_found", "write a found network to files that run without raynas"),
     "convert": ("convert_model", "show what of a model of yours can vary, and what its smaller relatives cost"),
     "profile": ("profile_space", "time every operation of a space, for a table that predicts latency"),
+    "track": ("track_found", "write a search to experiment trackers: MLflow, Weights & Biases"),
     "report": ("report_found", "write and print the report of a search again, also of an unfinished one"),
 }
 """For each sub-command its function in ``raynas.cli.commands``, and what it does."""

@@ -50,13 +50,27 @@ def read_report(argv: Sequence[str]) -> ReportRequest:
     parser.parse(expand([token for token in argv if token.startswith("-")]))
     if len(given) != 1:
         raise RaynasError(f"give one folder: raynas report RESULTS_DIR, got {' '.join(given) or 'none'}")
-    path = Path(given[0]).expanduser()
-    path = path.parent if path.name == ARCHIVE else path
-    if (path / ARCHIVE).is_file():
-        return ReportRequest(path, path)
-    if stages := _stages(path):
-        return ReportRequest(stages[-1], path)
-    raise RaynasError(_no_search(path))
+    folder = results_folder(given[0])
+    return ReportRequest(search_in(folder), folder)
+
+
+def results_folder(given: str) -> Path:
+    """Return the folder that is meant: it, or its archive, was given."""
+    path = Path(given).expanduser()
+    return path.parent if path.name == ARCHIVE else path
+
+
+def search_in(folder: Path) -> Path:
+    """Return the folder of the search in a folder; of a funnel that of its last stage.
+
+    Raises:
+        RaynasError: if there is none; names those in it.
+    """
+    if (folder / ARCHIVE).is_file():
+        return folder
+    if stages := _stages(folder):
+        return stages[-1]
+    raise RaynasError(_no_search(folder))
 
 
 def _stages(path: Path) -> list[Path]:

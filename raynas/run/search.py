@@ -23,8 +23,8 @@ from raynas.run.report import announce, report, title_of
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import first_budget, start_session
-from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.run.tracking import track_all
+from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.run.tuner import run_trials
 from raynas.strategies import Strategy
 from raynas.validate import whole

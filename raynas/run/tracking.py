@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from raynas.core.result import SearchResult
 from raynas.errors import one_line
-from raynas.views.trackers import Tracker, track
+from raynas.views.trackers import Tracker, track, what_is_missing
 
 logger = logging.getLogger(__name__)
 
@@ -21,5 +21,4 @@ def track_all(result: SearchResult, trackers: Sequence[Tracker]) -> None:
         try:
             track(result, tracker)
         except Exception as error:
-            later = f"`raynas track {result.path}` writes what is missing"
-            logger.warning("the runs in %s are incomplete; %s: %s", tracker.title, later, one_line(error))
+            logger.warning("%s: %s", what_is_missing(tracker, result.path), one_line(error))

@@ -39,7 +39,7 @@ if not os.environ.get("RAY_ADDRESS"):
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 raynas.search(
     CNN(input_shape=(1, 8, 8)), train, RandomSearch(), num_samples=int(sys.argv[2]), max_concurrent=2,
-    progress=False, tensorboard=False, leave_report=False,
+    progress=False, tensorboard=False, leave_report=False, trackers=os.environ.get("TRACKERS", "").split(),
     run_config=tune.RunConfig(storage_path=sys.argv[1], name="search"),
 )
 """

@@ -34,8 +34,7 @@ def test_a_sub_command_gets_the_rest(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_sub_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["serach"]) == 2
     assert capsys.readouterr().err == (
-        "error: unknown sub-command 'serach'; did you mean 'search'? "
-        "Known: search, retrain, export, convert, profile, report.\n"
+        f"error: unknown sub-command 'serach'; did you mean 'search'? Known: {', '.join(main.COMMANDS)}.\n"
     )
 
 

@@ -15,7 +15,7 @@ from raynas.files.content import read_file
 from raynas.files.replacing import write_whole
 from raynas.views.callback import ViewCallback
 from raynas.views.trackers.tracked import TrackedSearch, TrackedTrials, facts_of
-from raynas.views.trackers.tracker import End, Runs, Tracker
+from raynas.views.trackers.tracker import End, Runs, Tracker, what_is_missing
 
 ID_FILE = "tracking-id.txt"
 """Name of the file in a search's folder that gives its runs their names."""
@@ -38,8 +38,7 @@ class TrackerCallback(ViewCallback):
     """
 
     def __init__(self, searcher: ArchitectureSearcher, path: str | Path, tracker: Tracker) -> None:
-        complaint = f"the runs in {tracker.title} are incomplete; `raynas track {path}` writes what is missing"
-        super().__init__(searcher, TrackerLog(Path(path), tracker), complaint)
+        super().__init__(searcher, TrackerLog(Path(path), tracker), what_is_missing(tracker, Path(path)))
 
 
 class TrackerLog:

@@ -1,7 +1,7 @@
 """MLflow: a parent run for the search and a child run for each trial, found again by their tags.
 
-MLflow gives its runs ids of its own. So each run has the search's id and the trial's name as tags from the call that makes it,
-and is looked for by them before one is made: a kill between any two calls leaves nothing that is made a second time.
+MLflow gives its runs ids of its own. So each run has the search's id and the trial's name as tags from the call that
+makes it, and is looked for by them before one is made: after a kill between two calls nothing is made a second time.
 """
 
 import os
@@ -37,6 +37,11 @@ class MLflow:
 
     tracking_uri: str | None = None
     experiment: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+        return "mlflow"
 
     @property
     def title(self) -> str:

@@ -23,7 +23,7 @@ def as_trackers(trackers: Trackers) -> list[Tracker]:
     given = [trackers] if isinstance(trackers, str) or not isinstance(trackers, Sequence) else trackers
     found = [_named(tracker) if isinstance(tracker, str) else tracker for tracker in given]
     for n, tracker in enumerate(found):
-        if not all(hasattr(tracker, name) for name in ("title", "check", "open")):
+        if not all(hasattr(tracker, name) for name in ("name", "title", "check", "open")):
             raise SettingError(
                 f"trackers must be names ({', '.join(TRACKERS)}) or settings such as MLflow(), got {tracker!r}"
             )

@@ -29,6 +29,10 @@ class Tracker(Protocol):
     """Settings of a tracker; a value that can be compared and printed."""
 
     @property
+    def name(self) -> str:
+        """The name on the command line."""
+
+    @property
     def title(self) -> str:
         """The name of the product, for people."""
 
@@ -41,6 +45,11 @@ class Tracker(Protocol):
 
     def open(self, search: TrackedSearch) -> Runs:
         """Open the parent run of a search, which is made if it is missing."""
+
+
+def what_is_missing(tracker: Tracker, path: Path) -> str:
+    """Return the start of a warning that runs lack something."""
+    return f"the runs in {tracker.title} are incomplete; `raynas track {path} {tracker.name}` writes what is missing"
 
 
 def key_of(name: str, max_length: int = 250) -> str:

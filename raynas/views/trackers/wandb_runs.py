@@ -1,7 +1,7 @@
-"""Weights & Biases: a run for the search and a run for each trial, in one group, with ids that follow from the search's.
+"""Weights & Biases: runs for a search and its trials, in one group, with ids that follow from the search's.
 
-The files of a run cannot be read back offline. So ``wandb/raynas-written.txt`` in the search's folder has a line for each
-trial that is written, added after its run: a kill between the two writes the same run, with the same id, again.
+The files of a run cannot be read back offline. So ``wandb/raynas-written.txt`` in the search's folder has a line for
+each trial that is written, added after its run: a kill between the two writes the same run, with the same id, again.
 """
 
 import os
@@ -44,6 +44,11 @@ class WeightsAndBiases:
     def __post_init__(self) -> None:
         if self.mode not in (None, *get_args(Mode)):
             raise SettingError(f"mode must be one of {', '.join(get_args(Mode))}, got {self.mode!r}")
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+        return "wandb"
 
     @property
     def title(self) -> str:
@@ -110,10 +115,18 @@ class WandbRuns:
     def close(self, end: End, files: Mapping[str, Path]) -> None:
         """End the run of the search, with its files."""
         self._parent.summary.update({"raynas/status": end, "raynas/folder": str(self._search.path)})
-        for path in files.values():
-            self._parent.save(str(path), base_path=str(path.parent), policy="now")
+        if files:
+            self._attach(files)
         self._parent.finish(exit_code=0 if end == "finished" else 1)
         self._mark("", str(self._n_shown))
+
+    def _attach(self, files: Mapping[str, Path]) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"search-{self._search.id}", type="report")
+        for name, path in files.items():
+            artifact.add_file(str(path), name=name)
+        self._parent.log_artifact(artifact)
 
     def _run(self, trial: str, **about: Any) -> Any:
         import wandb
