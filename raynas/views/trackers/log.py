@@ -64,7 +64,7 @@ class TrackerLog:
             self._due = end + max(WRITE_SECONDS, 9 * (end - now))
 
     def close(self, archive: Archive, goal: Goal) -> None:
-        """Write all that is left; the search goes on to its report."""
+        """Write all that is left; the search continues with its report."""
         self.finish(archive, goal, "running", {})
 
     def finish(self, archive: Archive, goal: Goal, end: End, files: Mapping[str, Path]) -> None:

@@ -1,6 +1,6 @@
 """MLflow: a parent run for the search and a child run for each trial, found again by their tags.
 
-MLflow gives its runs ids of its own. So each run has the search's id and the trial's name as tags from the call that
+MLflow chooses the ids of runs. So each run has the search's id and the trial's name as tags from the call that
 makes it, and is looked for by them before one is made: after a kill between two calls nothing is made a second time.
 """
 

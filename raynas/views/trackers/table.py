@@ -15,7 +15,7 @@ Trackers = str | Tracker | Sequence[str | Tracker]
 
 
 def as_trackers(trackers: Trackers) -> list[Tracker]:
-    """Return trackers, given by name (then with the settings of their own environment variables) or as settings.
+    """Return trackers, given by name (their environment variables say the rest) or as settings.
 
     Raises:
         RaynasError: if one is unknown, is there twice, or is not installed.

@@ -16,7 +16,7 @@ from tests.views.trackers.searches import result_of, searched
 
 def records(folder: Path) -> Iterator[tuple[str, Any]]:
     """The records of all runs, with the run's id."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made at import
 
     for file in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
         for data in leveldb_log(file.read_bytes()[7:]):
