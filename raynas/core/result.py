@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 
 from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation
+from raynas.core.final_metrics import limits_at_end, unmeasured
 from raynas.core.goal import Goal
 from raynas.core.networks import ExportedFiles, ExportOptions, Networks
 from raynas.core.plots import Plots, Plotted
@@ -44,7 +45,7 @@ class SearchResult(Plotted):
     plots: Plots | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        best, name = self.goal.best(self.full), self.goal.first.metric
+        best, name = self.goal.best(self.eligible), self.goal.first.metric
         found = f"; best {name} {best.metrics[name]:g}" if best else ""
         on = "; interrupted: the same call continues it" if self.interrupted else ""
         return f"<SearchResult of {self.space.name}: {self._ends}{found}{on}; in {self.path}>"
@@ -59,13 +60,27 @@ class SearchResult(Plotted):
         """The evaluations that ran to their own end: a score after less training is not comparable."""
         return [e for e in self.evaluations if e.status == "finished"]
 
+    @property
+    def eligible(self) -> list[Evaluation]:
+        """The evaluations that may be the result: those of ``full``, unless a figure of them is not to be believed.
+
+        As soon as one network broke a hard limit when it was measured at the end of the search, the figures of others
+        before that do not count for the limit either.
+        """
+        full = self.full
+        return [e for e in full if not self._is_in_question(e)] if self.broken_at_end else full
+
+    def _is_in_question(self, evaluation: Evaluation) -> bool:
+        limited = {constraint.metric for constraint in limits_at_end(self.goal)}
+        return not limited.isdisjoint(unmeasured(self.goal, evaluation))
+
     def best(self) -> Evaluation:
-        """Return the best fully trained evaluation that meets the constraints; of several objectives, in the first.
+        """Return the best of ``eligible`` that meets the constraints; of several objectives, in the first.
 
         Raises:
             RaynasError: if there is none; counts the ends of the trials, and gives the last error.
         """
-        front = self.goal.pareto_front(self.full)
+        front = self.pareto_front()
         if not front:
             raise RaynasError(self.why_none)
         return front[0]
@@ -133,15 +148,13 @@ class SearchResult(Plotted):
         return self.networks
 
     def pareto_front(self, objectives: "tuple[str, ...] | None" = None) -> list[Evaluation]:
-        """Return the fully trained evaluations that meet the constraints and that no other beats in every objective.
+        """Return those of ``eligible`` that meet the constraints and that no other beats in every objective.
 
         Args:
             objectives: other objectives than the search's own, e.g. ``("accuracy", "latency_ms")``.
         """
-        goal = self.goal
-        if objectives is not None:
-            goal = Goal.parse(list(objectives), goal.constraints, goal.metrics, goal.watched)
-        return goal.pareto_front(self.full)
+        goal = self.goal if objectives is None else self.goal.with_objectives(objectives)
+        return goal.pareto_front(self.eligible)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -183,6 +196,10 @@ class SearchResult(Plotted):
         broken = [str(c) for c in self.goal.hard if any(c.violation(e.metrics) for e in self.full)]
         hint = f"; the last error: {errors[-1]}" if errors else ""
         hint += f"; constraints broken by what finished: {', '.join(broken)}" if broken else ""
+        if over := self.broken_at_end:
+            n_open = sum(self.goal.violation(e) == 0 for e in self.full if self._is_in_question(e))
+            hint += f"; {len(over)} of it broke a limit only when measured at the end of the search"
+            hint += f", and {n_open} more were not measured then" if n_open else ""
         return f"the search has no result yet ({self._ends}){hint}"
 
 

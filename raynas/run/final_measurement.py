@@ -23,7 +23,11 @@ from raynas.views.report import broken_at_end
 logger = logging.getLogger(__name__)
 
 MAX_MEASURED = 20
-"""Maximum number of networks that are measured at the end of a search."""
+"""Maximum number of networks that are measured at the end of a search, if one of them meets the hard limits."""
+
+MAX_UNTIL_ONE_COMPLIES, N_AT_ONCE = 200, 10
+"""Maximum number of networks that are measured until one meets the hard limits, and number of them beyond
+``MAX_MEASURED`` in one process. If none does, the search has no result: what was not measured is not believed."""
 
 N_PROCESSES = 2
 """Number of fresh processes that measure each network where the goal has a hard limit; the worst value counts.
@@ -41,16 +45,15 @@ def measure_at_end(result: SearchResult, settings: TrialSettings) -> None:
     """Measure the winner and the Pareto front of a search that has ended, and record the values.
 
     They replace those of the trials in ``result``. Where the winner then breaks a hard limit, or others are on the
-    front, these are measured too, ``MAX_MEASURED`` at most for the same trials, over all sessions. A failure costs a
-    warning, not the result; the next session tries again.
+    front, these are measured too, ``MAX_MEASURED`` at most for the same trials, over all sessions; or up to
+    ``MAX_UNTIL_ONE_COMPLIES`` while each breaks a limit. A failure costs a warning; the next session tries again.
 
     Args:
         result: of the search; its archive is open.
         settings: the way of scoring, which says where and how trials measure.
     """
     tried = _measured_since_the_last_trial(result)
-    while (due := finalists(result, tried)) and len(tried) < MAX_MEASURED:
-        due = due[: MAX_MEASURED - len(tried)]
+    while due := finalists(result, tried)[: _room(result, len(tried))]:
         try:
             for trial, values, error in _measured(due, result, settings):
                 result.archive.append("measured", trial=trial, metrics=values, error=error)
@@ -62,6 +65,14 @@ def measure_at_end(result: SearchResult, settings: TrialSettings) -> None:
         tried |= {e.trial for e in due}
     for note in broken_at_end(result):
         logger.warning("%s", note)
+
+
+def _room(result: SearchResult, n_tried: int) -> int:
+    """Return the number of networks that may be measured next."""
+    if n_tried < MAX_MEASURED:
+        return MAX_MEASURED - n_tried
+    has_result = not result.broken_at_end or bool(result.pareto_front())
+    return 0 if has_result else min(N_AT_ONCE, max(MAX_UNTIL_ONE_COMPLIES - n_tried, 0))
 
 
 def finalists(result: SearchResult, tried: Iterable[str] = ()) -> list[Evaluation]:
@@ -78,7 +89,8 @@ def finalists(result: SearchResult, tried: Iterable[str] = ()) -> list[Evaluatio
         return []
     fronts = [goal.pareto_front(full)]
     for name, metric in measured_at_end(goal).items():
-        fronts.append(result.pareto_front((f"{goal.first.mode}:{goal.first.metric}", f"{metric.mode}:{name}")))
+        pair = (f"{goal.first.mode}:{goal.first.metric}", f"{metric.mode}:{name}")
+        fronts.append(goal.with_objectives(pair).pareto_front(full))
     best_first = {e.trial: e for front in fronts for e in front}
     return [e for trial, e in best_first.items() if trial not in {*tried} and unmeasured(goal, e)]
 

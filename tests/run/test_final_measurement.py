@@ -15,12 +15,15 @@ import raynas
 from raynas import Metric
 from raynas.core.archive import Archive
 from raynas.core.decision import Categorical, Decision
-from raynas.core.measurement import Measured, Provenance, provenance_of
+from raynas.core.measurement import Measured, Provenance, as_entry, provenance_of
 from raynas.core.metric import Candidate
+from raynas.errors import RaynasError
 from raynas.metrics import read_goal
 from raynas.run import final_measurement
 from raynas.run.final_measurement import chosen
 from raynas.strategies import GridSearch
+from raynas.testing import run_trials
+from raynas.views.report import broken_at_end
 from tests.run.widths import Widths
 
 
@@ -209,3 +212,49 @@ def test_doubtful_figures_are_measured_again(ray_cluster: None, tmp_path: Path) 
     assert best.metrics["size"] < 100 and not best.provenance["size"].doubt
     processes = {process for process, key in real.calls if key == best.arch.key}
     assert len(processes) == final_measurement.N_PROCESSES + 1
+
+
+def searched_without_ray() -> raynas.SearchResult:
+    """All 27 networks, each within the limit by what was predicted."""
+    size = Metric(name="size", mode="min", measure=predicted, final=True)
+    goal = read_goal("accuracy", "size <= 48", [size])
+
+    def result(config: Mapping[str, Any]) -> dict[str, Any]:
+        total = float(sum(config["arch"].values()))
+        entry = as_entry({"size": Measured(total, Provenance())})
+        return {"accuracy": total / 48, "size": total, **entry, "training_iteration": 1}
+
+    searcher = GridSearch().searcher(FewWidths(), goal, costs={})
+    run_trials(searcher, result, 27)
+    return raynas.SearchResult(FewWidths(), goal, searcher.archive, Path("nowhere"))
+
+
+@pytest.mark.parametrize("n_broken", [0, 6, 12, 26, 27])
+def test_no_network_that_breaks_a_limit_is_the_result(n_broken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many of the best break it at the end; 4 are measured at least, 12 at most until one complies."""
+    monkeypatch.setattr(final_measurement, "MAX_MEASURED", 4)
+    monkeypatch.setattr(final_measurement, "N_AT_ONCE", 3)
+    monkeypatch.setattr(final_measurement, "MAX_UNTIL_ONE_COMPLIES", 12)
+    result = searched_without_ray()
+    order = [e.trial for e in result.goal.sort(result.full)]
+    broken, measured = set(order[:n_broken]), list[str]()
+
+    def pretend(due: Any, *_: Any) -> Any:
+        for e in due:
+            measured.append(e.trial)
+            yield e.trial, {"size": 100.0 if e.trial in broken else 1.0}, ""
+
+    monkeypatch.setattr(final_measurement, "_measured", pretend)
+    final_measurement.measure_at_end(result, None)  # type: ignore[arg-type]
+    assert len(measured) == len(set(measured)) <= 12
+    if n_broken < 12:
+        assert result.best().trial == order[n_broken] and result.best().first
+    else:
+        assert measured == order[:12] and not result.pareto_front()
+        with pytest.raises(RaynasError, match=r"12 of it broke a limit only when measured.*, and 15 more were not"):
+            result.best()
+        (note,) = broken_at_end(result)
+        assert "so there is no result" in note
+    before = len(measured)
+    final_measurement.measure_at_end(result, None)  # type: ignore[arg-type]
+    assert len(measured) == before

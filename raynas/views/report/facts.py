@@ -8,6 +8,7 @@ from raynas.analysis import compared, known_metrics
 from raynas.core.evaluation import Evaluation
 from raynas.core.final_metrics import limits_at_end, unmeasured
 from raynas.core.goal import Goal
+from raynas.core.measurement import provenance_of
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
@@ -189,7 +190,7 @@ def _unresolved(goal: Goal) -> list[str]:
 def broken_at_end(result: SearchResult) -> list[str]:
     """Return a note for each hard limit that networks broke only when they were measured at the end."""
     known, broken = known_metrics(result.goal), result.goal.sort(e.as_searched for e in result.broken_at_end)
-    measured = {e.trial: e.metrics for e in result.broken_at_end}
+    measured, (winner, _) = {e.trial: e.metrics for e in result.broken_at_end}, best_or_reason(result)
     notes = []
     for c in limits_at_end(result.goal):
         over = [e for e in broken if c.violation(measured[e.trial])]
@@ -198,8 +199,8 @@ def broken_at_end(result: SearchResult) -> list[str]:
             count = "1 network" if len(over) == 1 else f"{len(over)} networks"
             notes.append(
                 f"{count} met {c.metric} {c.op} {amount(c.metric, c.limit, known)} in the search and broke it when "
-                f"measured at the end, so the next best is the result; the best of them, trial {over[0].trial}, had "
-                f"{before} and then {after}."
+                f"measured at the end, so {'the next best is the' if winner else 'there is no'} result; the best of them, "
+                f"trial {over[0].trial}, had {before} and then {after}."
             )
     return notes
 
@@ -222,7 +223,13 @@ def _doubts(result: SearchResult) -> list[str]:
             if origin.doubt:
                 reasons.setdefault(name, []).append(f"that of trial {e.trial}: {origin.doubt}")
     n_known = Counter(name for e in result.evaluations for name in e.metrics)
+    baseline, known = result.goal.baseline, known_metrics(result.goal)
     return [
+        f"The baseline's {name}, {amount(name, baseline[name], known)}, is unreliable, and so is any limit relative to "
+        f"it: {origin.doubt}."
+        for name, origin in provenance_of(baseline).items()
+        if origin.doubt
+    ] + [
         f"{len(found)} of {n_known[name]} figures of {name} are unreliable, marked {DOUBT.strip()}; {found[-1]}."
         for name, found in reasons.items()
     ]
@@ -255,5 +262,5 @@ def compare(result: SearchResult, random: SearchResult) -> Comparison:
 def _best(result: SearchResult) -> Evaluation | None:
     """Return the best in the first objective alone, which can be compared as a number."""
     return max(
-        (e for e in result.full if result.goal.violation(e) == 0), key=lambda e: result.goal.scores(e)[0], default=None
+        (e for e in result.eligible if result.goal.violation(e) == 0), key=lambda e: result.goal.scores(e)[0], default=None
     )
