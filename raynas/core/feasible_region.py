@@ -82,6 +82,10 @@ class FeasibleRegion:
         limits = ", ".join(map(str, self.limits.applied(self.goal)))
         return f"no further architecture was found that meets {limits}"
 
+    def note_refused(self) -> None:
+        """Count a proposal that breaks a limit."""
+        self._n_refused += 1
+
     def note_accepted(self) -> None:
         """Count a proposal that meets the limits; a small region stays small."""
         self._n_unrepaired = 0
@@ -99,7 +103,7 @@ class FeasibleRegion:
         Returns:
             None if the region is not small, or nothing was found.
         """
-        self._n_refused += 1
+        self.note_refused()
         if not self.is_small:
             return None
         most = MAX_COUNTED if self.has_counted_costs else MAX_MEASURED

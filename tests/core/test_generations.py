@@ -172,3 +172,34 @@ def test_the_baseline_counts_as_soon_as_it_is_known() -> None:
     assert searcher.goal.constraints[0].relative
     searcher.on_trial_complete("1", {**score(0.5), "loss": 2.0})
     assert not searcher.goal.constraints[0].relative and not searcher._known
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: type(s).__name__)
+def test_a_limit_relative_to_a_baseline_that_is_tried_first(strategy: Any) -> None:
+    """It is known after the first generation; then few architectures meet it, and proposals are repaired."""
+    baseline = {f"layers.{i}": 2 for i in range(5)}
+    limit = 0.4 * SPACE.params(baseline)
+
+    def begun(archive: Archive) -> ArchitectureSearcher:
+        searcher: ArchitectureSearcher = strategy.searcher(
+            SPACE,
+            constraints="params <= 0.4 * baseline",
+            baseline=baseline,
+            costs={"params": SPACE.params},
+            seed=4,
+            archive=archive,
+        )
+        searcher.generation_size = 4
+        searcher.replay(archive)
+        return searcher
+
+    archives = [Archive() for _ in range(3)]
+    run(begun(archives[0]), 24, 1, first)
+    run(begun(archives[1]), 24, 3, last)
+    for n_ends in (1, 2, 4, 10, 100):  # the driver is killed in between
+        run(begun(archives[2]), 24, 3, first, n_ends)
+    for archive in archives:
+        points = [SPACE.from_config(record["config"]) for record in archive.events("proposed")]
+        assert points == [SPACE.from_config(record["config"]) for record in archives[0].events("proposed")]
+        assert len(set(points)) == 24 and dict(points[0]) == baseline
+        assert all(SPACE.params(point) <= limit for point in points[4:]) and archive.events("repaired")

@@ -35,3 +35,23 @@ def test_goes_on_after_pickling(n_before: int) -> None:
 def test_the_reals_cannot_be_enumerated() -> None:
     with pytest.raises(SpaceError, match="continuous decision and cannot be enumerated"):
         GridSearch().searcher(SPACE, costs={}, hyperparameters={"lr": tune.uniform(0, 1)})
+
+
+def test_the_order_is_kept_where_few_comply() -> None:
+    """22 of the 5,120 members, the last of them far from the others."""
+    space = ToySpace(n_layers=6)
+    searcher = GridSearch().searcher(space, constraints="params <= 3000", costs={"params": space.params})
+    found = [space.from_config(config) for config in run_trials(searcher, space.result, 10)]
+    searcher = cloudpickle.loads(cloudpickle.dumps(searcher))
+    found = [space.from_config(config) for config in run_trials(searcher, space.result, 100)]
+    assert found == [arch for arch in space.enumerate() if space.params(arch) <= 3000]
+    assert not searcher.archive.events("repaired")
+
+
+def test_proposals_are_repaired_where_too_many_in_a_row_break_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raynas.strategies.grid_search.MAX_SKIPPED", 30)
+    space = ToySpace(n_layers=6)
+    searcher = GridSearch().searcher(space, constraints="params <= 3000", costs={"params": space.params})
+    found = [space.from_config(config) for config in run_trials(searcher, space.result, 100)]
+    assert {*found} == {arch for arch in space.enumerate() if space.params(arch) <= 3000}
+    assert searcher.archive.events("repaired")

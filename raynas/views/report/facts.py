@@ -262,5 +262,7 @@ def compare(result: SearchResult, random: SearchResult) -> Comparison:
 def _best(result: SearchResult) -> Evaluation | None:
     """Return the best in the first objective alone, which can be compared as a number."""
     return max(
-        (e for e in result.eligible if result.goal.violation(e) == 0), key=lambda e: result.goal.scores(e)[0], default=None
+        (e for e in result.eligible if result.goal.violation(e) == 0),
+        key=lambda e: result.goal.scores(e)[0],
+        default=None,
     )
