@@ -24,8 +24,9 @@ class GridSearch(Strategy):
     """Try every canonical architecture once, the last decision varying fastest.
 
     Conditional decisions vary only where they are active, so no architecture is tried twice. Where few architectures
-    meet the limits on costs, those that surely do not are skipped; only after ``MAX_SKIPPED`` of them in a row are
-    others repaired, and the order is no longer kept.
+    meet the limits on costs, those that surely do not are skipped. Only where costs have to be timed, which nothing
+    known of the first members tells of later ones, and after ``MAX_SKIPPED`` in a row, are others repaired instead, and
+    the order is no longer kept.
     """
 
     def make_searcher(self, space: SearchSpace, goal: Goal, **options: Unpack[SearcherOptions]) -> ArchitectureSearcher:
@@ -53,21 +54,25 @@ class GridSearcher(ArchitectureSearcher):
     def _following(self) -> Iterator[Architecture]:
         """Yield the architectures that were not seen yet, without those that surely break limits on costs."""
         left = islice(self.space.enumerate(), self._n_seen, None)
-        while archs := list(islice(left, N_AT_ONCE if self.region.is_small else 1)):
+        while archs := list(islice(left, N_AT_ONCE if self._can_skip else 1)):
             for arch, skipped in zip(archs, self._surely_breaking(archs), strict=True):
                 self._n_seen += 1
                 self._n_skipped = self._n_skipped + 1 if skipped else 0
                 if not skipped or self._n_skipped >= MAX_SKIPPED:
                     yield arch
 
+    @property
+    def _can_skip(self) -> bool:
+        return self.region.is_small and self.region.has_counted_costs
+
     def _surely_breaking(self, archs: Sequence[Architecture]) -> Sequence[bool]:
-        if not self.region.is_small:
+        if not self._can_skip:
             return [False] * len(archs)
         broken: list[bool] = (self.region.violations(self.space.coded.encode(archs), -N_ERRORS) > 0).tolist()
         return broken
 
     def _repaired(self, refused: Architecture) -> Architecture | None:
-        if self._n_skipped >= MAX_SKIPPED:
+        if self._n_skipped >= MAX_SKIPPED or not self.region.has_counted_costs:
             return super()._repaired(refused)
         self.region.note_refused()
         return None

@@ -193,7 +193,7 @@ class StrategyContract:
         assert all(record["metrics"]["params"] > 5000 for record in refused)
         assert all(record["reason"].endswith("required params <= 5000") for record in refused)
 
-    def test_proposes_where_few_comply(self, strategy: Strategy, limits: Mapping[str, str], tmp_path: Path) -> None:
+    def test_proposes_where_few_comply(self, strategy: Strategy, tmp_path: Path) -> None:
         """Under a limit that 0.04 % of a space meet it finds them all, and restored it does what it would have done."""
         space = ToySpace(n_layers=7)
         few: dict[str, Any] = {"constraints": "cost <= 2e3", "costs": {"cost": space.params}, "space": space}
@@ -201,7 +201,7 @@ class StrategyContract:
         configs = run_trials(searcher, space.result, n_trials=8)
         assert len({space.from_config(config) for config in configs}) == 8
         assert all(space.params(config["arch"]) <= 2000 for config in configs)
-        assert searcher.archive.events("repaired") or "seed" in limits, "only one that goes in order may skip instead"
+        assert searcher.archive.events("repaired")
         searcher.save(str(tmp_path / "whole"))
         lines = (tmp_path / "whole").read_text().splitlines(keepends=True)
         (tmp_path / "part").write_text("".join(lines[: len(lines) // 2]))

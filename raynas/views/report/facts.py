@@ -199,8 +199,8 @@ def broken_at_end(result: SearchResult) -> list[str]:
             count = "1 network" if len(over) == 1 else f"{len(over)} networks"
             notes.append(
                 f"{count} met {c.metric} {c.op} {amount(c.metric, c.limit, known)} in the search and broke it when "
-                f"measured at the end, so {'the next best is the' if winner else 'there is no'} result; the best of them, "
-                f"trial {over[0].trial}, had {before} and then {after}."
+                f"measured at the end, so {'the next best is the' if winner else 'there is no'} result; the best of "
+                f"them, trial {over[0].trial}, had {before} and then {after}."
             )
     return notes
 
