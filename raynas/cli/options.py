@@ -128,6 +128,8 @@ class LatencyOptions:
         dtype: type of weights and real inputs: float32, float16 or bfloat16.
         time_limit: seconds after which your own measurement has failed.
         table: file that raynas profile made: latency is the sum of its operations, nothing is measured.
+        predictor: file of a raynas.LatencyPredictor, which predicts latency; --latency.backend then measures the winner
+            at the end.
 
     Raises:
         SettingError: if a number is out of range.
@@ -140,6 +142,7 @@ class LatencyOptions:
     dtype: str = "float32"
     time_limit: float = 300.0
     table: str | None = None
+    predictor: str | None = None
 
     def __post_init__(self) -> None:
         require_whole("latency.batch_size", self.batch_size, 1)

@@ -14,6 +14,9 @@ from raynas.errors import RaynasError
 FOLDER = "latency_tables"
 """Folder of tables whose file is not given."""
 
+SEARCHED_BY = ("table", "predictor")
+"""Options of latency that make no sense for a profile."""
+
 EXAMPLES = """\
 examples:
   raynas profile --space mobilenetv3 --space.input_shape 3 96 96
@@ -59,7 +62,7 @@ def read_profile(argv: Sequence[str]) -> ProfileRequest:
     """
     tokens = expand(argv)
     space = chosen(tokens, ["space"])["space"]
-    common = [*(f"latency.{o.name}" for o in describe(LatencyOptions).options if o.name != "table")]
+    common = [*(f"latency.{o.name}" for o in describe(LatencyOptions).options if o.name not in SEARCHED_BY)]
     parser = OptionParser(
         "raynas profile",
         "[OPTIONS]",
@@ -75,8 +78,9 @@ def read_profile(argv: Sequence[str]) -> ProfileRequest:
     parser.add_fields("profile", LatencyTableFlags)
     options = parser.parse(tokens)
     latency = options.make(LatencyOptions, "latency.")
-    if latency.table is not None:
-        raise RaynasError("--latency.table is for a search; a profile writes a table, to --output FILE")
+    for name in SEARCHED_BY:
+        if getattr(latency, name) is not None:
+            raise RaynasError(f"--latency.{name} is for a search; a profile writes a table, to --output FILE")
     if len(latency.device) > 1:
         raise RaynasError(f"a table is of one device, got --latency.device {' '.join(latency.device)}: profile each")
     return ProfileRequest(

@@ -1,5 +1,6 @@
 """A profile from the command line: progress, the table's file and its error."""
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -8,7 +9,7 @@ from raynas.cli.search_command import latency_metrics
 from raynas.cli.spaces import space_maker
 from raynas.cli.terminal import Interrupted, say, shown
 from raynas.errors import RaynasError
-from raynas.metrics.latency import latency
+from raynas.metrics.latency import LatencyMeasure, latency
 from raynas.metrics.latency_table.profile import Report, profile_latency
 
 
@@ -19,9 +20,11 @@ def run_profile(request: ProfileRequest, console: Console) -> None:
         Interrupted: if it was.
         RaynasError: if the space cannot be made, a network cannot be measured, or the file cannot be written.
     """
-    space = space_maker(request.options, request.space, request.given)()
-    (metric,) = latency_metrics(request.latency) or [latency()]
     flags, path = request.flags, request.path
+    (metric,) = latency_metrics(request.latency) or [latency()]
+    if isinstance(metric.measure, LatencyMeasure):
+        metric.measure.check(n_threads=flags.n_threads, device=torch.device(flags.torch_device))
+    space = space_maker(request.options, request.space, request.given)()
     say(f"Latency of the operations of {space.name}; the table goes to {shown(path)}", console)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:

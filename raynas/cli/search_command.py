@@ -110,15 +110,14 @@ def latency_metrics(options: LatencyOptions) -> list[Metric]:
     """Return the latencies that the options ask for, one for each device; none if all have their defaults.
 
     Raises:
-        RaynasError: if a table cannot be read.
+        RaynasError: if a table or a predictor cannot be read.
         SettingError: if a name is none, or a table is given beside settings of a measurement.
         UnknownNameError: if there is no such back end.
     """
     if options == LatencyOptions():
         return []
-    given = {
-        name: getattr(options, name) for name in ("backend", "measure", "batch_size", "dtype", "time_limit", "table")
-    }
+    names = ("backend", "measure", "batch_size", "dtype", "time_limit", "table", "predictor")
+    given = {name: getattr(options, name) for name in names}
     return [latency(**given, device=device) for device in options.device or (None,)]
 
 

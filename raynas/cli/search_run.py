@@ -18,6 +18,7 @@ from raynas.cli.terminal import Interrupted, say, shown
 from raynas.cli.winner import fitted, train
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
+from raynas.core.metric import Metric
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import scaled
@@ -26,6 +27,7 @@ from raynas.files.inside import refuse_links
 from raynas.files.replacing import write_whole
 from raynas.files.weights import WEIGHTS
 from raynas.metrics import read_goal
+from raynas.metrics.latency_predictor import StoredPredictor
 from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.best import keep, weights_of
 from raynas.run.cluster import start_ray
@@ -48,7 +50,7 @@ class SearchRun:
 
     Raises:
         OutsideError: if a link in the folder of the search leads out of it.
-        RaynasError: if data and space do not fit together, or the baseline cannot be read.
+        RaynasError: if data, space and predictors do not fit together, or the baseline cannot be read.
         ValueError: if there is none that constraints refer to.
     """
 
@@ -64,8 +66,11 @@ class SearchRun:
         refuse_links(self.path)
         self.space, self.data = fitted(self.command.space, self.command.trainable, self.command.given)
         asked = self.command.search
+        for metric in self.command.metrics:
+            if isinstance(metric, Metric) and isinstance(metric.measure, StoredPredictor):
+                say(str(metric.measure.of(self.space)), self.console)
         goal = read_goal(asked.objectives, asked.constraints, self.command.metrics)
-        check_baseline(goal, read_baseline(asked.baseline, self.space, asked.hyperparameters))
+        check_baseline(goal, read_baseline(asked.baseline, self.space, asked.hyperparameters, goal))
 
     @property
     def path(self) -> Path:

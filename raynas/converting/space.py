@@ -67,7 +67,12 @@ class ConvertedSpace(ModelSpace):
 
     @property
     def largest(self) -> Architecture:
-        """The given model, which is the default too."""
+        """The given model, which is the default too, and the natural baseline."""
+        return self.default
+
+    @property
+    def natural_baseline(self) -> Architecture:
+        """The given model."""
         return self.default
 
     @property

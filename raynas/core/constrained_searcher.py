@@ -28,6 +28,11 @@ class ConstrainedSearcher(ReplayableSearcher):
     def observe(self, evaluation: Evaluation) -> None:
         """Learn from an evaluation; it may have failed (``not evaluation.ok``), be unasked for, or come twice."""
 
+    def join(self, other: "ConstrainedSearcher") -> None:
+        """Share what another searcher knows: what is running, evaluated, refused, and which architectures comply."""
+        self._running, self._known, self._limits = other._running, other._known, other._limits
+        self.region = other.region
+
     def sample(self) -> Architecture:
         """Draw each active decision uniformly; where few architectures meet the limits on costs, among those alone."""
         drawn = self.region.sample(self._is_free, self._is_worth_a_trial)

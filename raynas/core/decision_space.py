@@ -62,6 +62,11 @@ class DecisionSpace(ABC):
         """The architecture of the first option of every decision, and of the middle of each continuous one."""
         return self._complete(lambda decision: decision.default)
 
+    @property
+    def natural_baseline(self) -> Architecture | None:
+        """The architecture that relative limits refer to where nobody names one; None if none stands out."""
+        return None
+
     def canonical(self, arch: Mapping[str, Option]) -> Architecture:
         """Drop the inactive decisions, so that equal networks are equal keys.
 

@@ -128,11 +128,6 @@ class Goal:
             tuple(watched),
         )
 
-    def with_objectives(self, objectives: Sequence[str]) -> "Goal":
-        """Return the goal with other objectives, such as ``("accuracy", "min:latency_ms")``."""
-        read = tuple(Objective.parse(objective, self.metrics) for objective in objectives)
-        return replace(self, objectives=read, baseline=self.baseline)
-
     @property
     def first(self) -> Objective:
         """The objective that schedulers and summaries go by."""

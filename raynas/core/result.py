@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation
-from raynas.core.final_metrics import limits_at_end, unmeasured
+from raynas.core.final_metrics import is_in_question, why_none_is_believed
 from raynas.core.goal import Goal
 from raynas.core.networks import ExportedFiles, ExportOptions, Networks
 from raynas.core.plots import Plots, Plotted
@@ -67,12 +67,8 @@ class SearchResult(Plotted):
         As soon as one network broke a hard limit when it was measured at the end of the search, the figures of others
         before that do not count for the limit either.
         """
-        full = self.full
-        return [e for e in full if not self._is_in_question(e)] if self.broken_at_end else full
-
-    def _is_in_question(self, evaluation: Evaluation) -> bool:
-        limited = {constraint.metric for constraint in limits_at_end(self.goal)}
-        return not limited.isdisjoint(unmeasured(self.goal, evaluation))
+        is_one_broken = bool(self.broken_at_end)
+        return [e for e in self.full if not (is_one_broken and is_in_question(self.goal, e))]
 
     def best(self) -> Evaluation:
         """Return the best of ``eligible`` that meets the constraints; of several objectives, in the first.
@@ -153,7 +149,9 @@ class SearchResult(Plotted):
         Args:
             objectives: other objectives than the search's own, e.g. ``("accuracy", "latency_ms")``.
         """
-        goal = self.goal if objectives is None else self.goal.with_objectives(objectives)
+        goal = self.goal
+        if objectives is not None:
+            goal = Goal.parse(list(objectives), goal.constraints, goal.metrics, goal.watched)
         return goal.pareto_front(self.eligible)
 
     @property
@@ -196,10 +194,7 @@ class SearchResult(Plotted):
         broken = [str(c) for c in self.goal.hard if any(c.violation(e.metrics) for e in self.full)]
         hint = f"; the last error: {errors[-1]}" if errors else ""
         hint += f"; constraints broken by what finished: {', '.join(broken)}" if broken else ""
-        if over := self.broken_at_end:
-            n_open = sum(self.goal.violation(e) == 0 for e in self.full if self._is_in_question(e))
-            hint += f"; {len(over)} of it broke a limit only when measured at the end of the search"
-            hint += f", and {n_open} more were not measured then" if n_open else ""
+        hint += why_none_is_believed(self.goal, self.full, self.broken_at_end)
         return f"the search has no result yet ({self._ends}){hint}"
 
 

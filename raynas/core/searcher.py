@@ -91,11 +91,6 @@ class ArchitectureSearcher(ConstrainedSearcher):
         Draws only from ``self.rng``; it may be called any number of times before the next ``observe``.
         """
 
-    def join(self, other: "ArchitectureSearcher") -> None:
-        """Share what another searcher knows: what is running, evaluated, refused, and which architectures comply."""
-        self._running, self._known, self._limits = other._running, other._known, other._limits
-        self.region = other.region
-
     @property
     def running(self) -> list[Architecture]:
         """The architectures whose trials have not ended, oldest first."""

@@ -111,7 +111,7 @@ def funnel(
         ValueError: if an argument cannot be read.
     """
     goals = check_stages(stages, read_goal(objectives, constraints, metrics))
-    reference = read_baseline(baseline, space)
+    reference = read_baseline(baseline, space, goal=goals[-1])
     given = baseline if isinstance(baseline, nn.Module) else None
     check_baseline(goals[-1], reference)
     path = results_path(run_config, f"{space.name}-funnel")

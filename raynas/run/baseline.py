@@ -57,18 +57,25 @@ class Reference:
 
 
 def read_baseline(
-    given: Baseline | None, space: SearchSpace, hyperparameters: Mapping[str, object] | None = None
+    given: Baseline | None,
+    space: SearchSpace,
+    hyperparameters: Mapping[str, object] | None = None,
+    goal: Goal | None = None,
 ) -> Reference | None:
     """Read a baseline; hyperparameters that it leaves open are the first, or the middle, of their domains.
 
     Args:
-        given: the baseline; None if there is none.
+        given: the baseline; None for that which the space has by nature, such as the model that it was made of, if
+            limits of ``goal`` refer to one, and otherwise for none.
         space: the space that is searched.
         hyperparameters: domains that are searched jointly.
+        goal: of the search.
 
     Raises:
         RaynasError: if it is no architecture of the space, or a file cannot be read.
     """
+    if given is None and goal is not None and _relative(goal):
+        given = space.architecture_space.natural_baseline
     if given is None:
         return None
     if isinstance(given, nn.Module):

@@ -89,8 +89,8 @@ def finalists(result: SearchResult, tried: Iterable[str] = ()) -> list[Evaluatio
         return []
     fronts = [goal.pareto_front(full)]
     for name, metric in measured_at_end(goal).items():
-        pair = (f"{goal.first.mode}:{goal.first.metric}", f"{metric.mode}:{name}")
-        fronts.append(goal.with_objectives(pair).pareto_front(full))
+        pair = [f"{goal.first.mode}:{goal.first.metric}", f"{metric.mode}:{name}"]
+        fronts.append(Goal.parse(pair, goal.constraints, goal.metrics).pareto_front(full))
     best_first = {e.trial: e for front in fronts for e in front}
     return [e for trial, e in best_first.items() if trial not in {*tried} and unmeasured(goal, e)]
 

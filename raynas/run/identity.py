@@ -14,7 +14,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import METRICS
 from raynas.metrics.latency.settings import OnBackEnd
-from raynas.metrics.latency_predictor import LatencyPredictor
+from raynas.metrics.latency_predictor import LatencyPredictor, StoredPredictor
 from raynas.metrics.latency_table import LatencyTable
 from raynas.run.data_fingerprint import fingerprint_of_path
 from raynas.run.user_source import parts_of
@@ -82,7 +82,7 @@ class Identity:
 def _of_measurement(measure: Measure) -> str:
     """Return a text that two measurements of raynas share if they are the same; "" for those of the user's."""
     owner = getattr(measure, "__self__", measure)
-    return owner.identity if isinstance(owner, OnBackEnd | LatencyTable | LatencyPredictor) else ""
+    return owner.identity if isinstance(owner, OnBackEnd | LatencyTable | LatencyPredictor | StoredPredictor) else ""
 
 
 def space_fingerprint(space: SearchSpace) -> str:

@@ -80,7 +80,7 @@ def search(
         hyperparameters: Tune domains searched jointly, e.g. ``{"lr": tune.loguniform(1e-3, 1e-1)}``.
         baseline: what relative constraints refer to, and the views show: "default" for the first option of every
             decision, an architecture, or JSON of one, as text or in a file, which is tried first; or a network, which
-            is measured, but not trained.
+            is measured, but not trained. By default relative constraints refer to the model that a space was made of.
         points_to_evaluate: architectures to try first.
         max_concurrent: largest number of trials, or of actors that score in bulk, at a time; default as many as the
             cluster has room for, also while it grows.
@@ -128,7 +128,7 @@ def search(
     strategy, settings = as_strategy(strategy), as_settings(trainable)
     run.check_strategy(strategy)
     asked = read_asked(objectives, constraints, metrics, strategy, settings)
-    reference = read_baseline(baseline, space, hyperparameters)
+    reference = read_baseline(baseline, space, hyperparameters, asked)
     check_baseline(asked, reference)
     join_cluster()
     costs = settings.costs(space, asked.metrics)

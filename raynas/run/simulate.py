@@ -192,7 +192,7 @@ def drive(
     strategy = as_strategy(strategy).for_budget(n)
     loaded = _loaded(table, space)
     goal = read_goal(objectives, constraints, [*metrics, *_read_by_scheduler(strategy, loaded, metrics)])
-    reference = read_baseline(baseline, space)
+    reference = read_baseline(baseline, space, goal=goal)
     check_baseline(goal, reference)
     costs, measured = _costs(loaded, space, goal)
     check_early_stopping(strategy, loaded.values.keys() | measured.keys())

@@ -94,7 +94,7 @@ def _limits(space: SearchSpace, settings: SupernetTraining, goal: Goal, baseline
                 f"{constraint} cannot hold while shared weights are trained: only hard limits on what follows from the "
                 "shapes of a network can, such as params, macs or a latency that a table or a predictor gives"
             )
-    reference = read_baseline(baseline, space)
+    reference = read_baseline(baseline, space, goal=goal)
     check_baseline(goal, reference)
     if reference is None or not any(constraint.relative for constraint in goal.constraints):
         return goal

@@ -88,6 +88,7 @@ def test_the_name_of_the_file_says_what_is_measured() -> None:
     [
         (["--latency.device", "a", "b"], "a table is of one device"),
         (["--latency.table", "x.json"], "--latency.table is for a search"),
+        (["--latency.predictor", "x.safetensors"], "--latency.predictor is for a search"),
         (["--n_left_out", "-1"], "n_left_out must be a whole number"),
         (["--n_leftout", "1"], "did you mean '--n_left_out'?"),
     ],
@@ -116,3 +117,18 @@ def test_an_interruption_says_where_the_measurements_are(
     monkeypatch.setattr("raynas.cli.profile_run.profile_latency", interrupted)
     assert profile_space(["--space", "net_of_a_user:space"]) == commands.INTERRUPTED
     assert "what was timed is in latency_tables" in capsys.readouterr().err
+
+
+def test_a_back_end_that_is_not_usable_is_refused_before_any_network_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*given: object) -> None:
+        raise RaynasError("install something")
+
+    monkeypatch.setattr("raynas.metrics.latency.backends.backend.require_packages", refuse)
+    monkeypatch.setattr("raynas.cli.profile_run.space_maker", None)
+    assert profile_space(["--space", "net_of_a_user:space", "--latency.backend", "tensorrt"]) == commands.BAD_INPUT
+    assert "back end 'tensorrt' has device cuda" in capsys.readouterr().err
+    tensorrt = ["--latency.backend", "tensorrt", "--torch_device", "cuda"]
+    assert profile_space(["--space", "net_of_a_user:space", *tensorrt]) == commands.BAD_INPUT
+    assert "back end 'tensorrt' is not usable here: install something" in capsys.readouterr().err

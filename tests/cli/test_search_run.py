@@ -9,7 +9,9 @@ from rich.console import Console
 from raynas.cli.search_run import SearchRun
 from raynas.cli.terminal import Interrupted
 from raynas.errors import RaynasError
+from raynas.metrics.latency_predictor import LatencyPredictor, save_predictor
 from tests.cli.command_lines import search
+from tests.metrics.latency_predictor.made_up import cells, measured
 from tests.views.report.searches import searched
 
 
@@ -51,3 +53,15 @@ def test_the_time_limit_of_a_trial_reaches_the_search(tmp_path: Path, monkeypatc
     assert given == [None, 90.0]
     names = {search("--space", "mlp", *line).run.name for line in ((), ("--max-trial-seconds", "90"))}
     assert len(names) == 1  # it is the same search
+
+
+def test_a_predictor_is_said_with_its_error_and_checked_against_the_space(tmp_path: Path) -> None:
+    path, console = tmp_path / "p.safetensors", Console(record=True, width=200)
+    flags = ("--space", "nasbench201", "--data", "digits", "--latency.predictor", str(path))
+    archs = cells(20)
+    space = SearchRun(search(*flags[:4]), Console()).space
+    save_predictor(LatencyPredictor.fit(space, measured("cpu", archs), "linear", n_folds=2), path)
+    SearchRun(search(*flags), console)
+    assert "latency on cpu predicted by linear: " in (said := console.export_text()) and "2-fold" in said
+    with pytest.raises(RaynasError, match="of networks of another space or size"):
+        SearchRun(search(*flags, "--space.channels", "4"), console)

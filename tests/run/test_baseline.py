@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
 from torch import nn
 
+import raynas
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
 from raynas.core.goal import Goal
@@ -185,3 +187,14 @@ def test_a_doubtful_baseline_is_measured_again(
     metric = Metric(name="size", mode="min", measure=measure)
     assert figures(read_goal("accuracy", "size <= 0.5 * baseline", [metric]), "default") == {"size": found}
     assert left == [] and ("size of the baseline is doubtful" in caplog.text) == (found == 6)
+
+
+def test_limits_of_the_relatives_of_a_model_refer_to_the_model() -> None:
+    space = raynas.convert(nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2)), torch.rand(2, 4))
+    limited, free = read_goal("accuracy", "params <= 0.5 * baseline"), read_goal("accuracy", "params <= 50")
+    reference = read_baseline(None, space, goal=limited)
+    assert reference is not None and reference.arch == space.default
+    assert reference == read_baseline("default", space)
+    known = baseline_figures(Archive(), limited, reference, Function(fn=score))
+    assert known == {"params": 4 * 16 + 16 + 16 * 2 + 2}
+    assert read_baseline(None, space, goal=free) is None and read_baseline(None, SPACE, goal=limited) is None

@@ -35,6 +35,7 @@ def latency(
     time_limit: float = 300.0,
     name: str | None = None,
     table: Path | str | None = None,
+    predictor: Path | str | None = None,
 ) -> Metric:
     """Return the metric of the latency of networks on a back end and a device.
 
@@ -59,13 +60,17 @@ def latency(
         name: of the metric; by default "latency_ms", with a device "latency_ms@DEVICE".
         table: file of a table that ``raynas.profile_latency`` made, whose sums are the latency then, instead of any
             measurement. All that says how to measure is in the table, and is not given here.
+        predictor: file that ``save_predictor`` wrote of a ``raynas.LatencyPredictor``, which gives the latency then. A
+            back end or a measurement given beside it measures the winner and the Pareto front at the end.
 
     Raises:
-        RaynasError: if the table cannot be read.
+        RaynasError: if the file of the table or the predictor cannot be read.
         SettingError: if a number or a name is none.
         UnknownNameError: if there is no such back end.
     """
     name = name or (f"{NAME}@{device}" if device else NAME)
+    if table is not None and predictor is not None:
+        raise SettingError("latency comes from a table or from a predictor, not from both")
     if table is not None:
         given = (backend, measure, batch_size, n_threads, dtype, torch_device, time_limit)
         if given != (None, None, 1, None, "float32", None, 300.0):
@@ -86,7 +91,12 @@ def latency(
     title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
     # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
     needs: Needs = "device" if device is None and command is None else "weights"
-    return Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs, final=True)
+    measured = Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs, final=True)
+    if predictor is None:
+        return measured
+    from raynas.metrics.latency_predictor import read_predictor  # takes half a second
+
+    return read_predictor(predictor).metric(name, final=measured if backend or measure else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +122,19 @@ class LatencyMeasure(OnBackEnd):
         timing = self.timing(candidate.model, inputs, n_threads=candidate.n_threads, device=candidate.device)
         return timing.measured
 
+    def check(self, *, n_threads: int, device: torch.device) -> None:
+        """Refuse what cannot be measured on this machine, before any network is made; others are not asked.
+
+        Args:
+            n_threads: CPU threads where none are given.
+            device: device of torch where none is given.
+
+        Raises:
+            RaynasError: if the back end is not installed, or does not know the device or the type of numbers.
+        """
+        if self.device is None and self.command is None:
+            backend_named(self.backend).check(self.settings(n_threads, device))
+
     def timing(self, model: nn.Module, inputs: Arguments, *, n_threads: int, device: torch.device) -> Timing:
         """Measure the latency of a network, or of a part of one.
 
@@ -126,9 +149,8 @@ class LatencyMeasure(OnBackEnd):
         """
         settings = self.settings(n_threads, device)
         backend = backend_named(self.backend)
+        self.check(n_threads=n_threads, device=device)
         here = self.device is None and self.command is None
-        if here:
-            backend.check(settings)
         # A network that travels has its tensors on the CPU: the other machine puts them where it computes.
         target = settings.torch_device if here else torch.device("cpu")
         deployment = deploy(model, inputs, backend.form, device=target, dtype=settings.torch_dtype)

@@ -4,7 +4,7 @@ from raynas.metrics.latency_predictor.error import PredictionError, prediction_e
 from raynas.metrics.latency_predictor.measured import DeviceLatencies
 from raynas.metrics.latency_predictor.predictor import MODELS, TRANSFERS, LatencyPredictor, Predictions
 from raynas.metrics.latency_predictor.selection import choose_networks
-from raynas.metrics.latency_predictor.storing import load_predictor, save_predictor
+from raynas.metrics.latency_predictor.storing import StoredPredictor, load_predictor, read_predictor, save_predictor
 
 __all__ = [
     "MODELS",
@@ -13,8 +13,10 @@ __all__ = [
     "LatencyPredictor",
     "PredictionError",
     "Predictions",
+    "StoredPredictor",
     "choose_networks",
     "load_predictor",
     "prediction_error",
+    "read_predictor",
     "save_predictor",
 ]

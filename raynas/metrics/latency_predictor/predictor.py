@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raynas.core.architecture import Architecture
-from raynas.core.metric import Candidate, Metric
+from raynas.core.metric import Candidate, Measure, Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import SettingError, UnknownNameError
 from raynas.metrics.latency_predictor.described import Described, Describer, described_each
@@ -225,18 +225,24 @@ class LatencyPredictor:
             final: measures the winner and the Pareto front at the end of a search, and a baseline that limits refer to,
                 such as ``raynas.latency("onnxruntime")``; None if the device cannot be reached.
         """
-        shown = f"{self.device}, predicted ({self.error.within:.0%} within {TOLERANCE:.0%})"
-        return Metric(
-            name=name or "latency_ms@" + "_".join(self.device.split()),
-            mode="min",
-            unit="ms",
-            title=shown,
-            measure=self.measure,
-            final=final or False,
-        )
+        return predicted_metric(self.device, self.error, self.measure, name, final)
 
     def __str__(self) -> str:
         return f"latency on {self.device} predicted by {self.name}: {self.error}"
+
+
+def predicted_metric(
+    device: str, error: PredictionError, measure: Measure, name: str = "", final: Metric | None = None
+) -> Metric:
+    """Return a predicted latency as a metric; see ``LatencyPredictor.metric``."""
+    return Metric(
+        name=name or "latency_ms@" + "_".join(device.split()),
+        mode="min",
+        unit="ms",
+        title=f"{device}, predicted ({error.within:.0%} within {TOLERANCE:.0%})",
+        measure=measure,
+        final=final or False,
+    )
 
 
 def _archive(networks: Described, latencies: DeviceLatencies, references: Sequence[Architecture]) -> Archive:

@@ -75,6 +75,7 @@ def profile_latency(
     measure = (metric or latency()).measure
     if not isinstance(measure, LatencyMeasure):
         raise SettingError("profile_latency measures with a metric of raynas.latency, such as latency('onnxruntime')")
+    measure.check(n_threads=n_threads, device=torch.device(device))
     profile = _Profile(
         space=space.architecture_space,
         measure=measure,

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Record
+from raynas.core.constrained_searcher import ConstrainedSearcher
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
@@ -126,7 +127,7 @@ class PredictorSearcher(ArchitectureSearcher):
             self.restarts.note_proposal(proposed)
         return proposed
 
-    def join(self, other: ArchitectureSearcher) -> None:
+    def join(self, other: ConstrainedSearcher) -> None:
         super().join(other)
         self.candidates.region = self.region
 

@@ -1,12 +1,23 @@
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from raynas.errors import RaynasError
-from raynas.metrics.latency_predictor import MODELS, TRANSFERS, LatencyPredictor, load_predictor, save_predictor
+from raynas.errors import RaynasError, SettingError
+from raynas.metrics import Measurer
+from raynas.metrics.latency import latency
+from raynas.metrics.latency_predictor import (
+    MODELS,
+    TRANSFERS,
+    LatencyPredictor,
+    StoredPredictor,
+    load_predictor,
+    read_predictor,
+    save_predictor,
+)
 from raynas.metrics.latency_predictor.storing import _KEY
 from raynas.search_spaces import NASBench201
 from tests.metrics.latency_predictor.made_up import SPACE, cells, measured
@@ -74,5 +85,33 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     save_file({"weights": np.ones(3)}, path)
     with pytest.raises(RaynasError, match="no description"):
         load_predictor(path, SPACE)
-    with pytest.raises(OSError):
+    with pytest.raises(RaynasError, match="cannot read the latency predictor"):
         load_predictor(tmp_path / "missing", SPACE)
+
+
+def test_a_file_is_a_metric_before_the_space_is_known(tmp_path: Path) -> None:
+    predictor, path = fitted("linear"), tmp_path / "p.safetensors"
+    save_predictor(predictor, path)
+    metric = latency(predictor=path, device="npu")
+    assert (metric.name, metric.needs, metric.at_end) == ("latency_ms@npu", "shapes", None)
+    assert "cpu, predicted (" in metric.title
+    stored = metric.measure
+    assert isinstance(stored, StoredPredictor) and stored.identity == read_predictor(path).identity
+    assert str(stored) == str(predictor) and "2-fold cross-validation" in str(stored)
+    for measurer in (Measurer(SPACE), pickle.loads(pickle.dumps(Measurer(SPACE)))):
+        value = measurer.value(pickle.loads(pickle.dumps(metric)), cells(1)[0])
+        assert value == pytest.approx(predictor.predict(cells(1)).ms[0], rel=1e-6)
+    with pytest.raises(RaynasError, match="another space or size"):
+        Measurer(NASBench201()).value(metric, NASBench201().default)
+    measured_at_end = latency("onnxruntime", predictor=path).at_end
+    assert measured_at_end is not None and measured_at_end.measure == latency("onnxruntime").measure
+
+
+def test_what_cannot_be_a_predictor(tmp_path: Path) -> None:
+    with pytest.raises(RaynasError, match="cannot read the latency predictor 'none'"):
+        latency(predictor="none")
+    with pytest.raises(SettingError, match="from a table or from a predictor"):
+        latency(predictor="none", table="none")
+    (tmp_path / "p").write_bytes(b"no tensors")
+    with pytest.raises(RaynasError, match="is no latency predictor: "):
+        latency(predictor=tmp_path / "p")
