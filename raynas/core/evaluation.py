@@ -71,6 +71,22 @@ class Evaluation:
         replaced = {name: self.metrics[name] for name in metrics if name in self.metrics}
         return replace(self, metrics={**self.metrics, **metrics}, first={**replaced, **self.first})
 
+    @property
+    def as_row(self) -> dict[str, Any]:
+        """The evaluation as a row of a table, by the names of the columns; see ``SearchResult.to_frame``."""
+        return {
+            "trial": self.trial,
+            "status": self.status,
+            "fidelity": self.fidelity,
+            **self.metrics,
+            **self.hyperparameters,
+            **{f"arch/{name}": option for name, option in self.arch.items()},
+            **{f"note/{name}": text for name, text in self.notes.items()},
+            **{f"doubt/{name}": origin.doubt for name, origin in self.provenance.items() if origin.doubt},
+            **{f"first/{name}": value for name, value in self.first.items()},
+            "error": self.error,
+        }
+
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite metrics in a flat Tune result, without what Tune adds to it."""

@@ -184,7 +184,7 @@ class SearchResult(Plotted):
         Where a metric is unreliable, ``doubt/NAME`` has the reason; where it was measured again at the end of the
         search, ``first/NAME`` has the value before.
         """
-        frame: pd.DataFrame = pd.DataFrame([_row(e) for e in self.evaluations])
+        frame: pd.DataFrame = pd.DataFrame([e.as_row for e in self.evaluations])
         return frame
 
     @property
@@ -196,18 +196,3 @@ class SearchResult(Plotted):
         hint += f"; constraints broken by what finished: {', '.join(broken)}" if broken else ""
         hint += why_none_is_believed(self.goal, self.full, self.broken_at_end)
         return f"the search has no result yet ({self._ends}){hint}"
-
-
-def _row(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "trial": evaluation.trial,
-        "status": evaluation.status,
-        "fidelity": evaluation.fidelity,
-        **evaluation.metrics,
-        **{name: value for name, value in evaluation.hyperparameters.items()},
-        **{f"arch/{name}": option for name, option in evaluation.arch.items()},
-        **{f"note/{name}": text for name, text in evaluation.notes.items()},
-        **{f"doubt/{name}": origin.doubt for name, origin in evaluation.provenance.items() if origin.doubt},
-        **{f"first/{name}": value for name, value in evaluation.first.items()},
-        "error": evaluation.error,
-    }

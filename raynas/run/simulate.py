@@ -23,6 +23,7 @@ from raynas.run.no_controller import NO_CONTROLLER
 from raynas.run.trainables import as_strategy
 from raynas.run.trajectory import Trajectory
 from raynas.strategies import Strategy
+from raynas.strategies.schedulers.scored import rank_by_score
 from raynas.trials.progress import Config
 from raynas.trials.settings import Cost
 from raynas.trials.table import Table
@@ -203,6 +204,8 @@ def drive(
         searcher = strategy.searcher(space, goal, seed=seed, costs=costs, baseline=first)
         check_feasible(searcher, seed)
         scheduler = strategy.scheduler(searcher.goal.first, len(loaded.fidelities))
+        if scheduler is not None:
+            rank_by_score(scheduler, searcher)
         trajectories.append(
             simulate(searcher, partial(_answers, loaded, measured), n, scheduler, n_workers=n_workers, seed=seed)
         )

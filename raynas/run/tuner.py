@@ -25,6 +25,7 @@ from raynas.run.spared_baseline import spare_baseline
 from raynas.run.stop_criteria import StopCriteria
 from raynas.run.time_limit import TimeLimit
 from raynas.strategies import Strategy
+from raynas.strategies.schedulers.scored import rank_by_score
 from raynas.trials.settings import TrialSettings
 from raynas.views.progress import ProgressCallback
 from raynas.views.tensorboard import TensorBoardCallback
@@ -91,6 +92,7 @@ def _run_on_tune(
     if run.max_trial_seconds is not None:
         callbacks.append(TimeLimit(run.max_trial_seconds, searcher.archive))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
+    rank_by_score(scheduler, searcher)
     spare_baseline(scheduler, searcher, settings.max_fidelity)
     check = ReportCheck(searcher, settings)
     search_alg = ArchivedSearch(

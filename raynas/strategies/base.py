@@ -18,6 +18,7 @@ from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.errors import SettingError, SpaceError
 from raynas.metrics import METRICS, Measurer, Metrics, read_goal
+from raynas.strategies.schedulers.scored import rank_by_score
 
 
 class EarlyStopping(ABC):
@@ -25,7 +26,10 @@ class EarlyStopping(ABC):
 
     @abstractmethod
     def scheduler(self, objective: Objective, max_fidelity: int) -> TrialScheduler:
-        """Make a fresh scheduler that compares trials of at most ``max_fidelity`` reports by ``objective``."""
+        """Make a fresh scheduler that compares trials of at most ``max_fidelity`` reports by ``objective``.
+
+        Soft constraints enter the values that it sees, see ``rank_by_score``.
+        """
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -117,9 +121,12 @@ class Strategy(ABC):
             searcher: further arguments of ``searcher``.
         """
         search_alg = self.for_budget(num_samples).searcher(space, **searcher)
+        scheduler = self.scheduler(search_alg.goal.first, max_fidelity)
+        if scheduler is not None:
+            rank_by_score(scheduler, search_alg)
         return tune.TuneConfig(
             search_alg=search_alg,
-            scheduler=self.scheduler(search_alg.goal.first, max_fidelity),
+            scheduler=scheduler,
             num_samples=num_samples,
             max_concurrent_trials=max_concurrent,
             reuse_actors=True,

@@ -157,11 +157,12 @@ def _print_counts(summary: Summary, console: Console) -> None:
 
 def _print_places(summary: Summary, console: Console) -> None:
     """Print paths and commands without any break or cut: they are there to be copied."""
+    width = max(15, *map(len, [*summary.files, *summary.commands, ""])) + 2
     for title, places in (("Where everything lies", summary.files), ("What next", summary.commands)):
         if places:
             _heading(title, console)
         for label, place in places.items():
-            console.print(Text.assemble((f"  {label:<17}", "cyan"), place), soft_wrap=True)
+            console.print(Text.assemble((f"  {label:<{width}}", "cyan"), place), soft_wrap=True)
 
 
 def as_text(summary: Summary, width: int = WIDTH) -> str:

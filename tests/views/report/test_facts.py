@@ -102,3 +102,14 @@ def test_unreliable_figures_are_noted() -> None:
     best = as_json(summary)["best"]
     assert isinstance(best, dict)
     assert best["provenance"] == {"latency_ms": {"facts": {"backend": "eager"}, "doubt": "the machine is busy"}}
+
+
+def test_a_doubtful_baseline_is_noted() -> None:
+    doubtful = Measured(8.0, Provenance(doubt="the machine is busy"))
+    result = searched(constraints="latency_ms <= 0.5 * baseline", baseline={"latency_ms": doubtful})
+    note = (
+        "The baseline's latency_ms, 8 ms (?), is unreliable, and so is any limit relative to it: the machine is busy."
+    )
+    assert note in summary_of(result).notes
+    result = searched(constraints="latency_ms <= 0.5 * baseline", baseline={"latency_ms": 8.0})
+    assert not [note for note in summary_of(result).notes if "unreliable" in note]

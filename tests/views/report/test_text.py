@@ -1,6 +1,7 @@
 """A report as text."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -83,3 +84,10 @@ def test_decisions_stand_by_parts_of_the_network() -> None:
     arch = next(space.enumerate())
     assert [part for part, _ in readable(arch)] == ["n_layers", "layers.0", "layers.1"]
     assert readable(arch)[1][1] == "op conv, filters 16, kernel 3, activation relu, dropout 0.0"
+
+
+def test_long_names_of_files_keep_their_distance() -> None:
+    summary = replace(summary_of(searched()), files={"accelerator_latency_ms plot": "/plots/a.png", "archive": "/a"})
+    lines = as_text(summary).splitlines()
+    assert "  accelerator_latency_ms plot  /plots/a.png" in lines
+    assert "  archive                      /a" in lines
