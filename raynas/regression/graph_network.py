@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import huber_loss, softplus
 
 from raynas.core.operation_graph import OperationGraph
 
@@ -129,6 +129,19 @@ def _convolved(takes: Tensor, x: Tensor, weights: Tensor, bias: Tensor) -> Tenso
 def squared_error(scores: Tensor, targets: Tensor) -> Tensor:
     """Return the mean over graphs, summed over networks; scores ``(n_networks, n)``, targets ``(n,)``."""
     return (scores - targets).square().mean(1).sum()
+
+
+def huber_error(scores: Tensor, targets: Tensor, threshold: float) -> Tensor:
+    """Return the loss of Huber (1964) over its threshold: squares of small errors, the sizes of large ones.
+
+    The mean over graphs, summed over networks.
+
+    Args:
+        scores: ``(n_networks, n)``.
+        targets: ``(n,)``.
+        threshold: error from which on its size counts, positive.
+    """
+    return huber_loss(scores, targets.expand_as(scores), delta=threshold) * (len(scores) / threshold)
 
 
 def pair_loss(scores: Tensor, targets: Tensor, tasks: Tensor | None = None) -> Tensor:

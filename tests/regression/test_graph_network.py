@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from raynas.core.operation_graph import OperationGraph
-from raynas.regression.graph_network import GraphEnsemble, Graphs, _convolved, pair_loss, squared_error
+from raynas.regression.graph_network import GraphEnsemble, Graphs, _convolved, huber_error, pair_loss, squared_error
 
 DIAMOND = OperationGraph(("in", "conv", "pool", "skip", "out"), ((0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)))
 
@@ -88,6 +88,8 @@ def test_new_labels_leave_the_others_as_they_are() -> None:
 def test_losses_by_hand() -> None:
     targets, scored = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([[2.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     assert squared_error(scored, targets).item() == pytest.approx((1 + 0 + 1) / 3)
+    # Errors 1, 0, 1; beyond the threshold of 0.5 the size less half of it counts.
+    assert huber_error(scored, targets, 0.5).item() == pytest.approx((0.75 + 0 + 0.75) / 3)
     # The first is better than the two others; between them there is no order.
     expected = [math.log1p(math.exp(-d)) for d in (2, 1, 1, 1)]
     assert pair_loss(scored, targets).item() == pytest.approx(sum(expected) / 2)

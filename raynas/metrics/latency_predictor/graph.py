@@ -2,8 +2,8 @@
 
 Dudziak et al., "BRP-NAS: Prediction-based NAS using GCNs" (NeurIPS 2020, arXiv:2007.08668), section 3.1. Deviations:
 the network of ``raynas.regression.graph_network``, smaller and with convolutions both along the edges and against them;
-an ensemble of three; the sum over nodes instead of a global node, since the latencies of operations add up; square
-roots of latencies.
+an ensemble of three; the sum over nodes instead of a global node, since the latencies of operations add up; Huber's
+loss of logarithms instead of squares, since some measurements are disturbed by far more than the rest.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from raynas.core.operation_graph import OperationGraph
 from raynas.errors import ContentError
 from raynas.metrics.latency_predictor.described import Described
-from raynas.metrics.latency_predictor.model import DeviceModel, Scale, Tensors, take
-from raynas.regression.graph_network import GraphEnsemble, Graphs, squared_error, train
+from raynas.metrics.latency_predictor.error import TOLERANCE
+from raynas.metrics.latency_predictor.model import DeviceModel, LogScale, Tensors, take
+from raynas.regression.graph_network import GraphEnsemble, Graphs, huber_error, train
 from raynas.threads import limited_threads
 
 Array = NDArray[np.float64]
@@ -36,21 +37,22 @@ class GraphModel(DeviceModel):
         scale: of the targets.
     """
 
-    def __init__(self, ensemble: GraphEnsemble, labels: Sequence[str], unit: float, scale: Scale) -> None:
+    def __init__(self, ensemble: GraphEnsemble, labels: Sequence[str], unit: float, scale: LogScale) -> None:
         self.ensemble, self.labels, self.unit, self.scale = ensemble, tuple(labels), unit, scale
 
     @classmethod
     def fit(cls, networks: Described, ms: Array, rng: np.random.Generator) -> "GraphModel":
         labels = sorted({label for graph in networks.graphs for label in graph.labels})
         unit = float(np.mean([len(graph) for graph in networks.graphs]))
-        scale, generator = Scale.of(ms), torch.Generator().manual_seed(int(rng.integers(2**62)))
+        scale, generator = LogScale.of(ms), torch.Generator().manual_seed(int(rng.integers(2**62)))
         with limited_threads(1), torch.inference_mode(False), torch.enable_grad():  # the caller may have disabled them
             graphs = summed(networks.graphs, labels, unit)
             targets = torch.from_numpy(scale.targets(ms)).float()
+            threshold = TOLERANCE / scale.spread  # an error that counts as wrong counts by its size, not its square
             ensemble = GraphEnsemble(N_NETWORKS, len(labels) + 1, WIDTH, DEPTH, generator)
             train(
                 ensemble.weights,
-                lambda batch: squared_error(ensemble(graphs[batch]), targets[batch]),
+                lambda batch: huber_error(ensemble(graphs[batch]), targets[batch], threshold),
                 n=len(ms),
                 n_steps=N_STEPS,
                 batch_size=BATCH_SIZE,
@@ -73,7 +75,7 @@ class GraphModel(DeviceModel):
     def restored(cls, tensors: Tensors, labels: Sequence[str]) -> "GraphModel":
         ensemble = GraphEnsemble(N_NETWORKS, len(labels) + 1, WIDTH, DEPTH, torch.Generator())
         fill(ensemble.weights, tensors, "weight")
-        return cls(ensemble, labels, unit_of(tensors), Scale.restored(tensors))
+        return cls(ensemble, labels, unit_of(tensors), LogScale.restored(tensors))
 
 
 def summed(graphs: Sequence[OperationGraph], labels: Sequence[str], unit: float) -> Graphs:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,14 @@ from raynas.errors import ContentError
 from raynas.metrics.latency_predictor.described import Described
 
 Array = NDArray[np.float64]
+ScaleKind = TypeVar("ScaleKind", bound="Scale")
 Tensors = Mapping[str, NDArray[np.generic]]
 """Arrays by name, as a file holds them."""
 
 MIN_MS = 1e-3
 """Least latency that is predicted."""
+_MAX_LOG = 300.0
+"""Logarithm of the largest latency in ms that a number on a logarithmic scale is converted to."""
 
 
 class LatencyModel(ABC):
@@ -83,7 +87,7 @@ class Scale:
         return np.array([self.centre, self.spread])
 
     @classmethod
-    def restored(cls, tensors: Tensors, name: str = "scale") -> "Scale":
+    def restored(cls: type[ScaleKind], tensors: Tensors, name: str = "scale") -> ScaleKind:
         """Return the scale in a tensor.
 
         Raises:
@@ -93,6 +97,27 @@ class Scale:
         if spread <= 0:
             raise ContentError(f"the spread in {name} is not positive")
         return cls(centre, spread)
+
+
+class LogScale(Scale):
+    """Logarithms of latencies, standardised, for models whose relative errors count.
+
+    Args:
+        centre: mean of the logarithms.
+        spread: their standard deviation, positive.
+    """
+
+    @classmethod
+    def of(cls, ms: Array) -> "LogScale":
+        logs = np.log(ms)
+        return cls(float(logs.mean()), float(logs.std()) or 1.0)
+
+    def targets(self, ms: Array) -> Array:
+        return np.asarray((np.log(ms) - self.centre) / self.spread)
+
+    def ms(self, targets: Array) -> Array:
+        logs = np.clip(targets * self.spread + self.centre, np.log(MIN_MS), _MAX_LOG)
+        return np.asarray(np.exp(logs))
 
 
 def take(tensors: Tensors, name: str, shape: Sequence[int | None]) -> Array:

@@ -1,9 +1,11 @@
 """The choice of networks to measure on a new device: measurements are dear, and not all say the same.
 
 "variance" is the greedy D-optimal design (Fedorov, "Theory of Optimal Experiments", 1972) for the mixture of known
-devices: next comes the network whose latency the measurements so far leave the most uncertain. "diverse" takes networks
-that differ in their features, as Akhauri and Abdelfattah propose for NASFLAT (MLSys 2024, arXiv:2403.02446), by
-distance instead of cosine similarity. HELP (Lee et al., NeurIPS 2021, arXiv:2106.08630) draws them at random.
+devices: next comes the network whose latency the measurements so far leave the most uncertain. These are extreme ones,
+the best for a line. "diverse" covers the space, as Akhauri and Abdelfattah do for NASFLAT (MLSys 2024,
+arXiv:2403.02446): half of the networks from clusters of their encodings (k-means), half along the order of their mean
+cosine similarity to all; the encodings are the features of the space. HELP (Lee et al., NeurIPS 2021, arXiv:2106.08630)
+draws them at random.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from raynas.metrics.latency_predictor.described import Describer, described_each
 from raynas.metrics.latency_predictor.gaussian_process import GaussianProcessModel
 from raynas.metrics.latency_predictor.measured import DeviceLatencies
 from raynas.metrics.latency_predictor.mixture import standardised, with_constant
-from raynas.regression.matern_kernel import squared_distances, typical_distance
+from raynas.regression.matern_kernel import typical_distance
 
 Array = NDArray[np.float64]
 
@@ -67,7 +69,7 @@ def choose_networks(
     if rule == "random":
         chosen = list(range(n))
     elif rule == "diverse":
-        chosen = _far_apart(_unit_features(space, pool), n)
+        chosen = _spread(_unit_features(space, pool), n, rng)
     else:
         chosen = _uncertain(_known_latencies(space, archives, pool, rng), n)
     return [pool[i] for i in chosen]
@@ -95,15 +97,29 @@ def _known_latencies(
     return standardised(devices, networks)
 
 
-def _far_apart(features: Array, n: int) -> list[int]:
-    """Begin in the middle, then take the network farthest from those chosen."""
-    chosen = [int(np.argmin(((features - features.mean(axis=0)) ** 2).sum(axis=1)))]
-    nearest = squared_distances(features, features[chosen])[:, 0]
-    while len(chosen) < n:
-        nearest[chosen] = -1.0
-        chosen.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, squared_distances(features, features[chosen[-1:]])[:, 0])
+def _spread(features: Array, n: int, rng: np.random.Generator) -> list[int]:
+    """Draw a network of each cluster, and one of each share of the order by similarity."""
+    similarity = _unit_rows(features) @ _unit_rows(features).mean(axis=0)
+    groups = _clusters(features, n // 2, rng) + np.array_split(np.argsort(similarity, kind="stable"), n - n // 2)
+    chosen: list[int] = []
+    for group in groups:
+        left = np.setdiff1d(group, chosen)
+        chosen.append(int(rng.choice(left if len(left) else np.setdiff1d(np.arange(len(features)), chosen))))
     return chosen
+
+
+def _unit_rows(rows: Array) -> Array:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float64).tiny))
+
+
+def _clusters(features: Array, n: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Return the indices in each of n clusters by k-means (Lloyd, 1982)."""
+    from sklearn.cluster import KMeans  # takes .4 s, which few need
+
+    if n == 0:
+        return []
+    labels = KMeans(n, n_init=1, random_state=int(rng.integers(2**31))).fit(features).labels_
+    return [np.flatnonzero(labels == i) for i in range(n)]
 
 
 def _uncertain(known: Array, n: int) -> list[int]:

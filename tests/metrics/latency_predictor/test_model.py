@@ -2,20 +2,26 @@ import numpy as np
 import pytest
 
 from raynas.errors import ContentError
-from raynas.metrics.latency_predictor.model import MIN_MS, Scale, take
+from raynas.metrics.latency_predictor.model import MIN_MS, LogScale, Scale, take
 
 
-def test_the_scale_goes_both_ways() -> None:
+@pytest.mark.parametrize("kind", [Scale, LogScale])
+def test_a_scale_goes_both_ways(kind: type[Scale]) -> None:
     ms = np.array([1.0, 4.0, 9.0])
-    scale = Scale.of(ms)
+    scale = kind.of(ms)
     targets = scale.targets(ms)
     assert targets.mean() == pytest.approx(0) and targets.std() == pytest.approx(1)
     np.testing.assert_allclose(scale.ms(targets), ms)
     assert scale.ms(np.array([-100.0]))[0] == pytest.approx(MIN_MS)
 
 
-def test_equal_latencies_have_a_scale() -> None:
-    np.testing.assert_allclose(Scale.of(np.array([4.0, 4.0])).ms(np.array([0.0])), 4.0)
+@pytest.mark.parametrize("kind", [Scale, LogScale])
+def test_equal_latencies_have_a_scale(kind: type[Scale]) -> None:
+    np.testing.assert_allclose(kind.of(np.array([4.0, 4.0])).ms(np.array([0.0])), 4.0)
+
+
+def test_predictions_on_a_logarithmic_scale_are_finite() -> None:
+    assert np.isfinite(LogScale.of(np.array([1.0, 9.0])).ms(np.array([1e6]))).all()
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 2), (1, None)])

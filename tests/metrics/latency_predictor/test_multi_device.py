@@ -1,6 +1,10 @@
-import numpy as np
+from types import SimpleNamespace
+from typing import Any, cast
 
-from raynas.metrics.latency_predictor.multi_device import MultiDeviceTransfer
+import numpy as np
+import torch
+
+from raynas.metrics.latency_predictor.multi_device import DeviceEnsemble, MultiDeviceTransfer
 from raynas.metrics.latency_predictor.transfer import Archive
 from tests.metrics.latency_predictor.made_up import cells, described, milliseconds
 
@@ -18,3 +22,17 @@ def test_a_new_device_begins_as_the_known_one_that_orders_alike() -> None:
         said = model.predict(described(others))
         assert np.corrcoef(said, milliseconds(device, others, noise=0.0))[0, 1] > 0.8
     assert len(learned.ensemble.devices) == 2  # untouched
+
+
+def test_devices_of_equal_rank_correlation_are_told_apart() -> None:
+    scores = torch.tensor([[0.0, 0.1, 9.0, 8.0], [0.0, 5.0, 8.1, 8.0]])  # both swap the last two, the first by more
+
+    class Ensemble:
+        devices = torch.zeros(2, 1, 1)
+
+        def __call__(self, graphs: Any, features: Any, devices: torch.Tensor) -> torch.Tensor:
+            return scores[devices[0]][None]
+
+    learned = SimpleNamespace(ensemble=cast(DeviceEnsemble, Ensemble()))
+    alike = MultiDeviceTransfer._most_alike(cast(Any, learned), cast(Any, None), torch.zeros(4, 1), torch.arange(4.0))
+    assert alike == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raynas.errors import SettingError
-from raynas.metrics.latency_predictor.selection import _far_apart, _uncertain, choose_networks, common
+from raynas.metrics.latency_predictor.selection import _spread, _uncertain, choose_networks, common
 from tests.metrics.latency_predictor.made_up import SPACE, cells, measured
 
 ARCHS = cells(40)
@@ -27,8 +27,13 @@ def test_variance_takes_each_direction_before_one_twice() -> None:
     assert _uncertain(known, 3) == [1, 3, 0]
 
 
-def test_diverse_begins_in_the_middle_and_takes_the_farthest() -> None:
-    assert _far_apart(np.array([[0.0], [5.0], [6.0], [10.0]]), 3) == [1, 0, 3]
+def test_diverse_takes_one_of_each_cluster_and_of_each_share() -> None:
+    features = np.repeat([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]], 4, axis=0)
+    features += np.random.default_rng(0).random(features.shape) * 1e-3
+    chosen = _spread(features, 6, np.random.default_rng(0))
+    assert sorted(i // 4 for i in chosen[:3]) == [0, 1, 2] and len(set(chosen)) == 6
+    assert 2 in (i // 4 for i in chosen[5:])  # the most similar to all
+    assert len(set(_spread(features, 12, np.random.default_rng(0)))) == 12
 
 
 def test_settings_are_checked() -> None:
