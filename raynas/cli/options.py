@@ -300,7 +300,7 @@ class LatencyTableFlags:
     """
 
     output: str | None = None
-    n_corrected: int = 20
+    n_corrected: int = 40
     n_left_out: int = 20
     n_threads: int = 1
     torch_device: str = "cpu"

@@ -1,6 +1,7 @@
 """latency(): latency as a metric of a search, measured with a back end, on a device."""
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from raynas.core.metric import Candidate, Metric, Needs
 from raynas.errors import SettingError
 from raynas.metrics.latency.backends import backend_named
 from raynas.metrics.latency.command import Command, time_by_command
-from raynas.metrics.latency.deployment import SUFFIXES, Deployment, deploy
+from raynas.metrics.latency.deployment import SUFFIXES, Deployment
 from raynas.metrics.latency.devices import measure_on
 from raynas.metrics.latency.measure import time_deployment
 from raynas.metrics.latency.settings import LatencySettings, OnBackEnd
+from raynas.metrics.latency.side_by_side import Part, deploy_all
 from raynas.metrics.latency.timing import Timing
 
 NAME = "latency_ms"
@@ -147,17 +149,31 @@ class LatencyMeasure(OnBackEnd):
         Raises:
             RaynasError: if it cannot be measured.
         """
+        return next(self.timings([(model, inputs)], n_threads=n_threads, device=device))
+
+    def timings(self, parts: Iterable[Part], *, n_threads: int, device: torch.device) -> Iterator[Timing]:
+        """Measure the latencies of networks, one after the other; they may be exported together, which is faster.
+
+        Args:
+            parts: the networks, which are left as they were, each with its inputs.
+            n_threads: see ``timing``, as for ``device``.
+            device: device of torch where none is given.
+
+        Raises:
+            RaynasError: if one cannot be measured.
+        """
         settings = self.settings(n_threads, device)
         backend = backend_named(self.backend)
         self.check(n_threads=n_threads, device=device)
         here = self.device is None and self.command is None
         # A network that travels has its tensors on the CPU: the other machine puts them where it computes.
         target = settings.torch_device if here else torch.device("cpu")
-        deployment = deploy(model, inputs, backend.form, device=target, dtype=settings.torch_dtype)
-        measurement = partial(carry_out, deployment, settings, self.command, self.device or "")
-        if self.device is None:
-            return measurement()
-        return measure_on(self.device, measurement, gpu=settings.torch_device.type == "cuda")
+        for deployment in deploy_all(parts, backend.form, device=target, dtype=settings.torch_dtype):
+            measurement = partial(carry_out, deployment, settings, self.command, self.device or "")
+            if self.device is None:
+                yield measurement()
+            else:
+                yield measure_on(self.device, measurement, gpu=settings.torch_device.type == "cuda")
 
 
 def carry_out(deployment: Deployment, settings: LatencySettings, command: Command | None, device: str) -> Timing:

@@ -40,7 +40,7 @@ def profile_latency(
     metric: Metric | None = None,
     *,
     path: Path | str,
-    n_corrected: int = 20,
+    n_corrected: int = 40,
     n_left_out: int = 20,
     n_threads: int = 1,
     device: str = "cpu",
@@ -125,17 +125,22 @@ class _Profile:
             return
         found = self.found
         self.report("operations", len(self.table.operations), len(found))
-        for arch, calls in by_network(found).items():
-            new = [call for call in calls if call.key not in self.table.operations]
-            network = fresh_network(self.space, arch, self.seed).eval() if new else nn.Identity()
-            for call in new:
-                timing = self._time(network.get_submodule(call.path), _inputs(call))
-                operation = Operation(
-                    title=title_of(call), ms=timing.ms, macs=call.macs, elements=call.elements, doubt=timing.doubt
-                )
-                self._keep(timing, operations={**self.table.operations, call.key: operation})
-                self.report("operations", len(self.table.operations), len(found))
+        new = {key: where for key, where in found.items() if key not in self.table.operations}
+        calls = [call for calls in by_network(new).values() for call in calls]
+        timings = self.measure.timings(self._modules(new), n_threads=self.n_threads, device=self.device)
+        for call, timing in zip(calls, timings, strict=True):
+            operation = Operation(
+                title=title_of(call), ms=timing.ms, macs=call.macs, elements=call.elements, doubt=timing.doubt
+            )
+            self._keep(timing, operations={**self.table.operations, call.key: operation})
+            self.report("operations", len(self.table.operations), len(found))
         self._keep(None, complete=True)
+
+    def _modules(self, found: Mapping[str, tuple[Architecture, Call]]) -> Iterator[tuple[nn.Module, Arguments]]:
+        """Yield the modules of operations, with inputs."""
+        for arch, calls in by_network(found).items():
+            network = fresh_network(self.space, arch, self.seed).eval()
+            yield from ((network.get_submodule(call.path), _inputs(call)) for call in calls)
 
     def time_networks(self, n_corrected: int, n_left_out: int) -> None:
         """Measure whole networks, different ones to correct the sums and to find their error."""

@@ -2,7 +2,15 @@
 
 import pytest
 
-from raynas.metrics.latency.sample import MIN_RUNS, N_BLOCKS, REFERENCE_RUNS, Sample, spread_of, take_sample
+from raynas.metrics.latency.sample import (
+    MIN_RUNS,
+    N_BLOCKS,
+    REFERENCE_RUNS,
+    REFERENCE_WARMUP,
+    Sample,
+    spread_of,
+    take_sample,
+)
 from raynas.metrics.latency.settings import LatencySettings
 
 
@@ -10,7 +18,7 @@ def test_runs_and_reference_take_turns() -> None:
     called: list[str] = []
     settings = LatencySettings(n_runs=2 * N_BLOCKS, max_seconds=60)
     sample = take_sample(lambda: called.append("run"), lambda: called.append("reference"), settings)
-    assert called == [*["reference"] * (1 + REFERENCE_RUNS), "run", "run"] * N_BLOCKS
+    assert called == [*["reference"] * (REFERENCE_WARMUP + REFERENCE_RUNS), "run", "run"] * N_BLOCKS
     assert [len(block) for block in sample.blocks] == [2] * N_BLOCKS
     assert len(sample.reference) == REFERENCE_RUNS * N_BLOCKS
 

@@ -1,12 +1,14 @@
 """A small space of networks for tests of tables, and made-up timings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from raynas.core.inputs import Arguments
 from raynas.metrics.latency import LatencyMeasure, Timing
+from raynas.metrics.latency.side_by_side import Part
 from raynas.metrics.latency_table.calls import Call, calls_of
 from raynas.nn import Choice, ModelSpace
 
@@ -66,7 +68,16 @@ class Watch:
         self.modules: list[nn.Module] = []
         self.shapes: list[Sequence[int]] = []
 
-    def timing(self, measure: LatencyMeasure, model: nn.Module, inputs: Arguments, **given: object) -> Timing:
+    def replace(self, monkeypatch: pytest.MonkeyPatch) -> "Watch":
+        """Take the place of measurements."""
+
+        def timings(measure: LatencyMeasure, parts: Iterable[Part], **given: object) -> Iterator[Timing]:
+            return (self.timing(measure, *part) for part in parts)
+
+        monkeypatch.setattr(LatencyMeasure, "timings", timings)
+        return self
+
+    def timing(self, measure: LatencyMeasure, model: nn.Module, inputs: Arguments) -> Timing:
         """Return a made-up latency of a module, which must run."""
         if len(self.modules) == self.limit:
             raise KeyboardInterrupt

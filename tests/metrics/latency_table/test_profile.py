@@ -14,7 +14,6 @@ from raynas.core.metric import Candidate
 from raynas.errors import RaynasError, SettingError
 from raynas.metrics import Measurer
 from raynas.metrics.expected_cost import fit_cost_table
-from raynas.metrics.latency import LatencyMeasure
 from raynas.metrics.latency_table import LatencyTable, load_table
 from raynas.metrics.latency_table.profile import profile_latency
 from raynas.nn import ModelSpace
@@ -22,9 +21,7 @@ from tests.metrics.latency_table.nets import Net, Watch, small_space
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, limit: int = 10**6) -> Watch:
-    watch = Watch(limit)
-    monkeypatch.setattr(LatencyMeasure, "timing", lambda self, *args, **given: watch.timing(self, *args, **given))
-    return watch
+    return Watch(limit).replace(monkeypatch)
 
 
 def profile(path: Path, **given: Any) -> LatencyTable:
