@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python scripts/run_tune.py
+	$(BIN)/python scripts/run_tune.py --demo
 
 # Two processes for the tests that need Ray and mostly wait, one for the rest: see tests/conftest.py.
 IN_PARALLEL := --numprocesses 3 --dist loadscope

@@ -70,14 +70,15 @@ class Progress:
             required: metrics to report besides those in ``STANDARD``; NaN where unknown.
             peak_mb: peak memory of this process, in MB.
         """
-        reported = {} if self.failed else {**self.scores, **self.notes}
+        scores, notes = ({}, {}) if self.failed else (self.scores, self.notes)
         return {
             **dict.fromkeys((*STANDARD, *required), math.nan),
             **{name: float(value) for name, value in self.costs.items()},
-            **as_entry({name: value for name, value in self.costs.items() if name not in reported}),
+            **as_entry({**{name: value for name, value in self.costs.items() if name not in notes}, **scores}),
             "train_seconds": self.train_seconds,
             "peak_memory_mb": max(peak_mb, self.earlier_peak_mb),
-            **reported,
+            **scores,
+            **notes,
             **self._missing,
             **({"out_of_disk": 1} if self.is_out_of_disk else {}),
             "training_iteration": self.epoch,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ray.tune.utils import flatten_dict
 
+from raynas.core.measurement import as_float
 from raynas.errors import RaynasError
 
 RESERVED = frozenset(("complete", "done", "error", "failed", "training_iteration"))
@@ -70,6 +71,6 @@ def number_of(value: Any) -> float | None:
     if isinstance(value, str | bytes):
         return None
     try:
-        return float(value.item() if hasattr(value, "item") else value)
+        return as_float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raynas.core.inputs import Arguments, Inputs
+from raynas.core.near_ties import share_of
 from raynas.data.batches import Batches
 from raynas.data.logits import as_logits
 from raynas.errors import DataError, RaynasError
@@ -208,7 +209,7 @@ def examine(
         n += len(labels)
     if not n:
         raise DataError(f"the {part} split is empty")
-    return {"accuracy": float(correct) / n, "loss": float(loss) / n}
+    return {"accuracy": share_of(float(correct), n), "loss": float(loss) / n}
 
 
 def logits_of(model: nn.Module, inputs: Inputs, n_classes: int | None = None) -> Tensor:

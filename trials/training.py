@@ -46,8 +46,8 @@ class Training(DataSettings):
     are always those of the network as the space builds it, at full size.
 
     Args:
-        data: "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", ``npz:PATH``, ``folder:PATH``, or
-            ``module:function`` for loaders of your own.
+        data: "digits", "scattered_digits", "mnist", "fashion_mnist", "cifar10", "cifar100", ``npz:PATH``,
+            ``folder:PATH``, or ``module:function`` for loaders of your own.
         data_dir: folder of downloads.
         image_size: height and width that the images of ``folder:PATH`` are resized to, in pixels.
         valid_share: share of the training images to hold out for validation if the data has no validation split.

@@ -79,12 +79,14 @@ def predictions(evaluations: Iterable[Evaluation], goal: Goal) -> list[CheapScor
         evaluations: of the search.
         goal: says which metrics are predicted in the search: those whose final measurement is another.
     """
-    evaluations = [e for e in evaluations if e.first]
+    evaluations = [e for e in evaluations if e.measured_first]
     known = known_metrics(goal)
-    names = dict.fromkeys(chain.from_iterable(e.first for e in evaluations))
+    names = dict.fromkeys(chain.from_iterable(e.measured_first for e in evaluations))
     found = []
     for name in names:
-        pairs = {e.trial: (float(e.first[name]), float(e.metrics[name])) for e in evaluations if name in e.first}
+        pairs = {
+            e.trial: (float(e.measured_first[name]), float(e.metrics[name])) for e in evaluations if name in e.first
+        }
         before = "predicted" if _is_predicted(name, known) else "in the search"
         found.append(_score(f"{name} {before}", "predicted", f"{name} measured at the end", pairs))
     return found

@@ -39,6 +39,14 @@ DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
 }
 """Fields of table entries whose default here is not that of the class; those of training for the demo's data alone."""
 
+DEMO_SEARCH = (
+    *("--space.channels", "8", "--space.filters", "8", "16", "32", "--data", "scattered_digits"),
+    *("--trainable.valid_share", "0.5", "--constraints", "params <= 5000", "--num_samples", "40"),
+    # After one epoch these networks have learned next to nothing, and successive halving would draw lots.
+    *("--early_stopping.grace_period", "3", "--tolerance", "0"),
+)
+"""The flags in ``--demo``: small networks for digits that must be found before they can be read."""
+
 SHORT: Mapping[str, str] = {
     **{option: f"{option}.name" for option in KINDS},
     "data": "trainable.data",
@@ -73,6 +81,12 @@ def expand(argv: Sequence[str], own: Collection[str] = ()) -> list[str]:
         else:
             rest.append(_canonical(token, own))
     return [*flags_in_files(argv, rest, own), *rest]
+
+
+def with_demo(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with ``DEMO_SEARCH`` in front in the place of ``--demo``, so that other flags win."""
+    rest = [token for token in argv if token != "--demo"]
+    return [*DEMO_SEARCH, *rest] if len(rest) < len(argv) else rest
 
 
 def flags_in_files(argv: Sequence[str], typed: Sequence[str], own: Collection[str] = ()) -> list[str]:

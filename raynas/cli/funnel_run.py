@@ -61,6 +61,10 @@ class FunnelRun(SearchRun):
         say(f"\n{as_text(found)}", self.console)
         return found.last
 
+    @property
+    def _added(self) -> str:
+        return "After the funnel comes random search with as many epochs"
+
     def random(self, result: SearchResult) -> SearchResult | None:
         """Random search at the last stage's fidelity, with as many epochs as all stages together.
 

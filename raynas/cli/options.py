@@ -37,6 +37,8 @@ class SearchOptions:
         funnel: a search in stages, each on the best of the one before, in quotes: "TRAINABLE NUMBER [METRIC ...]
             [OPTION=VALUE ...]", e.g. "zero_cost 1000 synflow" "train 60 epochs=2" "train 8 epochs=30". Other options of
             a stage are those of --trainable. The strategy, random by default, proposes the first.
+        tolerance: difference of the first objective up to which the cheaper network is chosen; 0 for exact ties alone,
+            by default one standard error of the best.
 
     Raises:
         SettingError: if a number is too small.
@@ -51,6 +53,7 @@ class SearchOptions:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     funnel: tuple[str, ...] = ()
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         require_whole("num_samples", self.num_samples, 1)
@@ -154,7 +157,8 @@ class ReportOptions:
     """Comparison after the search.
 
     Args:
-        compare_random: run random search too, with as many trials, and compare; takes about as long again.
+        compare_random: run random search too, with as many trials, and compare; takes about as long again. What it
+            finds is a candidate too.
     """
 
     compare_random: bool = True

@@ -29,8 +29,11 @@ def run_steps(request: SearchRequest, console: Console, start: RayStart | None =
     if start:
         start.wait()
     run.connect()
+    run.foretell()
     result = run.search()
     random = run.random(result)
+    if random:
+        result = run.joined(result, random)
     retrained, weights = run.retrain(result)
     summary = run.summary(result, random, retrained, weights)
     write(summary, run.path, points={"search": result.full, **({"random": random.full} if random else {})})

@@ -22,7 +22,7 @@ NO_OTHER_SEARCH = frozenset(
             "seed",
             "num_samples",
         ),
-        *("name", "results", "address", "progress", "tensorboard", "trackers", "compare_random"),
+        *("name", "results", "address", "progress", "tensorboard", "trackers", "compare_random", "tolerance"),
         *("max_concurrent", "max_trial_seconds", "retry_failed", "on_change", "max_failures_in_a_row"),
         *("retrain.epochs", "retrain.space"),
         *("trainable.data_dir", "trainable.device", "trainable.gpus", "trainable.n_threads", "trainable.bulk"),

@@ -18,6 +18,7 @@ from raynas.cli.flags import (
     model_in,
     texts_in,
     typed,
+    with_demo,
 )
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
 from raynas.cli.options import FROM_DATA, LatencyOptions, ReportOptions, RetrainOptions, RunOptions, SearchOptions
@@ -45,8 +46,9 @@ COMMON = (
 
 EXAMPLES = """\
 examples:
+  raynas search --demo                             small CNNs of at most 5,000 parameters find and read scattered digits
+  raynas search --demo --num_samples 120           go on with that search
   raynas search                                    small CNNs on scikit-learn's digits, in a few minutes
-  raynas search --num_samples 120                  go on with that search
   raynas search --data folder:photos --epochs 27   images of your own, one folder per class
   raynas search --space nasbench201 --space.channels 8 --data cifar10 --num_samples 100
   raynas search --model my_net:Net --vary "blocks.*=width:0.5,0.75" --keep head --data folder:photos
@@ -99,6 +101,7 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
         ValueError: if a value is out of range.
         SystemExit: after ``--help``.
     """
+    argv = with_demo(argv)
     tokens = expand(argv)
     is_funnel = asks_for_funnel(tokens)
     names = _chosen(tokens)

@@ -14,9 +14,10 @@ from raynas.cli.from_files import PLACES, typed_flags
 from raynas.cli.search_command import SearchCommand
 from raynas.cli.search_name import search_title
 from raynas.cli.subnets import SubnetSearch
-from raynas.cli.terminal import Interrupted, say, shown
+from raynas.cli.terminal import Interrupted, opening, say, shown
 from raynas.cli.winner import fitted, train
 from raynas.core.architecture import Architecture
+from raynas.core.beside import beside
 from raynas.core.evaluation import Evaluation
 from raynas.core.metric import Metric
 from raynas.core.result import SearchResult
@@ -37,7 +38,7 @@ from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
-from raynas.views.report import Summary, best_or_reason, summarise, write
+from raynas.views.report import Summary, best_or_reason, plot_name, summarise, write
 
 
 @dataclass
@@ -91,6 +92,15 @@ class SearchRun:
         if self.command.run.address is not None:
             start_ray(self.command.run.address)
 
+    def foretell(self) -> None:
+        """Say before the search what the comparison with random search adds to it."""
+        if self.command.report.compare_random and not isinstance(self.command.strategy, RandomSearch):
+            say(f"{self._added} for comparison: --no_compare_random leaves it out", self.console)
+
+    @property
+    def _added(self) -> str:
+        return f"After the {self.command.search.num_samples} trials come as many of random search"
+
     def search(self) -> SearchResult:
         """Search, and keep what is best so far.
 
@@ -133,6 +143,16 @@ class SearchRun:
         say(f"\nFor comparison, random search with as many trials ({n_trials})", self.console)
         strategy = RandomSearch(early_stopping=self.command.strategy.early_stopping)
         return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
+
+    def joined(self, result: SearchResult, random: SearchResult) -> SearchResult:
+        """Return the result with what random search found as candidates: it was paid for.
+
+        Raises:
+            RaynasError: if a file cannot be written.
+        """
+        joined = beside(result, random)
+        self._keep(joined)
+        return joined
 
     def _supernet(self) -> TrainedSupernet | None:
         """Return the shared weights, trained if need be; None where architectures are scored without."""
@@ -180,6 +200,7 @@ class SearchRun:
             retry_failed=run.retry_failed,
             on_change=run.on_change,  # type: ignore[arg-type]  # checked by RunOptions
             max_failures_in_a_row=run.max_failures_in_a_row,
+            tolerance=options.tolerance,
             progress=run.progress,
             tensorboard=run.tensorboard,
             trackers=run.trackers,
@@ -250,4 +271,7 @@ class SearchRun:
             commands["continue"] = "the same command"
         elif not summary.ended_because:
             commands["search on"] = f"the same command with --num_samples {2 * self.command.search.num_samples}"
+        for other, front in summary.fronts.items():
+            if front:
+                return {**commands, "see the front": opening(shown(self.path / plot_name(other)))}
         return commands

@@ -1,6 +1,8 @@
 """Output of the two scripts."""
 
 import os
+import platform
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -20,3 +22,9 @@ def shown(path: Path) -> str:
     """Return a path for people: relative if it is below the working folder."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
+
+
+def opening(path: str) -> str:
+    """Return the command that opens a file in the program that the system has for it."""
+    opener = {"Darwin": "open", "Windows": "start"}.get(platform.system(), "xdg-open")
+    return f"{opener} {shlex.quote(path)}"

@@ -57,6 +57,7 @@ class Session(_Record, tag="session", kw_only=True):
     generation_size: Count | None = None
     baseline_is: str = ""
     title: str = ""
+    tolerance: float | None = None
     warm_start: bool = False
 
 

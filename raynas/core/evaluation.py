@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +39,8 @@ class Evaluation:
         error: the reason for the failure, one line.
         hyperparameters: what else the trial's config held.
         notes: what the trial reported besides, as text.
-        first: earlier values of the metrics that were measured again at the end of the search.
+        first: earlier values of the metrics that were measured again at the end of the search, or in repeats.
+        repeats: metrics of further trainings with other seeds, of which ``metrics`` then has the means.
     """
 
     arch: Architecture
@@ -50,6 +52,7 @@ class Evaluation:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)
     first: Mapping[str, float] = field(default_factory=dict, hash=False)
+    repeats: tuple[Mapping[str, float], ...] = field(default=(), hash=False)
 
     @property
     def ok(self) -> bool:
@@ -64,12 +67,37 @@ class Evaluation:
     @property
     def as_searched(self) -> "Evaluation":
         """The evaluation as it was before anything was measured again."""
-        return replace(self, metrics={**self.metrics, **self.first}, first={})
+        return replace(self, metrics={**self.metrics, **self.first}, first={}, repeats=())
+
+    @property
+    def as_trained_once(self) -> "Evaluation":
+        """The evaluation without its repeats; what was measured again stays."""
+        return replace(self, metrics={**self.metrics, **self._of_repeats}, first={**self.measured_first}, repeats=())
+
+    @property
+    def measured_first(self) -> dict[str, float]:
+        """Earlier values of the metrics that were measured again at the end of the search."""
+        return {name: value for name, value in self.first.items() if name not in self._of_repeats}
+
+    @property
+    def _of_repeats(self) -> dict[str, float]:
+        names = {name for metrics in self.repeats for name in metrics}
+        return {name: value for name, value in self.first.items() if name in names}
 
     def measured_again(self, metrics: Mapping[str, float]) -> "Evaluation":
         """Return the evaluation with values that were measured at the end of the search."""
         replaced = {name: self.metrics[name] for name in metrics if name in self.metrics}
         return replace(self, metrics={**self.metrics, **metrics}, first={**replaced, **self.first})
+
+    def trained_again(self, metrics: Mapping[str, float]) -> "Evaluation":
+        """Return the evaluation with another training; its metrics are then the means of the repeats alone.
+
+        The first score is left out of the mean: it was chosen for being high.
+        """
+        repeats = (*self.repeats, metrics)
+        shared = [name for name in metrics if all(name in repeat for repeat in repeats)]
+        means = {name: fmean(repeat[name] for repeat in repeats) for name in shared}
+        return replace(self.measured_again(means), repeats=repeats)
 
     @property
     def as_row(self) -> dict[str, Any]:

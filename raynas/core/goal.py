@@ -3,69 +3,16 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import get_args
 
 from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.metric import Metric, Mode
+from raynas.core.metric import Metric
+from raynas.core.near_ties import cost_signs, costs_of, noise_among
+from raynas.core.objective import ACCURACY, Objective
 from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
-from raynas.errors import SettingError, did_you_mean
+from raynas.errors import SettingError
 
-
-@dataclass(frozen=True)
-class Objective:
-    """A metric to maximise or minimise.
-
-    Args:
-        metric: the result key.
-        mode: "max" or "min".
-
-    Raises:
-        SettingError: if there is no metric, or the mode is neither.
-    """
-
-    metric: str
-    mode: Mode
-
-    def __post_init__(self) -> None:
-        if not self.metric:
-            raise SettingError("an objective needs a metric, e.g. 'accuracy' or 'min:my_metric', got none")
-        if self.mode not in get_args(Mode):
-            raise SettingError(f"the direction of objective {self.metric!r} must be 'max' or 'min', got {self.mode!r}")
-
-    @classmethod
-    def parse(cls, text: "str | Objective", metrics: Mapping[str, Metric] | None = None) -> "Objective":
-        """Read ``"accuracy"`` or ``"min:my_metric"``.
-
-        Args:
-            text: what to read; an objective is returned as it is.
-            metrics: the metrics whose direction is known; "accuracy" is known without.
-
-        Raises:
-            SettingError: if the direction is missing for a metric that is not among them.
-        """
-        if isinstance(text, Objective):
-            return text
-        mode, colon, name = text.partition(":")
-        if colon and mode in get_args(Mode):
-            return cls(name, mode)  # type: ignore[arg-type]
-        known = {ACCURACY.metric: ACCURACY.mode, **{metric.name: metric.mode for metric in (metrics or {}).values()}}
-        if text and text not in known:
-            wanted = name if name in known or not mode else text
-            raise SettingError(
-                f"objective {text!r} needs a direction: write 'max:{wanted}' or 'min:{wanted}' "
-                f"(known without one: {', '.join(known)}){did_you_mean(wanted, known)}"
-            )
-        return cls(text, known.get(text, "max"))
-
-    @property
-    def sign(self) -> int:
-        """The factor that makes larger values better, 1 or -1."""
-        return 1 if self.mode == "max" else -1
-
-
-ACCURACY = Objective("accuracy", "max")
-"""The objective of a search that names none."""
+__all__ = ["ACCURACY", "Goal", "Objective"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +20,8 @@ class Goal:
     """Objectives and constraints together: the order in which a search ranks evaluations.
 
     Deb's rule (2002): what complies goes before what does not, less violation before more; then one objective by its
-    value, several by non-dominated rank and crowding distance.
+    value, several by non-dominated rank and crowding distance. Of equal values the cheaper is first: by the metrics of
+    constraints, then params and macs, as far as they are known; then the earlier.
 
     Args:
         objectives: at least one, of different metrics.
@@ -81,6 +29,8 @@ class Goal:
         metrics: the metrics that are known, by name: how objectives were read, and how values are measured and shown.
         watched: names of metrics that are measured and shown although nothing is ranked by them.
         baseline: metrics of the baseline, as far as they are known.
+        tolerance: difference of the first objective up to which two candidates count as equal where the best is chosen;
+            0 for exact ties alone, None for one standard error, as far as it is known.
 
     Raises:
         SettingError: if there is no objective, or two are of the same metric.
@@ -91,6 +41,7 @@ class Goal:
     metrics: Mapping[str, Metric] = field(default_factory=dict, compare=False, repr=False)
     watched: tuple[str, ...] = field(default=(), compare=False)
     baseline: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    tolerance: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         metrics = [objective.metric for objective in self.objectives]
@@ -167,13 +118,15 @@ class Goal:
         return tuple(_scaled(o, metrics.get(o.metric, -o.sign * math.inf), factor) + term for o in self.objectives)
 
     def order(self, evaluations: Sequence[Evaluation]) -> list[int]:
-        """Return indices, best first; stable, so that the earlier of two equals is first.
+        """Return indices, best first; of equals the cheaper, then the earlier is first.
 
         What breaks a hard constraint is dominated by all that comply, so it has no say in how those are ranked.
         """
         keys: list[tuple[float, ...]] = [(self.violation(e), 0.0, 0.0) for e in evaluations]
         if len(self.objectives) == 1:
-            keys = [(violation, 0.0, -self.scores(e)[0]) for (violation, *_), e in zip(keys, evaluations, strict=True)]
+            signs = cost_signs(self)
+            rest = ((-self.scores(e)[0], *costs_of(e, signs)) for e in evaluations)
+            keys = [(violation, *more) for (violation, *_), more in zip(keys, rest, strict=True)]
         else:
             complying = [i for i, key in enumerate(keys) if key[0] == 0]
             scores = [self.scores(evaluations[i]) for i in complying]
@@ -188,16 +141,47 @@ class Goal:
         return [candidates[i] for i in self.order(candidates)]
 
     def best(self, evaluations: Iterable[Evaluation]) -> Evaluation | None:
-        """Return the best evaluation that succeeded and complies; None if there is none."""
+        """Return the best evaluation that succeeded and complies; None if there is none.
+
+        Of several objectives it is the best in the first; of one, the cheapest of its ``near_ties``.
+        """
+        candidates = list(evaluations)
+        found = self.pareto_front(candidates) if len(self.objectives) > 1 else self.near_ties(candidates)
+        return found[0] if found else None
+
+    def near_ties(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+        """Return the complying evaluations that differ from the best by no more than the tolerance, cheapest first.
+
+        Architectures that were trained repeatedly go before all others, whose single scores are optimistic.
+
+        A tolerance that follows from the standard error is only used without soft constraints, which say themselves how
+        much of the objective a cost is worth.
+        """
         complying = [e for e in evaluations if self.violation(e) == 0]
-        return self.sort(complying)[0] if complying else None
+        ranked = self.sort([e for e in complying if e.repeats] or complying)
+        if not ranked:
+            return []
+        tolerance = self.tolerance_among(ranked)
+        best, signs = self.scores(ranked[0])[0], cost_signs(self)
+        near = [e for e in ranked if best - self.scores(e)[0] <= tolerance]
+        return sorted(near, key=lambda e: costs_of(e, signs))
+
+    def tolerance_among(self, ranked: Sequence[Evaluation]) -> float:
+        """Return the difference of the first objective up to which evaluations, best first, count as equal."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return noise_among(ranked, self.first.metric) if len(self.hard) == len(self.constraints) else 0.0
 
     def pareto_front(self, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-        """Return the complying evaluations that no other dominates, best in the first objective first."""
+        """Return the complying evaluations that no other dominates, best in the first objective first.
+
+        Of those with equal scores the cheaper is first.
+        """
         complying = [e for e in evaluations if self.violation(e) == 0]
         on_front = is_non_dominated([self.scores(e) for e in complying])
         front = [e for e, is_on_front in zip(complying, on_front, strict=True) if is_on_front]
-        return sorted(front, key=lambda e: self.scores(e), reverse=True)
+        signs = cost_signs(self)
+        return sorted(front, key=lambda e: (*(-score for score in self.scores(e)), *costs_of(e, signs)))
 
 
 def _scaled(objective: Objective, value: float, factor: float) -> float:

@@ -33,6 +33,7 @@ class SearchResult(Plotted):
         interrupted: whether it was interrupted; the same call continues it.
         networks: gives the networks of its trials with weights; None if it has no trials.
         plots: draws its figures.
+        also: fully trained evaluations of another search that was paid for: candidates like those of this one.
     """
 
     space: SearchSpace
@@ -43,9 +44,10 @@ class SearchResult(Plotted):
     interrupted: bool = False
     networks: Networks | None = field(default=None, repr=False)
     plots: Plots | None = field(default=None, repr=False)
+    also: tuple[Evaluation, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
-        best, name = self.goal.best(self.eligible), self.goal.first.metric
+        best, name = self.goal.best(self.candidates), self.goal.first.metric
         found = f"; best {name} {best.metrics[name]:g}" if best else ""
         on = "; interrupted: the same call continues it" if self.interrupted else ""
         return f"<SearchResult of {self.space.name}: {self._ends}{found}{on}; in {self.path}>"
@@ -70,16 +72,23 @@ class SearchResult(Plotted):
         is_one_broken = bool(self.broken_at_end)
         return [e for e in self.full if not (is_one_broken and is_in_question(self.goal, e))]
 
+    @property
+    def candidates(self) -> list[Evaluation]:
+        """Those among which the best is chosen: ``eligible`` and ``also``."""
+        return [*self.eligible, *self.also]
+
     def best(self) -> Evaluation:
         """Return the best of ``eligible`` that meets the constraints; of several objectives, in the first.
+
+        Of one objective, it is the cheapest of those that the noise does not tell from the best; see ``near_ties``.
 
         Raises:
             RaynasError: if there is none; counts the ends of the trials, and gives the last error.
         """
-        front = self.pareto_front()
-        if not front:
+        best = self.goal.best(self.candidates)
+        if best is None:
             raise RaynasError(self.why_none)
-        return front[0]
+        return best
 
     def best_model(self) -> nn.Module:
         """Return the network of ``best()`` with the weights that its trial gave it; see ``trained_model``."""
@@ -152,7 +161,7 @@ class SearchResult(Plotted):
         goal = self.goal
         if objectives is not None:
             goal = Goal.parse(list(objectives), goal.constraints, goal.metrics, goal.watched)
-        return goal.pareto_front(self.eligible)
+        return goal.pareto_front(self.candidates)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ from raynas.data.image_folders import read_folder
 from raynas.data.image_readers import Arrays, read_digits, read_torchvision
 from raynas.data.images import ImageData, ImageSplit
 from raynas.data.npz import read_npz
+from raynas.data.scattered_digits import read_scattered_digits
 from raynas.data.splitting import stratified_split
 from raynas.errors import DataError, UnknownNameError
 
@@ -34,6 +35,7 @@ _CIFAR_FILES = "the unpacked {} from https://www.cs.toronto.edu/~kriz/cifar.html
 DATA_SETS: Mapping[str, tuple[Callable[[Path], Arrays], str]] = {
     # A pixel is an eighth of these images: shifting them costs 1 to 3 points of accuracy.
     "digits": (lambda directory: read_digits(), "none"),
+    "scattered_digits": (lambda directory: read_scattered_digits(), "none"),
     "mnist": (partial(read_torchvision, "mnist", "MNIST", _MNIST_FILES.format("MNIST")), "shift"),
     "fashion_mnist": (
         partial(read_torchvision, "fashion_mnist", "FashionMNIST", _MNIST_FILES.format("FashionMNIST")),

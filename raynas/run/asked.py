@@ -1,6 +1,7 @@
 """Metrics that a search asks its trials for, and the check that they report them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from raynas.core.constraint import Constraint
 from raynas.core.evaluation import metrics_of
@@ -29,6 +30,7 @@ def read_asked(
     metrics: Metrics,
     strategy: Strategy,
     settings: TrialSettings,
+    tolerance: float | None = None,
 ) -> Goal:
     """Return the goal of a search, with the metrics that its scheduler compares; see ``raynas.search``.
 
@@ -39,7 +41,7 @@ def read_asked(
     settings.check_goal(goal)
     reported = settings.reports
     check_early_stopping(strategy, reported and {*reported, *measurable(settings, goal.metrics)})
-    return goal
+    return replace(goal, tolerance=tolerance)
 
 
 def read_by_scheduler(strategy: Strategy, settings: TrialSettings, metrics: Metrics) -> list[str]:

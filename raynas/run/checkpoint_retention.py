@@ -56,10 +56,20 @@ class KeepBest(tune.Callback):
             _delete_checkpoints(inside(self._path, loser))
 
     def _best_of(self, candidates: list[Evaluation]) -> list[Evaluation]:
-        """Return those that keep their checkpoints, the one that ``SearchResult.best`` returns among them."""
+        """Return those that keep their checkpoints, the one that ``SearchResult.best`` returns among them.
+
+        As the best rises, its noise leaves out the worst of those that were within it: each that is the cheapest of all
+        that are as good may become the winner.
+        """
         goal = self._searcher.goal
-        best, winner = goal.sort(candidates)[: self._n_best], goal.pareto_front(candidates)[:1]
-        return best + [e for e in winner if e not in best]
+        best = goal.sort(candidates)[: self._n_best]
+        if len(goal.objectives) > 1:
+            return best + [e for e in goal.pareto_front(candidates)[:1] if e not in best]
+        near, found = goal.near_ties(candidates), [*best]
+        for n, e in enumerate(near):
+            if e not in found and not any(goal.scores(cheaper) >= goal.scores(e) for cheaper in near[:n]):
+                found.append(e)
+        return found
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Delete the checkpoints of a failed trial; one that was lost continues from them."""

@@ -9,7 +9,7 @@ from raynas.errors import SettingError
 from raynas.run.on_change import OnChange, check_on_change
 from raynas.run.run_config import checked_run_config
 from raynas.strategies import Strategy
-from raynas.validate import positive, whole
+from raynas.validate import is_number, plain, positive, require, whole
 from raynas.views.trackers import Tracker
 
 
@@ -28,6 +28,7 @@ class RunSettings:
     retry_failed: bool = False
     on_change: OnChange = "refuse"
     max_failures_in_a_row: int | None = 10
+    tolerance: float | None = None
     progress: bool = True
     tensorboard: bool = True
     trackers: Sequence[Tracker] = ()
@@ -41,6 +42,11 @@ class RunSettings:
         object.__setattr__(self, "max_failures_in_a_row", limit)
         if self.max_trial_seconds is not None:
             object.__setattr__(self, "max_trial_seconds", positive("max_trial_seconds", self.max_trial_seconds))
+        if self.tolerance is not None:
+            tolerance = plain(self.tolerance)
+            is_valid = isinstance(tolerance, int | float) and is_number(tolerance) and tolerance >= 0
+            require(is_valid, "tolerance must be a number of at least 0", tolerance)
+            object.__setattr__(self, "tolerance", tolerance)
         check_on_change(self.on_change)
         object.__setattr__(self, "run_config", checked_run_config(self.run_config))
 

@@ -51,6 +51,7 @@ def search(
     retry_failed: bool = False,
     on_change: OnChange = "refuse",
     max_failures_in_a_row: int | None = 10,
+    tolerance: float | None = None,
     progress: bool = True,
     tensorboard: bool = True,
     trackers: Trackers = (),
@@ -94,6 +95,8 @@ def search(
             change and raises, "continue" keeps them, "warm_start" lets the strategy learn from them, but counts only
             new ones.
         max_failures_in_a_row: number of failures in a row with one reason that end the search; 0 or None for never.
+        tolerance: difference of the first objective up to which the cheaper of two networks is chosen, see
+            ``Goal.near_ties``; 0 for exact ties alone, by default one standard error, as far as it is known.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
         trackers: experiment trackers that get a run for the search and one for each trial, by name ("mlflow", "wandb")
@@ -119,6 +122,7 @@ def search(
         retry_failed=retry_failed,
         on_change=on_change,
         max_failures_in_a_row=max_failures_in_a_row,
+        tolerance=tolerance,
         progress=progress,
         tensorboard=tensorboard,
         trackers=as_trackers(trackers),
@@ -127,7 +131,7 @@ def search(
     seed = whole("seed", seed, 0)
     strategy, settings = as_strategy(strategy), as_settings(trainable)
     run.check_strategy(strategy)
-    asked = read_asked(objectives, constraints, metrics, strategy, settings)
+    asked = read_asked(objectives, constraints, metrics, strategy, settings, run.tolerance)
     reference = read_baseline(baseline, space, hyperparameters, asked)
     check_baseline(asked, reference)
     join_cluster()
@@ -151,7 +155,13 @@ def search(
             announce(space, progress=progress)
         check_feasible(searcher, seed)
         title = title_of(space, settings, strategy)
-        facts = {"title": title, "strategy": repr(strategy), "seed": seed, "baseline": known}
+        facts = {
+            "title": title,
+            "strategy": repr(strategy),
+            "seed": seed,
+            "baseline": known,
+            "tolerance": run.tolerance,
+        }
         facts |= {"baseline_is": reference.name} if reference else {}
         start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)

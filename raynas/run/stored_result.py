@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -79,4 +80,4 @@ def _goal(session: Record, archive: Archive) -> Goal:
         config = {"arch": evaluation.arch.to_config(), **evaluation.hyperparameters}
         if evaluation.ok and json.dumps(config, sort_keys=True) == session.get("baseline_is"):
             goal = goal.against(evaluation.as_searched.metrics)
-    return goal
+    return replace(goal, tolerance=session.get("tolerance"))

@@ -21,6 +21,9 @@ def test_a_search_from_flags_to_report(
     summary = json.loads((path / "summary.json").read_text())
     assert summary["counts"]["finished"] == 3
     assert summary["comparison"]["n_random_trials"] == 3
+    added = "After the 3 trials come as many of random search for comparison: --no_compare_random leaves it out"
+    assert added in " ".join(first.split())
+    assert summary["best"]["provenance"]["accuracy"]["facts"]["n_examples"] > 100
     assert 0 <= summary["retrained"]["test_accuracy"] <= 1
     assert summary["files"].keys() >= {"architecture", "weights", "final weights", "options", "params plot"}
     for place in summary["files"].values():

@@ -29,6 +29,14 @@ def test_the_demo() -> None:
     assert command.retrain and command.retrain.epochs > 0
 
 
+def test_a_demo_for_which_other_flags_win() -> None:
+    command = search("--demo", "--num_samples", "3")
+    assert command.space() == CNN(channels=8, filters=(8, 16, 32))
+    assert command.search.constraints == ("params <= 5000",) and command.search.num_samples == 3
+    assert command.trainable == Training(data="scattered_digits", epochs=9, valid_share=0.5)
+    assert command.strategy.early_stopping == Asha(grace_period=3)
+
+
 def test_names_and_fields() -> None:
     command = search(
         *("--space", "nasbench201", "--space.channels", "8"),

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation, Status
 from raynas.core.goal import Goal, Objective
+from raynas.core.near_ties import share_of, standard_error
 from raynas.errors import SpaceError, one_line
 from raynas.metrics import METRICS
 
@@ -104,8 +106,11 @@ def test_one_objective_sorts_by_debs_rule(rows: list[tuple[int, int, Any]], mode
     goal = Goal.parse(Objective("m", mode), "size <= 2")
     evaluations = [evaluation(status, str(i), m=m, size=size) for i, (m, size, status) in enumerate(rows)]
     sign = 1 if mode == "min" else -1
-    keys = {str(i): (status == "failed", max(size - 2, 0), sign * m, i) for i, (m, size, status) in enumerate(rows)}
-    # Among failures nothing but the score counts.
+    # Of equal scores the one that has less of what is limited is first, then the earlier.
+    keys = {
+        str(i): (status == "failed", max(size - 2, 0), sign * m, size, i) for i, (m, size, status) in enumerate(rows)
+    }
+    # Among failures nothing but score and cost count.
     keys |= {i: (True, 0, *key[2:]) for i, key in keys.items() if key[0]}
     assert [e.trial for e in goal.sort(evaluations)] == sorted(keys, key=lambda i: keys[i])
 
@@ -146,3 +151,68 @@ def test_figures_of_the_baseline_stay_as_they_were_first_known() -> None:
     assert ended.baseline == {"latency_ms": 4.0, "accuracy": 0.75}
     assert [constraint.limit for constraint in ended.constraints] == [2.0, 0.75]
     assert ended == Goal.parse("accuracy", ended.constraints), "goals are equal if they rank alike"
+
+
+# --- ties and near-ties -----------------------------------------------------------------------------------------------
+
+
+def scored(trial: str, n_right: int, n: int = 100, **costs: float) -> Evaluation:
+    return Evaluation(Architecture({"a": 1}), {"accuracy": share_of(n_right, n), **costs}, trial=trial)
+
+
+def test_ties_are_decided_by_limited_costs_then_params_then_macs() -> None:
+    goal = Goal.parse("accuracy", ["latency_ms <= 9", "bits >= 1"])
+    rows = [
+        evaluation(trial="late", accuracy=0.9, latency_ms=3, bits=8, params=5, macs=5),
+        evaluation(trial="bits", accuracy=0.9, latency_ms=2, bits=4, params=1, macs=1),
+        evaluation(trial="macs", accuracy=0.9, latency_ms=2, bits=8, params=3, macs=2),
+        evaluation(trial="first", accuracy=0.9, latency_ms=2, bits=8, params=3, macs=1),
+        evaluation(trial="unknown", accuracy=0.9),
+    ]
+    expected = ["first", "macs", "bits", "late", "unknown"]
+    for order in (rows, rows[::-1]):
+        assert [e.trial for e in goal.sort(order)] == expected
+        assert [e.trial for e in goal.pareto_front(order)] == expected
+        best = goal.best(order)
+        assert best and best.trial == "first"
+
+
+def test_a_cheaper_network_wins_within_one_standard_error() -> None:
+    best, near, far = scored("best", 95, params=9), scored("near", 93, params=3), scored("far", 92, params=1)
+    goal = Goal()
+    error = standard_error(best, "accuracy")
+    assert error == pytest.approx(math.sqrt(97 / 104 * 7 / 104 / 104))
+    assert error == pytest.approx(0.0246, abs=1e-4)
+    assert goal.near_ties([far, best, near]) == [near, best] and goal.best([far, best, near]) is near
+    assert replace(goal, tolerance=0).best([far, best, near]) is best
+    assert replace(goal, tolerance=0.031).best([far, best, near]) is far
+    assert goal.sort([far, near, best]) == [best, near, far], "strategies rank by the scores as they are"
+    assert Goal.parse("accuracy", "macs <= 9 soft").best([best, near]) is best, "the limit prices the cost"
+    plain = [evaluation(accuracy=0.95, params=9), evaluation(accuracy=0.9499, params=3)]
+    assert goal.best(plain) is plain[0], "nothing is known of the noise"
+
+
+def test_a_share_of_one_is_not_certain() -> None:
+    assert 0 < (standard_error(scored("all", 100), "accuracy") or 0) < 0.02
+
+
+def test_repeated_trainings_replace_the_single_score() -> None:
+    def repeated(e: Evaluation, *accuracies: float) -> Evaluation:
+        for accuracy in accuracies:
+            e = e.trained_again({"accuracy": accuracy})
+        return e
+
+    lucky = repeated(scored("lucky", 99, params=1), 0.90, 0.91, 0.92)
+    steady = repeated(scored("steady", 96, params=2), 0.95, 0.96, 0.97)
+    single = scored("single", 98, params=0)
+    assert lucky.metrics["accuracy"] == pytest.approx(0.91) and lucky.first == {"accuracy": 0.99}
+    assert standard_error(lucky, "accuracy") == pytest.approx(0.01 / math.sqrt(3))
+    assert Goal().best([lucky, single, steady]) is steady, "a single score is no match for a mean"
+    assert lucky.as_trained_once == scored("lucky", 99, params=1) == lucky.as_searched
+    assert Goal().tolerance_among([steady, lucky]) == pytest.approx(0.01 / math.sqrt(3))
+
+
+def test_of_several_objectives_the_best_is_the_first_of_the_front() -> None:
+    goal = Goal.parse(["accuracy", "params"], metrics=METRICS)
+    rows = [evaluation(trial=str(p), accuracy=a, params=p) for a, p in ((0.9, 3), (0.9, 2), (0.5, 1))]
+    assert goal.best(rows) == goal.pareto_front(rows)[0] == rows[1]

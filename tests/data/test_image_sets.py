@@ -25,6 +25,15 @@ def test_digits_need_nothing() -> None:
     assert data.train.images.dtype == np.uint8 and data.train.labels.dtype == np.int64
 
 
+def test_scattered_digits() -> None:
+    data, again = load_images("scattered_digits", valid_share=0.5), load_images("scattered_digits", valid_share=0.5)
+    assert data.input_shape == (1, 12, 12) and data.n_classes == 10
+    assert [len(split) for split in splits_of(data)] == [719, 719, 1436]
+    assert data.test and again.test and as_pairs(data.test) == as_pairs(again.test) and len(as_pairs(data.test)) == 1436
+    where = np.array([np.argwhere(image[..., 0] > 150).mean(axis=0) for image in data.test.images])
+    assert where.std(axis=0).min() > 0.5, "digits are anywhere"
+
+
 def test_splits_share_nothing_and_are_always_the_same() -> None:
     first, again = splits_of(load_images("digits")), splits_of(load_images("digits"))
     for one, other in zip(first, again, strict=True):

@@ -3,6 +3,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from raynas.core.archive import Archive
+from raynas.core.measurement import as_entry
+from raynas.core.near_ties import share_of
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.metrics import read_goal
 from raynas.run.checkpoint_retention import N_BEST, N_SPARE, KeepBest
@@ -101,3 +103,17 @@ def test_where_a_limit_is_measured_at_the_end_the_next_best_keep_theirs(tmp_path
             end(searcher, str(number), number / 100)
             keep.on_trial_complete(0, [], trial(str(number)))
         assert len(left(folder)) == n_kept
+
+
+def test_what_may_become_the_winner_keeps_theirs(tmp_path: Path) -> None:
+    """Within the noise of the best the cheapest wins; as the best rises, that is another one."""
+    searcher = new_searcher()
+    keep = KeepBest(searcher, tmp_path, n_best=1)
+    for name, n_right, params in (("1", 93, 1), ("2", 94, 2), ("3", 93, 3), ("4", 95, 4), ("5", 96, 5)):
+        checkpoints(tmp_path / name)
+        accuracy = share_of(n_right, 100)
+        end(searcher, name, accuracy, params=params, **as_entry({"accuracy": accuracy}))
+        keep.on_trial_complete(0, [], trial(name))
+    winner = searcher.goal.best(searcher.archive.evaluations)
+    assert winner and winner.trial == "2"
+    assert left(tmp_path) == ["2", "4", "5"], "3 is no better than 1, which is cheaper; 1 is beyond the noise of 5"

@@ -27,6 +27,7 @@ def test_numbers_of_any_kind() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        *(("tolerance", value) for value in (-0.1, math.nan, "1", True)),
         *(("num_samples", value) for value in (0, None, "4", True, 2.5)),
         *(("max_concurrent", value) for value in (0, -1, "all")),
         *(("generation_size", value) for value in (0, -1, 2.5, True)),

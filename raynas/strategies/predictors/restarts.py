@@ -71,7 +71,10 @@ class Restarts:
     def _improves(self, evaluation: Evaluation, goal: Goal) -> bool:
         if not np.isfinite(goal.violation(evaluation)):
             return False
-        return self._best is None or goal.sort([self._best, evaluation])[0] is evaluation
+        if self._best is None:
+            return True
+        is_other = any(ask(evaluation) != ask(self._best) for ask in (goal.violation, goal.scores))
+        return is_other and goal.sort([self._best, evaluation])[0] is evaluation  # cheaper alone is no improvement
 
     def _end(self, best: Evaluation) -> None:
         self.optima.append(best.arch)

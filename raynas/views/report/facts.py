@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raynas.analysis import compared, known_metrics
+from raynas.core.beside import beside
 from raynas.core.evaluation import Evaluation
 from raynas.core.final_metrics import limits_at_end, unmeasured
 from raynas.core.goal import Goal
@@ -13,6 +14,7 @@ from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
 from raynas.views.amounts import DOUBT, amount
+from raynas.views.report.noise import choice, margin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Comparison:
         epochs: epochs that all trials of the search trained together.
         random_epochs: those of random search.
         budget: the quantity that both have the same of.
+        margin: half of the 95 % interval of the difference, by the noise of either score; None if that is not known.
     """
 
     metric: str
@@ -40,6 +43,7 @@ class Comparison:
     epochs: int
     random_epochs: int
     budget: str = "the same number of trials and early stopping"
+    margin: float | None = None
 
     @property
     def difference(self) -> float | None:
@@ -55,11 +59,21 @@ class Comparison:
             return "The search has no result, so it is NOT better than random search."
         if self.difference is None:
             return "Random search found nothing that meets the constraints; the search did."
-        if self.difference > 0:
-            return f"The search is better by {self.difference:.4g} {self.metric}."
         if self.difference == 0:
             return f"The search is NOT better than random search: both reached the same {self.metric}."
-        return f"The search is NOT better than random search: it is worse by {-self.difference:.4g} {self.metric}."
+        by, ahead = f"{abs(self.difference):.4g} {self.metric}", self.difference > 0
+        if self.margin is None:
+            unsure = "; the noise of a score is not known, so this may be chance"
+            return (
+                f"The search is {'better' if ahead else 'NOT better than random search: it is worse'} by {by}{unsure}."
+            )
+        interval = f"95 % interval {self.difference - self.margin:+.3g} to {self.difference + self.margin:+.3g}"
+        if abs(self.difference) <= self.margin:
+            side = "ahead of" if ahead else "behind"
+            return f"Inside the noise: the search is {side} random search by {by} ({interval}), which chance explains."
+        if ahead:
+            return f"The search is better by {by} ({interval})."
+        return f"The search is NOT better than random search: it is worse by {by} ({interval})."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +86,7 @@ class Summary:
         best: the best fully trained architecture that meets the constraints, of several objectives in the first;
             None if there is none.
         why_none: why there is none.
+        choice: why it was chosen among trials of equal, or nearly equal, score; "" if it was the only one.
         fronts: Pareto fronts of the first objective against other metrics, best in the objective first.
         counts: trials by how they ended, and proposals that cost none.
         feasible_share: share of the different architectures proposed that met the constraints which need no training;
@@ -91,6 +106,7 @@ class Summary:
     goal: Goal
     best: Evaluation | None
     why_none: str = ""
+    choice: str = ""
     fronts: Mapping[str, Sequence[Evaluation]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     feasible_share: float | None = None
@@ -128,7 +144,7 @@ def summarise(
     files: Mapping[str, str] | None = None,
     commands: Mapping[str, str] | None = None,
 ) -> Summary:
-    """Collect the facts about a search.
+    """Collect the facts about a search; what random search found is a candidate too, as it was paid for.
 
     Args:
         result: of the search.
@@ -139,12 +155,15 @@ def summarise(
         files: paths, by the content of the file.
         commands: commands to run next, by their purpose.
     """
+    if random:
+        result = beside(result, random)
     best, why_none = best_or_reason(result)
     return Summary(
         title=title,
         goal=result.goal,
         best=best,
         why_none=why_none,
+        choice=choice(result),
         fronts=pareto_fronts(result),
         counts=result.counts,
         feasible_share=feasible_share(result),
@@ -152,7 +171,7 @@ def summarise(
         ended_because=result.ended_because,
         interrupted=result.interrupted,
         comparison=compare(result, random) if random else None,
-        measured=sorted((e for e in result.full if e.first), key=lambda e: e.trial),
+        measured=sorted((e for e in result.full if e.measured_first), key=lambda e: e.trial),
         retrained=retrained,
         notes=(*notes, *_unresolved(result.goal), *broken_at_end(result), *_not_measured(result), *_doubts(result)),
         files=dict(files or {}),
@@ -246,12 +265,13 @@ def feasible_share(result: SearchResult) -> float | None:
 def compare(result: SearchResult, random: SearchResult) -> Comparison:
     """Return the comparison of a search with random search."""
     first = result.goal.first
-    found, other = (best.metrics[first.metric] if best else None for best in (_best(result), _best(random)))
+    best, other = _best(result), _best(random)
     return Comparison(
         metric=first.metric,
         mode=first.mode,
-        found=found,
-        random=other,
+        found=best.metrics[first.metric] if best else None,
+        random=other.metrics[first.metric] if other else None,
+        margin=margin(first.metric, best, other),
         n_trials=len(result.archive.events("proposed")),
         n_random_trials=len(random.archive.events("proposed")),
         epochs=sum(e.fidelity for e in result.evaluations),
@@ -260,9 +280,7 @@ def compare(result: SearchResult, random: SearchResult) -> Comparison:
 
 
 def _best(result: SearchResult) -> Evaluation | None:
-    """Return the best in the first objective alone, which can be compared as a number."""
-    return max(
-        (e for e in result.eligible if result.goal.violation(e) == 0),
-        key=lambda e: result.goal.scores(e)[0],
-        default=None,
-    )
+    """Return the best in the first objective alone, which can be compared as a number, by its first training."""
+    once = (e.as_trained_once for e in result.eligible)
+    complying = (e for e in once if result.goal.violation(e) == 0)
+    return max(complying, key=lambda e: result.goal.scores(e)[0], default=None)

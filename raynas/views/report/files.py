@@ -57,6 +57,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "baseline": dict(summary.goal.baseline),
         "best": summary.best and _evaluation(summary.best),
         "why_none": summary.why_none,
+        "choice": summary.choice,
         "fronts": {cost: [_evaluation(e) for e in front] for cost, front in summary.fronts.items()},
         "counts": dict(summary.counts),
         "feasible_share": summary.feasible_share,

@@ -56,15 +56,15 @@ def metrics_table(summary: Summary, best: Evaluation) -> Table:
 
 def measured_tables(summary: Summary) -> dict[str, Table]:
     """Return the first figures of those that were measured at the end beside the last, by metric."""
-    names = dict.fromkeys(name for e in summary.measured for name in e.first)
+    names = dict.fromkeys(name for e in summary.measured for name in e.measured_first)
     return {name: _measured(summary, name) for name in names}
 
 
 def _measured(summary: Summary, metric: str) -> Table:
     rows = []
     for e in summary.measured:
-        if metric in e.first:
-            first, last = e.first[metric], e.metrics[metric]
+        if metric in e.measured_first:
+            first, last = e.measured_first[metric], e.metrics[metric]
             change = f"{last / first - 1:+.1%}" if first else ""
             broken = any(c.metric == metric and c.violation(e.metrics) for c in summary.goal.hard)
             figures = (amount(metric, value, summary.metrics) for value in (first, last))

@@ -77,6 +77,8 @@ def _print_best(summary: Summary, console: Console) -> None:
     best = summary.best
     _heading(f"Best architecture: trial {best.trial}, {best.fidelity} epochs, key {best.arch.key}", console)
     _grid(decisions_of(best), console)
+    if summary.choice:
+        _say(summary.choice, console)
     _print_metrics(summary, best, console)
 
 

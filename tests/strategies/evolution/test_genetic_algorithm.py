@@ -37,13 +37,13 @@ def test_golden_trajectory() -> None:
         "4 0 3 2 cosine",
         "4 3 3 2 linear",
         "4 3 2 2 cosine",
-        "3 3 3 2",
-        "2 1 2 2",
-        "4 2 4 2 cosine",
+        "3 3 2 2",
+        "4 2 1 3 cosine",
         "4 3 4 2 linear",
-        "4 2 4 2 linear",
-        "4 0 4 2 linear",
-        "4 4 4 3 linear",
+        "4 4 4 2 linear",
+        "4 2 4 2 cosine",
+        "4 4 4 2 cosine",
+        "3 2 4 2",
     ]
 
 

@@ -1,8 +1,11 @@
 """The facts of a report."""
 
+from pathlib import Path
+
 import pytest
 
 from raynas.core.measurement import Measured, Provenance
+from raynas.core.near_ties import share_of
 from raynas.views.report import Comparison
 from raynas.views.report.files import as_json
 from raynas.views.report.text import as_text
@@ -54,16 +57,30 @@ def test_epochs_are_told_of_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "random", "told"),
+    ("found", "random", "margin", "told"),
     [
-        (0.9, 0.8, "better by 0.1 accuracy"),
-        (0.8, 0.9, "NOT better than random search: it is worse by 0.1 accuracy"),
-        (0.9, 0.9, "NOT better than random search: both reached the same"),
-        (None, 0.9, "NOT better"),
-        (0.9, None, "Random search found nothing"),
+        (0.9, 0.8, None, "better by 0.1 accuracy; the noise of a score is not known, so this may be chance"),
+        (0.8, 0.9, None, "NOT better than random search: it is worse by 0.1 accuracy; the noise"),
+        (0.9, 0.9, 0.01, "NOT better than random search: both reached the same"),
+        (None, 0.9, None, "NOT better"),
+        (0.9, None, None, "Random search found nothing"),
+        (
+            0.9014,
+            0.9,
+            0.01,
+            "Inside the noise: the search is ahead of random search by 0.0014 accuracy (95 % interval -0",
+        ),
+        (0.9, 0.9014, 0.01, "Inside the noise: the search is behind random search by 0.0014"),
+        (0.92, 0.9, 0.01, "The search is better by 0.02 accuracy (95 % interval +0.01 to +0.03)."),
+        (
+            0.9,
+            0.92,
+            0.01,
+            "NOT better than random search: it is worse by 0.02 accuracy (95 % interval -0.03 to -0.01).",
+        ),
     ],
 )
-def test_verdicts(found: float | None, random: float | None, told: str) -> None:
+def test_verdicts(found: float | None, random: float | None, margin: float | None, told: str) -> None:
     comparison = Comparison(
         metric="accuracy",
         mode="max",
@@ -73,6 +90,7 @@ def test_verdicts(found: float | None, random: float | None, told: str) -> None:
         n_random_trials=9,
         epochs=20,
         random_epochs=20,
+        margin=margin,
     )
     assert told in comparison.verdict
 
@@ -113,3 +131,26 @@ def test_a_doubtful_baseline_is_noted() -> None:
     assert note in summary_of(result).notes
     result = searched(constraints="latency_ms <= 0.5 * baseline", baseline={"latency_ms": 8.0})
     assert not [note for note in summary_of(result).notes if "unreliable" in note]
+
+
+def test_what_random_search_found_is_a_candidate_too() -> None:
+    rows = [*TRIALS, ("finished", 9, 0.96, 4.0, 9_000.0)]  # all but the last are known to the search
+    summary = summary_of(searched(), searched(rows, path=Path("results/name/random")))
+    assert summary.best and summary.best.trial == "random/00007"
+    assert [e.trial for e in summary.fronts["params"]] == ["random/00007"]
+    assert summary.counts["finished"] == 4, "trials of this search"
+    assert summary.comparison and (summary.comparison.found, summary.comparison.random) == (0.95, 0.96)
+
+
+def test_the_choice_within_the_noise_is_told() -> None:
+    rows = [("finished", 9, share_of(n, 1000), 2.0, params) for n, params in ((981, 698e3), (979, 292e3), (900, 1.0))]
+    summary = summary_of(searched(rows))
+    assert summary.best and summary.best.trial == "00002"
+    assert summary.choice == (
+        "Trial 00001 scored 0.981. This one scored 0.979, which is within the noise, one standard error of 0.0045, "
+        "with 292 k instead of 698 k params; tolerance 0 would choose the other."
+    )
+    assert "292 k instead" in " ".join(as_text(summary).split()) and as_json(summary)["choice"] == summary.choice
+    tied = [("finished", 9, 0.9, 2.0, 5.0), ("finished", 9, 0.9, 2.0, 4.0)]
+    assert summary_of(searched(tied)).choice == "2 trials reached the same accuracy; this one costs least."
+    assert summary_of(searched()).choice == ""
