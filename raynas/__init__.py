@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
     from raynas.metrics.latency_table.profile import profile_latency
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
+    from raynas.run.repeats import Repeats
     from raynas.run.score_many import score_many
     from raynas.run.search import search
     from raynas.run.train_supernet import train_supernet
@@ -49,6 +50,7 @@ __all__ = [
     "Objective",
     "RaynasError",
     "Repeat",
+    "Repeats",
     "SearchResult",
     "SearchSpace",
     "TensorSpec",
@@ -84,6 +86,7 @@ _MODULES = {
     "Objective": "raynas.core.goal",
     "RaynasError": "raynas.errors",
     "Repeat": "raynas.nn",
+    "Repeats": "raynas.run.repeats",
     "SearchResult": "raynas.core.result",
     "SearchSpace": "raynas.core.space",
     "TensorSpec": "raynas.core.inputs",

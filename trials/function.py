@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
@@ -55,6 +55,8 @@ class Function(ArchitectureSettings):
 
     fn: Callable[..., Any] | str
     epochs: int | None = None
+
+    trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

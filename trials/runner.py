@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -79,7 +80,8 @@ class TrialRunner(Generic[TrialT]):
         self.required = tuple(metric if isinstance(metric, str) else metric.name for metric in metrics)
         self.costs = Costs(self.space, settings, metrics, batch, counted)
         self.progress = Progress()
-        self._make: Callable[[], TrialT] = partial(make, self.space, settings)
+        self._make: Callable[[SearchSpace, Any], TrialT] = make
+        self._batch = batch
         self._trial: TrialT | None = None
         self._own_state = OwnState()
 
@@ -93,6 +95,13 @@ class TrialRunner(Generic[TrialT]):
         if self._trial is None:
             raise RaynasError(f"no trial is running: {self.progress.error or 'begin one'}")
         return self._trial
+
+    def with_seed(self, seed: int) -> "TrialRunner[TrialT]":
+        """Return a runner of the same trials with another seed; what they share, such as data, is shared with it."""
+        settings = replace(self.settings, seed=seed)
+        return TrialRunner(
+            self.space, settings, self._make, self.metrics, batch=self._batch, counted=self.costs.counted
+        )
 
     # --- a trial -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +140,7 @@ class TrialRunner(Generic[TrialT]):
         progress = self.progress
         progress.stage, progress.epoch, progress.scores = "building the network", 0, {}
         self.release()
-        trial = self._trial = self._make()
+        trial = self._trial = self._make(self.space, self.settings)
         trial.directory = self.directory
         seed_generators(self._seed("weights"))
         trial.start(progress.arch, progress.hyperparameters)

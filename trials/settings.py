@@ -175,6 +175,9 @@ class ArchitectureSettings(TrialSettings):
     n_threads: int = 1
     latency_threads: int = 1
 
+    trains: ClassVar[bool] = False
+    """True if a trial trains its network, so that another seed gives another score."""
+
     DEVICES: ClassVar[tuple[str, ...]] = ("auto", "cpu", "cuda")
     measures: ClassVar[frozenset[Needs]] = frozenset(("shapes", "weights", "device"))
 

@@ -102,6 +102,7 @@ class Training(DataSettings):
     resolution: int | None = None
     scale: Mapping[str, int] = field(default_factory=dict, hash=False)
 
+    trains: ClassVar[bool] = True
     TUNABLE: ClassVar[tuple[str, ...]] = (
         "augment",
         "batch_size",

@@ -41,9 +41,9 @@ DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
 
 DEMO_SEARCH = (
     *("--space.channels", "8", "--space.filters", "8", "16", "32", "--data", "scattered_digits"),
-    *("--trainable.valid_share", "0.5", "--constraints", "params <= 5000", "--num_samples", "40"),
-    # After one epoch these networks have learned next to nothing, and successive halving would draw lots.
-    *("--early_stopping.grace_period", "3", "--tolerance", "0"),
+    *("--trainable.valid_share", "0.5", "--constraints", "params <= 5000", "--num_samples", "30", "--tolerance", "0"),
+    # After three of nine epochs these networks have learned so little that successive halving would draw lots.
+    *("--early_stopping", "none"),
 )
 """The flags in ``--demo``: small networks for digits that must be found before they can be read."""
 

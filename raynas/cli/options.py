@@ -153,6 +153,26 @@ class LatencyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepeatOptions:
+    """Repeats: the best trained again with other seeds at the end, because one score is partly chance.
+
+    Args:
+        top: number of the best that are trained again; 0 for none. The winner is chosen by the mean of its repeats.
+        seeds: number of further trainings of each.
+
+    Raises:
+        SettingError: if a number is too small.
+    """
+
+    top: int = 0
+    seeds: int = 3
+
+    def __post_init__(self) -> None:
+        require_whole("repeats.top", self.top, 0)
+        require_whole("repeats.seeds", self.seeds, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """Comparison after the search.
 

@@ -15,6 +15,7 @@ from raynas.funnels import FunnelStage, check_stages
 from raynas.metrics import Metrics, read_goal
 from raynas.metrics.latency import latency
 from raynas.oneshot import ONESHOT
+from raynas.run.repeats import Repeats
 from raynas.strategies import EARLY_STOPPING, STRATEGIES, EarlyStopping, Strategy
 from raynas.trials import TrialSettings
 from raynas.user_code import load_object
@@ -31,6 +32,7 @@ class SearchCommand:
         trainable: scores architectures; in a funnel, in its last stage.
         search: see ``SearchOptions``; hyperparameters are Tune domains.
         run: see ``RunOptions``; the name is filled in.
+        repeats: trainings of the best at the end; None for none.
         report: see ``ReportOptions``.
         retrain: see ``RetrainOptions``; None where the trainable is none that can retrain.
         given: the options that the user gave, by path.
@@ -45,6 +47,7 @@ class SearchCommand:
     trainable: TrialSettings
     search: SearchOptions
     run: RunOptions
+    repeats: Repeats | None
     report: ReportOptions
     retrain: RetrainOptions | None
     given: frozenset[str]
@@ -88,6 +91,7 @@ def search_command(request: SearchRequest) -> SearchCommand:
         trainable=trainable,
         search=replace(search, hyperparameters=parse_hyperparameters(search.hyperparameters, trainable)),
         run=request.run,
+        repeats=_repeats(request, trainable, is_funnel=bool(stages)),
         report=request.report,
         retrain=request.retrain,
         given=request.given,
@@ -126,6 +130,16 @@ def _own_metric(reference: str) -> Metric:
     if not isinstance(found, Metric):
         raise RaynasError(f"{reference!r} is a {type(found).__name__}, not a raynas.Metric")
     return found
+
+
+def _repeats(request: SearchRequest, trainable: TrialSettings, *, is_funnel: bool) -> Repeats | None:
+    if not request.repeats.top:
+        return None
+    if is_funnel:
+        raise RaynasError("a funnel has no repeats: leave out --repeats.top")
+    repeats = Repeats(top=request.repeats.top, seeds=request.repeats.seeds)
+    repeats.check(trainable)
+    return repeats
 
 
 def _trainable(request: SearchRequest) -> TrialSettings:

@@ -24,7 +24,7 @@ NO_OTHER_SEARCH = frozenset(
         ),
         *("name", "results", "address", "progress", "tensorboard", "trackers", "compare_random", "tolerance"),
         *("max_concurrent", "max_trial_seconds", "retry_failed", "on_change", "max_failures_in_a_row"),
-        *("retrain.epochs", "retrain.space"),
+        *("retrain.epochs", "retrain.space", "repeats.top", "repeats.seeds"),
         *("trainable.data_dir", "trainable.device", "trainable.gpus", "trainable.n_threads", "trainable.bulk"),
     )
 )

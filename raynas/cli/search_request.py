@@ -21,7 +21,15 @@ from raynas.cli.flags import (
     with_demo,
 )
 from raynas.cli.funnel_flags import NOT_IN_FUNNEL, USUAL_IN_FUNNEL, asks_for_funnel, chosen_for_funnel
-from raynas.cli.options import FROM_DATA, LatencyOptions, ReportOptions, RetrainOptions, RunOptions, SearchOptions
+from raynas.cli.options import (
+    FROM_DATA,
+    LatencyOptions,
+    RepeatOptions,
+    ReportOptions,
+    RetrainOptions,
+    RunOptions,
+    SearchOptions,
+)
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.cli.search_name import search_name, search_title
 from raynas.errors import RaynasError
@@ -70,6 +78,7 @@ class SearchRequest:
         search: see ``SearchOptions``; hyperparameters are texts.
         run: see ``RunOptions``; the name is filled in.
         latency: see ``LatencyOptions``.
+        repeats: see ``RepeatOptions``.
         report: see ``ReportOptions``.
         retrain: see ``RetrainOptions``; None where the trainable is none that can retrain.
         given: the options that the user gave, by path.
@@ -81,6 +90,7 @@ class SearchRequest:
     search: SearchOptions
     run: RunOptions
     latency: LatencyOptions
+    repeats: RepeatOptions
     report: ReportOptions
     retrain: RetrainOptions | None
     given: frozenset[str]
@@ -114,6 +124,7 @@ def read_search(argv: Sequence[str]) -> SearchRequest:
         search=search,
         run=run if run.name is not None else replace(run, name=search_name(names, options.changed)),
         latency=options.make(LatencyOptions, "latency."),
+        repeats=options.make(RepeatOptions, "repeats."),
         report=options.make(ReportOptions),
         retrain=options.make(RetrainOptions, "retrain.") if retrains else None,
         given=given(tokens),
@@ -143,6 +154,7 @@ def _parser(names: Mapping[str, str], tokens: Sequence[str], in_files: Mapping[s
             parser.add_entry(option, name, defaults, usual=usual, demo_only=own)
     parser.add_fields("latency", LatencyOptions, "latency.")
     parser.add_fields("run", RunOptions)
+    parser.add_fields("repeats", RepeatOptions, "repeats.")
     parser.add_fields("after the search", ReportOptions)
     if retrains:
         parser.add_fields("retraining", RetrainOptions, "retrain.")

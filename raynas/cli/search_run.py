@@ -33,6 +33,7 @@ from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.best import keep, weights_of
 from raynas.run.cluster import start_ray
 from raynas.run.file_names import ARCHITECTURE, BEST
+from raynas.run.repeats import Repeats
 from raynas.run.report import report_files
 from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
@@ -110,7 +111,8 @@ class SearchRun:
         """
         trained = self._supernet()
         derived = [trained.derived] if trained and trained.derived is not None else []
-        result = self._search(self.command.strategy, self.path.name, self.command.search.num_samples, derived)
+        asked, repeats = self.command.search, self.command.repeats
+        result = self._search(self.command.strategy, self.path.name, asked.num_samples, derived, repeats)
         self._keep(result)
         if result.interrupted:
             write(self.summary(result, None, None, None), self.path, points={"search": result.full})
@@ -179,7 +181,12 @@ class SearchRun:
         return trained
 
     def _search(
-        self, strategy: Strategy, name: str, num_samples: int, first: Sequence[Architecture] = ()
+        self,
+        strategy: Strategy,
+        name: str,
+        num_samples: int,
+        first: Sequence[Architecture] = (),
+        repeats: Repeats | None = None,
     ) -> SearchResult:
         options, run = self.command.search, self.command.run
         return search(
@@ -201,6 +208,7 @@ class SearchRun:
             on_change=run.on_change,  # type: ignore[arg-type]  # checked by RunOptions
             max_failures_in_a_row=run.max_failures_in_a_row,
             tolerance=options.tolerance,
+            repeats=repeats,
             progress=run.progress,
             tensorboard=run.tensorboard,
             trackers=run.trackers,

@@ -16,6 +16,7 @@ result      a trial reported after some training
 lost        a trial lost its process without failing, and is tried again from its last checkpoint
 ended       a trial ended: status, last metrics, fidelity, error
 measured    the architecture of a trial, among the best at the end of a search, was measured again, or could not be
+repeated    the architecture of a trial, among the best at the end of a search, was trained with another seed, or failed
 retried     a trial begins again from the start: what it reported before does not count
 ==========  ==================================================================================================
 
@@ -42,7 +43,7 @@ from raynas.files.inside import inside
 
 Record = dict[str, Any]
 
-_SYNCED = frozenset(("session", "result", "ended", "measured"))
+_SYNCED = frozenset(("session", "result", "ended", "measured", "repeated"))
 # The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
 # a sync is for a machine that goes down.
 
@@ -262,13 +263,15 @@ def _evaluations(records: Iterable[Record]) -> list[Evaluation]:
             found[record["trial"]] = evaluation_of(record, configs[record["trial"]])
         elif record["event"] == "measured" and record["trial"] in found:
             found[record["trial"]] = found[record["trial"]].measured_again(record["metrics"])
+        elif record["event"] == "repeated" and record["trial"] in found and not record["error"]:
+            found[record["trial"]] = found[record["trial"]].trained_again(record["metrics"])
     return list(found.values())
 
 
 def _latest_attempts(records: list[Record]) -> list[Record]:
     """Drop reports and ends of trials that began again after them."""
     begun = {record["trial"]: n for n, record in enumerate(records) if record["event"] == "retried"}
-    attempts = ("result", "lost", "ended", "measured")
+    attempts = ("result", "lost", "ended", "measured", "repeated")
     return [r for n, r in enumerate(records) if r["event"] not in attempts or n > begun.get(r["trial"], -1)]
 
 

@@ -136,6 +136,16 @@ class MeasuredAgain(_Record, tag="measured", kw_only=True):
     error: str
 
 
+class RepeatedTraining(_Record, tag="repeated", kw_only=True):
+    """The architecture of a trial was trained with another seed at the end of a search, or failed."""
+
+    trial: TrialName
+    seed: Annotated[int, Meta(ge=0)]
+    fidelity: Count
+    metrics: Metrics
+    error: str
+
+
 class Retried(_Record, tag="retried", kw_only=True):
     """A trial begins again from the start."""
 
@@ -154,6 +164,7 @@ Event = (
     | Lost
     | Ended
     | MeasuredAgain
+    | RepeatedTraining
     | Retried
 )
 

@@ -124,7 +124,7 @@ class Goal:
         """
         keys: list[tuple[float, ...]] = [(self.violation(e), 0.0, 0.0) for e in evaluations]
         if len(self.objectives) == 1:
-            signs = cost_signs(self)
+            signs = cost_signs(self.constraints, self.objectives)
             rest = ((-self.scores(e)[0], *costs_of(e, signs)) for e in evaluations)
             keys = [(violation, *more) for (violation, *_), more in zip(keys, rest, strict=True)]
         else:
@@ -162,7 +162,7 @@ class Goal:
         if not ranked:
             return []
         tolerance = self.tolerance_among(ranked)
-        best, signs = self.scores(ranked[0])[0], cost_signs(self)
+        best, signs = self.scores(ranked[0])[0], cost_signs(self.constraints, self.objectives)
         near = [e for e in ranked if best - self.scores(e)[0] <= tolerance]
         return sorted(near, key=lambda e: costs_of(e, signs))
 
@@ -180,7 +180,7 @@ class Goal:
         complying = [e for e in evaluations if self.violation(e) == 0]
         on_front = is_non_dominated([self.scores(e) for e in complying])
         front = [e for e, is_on_front in zip(complying, on_front, strict=True) if is_on_front]
-        signs = cost_signs(self)
+        signs = cost_signs(self.constraints, self.objectives)
         return sorted(front, key=lambda e: (*(-score for score in self.scores(e)), *costs_of(e, signs)))
 
 

@@ -7,14 +7,12 @@ here it is that of repeated trainings, or else the binomial one of the examples 
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
+from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
 from raynas.core.measurement import Measured, Provenance
-
-if TYPE_CHECKING:
-    from raynas.core.goal import Goal
+from raynas.core.objective import Objective
 
 COUNTED_COSTS = ("params", "macs")
 """Costs that decide between equals where no limited metric does, in this order; less is better."""
@@ -28,15 +26,15 @@ def share_of(n_right: float, n_examples: int) -> Measured:
     return Measured(n_right / n_examples, Provenance(facts={N_EXAMPLES: n_examples}))
 
 
-def cost_signs(goal: "Goal") -> dict[str, int]:
+def cost_signs(constraints: Iterable[Constraint], objectives: Iterable[Objective]) -> dict[str, int]:
     """Return the metrics that decide between equal scores, in their order, each with the factor that makes less better.
 
     These are the metrics of constraints, in the order of these, then ``COUNTED_COSTS``.
     """
-    limited = {c.metric: 1 if c.is_upper else -1 for c in goal.constraints}
+    limited = {c.metric: 1 if c.is_upper else -1 for c in constraints}
     signs = {**limited, **{name: 1 for name in COUNTED_COSTS if name not in limited}}
-    objectives = {objective.metric for objective in goal.objectives}
-    return {name: sign for name, sign in signs.items() if name not in objectives}
+    aims = {objective.metric for objective in objectives}
+    return {name: sign for name, sign in signs.items() if name not in aims}
 
 
 def costs_of(evaluation: Evaluation, signs: Mapping[str, int]) -> tuple[float, ...]:

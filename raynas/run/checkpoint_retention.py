@@ -32,10 +32,12 @@ class KeepBest(tune.Callback):
             at the end. With several objectives the best in the first keeps its own besides.
     """
 
-    def __init__(self, searcher: ArchitectureSearcher, path: Path, n_best: int | None = None) -> None:
+    def __init__(
+        self, searcher: ArchitectureSearcher, path: Path, n_best: int | None = None, *, n_repeated: int = 0
+    ) -> None:
         self._searcher = searcher
         self._path = path
-        self._n_best = n_best or N_BEST + (N_SPARE if limits_at_end(searcher.goal) else 0)
+        self._n_best = n_best or max(N_BEST, n_repeated) + (N_SPARE if limits_at_end(searcher.goal) else 0)
         finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
         self._best = self._best_of(finished)
 

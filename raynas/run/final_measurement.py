@@ -17,6 +17,7 @@ from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, one_line
 from raynas.run.cluster import start_ray
+from raynas.run.final_stage import record_each
 from raynas.trials.settings import TrialSettings
 from raynas.views.report import broken_at_end
 
@@ -54,13 +55,7 @@ def measure_at_end(result: SearchResult, settings: TrialSettings) -> None:
     """
     tried = _measured_since_the_last_trial(result)
     while due := finalists(result, tried)[: _room(result, len(tried))]:
-        try:
-            for trial, values, error in _measured(due, result, settings):
-                result.archive.append("measured", trial=trial, metrics=values, error=error)
-                if error:
-                    logger.warning("trial %s could not be measured at the end: %s", trial, error)
-        except Exception as error:
-            logger.warning("the winner was not measured at the end: %s; the same call tries again", one_line(error))
+        if not record_each(result, "measured", _measured(due, result, settings)):
             return
         tried |= {e.trial for e in due}
     for note in broken_at_end(result):
@@ -107,8 +102,8 @@ def _measured_since_the_last_trial(result: SearchResult) -> set[str]:
 
 def _measured(
     due: Sequence[Evaluation], result: SearchResult, settings: TrialSettings
-) -> Iterator[tuple[str, Values, str]]:
-    """Measure networks in fresh processes; yield trial, values, and the reason if there are none."""
+) -> Iterator[Mapping[str, object]]:
+    """Measure networks in fresh processes; yield trial, values as metrics, and the error if there are none."""
     start_ray()
     goal, space = result.goal, result.space.architecture_space
     n_processes = N_PROCESSES if limits_at_end(goal) else 1
@@ -127,7 +122,7 @@ def _measured(
                 errors |= {trial: error} if error else {}
     for trial, measurements in found.items():
         error = errors.get(trial, "")
-        yield trial, {} if error else chosen(measurements, goal), error
+        yield {"trial": trial, "metrics": {} if error else chosen(measurements, goal), "error": error}
 
 
 def chosen(measurements: Sequence[Values], goal: Goal) -> Values:

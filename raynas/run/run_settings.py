@@ -7,8 +7,10 @@ from ray import tune
 
 from raynas.errors import SettingError
 from raynas.run.on_change import OnChange, check_on_change
+from raynas.run.repeats import Repeats
 from raynas.run.run_config import checked_run_config
 from raynas.strategies import Strategy
+from raynas.trials.settings import TrialSettings
 from raynas.validate import is_number, plain, positive, require, whole
 from raynas.views.trackers import Tracker
 
@@ -29,6 +31,7 @@ class RunSettings:
     on_change: OnChange = "refuse"
     max_failures_in_a_row: int | None = 10
     tolerance: float | None = None
+    repeats: Repeats | None = None
     progress: bool = True
     tensorboard: bool = True
     trackers: Sequence[Tracker] = ()
@@ -47,15 +50,22 @@ class RunSettings:
             is_valid = isinstance(tolerance, int | float) and is_number(tolerance) and tolerance >= 0
             require(is_valid, "tolerance must be a number of at least 0", tolerance)
             object.__setattr__(self, "tolerance", tolerance)
+        rule = "repeats must be a Repeats, such as Repeats(top=3, seeds=3), or None"
+        require(self.repeats is None or isinstance(self.repeats, Repeats), rule, self.repeats)
         check_on_change(self.on_change)
         object.__setattr__(self, "run_config", checked_run_config(self.run_config))
 
-    def check_strategy(self, strategy: Strategy) -> None:
-        """Refuse early stopping beside generations: the search would depend on the order in which trials report.
+    def check(self, strategy: Strategy, settings: TrialSettings) -> None:
+        """Refuse what makes no sense with these arguments.
+
+        That is early stopping beside generations, as the search would depend on the order in which trials report, and
+        repeats of trials that are no trainings.
 
         Raises:
-            SettingError: if the strategy has both.
+            SettingError: if there is such a thing.
         """
+        if self.repeats:
+            self.repeats.check(settings)
         if self.generation_size and strategy.early_stopping:
             raise SettingError(
                 "generation_size makes a search independent of which trial is faster, but early stopping by "

@@ -15,10 +15,11 @@ from raynas.run.asked import read_asked
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
 from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
-from raynas.run.final_measurement import measure_at_end
+from raynas.run.finish import finish
 from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.on_change import OnChange
+from raynas.run.repeats import Repeats
 from raynas.run.report import announce, report, title_of
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
@@ -52,6 +53,7 @@ def search(
     on_change: OnChange = "refuse",
     max_failures_in_a_row: int | None = 10,
     tolerance: float | None = None,
+    repeats: Repeats | None = None,
     progress: bool = True,
     tensorboard: bool = True,
     trackers: Trackers = (),
@@ -97,6 +99,8 @@ def search(
         max_failures_in_a_row: number of failures in a row with one reason that end the search; 0 or None for never.
         tolerance: difference of the first objective up to which the cheaper of two networks is chosen, see
             ``Goal.near_ties``; 0 for exact ties alone, by default one standard error, as far as it is known.
+        repeats: trains the best again with other seeds at the end, ``Repeats(top=3, seeds=3)``; the winner is then
+            chosen by the mean of these trainings. By default nothing is trained again.
         progress: whether to show a live table.
         tensorboard: whether to write TensorBoard logs.
         trackers: experiment trackers that get a run for the search and one for each trial, by name ("mlflow", "wandb")
@@ -123,6 +127,7 @@ def search(
         on_change=on_change,
         max_failures_in_a_row=max_failures_in_a_row,
         tolerance=tolerance,
+        repeats=repeats,
         progress=progress,
         tensorboard=tensorboard,
         trackers=as_trackers(trackers),
@@ -130,7 +135,7 @@ def search(
     )
     seed = whole("seed", seed, 0)
     strategy, settings = as_strategy(strategy), as_settings(trainable)
-    run.check_strategy(strategy)
+    run.check(strategy, settings)
     asked = read_asked(objectives, constraints, metrics, strategy, settings, run.tolerance)
     reference = read_baseline(baseline, space, hyperparameters, asked)
     check_baseline(asked, reference)
@@ -155,13 +160,7 @@ def search(
             announce(space, progress=progress)
         check_feasible(searcher, seed)
         title = title_of(space, settings, strategy)
-        facts = {
-            "title": title,
-            "strategy": repr(strategy),
-            "seed": seed,
-            "baseline": known,
-            "tolerance": run.tolerance,
-        }
+        facts = {"title": title, "strategy": repr(strategy), "seed": seed, "baseline": known}
         facts |= {"baseline_is": reference.name} if reference else {}
         start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
@@ -169,7 +168,7 @@ def search(
         stopped = run_trials(searcher, settings, strategy, run, path) if _is_open(searcher, run) else ""
         result = _result(space, searcher, TrialNetworks(space, settings, path), run, stopped)
         if not result.interrupted:
-            measure_at_end(result, settings)
+            finish(result, settings, run)
         if leave_report:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title, logs=logs, progress=progress)

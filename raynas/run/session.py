@@ -39,6 +39,7 @@ def start_session(archive: Archive, identity: Identity, run: RunSettings, facts:
             else and ``on_change`` is "refuse".
     """
     now = {**vars(identity), **facts, "num_samples": run.num_samples, "generation_size": run.generation_size}
+    now["tolerance"] = run.tolerance
     earlier = archive.events("session")[-1] if archive.events("proposed") else None
     if earlier is None:
         archive.append("session", **now)

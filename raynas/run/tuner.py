@@ -88,7 +88,7 @@ def _run_on_tune(
     room = Room(settings.bundles, run.max_concurrent)
     stop = StopCriteria(run.run_config.stop, end_now=lambda: streak.ends_what_runs)
     if not keeps_all(run.run_config):
-        callbacks.insert(0, KeepBest(searcher, path))
+        callbacks.insert(0, KeepBest(searcher, path, n_repeated=run.repeats.top if run.repeats else 0))
     if run.max_trial_seconds is not None:
         callbacks.append(TimeLimit(run.max_trial_seconds, searcher.archive))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()

@@ -34,7 +34,7 @@ def test_a_demo_for_which_other_flags_win() -> None:
     assert command.space() == CNN(channels=8, filters=(8, 16, 32))
     assert command.search.constraints == ("params <= 5000",) and command.search.num_samples == 3
     assert command.trainable == Training(data="scattered_digits", epochs=9, valid_share=0.5)
-    assert command.strategy.early_stopping == Asha(grace_period=3)
+    assert command.strategy == ByBudget()
 
 
 def test_names_and_fields() -> None:

@@ -10,6 +10,7 @@ from ray import tune
 from raynas.errors import SettingError
 from raynas.run.run_settings import RunSettings
 from raynas.strategies import Asha, RandomSearch
+from raynas.trials import Training
 
 
 def test_numbers_of_any_kind() -> None:
@@ -50,8 +51,9 @@ def test_a_run_config_that_cannot_be_carried_out_is_refused() -> None:
 
 def test_generations_exclude_early_stopping() -> None:
     stops = RandomSearch(early_stopping=Asha())
-    RunSettings().check_strategy(stops)
+    trained = Training()
+    RunSettings().check(stops, trained)
     run = RunSettings(generation_size=4)
-    run.check_strategy(RandomSearch())
+    run.check(RandomSearch(), trained)
     with pytest.raises(ValueError, match=r"early stopping by Asha depends on that; leave out one of them"):
-        run.check_strategy(stops)
+        run.check(stops, trained)

@@ -10,7 +10,7 @@ from scripts.bench.demo_seeds import interval, main
 
 
 def test_a_small_run_is_continued(tmp_path: Path) -> None:
-    small = ["--num_samples", "1", "--epochs", "1", "--retrain.epochs", "1", "--early_stopping.grace_period", "1"]
+    small = ["--num_samples", "1", "--epochs", "1", "--retrain.epochs", "1"]
     argv = ["--results", str(tmp_path / "rows"), "--output", str(tmp_path / "table.md")]
     main(["--seeds", "100", "101", *argv, "--", *small, "--constraints", "params <= 500"])
     row = json.loads((tmp_path / "rows" / "seed_0100.json").read_text())

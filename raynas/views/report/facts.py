@@ -14,7 +14,7 @@ from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.errors import RaynasError
 from raynas.views.amounts import DOUBT, amount
-from raynas.views.report.noise import choice, margin
+from raynas.views.report.noise import choice, margin, repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,14 @@ def summarise(
         comparison=compare(result, random) if random else None,
         measured=sorted((e for e in result.full if e.measured_first), key=lambda e: e.trial),
         retrained=retrained,
-        notes=(*notes, *_unresolved(result.goal), *broken_at_end(result), *_not_measured(result), *_doubts(result)),
+        notes=(
+            *notes,
+            *repeated(result),
+            *_unresolved(result.goal),
+            *broken_at_end(result),
+            *_not_measured(result),
+            *_doubts(result),
+        ),
         files=dict(files or {}),
         commands=dict(commands or {}),
     )

@@ -83,6 +83,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "metrics": dict(evaluation.metrics),
         "provenance": as_plain(evaluation.metrics),
         **({"first": dict(evaluation.first)} if evaluation.first else {}),
+        **({"repeats": [dict(metrics) for metrics in evaluation.repeats]} if evaluation.repeats else {}),
         "epochs": evaluation.fidelity,
     }
 

@@ -45,8 +45,27 @@ def choice(result: SearchResult) -> str:
     )
 
 
+def repeated(result: SearchResult) -> list[str]:
+    """Return a note on the trainings with other seeds, best first; none where there were none."""
+    goal, metric = result.goal, result.goal.first.metric
+    found = [e for e in goal.sort(result.candidates) if metric in e.first and e.repeats]
+    if not found:
+        return []
+    rows = [f"trial {e.trial} {_with_error(e, metric)} (first {e.first[metric]:.4g})" for e in found]
+    return [
+        f"Trained again with other seeds, mean ± standard error of {metric}: {', '.join(rows)}. The winner is chosen "
+        "by these means. First scores do not count in them: they were chosen for being high (the winner's curse)."
+    ]
+
+
+def _with_error(evaluation: Evaluation, metric: str) -> str:
+    error = standard_error(evaluation, metric)
+    value = f"{evaluation.metrics[metric]:.4g}"
+    return value if error is None else f"{value} ± {error:.2g}"
+
+
 def _cheaper(best: Evaluation, highest: Evaluation, result: SearchResult) -> str:
     """Return the first cost that the best has less of."""
-    signs = cost_signs(result.goal)
+    signs = cost_signs(result.goal.constraints, result.goal.objectives)
     pairs = zip(signs, costs_of(best, signs), costs_of(highest, signs), strict=True)
     return next((name for name, a, b in pairs if a < b and name in highest.metrics), "")
