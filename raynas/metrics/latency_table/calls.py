@@ -30,6 +30,7 @@ class Call:
         n_own: number of the operations that are its own.
         own_macs: their multiply-adds.
         own_elements: number of the values that they put out.
+        own_weights: number of the module's own parameters.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Call:
     n_own: int = 0
     own_macs: int = 0
     own_elements: int = 0
+    own_weights: int = 0
 
     @cached_property
     def key(self) -> str:
@@ -55,6 +57,11 @@ class Call:
     def elements(self) -> int:
         """The number of values that all its operations put out."""
         return self.own_elements + sum(child.elements for child in self.children)
+
+    @property
+    def weights(self) -> int:
+        """The number of parameters, of the children too."""
+        return self.own_weights + sum(child.weights for child in self.children)
 
     @property
     def can_be_timed(self) -> bool:
@@ -116,7 +123,8 @@ class _Recorder(MacCounter):
 
     def enter(self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Open the call of a module."""
-        call = Call(*self._about[module], None if kwargs else _shapes(args))
+        own_weights = sum(weight.numel() for weight in module.parameters(recurse=False))
+        call = Call(*self._about[module], None if kwargs else _shapes(args), own_weights=own_weights)
         self._open[-1].children.append(call)
         self._open.append(call)
 

@@ -108,7 +108,8 @@ class LatencyTable:
         total = known + estimated
         n_operations = len(parts.timed) + len(parts.missing)
         macs = sum(call.macs for call in (*parts.timed, *parts.missing)) / 1e6
-        terms = [1.0, total, float(n_operations), float(parts.n_joining), parts.joining_elements / 1e6, macs]
+        joining = (float(parts.n_joining), parts.joining_elements / 1e6)
+        terms = [1.0, total, float(n_operations), *joining, macs, network.weights / 1e6]
         return terms, estimated / total if total else 0.0
 
     def ms(self, network: Call) -> float:

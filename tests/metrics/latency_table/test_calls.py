@@ -16,6 +16,7 @@ def test_a_network_is_divided_into_the_calls_of_its_modules() -> None:
     assert linear.inputs == (((1, 4), torch.float32),)
     assert network.macs == count_macs(model, (4,)) and network.own_macs == residual.own_macs == 0
     assert residual.can_be_divided and not linear.can_be_divided
+    assert network.weights == sum(p.numel() for p in model.parameters()) and residual.own_weights == 0
 
 
 def test_equal_computations_have_equal_keys() -> None:

@@ -18,7 +18,7 @@ TABLE = LatencyTable(
     operations={"0" * 16: Operation(title="Linear 1x4", ms=0.5, macs=8, elements=2, doubt="busy")},
     corrected_by=[TimedNetwork(arch=Architecture({"depth": 2, "pair": (1, 2)}), ms=1.5)],  # type: ignore[dict-item]
     left_out=[TimedNetwork(arch=Architecture({"depth": 3, "pair": None}), ms=2.5, doubt="busy")],  # type: ignore[dict-item]
-    correction=(0.1, 1.0, 0.0, 0.0, 0.0, 0.0),
+    correction=(0.1, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     error=prediction_error([1.0, 2.0], [1.1, 2.2], "networks left out"),
 )
 
