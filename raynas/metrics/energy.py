@@ -8,7 +8,7 @@ import torch
 from raynas.core.inputs import Arguments
 from raynas.core.measurement import Fact, Measured, Provenance
 from raynas.core.metric import Candidate, Metric
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, SettingError
 from raynas.metrics.energy_meters import Meter, meter_of
 from raynas.metrics.latency.backends import backend_named
 from raynas.metrics.latency.deployment import deploy
@@ -18,6 +18,10 @@ from raynas.metrics.latency.sample import Run, wait_for, warm_up
 from raynas.metrics.latency.settings import LatencySettings, OnBackEnd
 from raynas.metrics.latency.trust import MAX_HALVES
 from raynas.validate import positive
+
+MAX_SECONDS = 120.0
+"""Longest duration of the runs: the counter of a processor of 500 W starts again after about two minutes, and each half
+of the runs must see it start again once at most."""
 
 MAX_OTHERS = 0.1
 """Largest share of the CPU time that other programs may have: by about as much the energy is too large."""
@@ -45,7 +49,7 @@ def energy(
         n_threads: CPU threads within an operation; None for the ``latency_threads`` of the trials.
         dtype: type of weights and real inputs: "float32", "float16" or "bfloat16".
         torch_device: device of torch, such as "cuda"; by default that of the trials.
-        seconds: duration of the runs. Counters of GPUs advance only every 20 to 100 ms.
+        seconds: duration of the runs, ``MAX_SECONDS`` at most. Counters of GPUs advance only every 20 to 100 ms.
         name: of the metric.
 
     Raises:
@@ -73,6 +77,8 @@ class EnergyMeasure(OnBackEnd):
     def __post_init__(self) -> None:
         backend_named(self.backend)
         positive("seconds", self.seconds)
+        if self.seconds > MAX_SECONDS:
+            raise SettingError(f"seconds must be at most {MAX_SECONDS:g}, got {self.seconds:g}")
         self.settings(1, torch.device("cpu"))
 
     def __call__(self, candidate: Candidate) -> Measured:

@@ -35,15 +35,16 @@ class _Zone:
     folder: Path
     total: int = 0
     last: int = field(init=False)
+    largest: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.last = self._counter("energy_uj")
+        self.last, self.largest = self._counter("energy_uj"), self._counter("max_energy_range_uj")
 
     def microjoules(self) -> int:
         """Return the energy since the beginning; it must be asked for at least once in each round of the counter."""
         now = self._counter("energy_uj")
         step = now - self.last
-        self.total += step if step >= 0 else step + self._counter("max_energy_range_uj")
+        self.total += step if step >= 0 else step + self.largest
         self.last = now
         return self.total
 
@@ -80,6 +81,8 @@ class Rapl:
                 f"the RAPL counters are for root alone: sudo chmod a+r {folder}/intel-rapl:*/energy_uj, until the next "
                 f"start of the machine; or {OWN}"
             ) from None
+        except (OSError, ValueError) as error:
+            raise RaynasError(f"the RAPL counters in {folder} cannot be read: {one_line(error)}; {OWN}") from error
 
     def joules(self) -> float:
         """Return the energy used since the meter was made, in J."""

@@ -91,5 +91,7 @@ def test_settings_that_are_none_are_refused() -> None:
         energy("onnx")
     with pytest.raises(SettingError, match="seconds"):
         energy(seconds=0)
+    with pytest.raises(SettingError, match="seconds must be at most 120, got 600"):  # counters start again
+        energy(seconds=600)
     with pytest.raises(SettingError, match="dtype"):
         energy(dtype="int8")

@@ -64,6 +64,25 @@ def test_counters_for_root_alone_are_refused_with_the_remedy(tmp_path: Path, mon
         Rapl(tmp_path)
 
 
+def test_counters_that_hold_no_number_are_refused_at_once(tmp_path: Path) -> None:
+    (zone(tmp_path, ":0", "package-0", 1) / "max_energy_range_uj").unlink()  # not when the counter starts again
+    with pytest.raises(RaynasError, match=r"RAPL counters in .* cannot be read: .*max_energy_range_uj") as found:
+        Rapl(tmp_path)
+    assert "\n" not in str(found.value)
+    (zone(tmp_path, ":0", "package-0", 1) / "energy_uj").write_text("none\n")
+    with pytest.raises(RaynasError, match="cannot be read: .*invalid literal"):
+        Rapl(tmp_path)
+
+
+def test_processors_start_again_apart_from_each_other(tmp_path: Path) -> None:
+    for place in (":0", ":1"):
+        zone(tmp_path, place, f"package-{place[1]}", 999_000)
+    meter = Rapl(tmp_path)
+    zone(tmp_path, ":0", "package-0", 1_000)
+    zone(tmp_path, ":1", "package-1", 999_500)
+    assert meter.joules() == pytest.approx((2_000 + 500) / 1e6)
+
+
 class NVMLError(Exception):
     """As that of pynvml."""
 
