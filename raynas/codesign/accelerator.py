@@ -1,9 +1,9 @@
-"""Accelerator: a systolic array with its buffers."""
+"""Accelerator: an array of processing elements with its buffers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raynas.codesign.technology import SRAM_CELL_UM2, multiply_add_um2
+from raynas.codesign.technology import SRAM_CELL_UM2, SUM_BITS, multiply_add_um2
 from raynas.errors import UnknownNameError
 from raynas.validate import make_plain, positive, require_whole
 
@@ -32,17 +32,23 @@ class Dataflow:
     by_col: str
 
 
-DATAFLOWS: Mapping[str, Dataflow] = {
+SYSTOLIC: Mapping[str, Dataflow] = {
     "output_stationary": Dataflow("m", "n", "k", "output", "input", "weight"),
     "weight_stationary": Dataflow("k", "n", "m", "weight", "input", "output"),
     "input_stationary": Dataflow("k", "m", "n", "input", "weight", "output"),
 }
-"""The dataflows by name."""
+"""The dataflows of a systolic array by name."""
+
+DATAFLOWS = (*SYSTOLIC, "row_stationary")
+"""The names of all dataflows; for the last one see ``raynas.codesign.row_stationary``."""
+
+REGISTERS: Mapping[str, int] = {"input": 12, "weight": 224, "output": 24}
+"""Numbers of each operand that the registers of an element hold that keeps rows: those of Eyeriss (JSSC 2017)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accelerator:
-    """A systolic array of processing elements, each with a multiplier and an adder, and three double buffers of SRAM.
+    """An array of processing elements, each with a multiplier and an adder, and three double buffers of SRAM.
 
     Args:
         rows: number of rows of the array.
@@ -91,6 +97,15 @@ class Accelerator:
 
     @property
     def area_mm2(self) -> float:
-        """The area of multipliers, adders and cells of SRAM: a proxy, without registers, wires and control."""
-        n_bits = 8 * 1024 * sum(self.buffer_kb.values())
+        """The area of multipliers, adders and cells of SRAM: a proxy, without wires and control.
+
+        Registers count as SRAM where rows are kept in them, and not at all in a systolic array.
+        """
+        n_bits = 8 * 1024 * sum(self.buffer_kb.values()) + self.rows * self.cols * self._register_bits
         return (self.rows * self.cols * multiply_add_um2(self.bits) + n_bits * SRAM_CELL_UM2) / 1e6
+
+    @property
+    def _register_bits(self) -> int:
+        if self.dataflow in SYSTOLIC:  # a few, which are left out like wires
+            return 0
+        return (REGISTERS["input"] + REGISTERS["weight"]) * self.bits + REGISTERS["output"] * SUM_BITS

@@ -4,7 +4,8 @@ Cycles: Samajdar et al., "A Systematic Methodology for Characterizing Scalabilit
 (ISPASS 2020), whose dataflows and double buffers these are. Traffic: an operand is loaded again for each iteration of a
 loop that does not concern it, unless the part that is used again fits into its buffer (Parashar et al., "Timeloop",
 ISPASS 2019); of the two orders of the loops over folds the one with less traffic is taken. Latency: the larger of
-computing and loading, a roofline (Williams et al., CACM 2009). Energy: see ``technology``.
+computing and loading, a roofline (Williams et al., CACM 2009). Energy: see ``technology``. An array that keeps rows is in
+``row_stationary``.
 
 Not modelled: operations that are no products, such as pooling and activations, which the array does not compute; stalls
 other than those of bandwidth; static power; numbers that stay on the chip from one layer to the next; inputs that two
@@ -17,27 +18,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from raynas.codesign.accelerator import DATAFLOWS, Accelerator, Dataflow
+from raynas.codesign.accelerator import SYSTOLIC, Accelerator, Dataflow
+from raynas.codesign.mapped import MappedProduct
 from raynas.codesign.products import MatrixProduct
-from raynas.codesign.technology import SUM_BITS, dram_pj_per_bit, multiply_add_pj, sram_pj_per_bit
+from raynas.codesign.row_stationary import RowStationary
+from raynas.codesign.technology import MOVES, SUM_BITS
 
 
 @dataclass(frozen=True)
-class ProductOnArray:
-    """A matrix product on an accelerator. All numbers are those of all of its groups, one after another.
+class ProductOnArray(MappedProduct):
+    """A matrix product on a systolic array."""
 
-    Args:
-        product: the product.
-        accelerator: the accelerator.
-    """
-
-    product: MatrixProduct
-    accelerator: Accelerator
+    moves = MOVES
 
     @property
     def dataflow(self) -> Dataflow:
         """Dimensions and operands at the sides of the array."""
-        return DATAFLOWS[self.accelerator.dataflow]
+        return SYSTOLIC[self.accelerator.dataflow]
 
     @cached_property
     def sizes(self) -> tuple[int, int, int]:
@@ -83,15 +80,7 @@ class ProductOnArray:
         return min(orders, key=lambda bits: sum(bits.values()))
 
     def _dram_bits(self, rows_outside: bool) -> dict[str, int]:
-        bits, groups = self.accelerator.bits, self.product.groups
-        loads = {operand: self._loads(operand, rows_outside) for operand in self.product.elements}
-        n = self.product.elements
-        spilled = 2 * (loads["output"] - 1) * SUM_BITS  # partial sums that are written and read again
-        return {
-            "input": n["input"] * loads["input"] * bits * groups,
-            "weight": n["weight"] * loads["weight"] * bits * groups,
-            "output": n["output"] * (bits + spilled) * groups,
-        }
+        return self.bits_loaded({operand: self._loads(operand, rows_outside) for operand in self.product.elements})
 
     def _loads(self, operand: str, rows_outside: bool) -> int:
         """Return how often each number of an operand is loaded in an order of the loops over folds."""
@@ -102,24 +91,8 @@ class ProductOnArray:
         side, size = (array.rows, self.sizes[0]) if is_by_row else (array.cols, self.sizes[1])
         # In the outer loop the part of a fold is used again by all folds inside; in the inner loop all parts are.
         used_again = min(side, size) if rows_outside == is_by_row else size
-        bits = self.product.elements[operand] * (SUM_BITS if operand == "output" else array.bits)
-        half_buffer = array.buffer_kb[operand] * 1024 * 8 // 2
-        return 1 if bits * used_again <= half_buffer * size else self._uses(operand)
-
-    @property
-    def cycles(self) -> float:
-        """The cycles of computing or of the memory outside, whichever are more."""
-        return max(self.compute_cycles, sum(self.dram_bits.values()) / self.accelerator.dram_bits_per_cycle)
-
-    @property
-    def energy_pj(self) -> float:
-        """The energy of arithmetic, of moves in the array, and of accesses to buffers and the memory outside, in pJ."""
-        buffers = sum(
-            (self.sram_bits[operand] + self.dram_bits[operand]) * sram_pj_per_bit(kb)  # what is loaded is written first
-            for operand, kb in self.accelerator.buffer_kb.items()
-        )
-        outside = sum(self.dram_bits.values()) * dram_pj_per_bit()
-        return self.product.macs * multiply_add_pj(self.accelerator.bits) + buffers + outside
+        fits = self.bits_of(operand) * used_again <= self.half_buffer(operand) * size
+        return 1 if fits else self._uses(operand)
 
 
 @dataclass(frozen=True)
@@ -141,7 +114,8 @@ class AcceleratorCost:
 
 def cost_on(products: Iterable[MatrixProduct], accelerator: Accelerator) -> AcceleratorCost:
     """Return the cost of the products of a network on an accelerator."""
-    mapped = [(ProductOnArray(product, accelerator), n) for product, n in Counter(products).items()]
+    model = ProductOnArray if accelerator.dataflow in SYSTOLIC else RowStationary
+    mapped = [(model(product, accelerator), n) for product, n in Counter(products).items()]
     cycles = sum(n * product.cycles for product, n in mapped)
     return AcceleratorCost(
         cycles=cycles,

@@ -15,6 +15,23 @@ from raynas.metrics.mac_counter import MacCounter, macs_of
 
 
 @dataclass(frozen=True)
+class Window:
+    """The shape of a convolution, which a product leaves out: rows and columns of filters and of the output.
+
+    Args:
+        rows: of a filter.
+        cols: of a filter.
+        out_rows: of the output; those of all planes of three dimensions.
+        out_cols: of the output.
+    """
+
+    rows: int
+    cols: int
+    out_rows: int
+    out_cols: int
+
+
+@dataclass(frozen=True)
 class MatrixProduct:
     """Products of an ``(m, k)`` matrix of inputs with a ``(k, n)`` matrix of weights, for a systolic array.
 
@@ -28,6 +45,7 @@ class MatrixProduct:
         groups: number of products of this size.
         n_inputs: numbers that the inputs of one product consist of: fewer than ``m * k`` where windows overlap. 0 for
             ``m * k``.
+        window: the shape of a convolution; None for another product.
     """
 
     m: int
@@ -35,6 +53,7 @@ class MatrixProduct:
     k: int
     groups: int = 1
     n_inputs: int = 0
+    window: Window | None = None
 
     @property
     def macs(self) -> int:
@@ -84,10 +103,13 @@ def _convolution(args: Sequence[Any], result: torch.Tensor) -> Iterator[MatrixPr
     if transposed:  # each position of the input is multiplied with a filter, and the products are added up
         per_group = images.shape[1] // groups
         m, n, k = images.numel() // images.shape[1], weight.numel() // weight.shape[0], per_group
+        window = None
     else:
         m, n = result.numel() // result.shape[1], result.shape[1] // groups
         k = prod(weight.shape[1:])
-    yield MatrixProduct(m, n, k, groups, min(m * k, images.numel() // groups))
+        rows = weight.shape[-2] if weight.ndim > 3 else 1
+        window = Window(rows, weight.shape[-1], m // result.shape[-1], result.shape[-1])
+    yield MatrixProduct(m, n, k, groups, min(m * k, images.numel() // groups), window)
 
 
 def _product(first: int) -> Callable[[Sequence[Any], object], Iterator[MatrixProduct]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from raynas.codesign.accelerator import DATAFLOWS, Accelerator
+from raynas.codesign.accelerator import SYSTOLIC, Accelerator
 from raynas.core.architecture import Architecture, Option
 from raynas.core.cell_graph import CellGraph
 from raynas.core.decision import Categorical, Decision
@@ -27,7 +27,8 @@ class AcceleratorSpace(DecisionSpace):
         input_kb: sizes of the buffer of inputs, in kB.
         weight_kb: sizes of the buffer of weights.
         output_kb: sizes of the buffer of outputs.
-        dataflow: names of dataflows.
+        dataflow: names of dataflows; by default those of a systolic array. ``"row_stationary"`` needs registers in
+            every processing element, and is offered where it is named.
         bits: of inputs and weights. Fewer bits are always cheaper here, so offer several only to a trainable that reads
             ``config["arch"]["accelerator.bits"]`` and reports the accuracy of the quantised network.
         clock_mhz: clock of all of them.
@@ -44,7 +45,7 @@ class AcceleratorSpace(DecisionSpace):
     input_kb: Sequence[int] = (64, 8, 16, 32, 128, 256)
     weight_kb: Sequence[int] = (64, 8, 16, 32, 128, 256)
     output_kb: Sequence[int] = (64, 8, 16, 32, 128, 256)
-    dataflow: Sequence[str] = tuple(DATAFLOWS)
+    dataflow: Sequence[str] = tuple(SYSTOLIC)
     bits: Sequence[int] = (8,)
     clock_mhz: float = Accelerator.clock_mhz
     dram_gb_per_s: float = Accelerator.dram_gb_per_s

@@ -37,9 +37,12 @@ WORD = 64
 SUM_BITS = 32
 """Bits of a partial sum."""
 
-MOVES = 1 + 2 * 2
-"""Energy of moving the numbers of a multiply-add, in units of its arithmetic: the stationary one is read from a
-register (1), the two others come from a neighbour (2 each)."""
+NEIGHBOUR = 2
+"""Energy of a number from a neighbour, in units of the arithmetic of a multiply-add; one from a register costs 1."""
+
+MOVES = 1 + 2 * NEIGHBOUR
+"""Energy of moving the numbers of a multiply-add through a systolic array, in these units: the stationary one is read
+from a register, the two others come from a neighbour."""
 
 
 def interpolated(published: Mapping[float, float], at: float) -> float:
@@ -57,8 +60,8 @@ def interpolated(published: Mapping[float, float], at: float) -> float:
 
 
 def multiply_add_pj(bits: int) -> float:
-    """Return the energy of a multiply-add of whole numbers, with the moves of its numbers through the array."""
-    return (1 + MOVES) * (interpolated(MULTIPLY_PJ, bits) + interpolated(ADD_PJ, SUM_BITS))
+    """Return the energy of a multiply-add of whole numbers, without the moves of its numbers."""
+    return interpolated(MULTIPLY_PJ, bits) + interpolated(ADD_PJ, SUM_BITS)
 
 
 def multiply_add_um2(bits: int) -> float:

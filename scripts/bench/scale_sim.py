@@ -21,7 +21,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from raynas.codesign import DATAFLOWS, Accelerator, MatrixProduct, products_of
+from raynas.codesign import Accelerator, MatrixProduct, products_of
+from raynas.codesign.accelerator import SYSTOLIC
 from raynas.codesign.cost_model import ProductOnArray
 from raynas.codesign.technology import SUM_BITS
 
@@ -134,7 +135,7 @@ def rows(names: Sequence[str], *, memory: bool) -> Iterator[str]:
     """Yield the rows of the table, ours / theirs in each cell."""
     for label, array in ARRAYS.items():
         for name in names:
-            for dataflow in DATAFLOWS:
+            for dataflow in SYSTOLIC:
                 accelerator = replace(array, dataflow=dataflow)
                 mine, other = ours(LAYERS[name].product, accelerator), theirs(LAYERS[name], accelerator, memory=memory)
                 pairs = [(mine.cycles, other.cycles)]
@@ -144,12 +145,12 @@ def rows(names: Sequence[str], *, memory: bool) -> Iterator[str]:
                 yield f"| {label} | {name} | {dataflow.removesuffix('_stationary')} | {' | '.join(cells)} |"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", nargs="+", default=list(LAYERS), choices=list(LAYERS))
     parser.add_argument("--no-memory", action="store_true", help="do not simulate the buffers, which is slow")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     titles = ["array", "layer", "dataflow", "cycles", "inputs read", "weights read", "outputs written"]
     titles += [] if given.no_memory else ["inputs loaded", "weights loaded"]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")

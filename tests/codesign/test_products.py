@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from raynas.codesign.products import MatrixProduct, products_of
+from raynas.codesign.products import MatrixProduct, Window, products_of
 from raynas.errors import RaynasError
 from raynas.metrics import count_macs
 
@@ -23,9 +23,9 @@ def products(model: nn.Module, *shape: int) -> list[MatrixProduct]:
 
 def test_a_convolution_is_a_product_of_windows_and_filters() -> None:
     (found,) = products(nn.Conv2d(6, 10, 3, stride=2, padding=1), 6, 9, 8)
-    assert found == MatrixProduct(m=5 * 4, n=10, k=54, groups=1, n_inputs=6 * 9 * 8)
+    assert found == MatrixProduct(m=5 * 4, n=10, k=54, groups=1, n_inputs=6 * 9 * 8, window=Window(3, 3, 5, 4))
     (found,) = products(nn.Conv2d(6, 10, (1, 3), groups=2, bias=False), 6, 9, 8)
-    assert found == MatrixProduct(m=9 * 6, n=5, k=9, groups=2, n_inputs=3 * 9 * 8)
+    assert found == MatrixProduct(m=9 * 6, n=5, k=9, groups=2, n_inputs=3 * 9 * 8, window=Window(1, 3, 9, 6))
 
 
 def test_a_strided_convolution_of_single_positions_loads_those_only() -> None:
@@ -35,7 +35,13 @@ def test_a_strided_convolution_of_single_positions_loads_those_only() -> None:
 
 def test_a_depthwise_convolution_is_a_product_for_each_channel() -> None:
     (found,) = products(nn.Conv2d(6, 6, 3, groups=6, bias=False), 6, 8, 8)
-    assert found == MatrixProduct(m=36, n=1, k=9, groups=6, n_inputs=64)
+    assert found == MatrixProduct(m=36, n=1, k=9, groups=6, n_inputs=64, window=Window(3, 3, 6, 6))
+
+
+def test_windows_of_one_and_three_dimensions() -> None:
+    assert [p.window for p in products(nn.Conv1d(4, 6, 3), 4, 15)] == [Window(1, 3, 1, 13)]
+    assert [p.window for p in products(nn.Conv3d(2, 3, 2), 2, 4, 5, 6)] == [Window(2, 2, 3 * 4, 5)]
+    assert [p.window for p in products(nn.ConvTranspose2d(4, 6, 3), 4, 5, 6)] == [None]
 
 
 def test_a_linear_layer_and_attention() -> None:

@@ -75,8 +75,8 @@ def test_spaces_of_other_accelerators_are_others() -> None:
 def test_an_option_that_no_accelerator_can_have_is_refused() -> None:
     with pytest.raises(SettingError, match="rows must be a whole number of at least 1, got 0"):
         AcceleratorSpace(rows=(8, 0))
-    with pytest.raises(UnknownNameError, match="row_stationary"):
-        AcceleratorSpace(dataflow=("row_stationary",))
+    with pytest.raises(UnknownNameError, match="no_local_reuse"):
+        AcceleratorSpace(dataflow=("no_local_reuse",))
     with pytest.raises(SpaceError, match="needs different options"):
         AcceleratorSpace(bits=())
 
@@ -99,6 +99,15 @@ def test_the_costs_are_those_of_the_accelerator_in_the_point() -> None:
         assert {name: cost(arch) for name, cost in costs.items()} == {n: cost(NET.default) for n, cost in fixed.items()}
     assert costs["accelerator_area_mm2"](point) > costs["accelerator_area_mm2"](space.default)
     assert costs["accelerator_cycles"](point) / 500e3 == costs["accelerator_latency_ms"](point)
+
+
+def test_rows_are_kept_where_that_is_offered() -> None:
+    offered = AcceleratorSpace(rows=(4,), cols=(4,), dataflow=("row_stationary", "output_stationary"))
+    costs = Measurer(CodesignSpace(NET, offered)).costs(accelerator_metrics())
+    point = CodesignSpace(NET, offered).default
+    fixed = Measurer(NET).costs(accelerator_metrics(offered.accelerator(point)))
+    assert {n: cost(point) for n, cost in costs.items()} == {n: cost(NET.default) for n, cost in fixed.items()}
+    assert "row_stationary" not in AcceleratorSpace().dataflow
 
 
 def test_a_space_without_accelerators_needs_one() -> None:

@@ -70,7 +70,7 @@ def test_counters_that_hold_no_number_are_refused_at_once(tmp_path: Path) -> Non
         Rapl(tmp_path)
     assert "\n" not in str(found.value)
     (zone(tmp_path, ":0", "package-0", 1) / "energy_uj").write_text("none\n")
-    with pytest.raises(RaynasError, match="cannot be read: .*invalid literal"):
+    with pytest.raises(RaynasError, match=r"cannot be read: .*invalid literal"):
         Rapl(tmp_path)
 
 
