@@ -104,7 +104,11 @@ def own_folder() -> Path:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait until no other process of this user measures on this machine, ``LOCK_SECONDS`` at most."""
+    """Wait until no other process of this user measures on this machine, ``LOCK_SECONDS`` at most.
+
+    A trial that waits leaves its CPU to its measurement, as an actor would: scripts/bench/latency_neighbours.py found
+    that neighbours disturb one as they disturb the other.
+    """
     try:
         import fcntl
 
