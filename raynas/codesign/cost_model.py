@@ -4,8 +4,8 @@ Cycles: Samajdar et al., "A Systematic Methodology for Characterizing Scalabilit
 (ISPASS 2020), whose dataflows and double buffers these are. Traffic: an operand is loaded again for each iteration of a
 loop that does not concern it, unless the part that is used again fits into its buffer (Parashar et al., "Timeloop",
 ISPASS 2019); of the two orders of the loops over folds the one with less traffic is taken. Latency: the larger of
-computing and loading, a roofline (Williams et al., CACM 2009). Energy: see ``technology``. An array that keeps rows is in
-``row_stationary``.
+computing and loading, a roofline (Williams et al., CACM 2009). Energy: see ``technology``. For an array that keeps rows
+see ``row_stationary``.
 
 Not modelled: operations that are no products, such as pooling and activations, which the array does not compute; stalls
 other than those of bandwidth; static power; numbers that stay on the chip from one layer to the next; inputs that two

@@ -39,7 +39,7 @@ ACCESSES = 4
 
 @dataclass(frozen=True)
 class Assignment:
-    """What is computed at a time.
+    """The filters and channels that are computed at a time.
 
     Args:
         filter_sets: number of sets of different filters.

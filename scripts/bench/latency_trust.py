@@ -62,7 +62,7 @@ def two_neighbours() -> Iterator[list["subprocess.Popen[bytes]"]]:
     finally:
         for neighbour in neighbours:
             neighbour.kill()
-            neighbour.wait()
+            neighbour.communicate()  # which closes its output too
 
 
 @contextmanager
