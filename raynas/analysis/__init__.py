@@ -15,7 +15,7 @@ trackers draw or store:
 
 from raynas.analysis.cheap_scores import CheapScore, cheap_scores, predictions
 from raynas.analysis.columns import Column, columns_of, row_of
-from raynas.analysis.front import Front, FrontAfter, Limit, TrialPoint, front, front_of
+from raynas.analysis.front import SEARCH, Front, FrontAfter, Limit, TrialPoint, front, front_of
 from raynas.analysis.history import History, HypervolumeHistory, history, hypervolume_history
 from raynas.analysis.importance import DecisionImportance, Importance, importance
 from raynas.analysis.parallel import Axis, ParallelCoordinates, parallel_coordinates
@@ -28,6 +28,7 @@ from raynas.analysis.windows import Window, generation_size, windows
 
 __all__ = [
     "COSTS",
+    "SEARCH",
     "Axis",
     "CheapScore",
     "Column",

@@ -52,21 +52,21 @@ class CheapScore:
 
 
 def cheap_scores(
-    archive: Archive, goal: Goal, *, stages: Mapping[str, Sequence[Evaluation]] | None = None
+    archive: Archive, goal: Goal, *, stages: Mapping[str, Mapping[Architecture, float]] | None = None
 ) -> list[CheapScore]:
     """Compare every cheap score with the first objective of the trials that finished, or with a later measurement.
 
     Args:
         archive: of the search.
         goal: of the search.
-        stages: evaluations of earlier searches of the same architectures, by name: the stages of a funnel, or scores
-            with inherited weights.
+        stages: scores of architectures in earlier searches, larger is better, by the name of the search: the stages of
+            a funnel, or scores with inherited weights.
     """
     finished = {e.trial: e for e in archive.evaluations if e.status == "finished" and goal.first.metric in e.metrics}
     found = [
         *_fidelities(archive, finished, goal.first),
         *_zero_cost(archive.events("scored"), finished, goal),
-        *(_stage(name, evaluations, finished, goal) for name, evaluations in (stages or {}).items()),
+        *(_stage(name, scores, finished, goal.first) for name, scores in (stages or {}).items()),
         *predictions(archive.evaluations, goal),
     ]
     return [score for score in found if score.pairs]
@@ -139,13 +139,14 @@ def _zero_cost(scored: Iterable[Record], finished: Mapping[str, Evaluation], goa
     return [_score(name, "zero-cost", first.metric, found, sign=first.sign) for name, found in pairs.items()]
 
 
-def _stage(name: str, evaluations: Iterable[Evaluation], finished: Mapping[str, Evaluation], goal: Goal) -> CheapScore:
-    metric = goal.first.metric
-    before = {e.arch: e.metrics[metric] for e in evaluations if e.status == "finished" and metric in e.metrics}
+def _stage(
+    name: str, scores: Mapping[Architecture, float], finished: Mapping[str, Evaluation], objective: Objective
+) -> CheapScore:
+    metric = objective.metric
     pairs = {
-        trial: (float(before[e.arch]), float(e.metrics[metric])) for trial, e in finished.items() if e.arch in before
+        trial: (float(scores[e.arch]), float(e.metrics[metric])) for trial, e in finished.items() if e.arch in scores
     }
-    return _score(f"{metric} in {name}", "stage", metric, pairs)
+    return _score(f"score in {name}", "stage", metric, pairs, sign=objective.sign)
 
 
 def _score(

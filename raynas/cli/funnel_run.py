@@ -10,6 +10,7 @@ from ray import tune
 
 from raynas.cli.search_run import SearchRun
 from raynas.cli.terminal import Interrupted, say, shown
+from raynas.core.architecture import Architecture
 from raynas.core.result import SearchResult
 from raynas.funnels import FunnelResult, funnel
 from raynas.funnels.report import PLOT, TEXT, as_text, notes
@@ -77,6 +78,12 @@ class FunnelRun(SearchRun):
         say(f"\nFor comparison, random search: what all stages cost is {n_trials} trials of the last", self.console)
         strategy = RandomSearch(early_stopping=self.command.stages[-1].early_stopping)
         return self._whole(self._search(strategy, f"{self.path.name}/random", n_trials), "of random search ", n_trials)
+
+    @property
+    def earlier(self) -> Mapping[str, Mapping[Architecture, float]]:
+        """Scores of the stages before the last, larger is better, by name."""
+        stages = self._found.stages[:-1] if self._found else ()
+        return {f"stage {at.name}": at.scores for at in stages}
 
     @property
     def _epochs(self) -> int:

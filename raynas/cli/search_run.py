@@ -84,6 +84,11 @@ class SearchRun:
         """Space, data and strategy in a line."""
         return search_title(self.command.names, self.data, len(self.command.stages))
 
+    @property
+    def earlier(self) -> Mapping[str, Mapping[Architecture, float]]:
+        """Scores of earlier stages, larger is better, by name."""
+        return {}
+
     def connect(self) -> None:
         """Connect to the cluster that was asked for.
 
@@ -115,7 +120,7 @@ class SearchRun:
         result = self._search(self.command.strategy, self.path.name, asked.num_samples, derived, repeats)
         self._keep(result)
         if result.interrupted:
-            write(self.summary(result, None, None, None), self.path, points={"search": result.full})
+            write(self.summary(result, None, None, None), self.path, searches={"search": result})
         return self._whole(result, "", self.command.search.num_samples)
 
     def _keep(self, result: SearchResult) -> None:
@@ -212,7 +217,7 @@ class SearchRun:
             progress=run.progress,
             tensorboard=run.tensorboard,
             trackers=run.trackers,
-            leave_report=False,
+            leave_report="live" if name == self.path.name else False,
             run_config=tune.RunConfig(name=name, storage_path=str(self.path.parent)),
         )
 

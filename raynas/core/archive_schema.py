@@ -58,6 +58,9 @@ class Session(_Record, tag="session", kw_only=True):
     baseline_is: str = ""
     title: str = ""
     tolerance: float | None = None
+    resources: dict[str, float] = {}
+    versions: dict[str, str] = {}
+    command: str = ""
     warm_start: bool = False
 
 

@@ -19,7 +19,7 @@ from raynas.run.file_names import ARCHITECTURE, ARCHIVE, BEST
 from raynas.run.retraining import final_training
 from raynas.strategies import Strategy
 from raynas.trials import Training, TrialSettings
-from raynas.views.report import Summary, best_or_reason, plot_name, summarise, write
+from raynas.views.report import HTML, MARKDOWN, Summary, best_or_reason, plot_name, summarise, write
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _leave(result: SearchResult, settings: TrialSettings, title: str, directory:
     write(
         dataclasses.replace(summary, files=places, commands=commands),
         directory,
-        points={"search": result.full},
+        searches={"search": result},
     )
 
 
@@ -96,6 +96,8 @@ def report_files(result: SearchResult, directory: Path, summary: Summary) -> dic
     files = {
         "archive": result.path / ARCHIVE,
         "this report": directory / "summary.txt",
+        "with figures": directory / HTML,
+        "as Markdown": directory / MARKDOWN,
         "as JSON": directory / "summary.json",
         **{f"{other} plot": directory / plot_name(other) for other, front in summary.fronts.items() if front},
     }

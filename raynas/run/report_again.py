@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.errors import ContentError, RaynasError
@@ -76,7 +77,8 @@ def report_again(path: Path, directory: Path | None = None) -> Summary:
         files={name: str(file) for name, file in report_files(result, directory, summary).items()},
         commands=earlier.commands if is_same and earlier.commands else _commands(result, directory),
     )
-    write(summary, directory, points={"search": result.full, **({"random": random.full} if random else {})})
+    searches = {"search": result, **({"random": random} if random else {})}
+    write(summary, directory, searches=searches, stages=_earlier_stages(path) if directory != path else {})
     return summary
 
 
@@ -88,6 +90,20 @@ def _earlier(directory: Path) -> _Earlier:
         )
     except (OSError, ContentError):
         return _Earlier()
+
+
+def _earlier_stages(path: Path) -> dict[str, dict[Architecture, float]]:
+    """Return the scores of the stages before the last of a funnel, larger is better, by name."""
+    number = path.name.partition("-")[0]
+    found: dict[str, dict[Architecture, float]] = {}
+    for folder in sorted(path.parent.glob("*-*")):
+        is_before = folder.name.partition("-")[0].isdecimal() and int(folder.name.partition("-")[0]) < int(number)
+        if is_before and (folder / ARCHIVE).is_file():
+            result = stored_result(folder)
+            first = result.goal.first
+            scored = (e for e in result.full if first.metric in e.metrics)
+            found[f"stage {folder.name}"] = {e.arch: first.sign * e.metrics[first.metric] for e in scored}
+    return found
 
 
 def _random(path: Path) -> tuple[SearchResult | None, list[str]]:

@@ -34,6 +34,7 @@ class RunSettings:
     repeats: Repeats | None = None
     progress: bool = True
     tensorboard: bool = True
+    live_report: bool = False
     trackers: Sequence[Tracker] = ()
     run_config: tune.RunConfig = field(default_factory=tune.RunConfig)
 

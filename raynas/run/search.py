@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import Literal
 
 from ray import tune
 
@@ -13,6 +14,7 @@ from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics
 from raynas.run.asked import read_asked
 from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
+from raynas.run.circumstances import circumstances
 from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
 from raynas.run.finish import finish
@@ -57,7 +59,7 @@ def search(
     progress: bool = True,
     tensorboard: bool = True,
     trackers: Trackers = (),
-    leave_report: bool = True,
+    leave_report: bool | Literal["live"] = True,
     run_config: tune.RunConfig | None = None,
 ) -> SearchResult:
     """Search a space with Ray Tune; a second run with the same name continues the first.
@@ -105,7 +107,8 @@ def search(
         tensorboard: whether to write TensorBoard logs.
         trackers: experiment trackers that get a run for the search and one for each trial, by name ("mlflow", "wandb")
             or as settings, see ``raynas.views.trackers``; ``raynas.track`` writes an earlier search to one.
-        leave_report: whether to write a summary, plots, and the best architecture with its weights into the folder.
+        leave_report: whether to write ``report.html`` during the search, and at its end that, a summary, plots, and the
+            best architecture with its weights into the folder; "live" leaves out what is written at the end.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder. The name
             is by default made of the space, the script and its function (or the data), and the strategy.
 
@@ -130,6 +133,7 @@ def search(
         repeats=repeats,
         progress=progress,
         tensorboard=tensorboard,
+        live_report=bool(leave_report),
         trackers=as_trackers(trackers),
         run_config=run_config or tune.RunConfig(),
     )
@@ -161,7 +165,7 @@ def search(
         check_feasible(searcher, seed)
         title = title_of(space, settings, strategy)
         facts = {"title": title, "strategy": repr(strategy), "seed": seed, "baseline": known}
-        facts |= {"baseline_is": reference.name} if reference else {}
+        facts |= circumstances(settings) | ({"baseline_is": reference.name} if reference else {})
         start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
@@ -169,7 +173,7 @@ def search(
         result = _result(space, searcher, TrialNetworks(space, settings, path), run, stopped)
         if not result.interrupted:
             finish(result, settings, run)
-        if leave_report:
+        if leave_report is True:
             logs = path / "tensorboard" if tensorboard else None
             report(result, settings, title, logs=logs, progress=progress)
         track_all(result, run.trackers)

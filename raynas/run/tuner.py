@@ -28,6 +28,7 @@ from raynas.strategies import Strategy
 from raynas.strategies.schedulers.scored import rank_by_score
 from raynas.trials.settings import TrialSettings
 from raynas.views.progress import ProgressCallback
+from raynas.views.report.live import ReportCallback
 from raynas.views.tensorboard import TensorBoardCallback
 from raynas.views.trackers import TrackerCallback
 
@@ -61,6 +62,8 @@ def run_trials(
     if run.tensorboard:
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
     callbacks += [TrackerCallback(searcher, path, tracker) for tracker in run.trackers]
+    if run.live_report:
+        callbacks.append(ReportCallback(searcher, path))
     if run.progress:
         callbacks.append(ProgressCallback(searcher, run.num_samples))
     fail_fast = run.run_config.failure_config.fail_fast if run.run_config.failure_config else False

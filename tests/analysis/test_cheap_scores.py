@@ -47,11 +47,16 @@ def test_scores_without_training_and_of_earlier_stages() -> None:
         archive.append(
             "ended", trial=e.trial, status="finished", fidelity=1, metrics={"accuracy": i, "params": -i}, error=""
         )
-    found = {s.name: s for s in cheap_scores(archive, GOAL, stages={"stage 1": stage, "stage 0": []})}
+    found = {
+        s.name: s
+        for s in cheap_scores(
+            archive, GOAL, stages={"stage 1": {e.arch: e.metrics["accuracy"] for e in stage}, "stage 0": {}}
+        )
+    }
     assert found["synflow"].correlation.rho == pytest.approx(1.0)
     assert found["params"].correlation.rho == pytest.approx(-1.0)
-    assert found["accuracy in stage 1"].kind == "stage"
-    assert list(found) == ["params", "synflow", "accuracy in stage 1"]
+    assert found["score in stage 1"].kind == "stage"
+    assert list(found) == ["params", "synflow", "score in stage 1"]
 
 
 def test_predicted_against_measured() -> None:

@@ -74,7 +74,8 @@ def test_an_interrupted_search_says_so(
 def test_a_search_without_a_result(tmp_path: Path) -> None:
     result = searched([("failed", 0, 0.0, 0.0, 0.0)], path=tmp_path)
     report(result, Training(), "a title", progress=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.json", "summary.txt"]
+    names = ["report.html", "report.md", "summary.json", "summary.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_what_goes_wrong_with_it_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

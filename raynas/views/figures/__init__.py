@@ -1,6 +1,7 @@
-"""Figures of a search as interactive plots of plotly, made from ``raynas.analysis``.
+"""Figures of a search as interactive plots, made from ``raynas.analysis``.
 
-Importing this package imports plotly, so import it where a figure is drawn.
+Each is what ``plotly.graph_objects.Figure`` is made of, a dict of "data" and "layout": a report stores that as it is,
+which spares it plotly's own objects, slow to make of many points. ``ResultPlots`` makes a ``Figure`` of it.
 """
 
 from raynas.views.figures.agreement import agreement_figure

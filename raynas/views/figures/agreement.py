@@ -1,20 +1,19 @@
 """The figure of predicted against measured values."""
 
-import plotly.graph_objects as go
-
 from raynas.analysis import CheapScore
-from raynas.views.figures.style import BLUE, GREY, figure, label, plain
+from raynas.views.figures.style import BLUE, GREY, Figure, figure, label, plain
 
 
-def agreement_figure(score: CheapScore) -> go.Figure:
+def agreement_figure(score: CheapScore) -> Figure:
     """Draw a cheap score against the score that it replaces in the search, with the line on which both are equal.
 
     Args:
         score: with at least one pair.
     """
     ends = [min(map(min, score.pairs)), max(map(max, score.pairs))]
-    equal = go.Scatter(x=ends, y=ends, mode="lines", name="equal", line={"color": GREY, "dash": "dash"})
-    points = go.Scatter(
+    equal = dict(type="scatter", x=ends, y=ends, mode="lines", name="equal", line={"color": GREY, "dash": "dash"})
+    points = dict(
+        type="scatter",
         x=[x for x, _ in score.pairs],
         y=[y for _, y in score.pairs],
         mode="markers",

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from raynas.analysis import CheapScore
-from raynas.views.figures.style import BLUE, GREEN, GREY, ORANGE, figure, label, plain, rows_height
+from raynas.views.figures.style import BLUE, GREEN, GREY, ORANGE, Figure, figure, label, line_at, plain, rows_height
 
 COLOURS = {"fidelity": BLUE, "zero-cost": GREEN, "stage": ORANGE, "predicted": "#cc79a7"}
 
 
-def correlations_figure(scores: Sequence[CheapScore]) -> go.Figure:
+def correlations_figure(scores: Sequence[CheapScore]) -> Figure:
     """Draw Spearman's correlation of each cheap score with the final one, and its 95 % interval.
 
     Args:
@@ -24,7 +22,8 @@ def correlations_figure(scores: Sequence[CheapScore]) -> go.Figure:
             above = [0.0 if c.high is None or c.rho is None else c.high - c.rho for c in found]
             below = [0.0 if c.low is None or c.rho is None else c.rho - c.low for c in found]
             traces.append(
-                go.Scatter(
+                dict(
+                    type="scatter",
                     x=[c.rho for c in found],
                     y=at,
                     mode="markers",
@@ -35,8 +34,12 @@ def correlations_figure(scores: Sequence[CheapScore]) -> go.Figure:
                     hovertemplate="%{text}<extra></extra>",
                 )
             )
-    drawn = figure(traces, x="rank correlation with the final score", height=rows_height(len(scores)))
-    drawn.add_vline(0, line={"color": GREY, "width": 1})
     texts = [label(s.name) for s in scores]
-    drawn.update_yaxes(tickvals=list(range(len(scores))), ticktext=texts, range=[len(scores) - 0.5, -0.5])
-    return drawn.update_xaxes(range=[-1.05, 1.05])
+    return figure(
+        traces,
+        x="rank correlation",
+        height=rows_height(len(scores)),
+        xaxis={"range": [-1.05, 1.05]},
+        yaxis={"tickvals": list(range(len(scores))), "ticktext": texts, "range": [len(scores) - 0.5, -0.5]},
+        shapes=[line_at("x", 0, {"color": GREY, "width": 1})],
+    )

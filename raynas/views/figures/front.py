@@ -1,12 +1,10 @@
 """The figure of a Pareto front."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import plotly.graph_objects as go
-
-from raynas.analysis import Front, TrialPoint
-from raynas.analysis.front import SEARCH
+from raynas.analysis import SEARCH, Front, Limit, TrialPoint
 from raynas.views.figures.style import (
     GREEN,
     GREY,
@@ -14,9 +12,11 @@ from raynas.views.figures.style import (
     MAX_SVG_POINTS,
     RED,
     STATUS_COLOURS,
+    Figure,
     figure,
     is_wide,
     label,
+    line_at,
     plain,
 )
 
@@ -24,7 +24,7 @@ SHADES = ("#c9ced4", "#b4bbc3", "#9aa3ad", "#7f8a95", "#66727e")
 """Colours of earlier fronts, from the first to the last."""
 
 
-def front_figure(front: Front, hover: Mapping[tuple[str, str], str] | None = None) -> go.Figure:
+def front_figure(front: Front, hover: Mapping[tuple[str, str], str] | None = None) -> Figure:
     """Draw trials by two metrics, the Pareto front of all, earlier fronts, limits and baseline.
 
     Each trace says its role in ``meta``: "points" (with the source and number of every trial in ``customdata``),
@@ -41,22 +41,35 @@ def front_figure(front: Front, hover: Mapping[tuple[str, str], str] | None = Non
     traces += _earlier(front)
     traces += [_steps(front, front.front, "Pareto front", INK, 2, "front")] if front.front else []
     traces += _baseline(front)
-    drawn = figure(traces, x=label(front.across.metric), y=label(front.up.metric), height=440)
-    if is_wide(point.x for point in front.points):
-        drawn.update_xaxes(type="log")
-    for limit in front.limits:
-        draw = drawn.add_vline if limit.axis == "x" else drawn.add_hline
-        draw(limit.value, **limit_style(limit.text, soft=limit.soft))
-    return drawn
+    log = is_wide(point.x for point in front.points)
+    return figure(
+        traces,
+        x=label(front.across.metric),
+        y=label(front.up.metric),
+        height=440,
+        xaxis={"type": "log" if log else "linear"},
+        shapes=[line_at(limit.axis, limit.value, limit_look(soft=limit.soft)) for limit in front.limits],
+        annotations=[_note(limit, log=log) for limit in front.limits],
+    )
 
 
-def limit_style(text: str, *, soft: bool) -> dict[str, Any]:
+def limit_look(*, soft: bool) -> dict[str, Any]:
     """Return the look of the line of a limit."""
-    return {
-        "line": {"color": RED, "width": 1.5, "dash": "dot" if soft else "dash"},
-        "annotation_text": plain(text, 40),
-        "annotation_font": {"color": RED, "size": 10},
-    }
+    return {"color": RED, "width": 1.5, "dash": "dot" if soft else "dash"}
+
+
+def limit_text(text: str) -> dict[str, Any]:
+    """Return the text beside the line of a limit."""
+    return {"text": plain(text, 40), "font": {"color": RED, "size": 10}, "showarrow": False}
+
+
+def _note(limit: Limit, *, log: bool) -> dict[str, Any]:
+    if limit.axis == "y":
+        at = {"x": 1, "xref": "x domain", "xanchor": "right", "y": limit.value, "yanchor": "bottom"}
+    else:
+        x = math.log10(limit.value) if log and limit.value > 0 else limit.value
+        at = {"x": x, "xanchor": "left", "y": 1, "yref": "y domain", "yanchor": "top"}
+    return {**limit_text(limit.text), **at}
 
 
 def _name(point: TrialPoint) -> str:
@@ -73,8 +86,8 @@ def _points(points: list[TrialPoint], name: str, hover: Mapping[tuple[str, str],
         "symbol": "circle" if first.is_candidate else "circle-open" if first.complies else "x-thin-open",
         "opacity": 0.75 if first.is_candidate else 0.5,
     }
-    draw = go.Scattergl if len(front.points) > MAX_SVG_POINTS else go.Scatter
-    return draw(
+    return dict(
+        type="scattergl" if len(front.points) > MAX_SVG_POINTS else "scatter",
         x=[p.x for p in points],
         y=[p.y for p in points],
         mode="markers",
@@ -107,7 +120,8 @@ def _earlier(front: Front) -> list[Any]:
 
 def _steps(front: Front, points: tuple[tuple[float, float], ...], name: str, colour: str, width: int, role: str) -> Any:
     # Between two points of the front, the value that the worse of them in x offers is not yet to be had.
-    return go.Scatter(
+    return dict(
+        type="scatter",
         x=[x for x, _ in points],
         y=[y for _, y in points],
         mode="lines+markers" if role == "front" else "lines",
@@ -124,4 +138,4 @@ def _baseline(front: Front) -> list[Any]:
     if x is None or y is None:
         return []
     look = {"symbol": "star", "size": 14, "color": GREEN, "line": {"color": "white", "width": 1}}
-    return [go.Scatter(x=[x], y=[y], mode="markers", name="baseline", marker=look, meta="baseline")]
+    return [dict(type="scatter", x=[x], y=[y], mode="markers", name="baseline", marker=look, meta="baseline")]

@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
 from raynas.analysis import History, HypervolumeHistory
 from raynas.core.evaluation import Status
-from raynas.views.figures.style import BLUE, INK, STATUS_COLOURS, figure, label, number, plain
+from raynas.views.figures.style import BLUE, INK, STATUS_COLOURS, Figure, figure, label, plain
 
 SHOWN: tuple[Status, ...] = ("stopped", "finished")
 
 
-def history_figure(history: History) -> go.Figure:
+def history_figure(history: History) -> Figure:
     """Draw every score, and the best so far, over the trials."""
     name = label(history.objective.metric)
     traces = [_scores(history, status, name) for status in SHOWN if status in history.statuses]
     best = [i for i, value in enumerate(history.best) if value is not None]
     traces.append(
-        go.Scatter(
+        dict(
+            type="scatter",
             x=[i + 1 for i in best],
             y=[history.best[i] for i in best],
             mode="lines",
@@ -33,7 +32,8 @@ def history_figure(history: History) -> go.Figure:
 
 def _scores(history: History, status: Status, name: str) -> Any:
     at = [i for i, s in enumerate(history.statuses) if s == status and history.values[i] is not None]
-    return go.Scatter(
+    return dict(
+        type="scatter",
         x=[i + 1 for i in at],
         y=[history.values[i] for i in at],
         mode="markers",
@@ -53,14 +53,14 @@ def _symbols(complies: Sequence[bool]) -> list[str]:
     return ["circle" if is_within else "x-thin-open" for is_within in complies]
 
 
-def hypervolume_figure(history: HypervolumeHistory) -> go.Figure:
-    """Draw the hypervolume so far over the trials; the reference point is in the title of the axis."""
-    at = ", ".join(f"{label(o.metric)} {number(r)}" for o, r in zip(history.objectives, history.reference, strict=True))
-    line = go.Scatter(
+def hypervolume_figure(history: HypervolumeHistory) -> Figure:
+    """Draw the hypervolume so far over the trials."""
+    line = dict(
+        type="scatter",
         x=list(range(1, len(history.values) + 1)),
         y=list(history.values),
         mode="lines",
         line={"color": BLUE, "width": 2, "shape": "hv"},
         hovertemplate="after %{x} trials: %{y:.4g}<extra></extra>",
     )
-    return figure([line], x=f"trials (measured from {at})", y="hypervolume", height=300)
+    return figure([line], x="trials", y="hypervolume", height=300)

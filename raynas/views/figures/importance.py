@@ -1,22 +1,21 @@
 """The figure of the importance of decisions."""
 
-import plotly.graph_objects as go
-
 from raynas.analysis import Importance
-from raynas.views.figures.style import BLUE, figure, label, plain, rows_height
+from raynas.views.figures.style import BLUE, Figure, figure, label, plain, rows_height
 
 MAX_ROWS = 30
 """Maximum number of decisions that are drawn."""
 
 
-def importance_figure(importance: Importance) -> go.Figure:
+def importance_figure(importance: Importance) -> Figure:
     """Draw a bar for each decision, most important first, with the standard deviation over refits.
 
     Args:
         importance: with at least one decision.
     """
     shown = importance.decisions[:MAX_ROWS]
-    bars = go.Bar(
+    bars = dict(
+        type="bar",
         x=[d.mean for d in shown],
         y=list(range(len(shown))),
         orientation="h",
@@ -27,6 +26,9 @@ def importance_figure(importance: Importance) -> go.Figure:
         hovertemplate="%{text}: %{x:.3f}<extra></extra>",
     )
     title = f"share of the variance of {label(importance.metric)}"
-    drawn = figure([bars], x=title, height=rows_height(len(shown)))
-    texts = [label(d.name) for d in shown]
-    return drawn.update_yaxes(tickvals=list(range(len(shown))), ticktext=texts, autorange="reversed")
+    yaxis = {
+        "tickvals": list(range(len(shown))),
+        "ticktext": [label(d.name) for d in shown],
+        "autorange": "reversed",
+    }
+    return figure([bars], x=title, height=rows_height(len(shown)), yaxis=yaxis)

@@ -3,11 +3,9 @@
 import math
 from typing import Any
 
-import plotly.graph_objects as go
-
 from raynas.analysis import Axis, ParallelCoordinates
 from raynas.core.metric import Mode
-from raynas.views.figures.style import figure, is_wide, plain
+from raynas.views.figures.style import Figure, figure, is_wide, plain
 
 INACTIVE = -1.0
 """Position of a decision that is not active."""
@@ -16,7 +14,7 @@ AXIS_WIDTH = 84
 """Pixels that an axis needs to be read."""
 
 
-def parallel_figure(found: ParallelCoordinates, mode: Mode = "max") -> go.Figure:
+def parallel_figure(found: ParallelCoordinates, mode: Mode = "max") -> Figure:
     """Draw a line for each trial across the decisions to the objective; drag along an axis to select lines.
 
     Args:
@@ -25,7 +23,8 @@ def parallel_figure(found: ParallelCoordinates, mode: Mode = "max") -> go.Figure
     """
     dimensions = [_dimension(axis, [line[i] for line in found.lines]) for i, axis in enumerate(found.axes)]
     line = {"color": list(found.scores), "colorscale": "Viridis", "reversescale": mode == "min"}
-    drawn = go.Parcoords(
+    drawn = dict(
+        type="parcoords",
         dimensions=dimensions,
         line=line,
         labelangle=-25,

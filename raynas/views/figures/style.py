@@ -1,12 +1,16 @@
 """The look that all figures share."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-import plotly.graph_objects as go
-
 from raynas.core.evaluation import Status
+
+Figure = dict[str, Any]
+"""Content of a ``plotly.graph_objects.Figure``."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 BLUE, ORANGE, RED, GREEN, GREY, INK = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8a94a0", "#222222"
 """Colours that colour-blind readers can tell apart (Okabe and Ito 2008)."""
@@ -38,12 +42,16 @@ def label(text: object) -> str:
     return plain(text, MAX_LABEL)
 
 
-def number(value: float | None) -> str:
-    """Return a number for a label."""
-    return "unknown" if value is None else f"{value:.4g}"
-
-
-def figure(traces: Iterable[Any], *, x: str = "", y: str = "", height: int = 380, **layout: Any) -> go.Figure:
+def figure(
+    traces: Iterable[Any],
+    *,
+    x: str = "",
+    y: str = "",
+    height: int = 380,
+    xaxis: Mapping[str, Any] = NOTHING,
+    yaxis: Mapping[str, Any] = NOTHING,
+    **layout: Any,
+) -> Figure:
     """Return a figure in the look of all.
 
     Args:
@@ -51,21 +59,37 @@ def figure(traces: Iterable[Any], *, x: str = "", y: str = "", height: int = 380
         x: title of the horizontal axis.
         y: title of the vertical axis.
         height: in pixels; the width is that of the page.
+        xaxis: further settings of the horizontal axis.
+        yaxis: further settings of the vertical axis.
         layout: further settings of plotly's layout.
     """
     axis = {"gridcolor": "#e4e8ec", "zeroline": False, "linecolor": GREY, "ticks": "outside", "automargin": True}
     look: dict[str, Any] = {
-        "template": "none",
         "height": height,
         "margin": {"l": 54, "r": 14, "t": 14, "b": 46},
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
-        "hoverlabel": {"align": "left", "font": {"size": 11}},
+        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"size": 11, "color": INK}},
         "hovermode": "closest",
-        "xaxis": {**axis, "title": {"text": x, "standoff": 8}},
-        "yaxis": {**axis, "title": {"text": y, "standoff": 8}},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": {**axis, "title": {"text": x, "standoff": 8}, **xaxis},
+        "yaxis": {**axis, "title": {"text": y, "standoff": 8}, **yaxis},
     }
-    return go.Figure(list(traces)).update_layout(look).update_layout(layout)
+    return {"data": list(traces), "layout": {**look, **layout}}
+
+
+def line_at(axis: str, value: float, look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line across the plot.
+
+    Args:
+        axis: "x" for a vertical line, "y" for a horizontal one.
+        value: its position on that axis.
+        look: colour, width and dashes.
+    """
+    other = "y" if axis == "x" else "x"
+    ends = {f"{axis}0": value, f"{axis}1": value, f"{other}0": 0, f"{other}1": 1, f"{other}ref": f"{other} domain"}
+    return {"type": "line", "line": dict(look), **ends}
 
 
 def rows_height(n_rows: int, each: int = 22, least: int = 160) -> int:

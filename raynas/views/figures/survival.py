@@ -1,12 +1,10 @@
 """The figure of the trials that survived each rung of early stopping."""
 
-import plotly.graph_objects as go
-
 from raynas.analysis import Survival
-from raynas.views.figures.style import BLUE, ORANGE, RED, figure
+from raynas.views.figures.style import BLUE, ORANGE, RED, Figure, figure
 
 
-def survival_figure(survival: Survival) -> go.Figure:
+def survival_figure(survival: Survival) -> Figure:
     """Draw, for each rung, the trials that reached it, and those that were stopped or failed there."""
     rungs = survival.rungs
     x = [str(rung.fidelity) for rung in rungs]
@@ -16,11 +14,25 @@ def survival_figure(survival: Survival) -> go.Figure:
         ("failed before", [rung.n_failed for rung in rungs], RED),
     )
     bars = [
-        go.Bar(
-            x=x, y=counts, name=name, marker={"color": colour}, text=counts, textposition="outside", cliponaxis=False
+        dict(
+            type="bar",
+            x=x,
+            y=counts,
+            name=name,
+            marker={"color": colour},
+            text=counts,
+            textposition="outside",
+            cliponaxis=False,
         )
         for name, counts, colour in series
         if any(counts)
     ]
-    drawn = figure(bars, x="epochs", y=f"trials, of {survival.n_trials}", height=300, barmode="group", bargap=0.25)
-    return drawn.update_xaxes(type="category")
+    return figure(
+        bars,
+        x="epochs",
+        y=f"trials, of {survival.n_trials}",
+        height=300,
+        xaxis={"type": "category"},
+        barmode="group",
+        bargap=0.25,
+    )

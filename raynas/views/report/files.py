@@ -1,50 +1,103 @@
 """A report as files: text, JSON, and plots of the Pareto fronts."""
 
 import json
-import re
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from raynas.analysis import compared
+from raynas.analysis import SEARCH, compared
+from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.core.measurement import as_plain
-from raynas.errors import RaynasError
+from raynas.core.result import SearchResult
+from raynas.errors import ContentError, RaynasError, one_line
+from raynas.files.content import read_file
 from raynas.files.replacing import write_whole
 from raynas.views.pareto import draw_front, draw_references
 from raynas.views.report.facts import Summary
+from raynas.views.report.findings import Findings
+from raynas.views.report.plot_names import plot_name
 from raynas.views.report.text import as_text
+from raynas.views.report.winner_picture import winner_picture
+
+logger = logging.getLogger(__name__)
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+OPTIONS = "options.yaml"
+"""File of all options of ``raynas search``, beside its report."""
 
 
-def write(summary: Summary, directory: Path, *, points: Mapping[str, Sequence[Evaluation]] | None = None) -> None:
-    """Write ``summary.txt``, ``summary.json`` and a plot of each Pareto front.
+def write(
+    summary: Summary,
+    directory: Path,
+    *,
+    searches: Mapping[str, SearchResult] | None = None,
+    stages: Mapping[str, Mapping[Architecture, float]] | None = None,
+) -> None:
+    """Write ``summary.txt``, ``summary.json``, a plot of each Pareto front, ``report.html`` and ``report.md``.
 
     Args:
         summary: the facts.
         directory: of the files; it must exist.
-        points: fully trained evaluations to plot besides the fronts, by what to call them.
+        searches: results by name: "search", the one that the summary is about, without which there is no page; then
+            others for the same goal, whose trials are shown too, such as "random".
+        stages: scores of earlier stages of a funnel, larger is better, by name.
 
     Raises:
         RaynasError: if a file cannot be written.
     """
+    searches = searches or {}
+    points = {name: result.full for name, result in searches.items()}
     try:
         write_whole(directory / "summary.txt", as_text(summary))
         write_whole(directory / "summary.json", json.dumps(as_json(summary), indent=2) + "\n")
         for cost, front in summary.fronts.items():
             if front:
-                plot_front(summary.goal, cost, front, points or {}, directory / plot_name(cost))
+                plot_front(summary.goal, cost, front, points, directory / plot_name(cost))
+        if SEARCH in searches:
+            others = {name: result for name, result in searches.items() if name != SEARCH}
+            findings = Findings(
+                summary=summary,
+                result=searches[SEARCH],
+                others=others,
+                stages=stages or {},
+                options=options_in(directory),
+            )
+            _write_pages(findings, directory)
     except OSError as error:
         raise RaynasError(f"cannot write the report to {directory}: {error.strerror}") from None
 
 
-_NOT_IN_FILE_NAMES = r"[^\w.@-]"
+def _write_pages(findings: Findings, directory: Path) -> None:
+    """Write the pages; whatever is wrong with them costs a warning, as the summary is written already."""
+    from raynas.views.report.markdown import as_markdown
+    from raynas.views.report.page import as_html
+    from raynas.views.report.sections import page_of
+
+    best = findings.summary.best
+    try:
+        picture = winner_picture(findings.result.space, best.arch, directory) if best else None
+        page = page_of(findings, picture)
+        texts = {HTML: as_html(page), MARKDOWN: as_markdown(page)}
+    except Exception as error:
+        logger.warning("there is no %s in %s: %s", HTML, directory, one_line(error))
+        return
+    if picture:
+        write_whole(directory / picture.name, picture.svg.decode())
+    for name, text in texts.items():
+        write_whole(directory / name, text)
 
 
-def plot_name(cost: str) -> str:
-    """Return the name of the file with a front's plot."""
-    return f"pareto_{re.sub(_NOT_IN_FILE_NAMES, '_', cost)}.png"
+def options_in(directory: Path) -> str:
+    """Return the options that the command line wrote beside a report; "" if there are none."""
+    try:
+        return read_file(directory / OPTIONS).decode(errors="replace")
+    except (OSError, ContentError):
+        return ""
 
 
 def as_json(summary: Summary) -> dict[str, object]:

@@ -14,7 +14,7 @@ from tests.views.report.searches import TRIALS, searched, summary_of
 def test_files(tmp_path: Path) -> None:
     result = searched()
     summary = summary_of(result, searched(TRIALS[:2]))
-    write(summary, tmp_path, points={"search": result.full})
+    write(summary, tmp_path, searches={"search": result, "random": searched(TRIALS[:2])})
     assert (tmp_path / "summary.txt").read_text() == as_text(summary)
     told = json.loads((tmp_path / "summary.json").read_text())
     assert summary.best and told["best"]["architecture"] == summary.best.arch.to_config()
