@@ -72,6 +72,7 @@ def ray_cluster() -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=150 * 2**20,
+            resources={"device:jetson": 1, "device:phone": 1},  # of the documents
             _temp_dir=str(folder),
         )
         yield

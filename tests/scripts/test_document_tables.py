@@ -1,4 +1,4 @@
-"""The README's tables are those of the code."""
+"""The tables of the documents are those of the code."""
 
 import importlib.util
 from pathlib import Path
@@ -11,22 +11,23 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "scripts" / "readme_tables.py")
+    spec = importlib.util.spec_from_file_location("document_tables", ROOT / "scripts" / "document_tables.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_readme_is_up_to_date(script: ModuleType) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert script.with_tables(text) == text, "run python scripts/readme_tables.py"
+def test_the_documents_are_up_to_date(script: ModuleType) -> None:
+    for path in script.documents():
+        text = path.read_text(encoding="utf-8")
+        assert script.with_tables(text) == text, f"{path.name}: run python scripts/document_tables.py"
 
 
-def test_the_readme_has_every_table(script: ModuleType) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_documents_have_every_table(script: ModuleType) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in script.documents())
     for name in script.tables():
-        assert f"<!-- table: {name} -->" in text
+        assert text.count(f"<!-- table: {name} -->") == 1
 
 
 def test_a_marked_table_is_replaced_and_the_rest_is_kept(script: ModuleType) -> None:

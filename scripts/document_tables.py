@@ -1,7 +1,7 @@
-"""Write the tables of the README from those in the code: spaces, strategies, schedulers, methods, trials and metrics.
+"""Write the tables of the documents from those in the code: spaces, strategies, schedulers, methods, trials, metrics.
 
-python scripts/readme_tables.py            rewrite README.md
-python scripts/readme_tables.py --check    fail where it differs
+python scripts/document_tables.py            rewrite README.md and docs/*.md
+python scripts/document_tables.py --check    fail where one differs
 """
 
 import inspect
@@ -10,20 +10,28 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(?P<begin><!-- table: (?P<name>\w+) -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL)
 
 
 def main() -> int:
-    """Rewrite the README, or say that it is out of date."""
-    before = README.read_text(encoding="utf-8")
-    after = with_tables(before)
-    if "--check" in sys.argv[1:]:
-        if after != before:
-            print("README.md is out of date: run python scripts/readme_tables.py", file=sys.stderr)
-        return int(after != before)
-    README.write_text(after, encoding="utf-8")
-    return 0
+    """Rewrite the documents, or say which are out of date."""
+    old = []
+    for path in documents():
+        before = path.read_text(encoding="utf-8")
+        after = with_tables(before)
+        if after != before and "--check" in sys.argv[1:]:
+            old.append(path.name)
+        elif after != before:
+            path.write_text(after, encoding="utf-8")
+    if old:
+        print(f"out of date: {', '.join(old)}; run python scripts/document_tables.py", file=sys.stderr)
+    return int(bool(old))
+
+
+def documents() -> list[Path]:
+    """Return the documents that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def with_tables(text: str) -> str:

@@ -1,0 +1,156 @@
+"""Every code block of the documents runs: Python with a small budget, commands up to where their work would begin."""
+
+import importlib
+import linecache
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from ray import tune
+
+from raynas.cli import commands, main
+from raynas.run import simulate
+from tests.run.stored import stored
+from tests.torchvision_here import can_import_torchvision
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+BLOCK = re.compile(
+    r"^(?P<outer> *)<!-- before the next block:\n(?P<before>.*?)-->|^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
+"""A fenced block, or code in a comment that makes what the next one takes for granted."""
+
+OTHERS = ("make", "pip", "ray", "python", "tensorboard", "ruff", "cd", "wandb", "mlflow")
+"""Commands that are not raynas's."""
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    language: str
+    code: str
+    line: int
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        is_hidden = match["before"] is not None
+        rows, indent = (match["before"], match["outer"]) if is_hidden else (match["code"], match["indent"])
+        code = "\n".join(row.removeprefix(indent) for row in rows.splitlines())
+        yield Block(page, "python" if is_hidden else match["language"], code, line)
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if any(block.language == language for block in blocks(page))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a user who has some images, a model, a space and a search."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    stored(tmp_path / "results" / "NAME")
+    (tmp_path / "my_search.yaml").write_text("num_samples: 3\n")
+    return tmp_path
+
+
+@pytest.fixture
+def small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most two trials of one epoch, and all results in the folder."""
+    for module, name in (("raynas.run.search", "search"), ("raynas.run.train_supernet", "train_supernet")):
+        monkeypatch.setattr(
+            importlib.import_module(module), name, _small(importlib.import_module(module), name, folder)
+        )
+    drive, few = simulate.drive, {"n": 12, "seeds": range(2)}
+    monkeypatch.setattr(simulate, "drive", lambda *args, **options: drive(*args, **{**options, **few}))
+    retrain = importlib.import_module("raynas.core.result").SearchResult.retrain
+    monkeypatch.setattr("raynas.core.result.SearchResult.retrain", lambda self, epochs: retrain(self, 1))
+
+
+def _small(module: Any, name: str, folder: Path) -> Any:
+    whole = getattr(module, name)
+    fixed = {
+        "progress": False,
+        "tensorboard": False,
+        "run_config": tune.RunConfig(storage_path=str(folder / "results")),
+    }
+
+    def run(space: Any, trainable: Any, *args: Any, **options: Any) -> Any:
+        if "progress" in options:  # raynas itself calls it
+            return whole(space, trainable, *args, **options)
+        if name == "search":
+            options["num_samples"] = min(options.get("num_samples", 2), 2)
+        trainable = replace(trainable, epochs=1) if hasattr(trainable, "epochs") else trainable
+        return whole(space, trainable, *args, **{**fixed, **options})
+
+    return run
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.name)
+@pytest.mark.usefixtures("small")
+def test_python_runs(page: Path) -> None:
+    """The blocks of a page one after another, as in a notebook."""
+    if not can_import_torchvision() and "torchvision" in page.read_text(encoding="utf-8"):
+        pytest.skip("torchvision is not installed")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language == "python":
+            file = f"<{page.name}, line {block.line}>"
+            linecache.cache[file] = (len(block.code), None, block.code.splitlines(keepends=True), file)
+            exec(compile(block.code, file, "exec"), names)
+
+
+@pytest.mark.parametrize("page", pages_with(""), ids=lambda page: page.name)
+@pytest.mark.usefixtures("folder")
+def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command line is read as when it is given; the work itself is that of the tests of the command line."""
+    for name in ("_search", "_retrain", "_export", "_convert", "_profile", "_track", "_report"):
+        monkeypatch.setattr(commands, name, lambda request: commands.OK)
+    for block in blocks(page):
+        for line in block.code.replace("\\\n", " ").splitlines() if not block.language else ():
+            if words := _words(line):
+                _check(words, f"{page.name}: {line}")
+
+
+def _words(line: str) -> list[str]:
+    """Return a command without its comment and its variables; none if the line is no command."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        del words[0]
+    return words if words and words[0] in ("raynas", *OTHERS) else []
+
+
+def _check(words: list[str], where: str) -> None:
+    if words[0] == "raynas":
+        try:
+            assert main.main(words[1:]) == commands.OK, where
+        except SystemExit as error:  # of --help
+            assert not error.code, where
+    elif words[0] == "python" and words[1].endswith(".py"):
+        assert (ROOT / words[1]).is_file(), where
+    elif words[0] == "make":
+        assert re.search(rf"^{words[1]}\b.*:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
+
+
+def test_the_documents_are_found() -> None:
+    assert len(pages_with("python")) > 5
+    assert os.path.isfile(PAGES[0])
