@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 BLOCK = re.compile(
-    r"^(?P<outer> *)<!-- before the next block:\n(?P<before>.*?)-->|^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$",
+    r"^(?P<outer> *)<!-- before the next block:\n(?P<before>.*?)-->|"
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
 )
 """A fenced block, or code in a comment that makes what the next one takes for granted."""
