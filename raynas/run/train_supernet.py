@@ -76,7 +76,7 @@ def train_supernet(
         progress=progress,
         tensorboard=tensorboard,
         leave_report=False,
-        run_config=run_config or tune.RunConfig(name=path.name, storage_path=str(path.parent)),
+        run_config=replace(run_config or tune.RunConfig(), name=path.name, storage_path=str(path.parent)),
     )
     ended = _ended(result, settings)
     is_written = (path / ABOUT).exists()
