@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
     from raynas.metrics.latency_table.profile import profile_latency
     from raynas.nn import Choice, InputChoice, ModelSpace, Repeat
+    from raynas.run.proposal import Proposal
     from raynas.run.repeats import Repeats
     from raynas.run.score_many import score_many
     from raynas.run.search import search
+    from raynas.run.study import Study
     from raynas.run.train_supernet import train_supernet
 
 __all__ = [
@@ -48,11 +50,13 @@ __all__ = [
     "Metric",
     "ModelSpace",
     "Objective",
+    "Proposal",
     "RaynasError",
     "Repeat",
     "Repeats",
     "SearchResult",
     "SearchSpace",
+    "Study",
     "TensorSpec",
     "convert",
     "draw",
@@ -84,11 +88,13 @@ _MODULES = {
     "Metric": "raynas.core.metric",
     "ModelSpace": "raynas.nn",
     "Objective": "raynas.core.goal",
+    "Proposal": "raynas.run.proposal",
     "RaynasError": "raynas.errors",
     "Repeat": "raynas.nn",
     "Repeats": "raynas.run.repeats",
     "SearchResult": "raynas.core.result",
     "SearchSpace": "raynas.core.space",
+    "Study": "raynas.run.study",
     "TensorSpec": "raynas.core.inputs",
     "convert": "raynas.converting",
     "draw": "raynas.drawing",

@@ -35,6 +35,10 @@ class ArchiveError(RaynasError):
     """An archive cannot be read or written, or belongs to another search."""
 
 
+class BusyError(ArchiveError):
+    """Another process holds an archive."""
+
+
 class DataError(RaynasError, ValueError):
     """A data set is missing, empty or malformed."""
 

@@ -6,7 +6,8 @@ report are all readings of the same lines. Each line is one JSON object with an 
 ==========  ==================================================================================================
 session     a driver started: space, objectives, constraints, strategy, seed, code and data of the trainable; with
             ``warm_start`` it counts nothing of what was before
-proposed    a trial got its config (with costs measured before it)
+proposed    a trial got its config (with costs measured before it); with ``outside``, not from the strategy
+imported    a strategy learns from an evaluation of another archive, which counts as no trial
 scored      a strategy computed zero-cost scores of an architecture, which has no trial yet
 refused     an architecture broke a hard constraint before any training
 repaired    a proposal that was refused, or an earlier one, was changed to meet the constraints
@@ -24,35 +25,21 @@ Beside metrics is their provenance, for those that have one (not in each report,
 What each must hold is in ``archive_schema``: an archive may come from anybody, and nothing in it is taken on trust.
 """
 
-import contextlib
-import errno
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from raynas.core.architecture import Architecture
-from raynas.core.archive_schema import EVENT, MAX_ARCHIVE_BYTES
+from raynas.core.archive_file import ArchiveFile, Record, provenance_in, read_records
 from raynas.core.evaluation import Evaluation
-from raynas.core.measurement import as_plain, from_plain, with_provenance
-from raynas.errors import ArchiveError, ContentError, OutsideError
-from raynas.files.content import check_file, decode_json, read_file
-from raynas.files.inside import inside
+from raynas.errors import ArchiveError
 
-Record = dict[str, Any]
+__all__ = ["Archive", "Record", "evaluation_of"]
 
 _SYNCED = frozenset(("session", "result", "ended", "measured", "repeated"))
 # The others cost no training to make again, and every line outlives a kill of the driver as soon as it is written;
 # a sync is for a machine that goes down.
-
-
-_METRICS = ("baseline", "costs", "metrics")
-"""Fields of records that hold metrics."""
-
-_GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV))
-"""Errors of a file whose folder is no longer there."""
 
 
 class Archive:
@@ -61,42 +48,38 @@ class Archive:
     Args:
         path: the file; it is created if missing and continued if present. A half-written last line, which a kill can
             leave, is dropped. None keeps the records in memory only.
+        wait_seconds: time to wait for another process that holds the file.
 
     Raises:
-        ArchiveError: if the file cannot be read or written, is damaged before its last line, or is held by another
-            process.
+        ArchiveError: if the file cannot be read or written, or is damaged before its last line.
+        BusyError: if another process holds it for longer.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, wait_seconds: float = 0.0) -> None:
         self.path = Path(path) if path else None
         self.failure: ArchiveError | None = None
+        self._wait_seconds = wait_seconds
         self._records: list[Record] = []
         self._earlier: list[Record] = []
-        self._file: FileIO | None = None
-        if self.path:
-            try:
-                self._open(self.path)
-            except BaseException:
-                self.close()
-                raise
+        self._n_read = 0
+        self._file: ArchiveFile | None = None
+        self.reopen()
 
-    def _open(self, path: Path) -> None:
+    def reopen(self) -> None:
+        """Hold the file again after ``close``, and read what other processes have written since.
+
+        Raises:
+            ArchiveError: as the constructor does, and if lines that were read are no longer there.
+            BusyError: as the constructor does.
+        """
+        if self.path is None or self._file is not None:
+            return
+        self._file = ArchiveFile(self.path, self._wait_seconds, self._n_read)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink():
-                inside(path.parent, path.name)
-            if path.exists():
-                check_file(path, MAX_ARCHIVE_BYTES)
-            self._file = path.open("ab+", buffering=0)
-            _lock(self._file, path)
-            content = read_file(path, MAX_ARCHIVE_BYTES)
-            whole = content.rfind(b"\n") + 1
-            self._take(_parse(content[:whole], path))
-            self._file.truncate(whole)
-        except OSError as error:
-            raise ArchiveError(f"cannot write the archive {path}: {error.strerror}; choose another folder") from None
-        except (ContentError, OutsideError) as error:
-            raise ArchiveError(f"cannot use the archive {path}: {error}; choose another folder") from None
+            self._take([*self._earlier, *self._records, *self._file.read()])
+        except BaseException:
+            self.close()
+            raise
 
     def _take(self, records: list[Record]) -> None:
         """Keep what counts, apart from what a later session only learns from."""
@@ -113,11 +96,9 @@ class Archive:
         """
         if self.failure:
             raise self.failure
-        record = {"event": event, **fields, **({} if event == "result" else _provenance(fields))}
+        record = {"event": event, **fields, **({} if event == "result" else provenance_in(fields))}
         if self._file:
-            # A name of a file that is no UTF-8, in an error, is the one text that JSON cannot give back.
-            line = json.dumps(record, allow_nan=False, ensure_ascii=False).encode(errors="replace")
-            self._write(line + b"\n", sync=event in _SYNCED)
+            self._write(record)
         self._records.append(record)
 
     def retry(self, trials: Iterable[str]) -> None:
@@ -131,45 +112,26 @@ class Archive:
         self.append("session", **session, warm_start=True)
         self._take([*self._earlier, *self._records])
 
-    def _write(self, line: bytes, sync: bool) -> None:
-        assert self._file is not None and self.path is not None
-        end = self._file.seek(0, os.SEEK_END)
+    def _write(self, record: Record) -> None:
+        assert self._file is not None
         try:
-            if not os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
-                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-            if self._file.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if sync:
-                os.fsync(self._file.fileno())
+            self._file.write(record, sync=record["event"] in _SYNCED)
         except OSError as error:
-            _undo(self._file, end)
-            self.failure = ArchiveError(
-                f"{self._what_failed(self.path, error)} and run the same command again: everything before this is kept"
-            )
+            what = self._file.what_failed(error, self._lines())
+            kept = "everything before this is kept"
+            self.failure = ArchiveError(f"{what} and run the same command again: {kept}")
             raise self.failure from None
-
-    def _what_failed(self, path: Path, error: OSError) -> str:
-        """Say what is wrong and what to do; write the records again to a folder that is gone."""
-        if error.errno not in _GONE:
-            return f"cannot write the archive {path}: {error.strerror}; free some space"
-        gone = f"the results folder {path.parent} was removed, renamed or unmounted"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x") as file:
-                file.writelines(self._lines())
-        except OSError:
-            return f"{gone}; bring it back"
-        return f"{gone}; its archive, without checkpoints, was written there again; see to that"
 
     def close(self) -> None:
         """Let go of the file and its lock; the records stay readable in memory."""
         if self._file:
+            self._n_read = self._file.n_read
             self._file.close()
             self._file = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process must never write to the file.
-        return {"path": None, "failure": None, "_records": self._records, "_earlier": self._earlier, "_file": None}
+        return {**self.__dict__, "path": None, "failure": None, "_file": None}
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)
@@ -222,13 +184,7 @@ class Archive:
             ArchiveError: if it is missing or damaged before its last line.
         """
         archive = cls()
-        try:
-            content = read_file(Path(path), MAX_ARCHIVE_BYTES)
-        except OSError as error:
-            raise ArchiveError(f"cannot read the archive {path}: {error.strerror}") from None
-        except ContentError as error:
-            raise ArchiveError(f"cannot read the archive {path}: {error}") from None
-        archive._take(_parse(content[: content.rfind(b"\n") + 1], Path(path)))
+        archive._take(read_records(Path(path)))
         return archive
 
 
@@ -273,46 +229,3 @@ def _latest_attempts(records: list[Record]) -> list[Record]:
     begun = {record["trial"]: n for n, record in enumerate(records) if record["event"] == "retried"}
     attempts = ("result", "lost", "ended", "measured", "repeated")
     return [r for n, r in enumerate(records) if r["event"] not in attempts or n > begun.get(r["trial"], -1)]
-
-
-def _parse(content: bytes, path: Path) -> list[Record]:
-    records = []
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            records.append(_with_provenance(decode_json(line, EVENT)))
-        except ContentError as error:
-            raise ArchiveError(
-                f"{path}, line {number} is damaged; repair or remove that line and run again ({error})"
-            ) from None
-    return records
-
-
-def _provenance(fields: Mapping[str, Any]) -> Record:
-    """Return the provenance of the metrics in a record as a further field, if they have any."""
-    found = {name: about for field in _METRICS if field in fields for name, about in as_plain(fields[field]).items()}
-    return {"provenance": found} if found else {}
-
-
-def _with_provenance(record: Record) -> Record:
-    """Let the metrics in a record that was read remember their provenance."""
-    if "provenance" in record:
-        provenance = from_plain(record["provenance"])
-        record |= {field: with_provenance(record[field], provenance) for field in _METRICS if field in record}
-    return record
-
-
-def _undo(file: FileIO, end: int) -> None:
-    """Remove a half-written line, as far as a full disk allows it."""
-    with contextlib.suppress(OSError):
-        file.truncate(end)
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows opens files exclusively enough
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ArchiveError(f"another search is writing {path}; wait for it, or choose another name") from None

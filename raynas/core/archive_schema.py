@@ -70,6 +70,16 @@ class Proposed(_Record, tag="proposed", kw_only=True):
     trial: TrialName
     config: Config
     costs: Metrics
+    outside: bool = False
+
+
+class Imported(_Record, tag="imported", kw_only=True):
+    """A strategy learns from an evaluation of another archive."""
+
+    config: Config
+    metrics: Metrics
+    fidelity: Count
+    source: str
 
 
 class Scored(_Record, tag="scored", kw_only=True):
@@ -158,6 +168,7 @@ class Retried(_Record, tag="retried", kw_only=True):
 Event = (
     Session
     | Proposed
+    | Imported
     | Scored
     | Refused
     | Repaired

@@ -1,14 +1,17 @@
 """ConstrainedSearcher: answers duplicates, and refuses or repairs proposals that break a limit on costs."""
 
-from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 
-from raynas.core.architecture import Architecture
+from raynas.core.architecture import Architecture, Config
+from raynas.core.archive import Record
 from raynas.core.evaluation import Evaluation
 from raynas.core.feasible_region import FeasibleRegion
 from raynas.core.goal import Goal
 from raynas.core.replay import ReplayableSearcher
+from raynas.errors import InfeasibleError, SpaceError
 
 
 class ConstrainedSearcher(ReplayableSearcher):
@@ -24,10 +27,6 @@ class ConstrainedSearcher(ReplayableSearcher):
     region: FeasibleRegion
     _known: dict[Architecture, Evaluation]
 
-    @abstractmethod
-    def observe(self, evaluation: Evaluation) -> None:
-        """Learn from an evaluation; it may have failed (``not evaluation.ok``), be unasked for, or come twice."""
-
     def join(self, other: "ConstrainedSearcher") -> None:
         """Share what another searcher knows: what is running, evaluated, refused, and which architectures comply."""
         self._running, self._known, self._limits = other._running, other._known, other._limits
@@ -37,6 +36,20 @@ class ConstrainedSearcher(ReplayableSearcher):
         """Draw each active decision uniformly; where few architectures meet the limits on costs, among those alone."""
         drawn = self.region.sample(self._is_free, self._is_worth_a_trial)
         return self.space.sample(self.rng) if drawn is None else drawn
+
+    def add(self, trial_id: str, point: Architecture) -> Config:
+        """Start a trial of a point that somebody else proposes, and return its config.
+
+        Raises:
+            InfeasibleError: if it breaks a hard constraint on a cost.
+            SpaceError: if it was evaluated already, or is under evaluation.
+        """
+        if point in self._known or point in self._running.values():
+            what = "was evaluated already" if point in self._known else "is under evaluation"
+            raise SpaceError(f"{point.to_json()} {what}: observe its trial, or propose another architecture")
+        if reason := self._limits.refused.get(point) or self._limits.broken(point, self.goal):
+            raise InfeasibleError(f"{point.to_json()} is refused: {reason}")
+        return self._start(trial_id, point, outside=True)
 
     def _is_free(self, point: Architecture) -> bool:
         return not (point in self._known or point in self._limits.refused or point in self._running.values())
@@ -51,12 +64,31 @@ class ConstrainedSearcher(ReplayableSearcher):
             return False
         is_new = point not in self._limits.refused and not self._limits.is_recorded(point)
         reason = self._limits.refusal(point, self.goal)
-        costs = self._limits.measured(point)
         if reason and is_new:
+            costs = self._limits.measured(point)
             self._record("refused", config=self.space.to_config(point), metrics=costs, reason=reason)
         if reason:
-            self.observe(Evaluation(point, costs, 0, "failed", error=f"refused: {reason}"))
+            self._observe_refusal(point, reason)
         return not reason
+
+    def _observe_refusal(self, point: Architecture, reason: str) -> None:
+        costs = self._limits.measured(point)
+        self.observe(Evaluation(point, costs, 0, "failed", error=f"refused: {reason}"))
+
+    def recall(self, records: Iterable[Record]) -> None:
+        super().recall(records)
+        self._queue = deque(filter(self._is_free, self._queue))
+
+    def _recall_proposal(self, point: Architecture, *, is_own: bool) -> None:
+        if is_own:
+            self.region.note_accepted()
+
+    def _recall_fruitless(self, point: Architecture) -> None:
+        if point in self._known:
+            self.observe(self._known[point])
+        elif reason := self._limits.refusal(point, self.goal):
+            self.region.note_refused()
+            self._observe_refusal(point, reason)
 
     def _repaired(self, refused: Architecture) -> Architecture | None:
         """Return an architecture to try instead of a refused one; None as long as refusals are rare."""

@@ -38,7 +38,7 @@ class CostLimits:
     def refusal(self, point: Architecture, goal: Goal) -> str:
         """Return the reason why the point is refused, or "" if it is not."""
         if point not in self.refused:
-            reason = self._recorded.get(point) or self._broken(point, self.applied(goal))
+            reason = self.broken(point, goal)
             self._note_asked(point)
             if not reason:
                 return ""
@@ -54,6 +54,10 @@ class CostLimits:
     def _note_asked(self, point: Architecture) -> None:
         for metric, value in self.measured(point).items():
             self.asked.setdefault(metric, {}).setdefault(self._space.architecture(point), value)
+
+    def broken(self, point: Architecture, goal: Goal) -> str:
+        """Return the reason to refuse a point, or ""; unlike ``refusal`` this does not count as asked."""
+        return self._recorded.get(point) or self._broken(point, self.applied(goal))
 
     def _broken(self, point: Architecture, constraints: Iterable[Constraint]) -> str:
         arch = self._space.architecture(point)

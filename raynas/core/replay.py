@@ -51,6 +51,14 @@ class ReplayableSearcher(Searcher):
         self._ahead = deque[str]()
         self._generation: dict[str, Evaluation | None] = {}
         self._is_replaying = False
+        self.is_faithful = True
+        """False after a replay whose last session had other proposals than the algorithm makes."""
+
+    needs_no_replay: bool = False
+    """True if proposals follow from the evaluations, the trials that run and the seed, so that ``recall`` suffices.
+
+    A searcher with other state, such as its position in a list or a tree, reaches it by ``replay`` alone.
+    """
 
     generation_size: int = 0
     """Number of proposals that are made at once, and observed in their order when all of their trials have ended; 0 for
@@ -64,12 +72,16 @@ class ReplayableSearcher(Searcher):
         """Return the next point to evaluate, None for "not now", or ``Searcher.FINISHED``."""
 
     @abstractmethod
-    def _start(self, trial_id: str, point: Architecture) -> Config:
-        """Record that a trial gets a point, and return its config."""
+    def _start(self, trial_id: str, point: Architecture, **more: bool) -> Config:
+        """Record that a trial gets a point, with what else is to be recorded, and return its config."""
+
+    @abstractmethod
+    def observe(self, evaluation: Evaluation) -> None:
+        """Learn from an evaluation; it may have failed (``not evaluation.ok``), be unasked for, or come twice."""
 
     @abstractmethod
     def _learn(self, evaluation: Evaluation) -> None:
-        """Learn from an evaluation."""
+        """Learn from an evaluation, and know its architecture from now on."""
 
     def suggest(self, trial_id: str) -> Any:
         """Return the config of the next trial (a dict), None for "not now", or ``Searcher.FINISHED``."""
@@ -135,39 +147,77 @@ class ReplayableSearcher(Searcher):
         a warm start, from which the next session began.
         """
         self._is_replaying = True
-        is_faithful = True
+        self.is_faithful = True
         for record in list(records):
-            event, trial = record["event"], record.get("trial")
+            event = record["event"]
             if event == "session":
-                is_faithful = True
-            elif event == "refused":
-                point = self.space.from_config(record["config"])
-                self._limits.note(point, record["metrics"])
-                self._limits.note_refusal(point, record["reason"])
-            elif event == "waited" and is_faithful:
-                is_faithful = self.suggest("") is None
+                self.is_faithful = True
+            elif event == "waited" and self.is_faithful:
+                self.is_faithful = self.suggest("") is None
                 self._take_back("")
             elif event == "proposed":
-                is_faithful = self._replay_proposal(record, is_faithful)
-            elif event == "ended" and trial in self._running:
-                point, fidelity, metrics = self._running[trial], record["fidelity"], record["metrics"]
-                self._end(Evaluation(point, metrics, fidelity, record["status"], trial, record["error"]))
+                self._replay_proposal(record)
+            else:
+                self._replay_other(record)
         self._is_replaying = False
         self.ended_because = ""
 
-    def _replay_proposal(self, record: Record, is_faithful: bool) -> bool:
-        """Start the recorded trial, and return whether the algorithm proposed it too, as it did before."""
+    def recall(self, records: Iterable[Record]) -> None:
+        """Learn from recorded events without making a proposal again; see ``needs_no_replay``.
+
+        The next proposals are others than after ``replay``. Where a predictor is fitted for a proposal, a long record
+        is recalled in a small part of the time that a replay takes.
+        """
+        self._is_replaying = True
+        for record in list(records):
+            if record["event"] == "proposed":
+                point = self.space.from_config(record["config"])
+                self._limits.note(point, record["costs"])
+                self._run_again(record["trial"], point)
+                self._recall_proposal(point, is_own=not record.get("outside", False))
+            else:
+                self._replay_other(record)
+            if record["event"] in ("refused", "duplicate"):
+                self._recall_fruitless(self.space.from_config(record["config"]))
+        self._is_replaying = False
+
+    @abstractmethod
+    def _recall_proposal(self, point: Architecture, *, is_own: bool) -> None:
+        """Learn that a point was once proposed, by the algorithm or from outside."""
+
+    @abstractmethod
+    def _recall_fruitless(self, point: Architecture) -> None:
+        """Learn that a proposal was once refused, or known already."""
+
+    def _replay_other(self, record: Record) -> None:
+        """Live through an event that is no proposal."""
+        event, trial = record["event"], record.get("trial")
+        if event == "refused":
+            point = self.space.from_config(record["config"])
+            self._limits.note(point, record["metrics"])
+            self._limits.note_refusal(point, record["reason"])
+        elif event == "imported":
+            point = self.space.from_config(record["config"])
+            self.observe(Evaluation(point, record["metrics"], record["fidelity"]))
+        elif event == "ended" and trial in self._running:
+            point, fidelity, metrics = self._running[trial], record["fidelity"], record["metrics"]
+            self._end(Evaluation(point, metrics, fidelity, record["status"], trial, record["error"]))
+
+    def _replay_proposal(self, record: Record) -> None:
+        """Start the recorded trial, and note whether the algorithm proposed it too, as it did before."""
         trial, point = record["trial"], self.space.from_config(record["config"])
         self._limits.note(point, record["costs"])
-        if is_faithful:
+        if self.is_faithful and not record.get("outside"):
             self.suggest(trial)
-            is_faithful = self._running.get(trial) == point
-            self.n_replayed_exactly += is_faithful
-            if not is_faithful:
+            self.is_faithful = self._running.get(trial) == point
+            self.n_replayed_exactly += self.is_faithful
+            if not self.is_faithful:
                 self._take_back(trial)
+        self._run_again(trial, point)
+
+    def _run_again(self, trial: str, point: Architecture) -> None:
         self._running[trial] = point
         self._generation.setdefault(trial, None)
-        return is_faithful
 
     def _take_back(self, trial: str) -> None:
         """Put proposals that the record does not have first in the queue, so that none is lost."""

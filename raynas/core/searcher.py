@@ -128,11 +128,11 @@ class ArchitectureSearcher(ConstrainedSearcher):
             "loosen the constraints or widen the space"
         )
 
-    def _start(self, trial_id: str, point: Architecture) -> Config:
+    def _start(self, trial_id: str, point: Architecture, **more: bool) -> Config:
         self._running[trial_id] = point
         self._generation[trial_id] = None
         config = self.space.to_config(point)
-        self._record("proposed", trial=trial_id, config=config, costs=self._limits.measured(point))
+        self._record("proposed", trial=trial_id, config=config, costs=self._limits.measured(point), **more)
         return config
 
     def _finish(self, reason: str) -> str:

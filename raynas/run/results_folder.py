@@ -9,6 +9,7 @@ from ray import tune
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError
 from raynas.files.inside import refuse_links
+from raynas.run.file_names import ARCHIVE
 from raynas.run.run_config import checked_run_config
 
 MIN_FREE_BYTES = 100 * 2**20
@@ -31,14 +32,19 @@ def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:
     return Path(storage).expanduser().resolve() / (given.name or default_name)
 
 
-def open_archive(path: Path) -> Archive:
+def open_archive(path: Path, wait_seconds: float = 0.0) -> Archive:
     """Open the archive in a folder, or begin one.
 
+    Args:
+        path: the folder.
+        wait_seconds: time to wait for another process that holds it.
+
     Raises:
-        ArchiveError: if it cannot be written, is held by another search, or the disk is almost full.
+        ArchiveError: if it cannot be written, or the disk is almost full.
+        BusyError: if another process holds it for longer.
         OutsideError: if a link in the folder leads out of it.
     """
-    archive = Archive(path / "archive.jsonl")
+    archive = Archive(path / ARCHIVE, wait_seconds)
     try:
         refuse_links(path)
         free = shutil.disk_usage(path).free

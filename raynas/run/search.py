@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Literal
 
 from ray import tune
@@ -12,25 +13,24 @@ from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics
-from raynas.run.asked import read_asked
-from raynas.run.baseline import Baseline, baseline_figures, check_baseline, read_baseline
+from raynas.run.baseline import Baseline
 from raynas.run.circumstances import circumstances
 from raynas.run.cluster import join_cluster
 from raynas.run.feasibility import check_feasible
 from raynas.run.finish import finish
-from raynas.run.identity import Identity
 from raynas.run.networks import TrialNetworks
 from raynas.run.on_change import OnChange
+from raynas.run.plan import SearchPlan
 from raynas.run.repeats import Repeats
-from raynas.run.report import announce, report, title_of
+from raynas.run.report import announce, report
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
-from raynas.run.session import first_budget, start_session
+from raynas.run.session import start_session
 from raynas.run.tracking import track_all
-from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
+from raynas.run.trainables import Trainable, label_of
 from raynas.run.tuner import run_trials
+from raynas.run.warm_start import import_evaluations
 from raynas.strategies import Strategy
-from raynas.validate import whole
 from raynas.views.result_plots import ResultPlots
 from raynas.views.trackers import Trackers, as_trackers
 
@@ -48,6 +48,7 @@ def search(
     hyperparameters: Mapping[str, object] | None = None,
     baseline: Baseline | None = None,
     points_to_evaluate: Sequence[Mapping[str, object]] = (),
+    warm_start: Sequence[str | Path] = (),
     max_concurrent: int | None = None,
     generation_size: int | None = None,
     max_trial_seconds: float | None = None,
@@ -87,6 +88,8 @@ def search(
             decision, an architecture, or JSON of one, as text or in a file, which is tried first; or a network, which
             is measured, but not trained. By default relative constraints refer to the model that a space was made of.
         points_to_evaluate: architectures to try first.
+        warm_start: folders of other searches of this space. The strategy learns from their evaluations, which count as
+            no trials, and whose architectures may be evaluated again.
         max_concurrent: largest number of trials, or of actors that score in bulk, at a time; default as many as the
             cluster has room for, also while it grows.
         generation_size: number of proposals made at once, and observed in their order when all of their trials have
@@ -137,45 +140,43 @@ def search(
         trackers=as_trackers(trackers),
         run_config=run_config or tune.RunConfig(),
     )
-    seed = whole("seed", seed, 0)
-    strategy, settings = as_strategy(strategy), as_settings(trainable)
-    run.check(strategy, settings)
-    asked = read_asked(objectives, constraints, metrics, strategy, settings, run.tolerance)
-    reference = read_baseline(baseline, space, hyperparameters, asked)
-    check_baseline(asked, reference)
+    plan = SearchPlan.read(
+        space,
+        trainable,
+        strategy,
+        objectives=objectives,
+        constraints=constraints,
+        metrics=metrics,
+        seed=seed,
+        hyperparameters=hyperparameters,
+        baseline=baseline,
+        points_to_evaluate=points_to_evaluate,
+        tolerance=run.tolerance,
+    )
+    run.check(plan.strategy, plan.settings)
     join_cluster()
-    costs = settings.costs(space, asked.metrics)
-    path = results_path(run.run_config, f"{space.name}-{label_of(settings)}-{type(strategy).__name__}")
+    settings = plan.settings
+    path = results_path(run.run_config, f"{space.name}-{label_of(settings)}-{type(plan.strategy).__name__}")
     with closing(open_archive(path)) as archive:
-        known = baseline_figures(archive, asked, reference, settings)
-        strategy = strategy.for_budget(first_budget(archive, run.num_samples))
-        searcher = strategy.searcher(
-            space,
-            asked.against(known),
-            seed=seed,
-            hyperparameters=hyperparameters,
-            costs=costs,
-            points_to_evaluate=points_to_evaluate,
-            baseline=reference.config if reference else None,
-            archive=archive,
-        )
+        plan = plan.begun(archive, run.num_samples)
+        figures = plan.figures(archive)
+        searcher = plan.searcher(archive, figures)
         searcher.generation_size = run.generation_size or 0
         if not archive.events("proposed"):
             announce(space, progress=progress)
-        check_feasible(searcher, seed)
-        title = title_of(space, settings, strategy)
-        facts = {"title": title, "strategy": repr(strategy), "seed": seed, "baseline": known}
-        facts |= circumstances(settings) | ({"baseline_is": reference.name} if reference else {})
-        start_session(archive, Identity.of(searcher.space, asked, settings), run, facts)
+        check_feasible(searcher, plan.seed)
+        facts = plan.facts(figures) | circumstances(settings)
+        start_session(archive, plan.identity(searcher.space), run, facts)
+        import_evaluations(archive, warm_start, searcher.space, plan.goal)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
-        stopped = run_trials(searcher, settings, strategy, run, path) if _is_open(searcher, run) else ""
+        stopped = run_trials(searcher, settings, plan.strategy, run, path) if _is_open(searcher, run) else ""
         result = _result(space, searcher, TrialNetworks(space, settings, path), run, stopped)
         if not result.interrupted:
             finish(result, settings, run)
         if leave_report is True:
             logs = path / "tensorboard" if tensorboard else None
-            report(result, settings, title, logs=logs, progress=progress)
+            report(result, settings, facts["title"], logs=logs, progress=progress)
         track_all(result, run.trackers)
         return result
 

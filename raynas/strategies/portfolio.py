@@ -179,6 +179,7 @@ class PortfolioSearcher(ArchitectureSearcher):
         ]
         for searcher in self._searchers:
             searcher.join(self)
+        self.needs_no_replay = all(searcher.needs_no_replay for searcher in self._searchers)
 
     @property
     def stage(self) -> int:

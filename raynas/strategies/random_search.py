@@ -26,6 +26,8 @@ class RandomSearch(Strategy):
 class RandomSearcher(ArchitectureSearcher):
     """The searcher of ``RandomSearch``."""
 
+    needs_no_replay = True
+
     def propose(self) -> Architecture:
         return self.sample()
 

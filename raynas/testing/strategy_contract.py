@@ -171,6 +171,20 @@ class StrategyContract:
         assert configs[:8] == known
         assert len({self.space.from_config(config) for config in configs}) == 8 + self.n_trials
 
+    def test_recalls_a_search(self, strategy: Strategy) -> None:
+        """From its record alone, without making a proposal again, it knows what is running and what is evaluated."""
+        first = self.searcher(strategy, seed=99, constraints="params <= 9e3", costs={"params": self.space.params})
+        run_trials(first, self.space.result, 8)
+        running = first.suggest("running")
+        common: dict[str, Any] = {"constraints": "params <= 9e3", "costs": {"params": self.space.params}}
+        searcher = self.searcher(strategy, archive=first.archive, **common)
+        n_records = len(first.archive)
+        searcher.recall(first.archive)
+        assert len(first.archive) == n_records and searcher.n_replayed_exactly == 0
+        assert searcher.running == first.running == [self.space.from_config(running)]
+        configs = run_trials(searcher, self.space.result, 13)
+        assert len({self.space.from_config(config) for config in configs}) == 13
+
     def test_tries_the_given_points_first(self, strategy: Strategy) -> None:
         """First the baseline, then the points to evaluate, then its own ideas; also when it takes over."""
         worst = dict.fromkeys((f"layers.{i}" for i in range(self.space.n_layers)), 0)

@@ -47,6 +47,8 @@ class RegularizedEvolution(Strategy):
 class RegularizedEvolutionSearcher(ArchitectureSearcher):
     """The searcher of ``RegularizedEvolution``."""
 
+    needs_no_replay = True
+
     def __init__(
         self,
         space: SearchSpace,

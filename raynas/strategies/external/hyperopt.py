@@ -44,6 +44,8 @@ class HyperOptSearcher(AdaptedSearcher):
         SettingError: if there are several objectives.
     """
 
+    needs_no_replay = True
+
     def __init__(
         self,
         space: SearchSpace,

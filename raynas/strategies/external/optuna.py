@@ -55,6 +55,8 @@ class Optuna(Strategy):
 class OptunaSearcher(AdaptedSearcher):
     """The searcher of ``Optuna``."""
 
+    needs_no_replay = True
+
     def __init__(
         self,
         space: SearchSpace,

@@ -103,11 +103,26 @@ class PredictorSearcher(ArchitectureSearcher):
         self._seen: dict[Architecture, Evaluation] = {}
         self._tried: set[Hashable] = set()
 
+    needs_no_replay = True
+
     def replay(self, records: Iterable[Record]) -> None:
         records = list(records)
+        self._recall_scores(records)
+        super().replay(records)
+
+    def recall(self, records: Iterable[Record]) -> None:
+        records = list(records)
+        self._recall_scores(records)
+        super().recall(records)
+
+    def _recall_scores(self, records: Sequence[Record]) -> None:
         if self.screen is not None:
             self.screen.recall(records)
-        super().replay(records)
+
+    def _recall_proposal(self, point: Architecture, *, is_own: bool) -> None:
+        super()._recall_proposal(point, is_own=is_own)
+        if is_own and len(self._seen) + len(self.running) > self.n_initial:
+            self.restarts.note_proposal(point)
 
     def observe(self, evaluation: Evaluation) -> None:
         self._tried.add(self.candidates.key(evaluation.arch))
