@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from raynas.cli.describe import describe
 from raynas.cli.flags import expand, flags_in_files, last_value, texts_in, typed
-from raynas.cli.options import ModelFlags, ProfileFlags
+from raynas.cli.model_options import ModelFlags, ProfileFlags
 from raynas.cli.parser import OptionParser
 from raynas.errors import RaynasError
 from raynas.user_code import split_call

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from raynas.cli.answers import ExportAnswer
 from raynas.cli.options import ExportFlags
 from raynas.cli.retrain_command import retrain_command
 from raynas.cli.retrain_request import RetrainRequest
@@ -21,7 +22,7 @@ from raynas.run.report_again import read_metrics
 from raynas.trials.weights import with_weights
 
 
-def run_export(request: RetrainRequest, console: Console) -> None:
+def run_export(request: RetrainRequest, console: Console) -> ExportAnswer:
     """Export an architecture with its weights, and print the files.
 
     Raises:
@@ -55,6 +56,9 @@ def run_export(request: RetrainRequest, console: Console) -> None:
         console.print(f"no {name}: {reason}", highlight=False, markup=False)
     checked = "; checked without raynas" if flags.verify else ""
     say(f"{', '.join(done.files)} in {shown(done.directory)}{checked}", console)
+    return ExportAnswer(
+        directory=str(done.directory), files=list(done.files), missing=dict(done.missing), verified=flags.verify
+    )
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ RUN = ("latency.measure",)
 
 PLACES: Mapping[str, str] = {
     **dict.fromkeys(("address", "baseline", "name", "output"), "none"),
+    "warm_start": "none",
     **dict.fromkeys(("model.weights", "trainable.supernet", "trainable.table"), "none"),
     "results": "results",
     "trainable.data": "digits",
@@ -100,6 +101,8 @@ def _names_code(option: str, values: Sequence[str]) -> bool:
 def _names_place(option: str, values: Sequence[str]) -> bool:
     if option == "funnel":
         return any(_names_place(*pair) for pair in _in_stages(values))
+    if option == "baseline" and list(values) == ["default"]:
+        return False
     if option == "trainable.data":
         return any(":" in value for value in values)
     return option in PLACES and any(value not in (PLACES[option], "none", "null") for value in values)

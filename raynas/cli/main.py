@@ -12,6 +12,8 @@ COMMANDS = {
     "export": ("export_found", "write a found network to files that run without raynas"),
     "convert": ("convert_model", "show what of a model of yours can vary, and what its smaller relatives cost"),
     "profile": ("profile_space", "time every operation of a space, for a table that predicts latency"),
+    "propose": ("propose", "ask a search for architectures to evaluate elsewhere"),
+    "observe": ("observe", "book results of architectures in a search"),
     "track": ("track_found", "write a search to experiment trackers: MLflow, Weights & Biases"),
     "report": ("report_found", "write and print the report of a search again, also of an unfinished one"),
 }

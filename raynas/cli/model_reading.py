@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raynas.cli.options import ModelFlags, names_code
+from raynas.cli.model_options import ModelFlags
+from raynas.cli.options import names_code
 from raynas.converting import Depth, Kernel, Resolution, Width
 from raynas.converting.groups import matches
 from raynas.converting.options import Range

@@ -16,14 +16,14 @@ from raynas.cli.catalogue import KINDS, Entry, catalogue, entry_of
 from raynas.cli.describe import describe
 from raynas.cli.flags import DEMO, DEMO_DATA, SHORT, given
 from raynas.cli.help import FullHelp, HelpRow, short_help
-from raynas.cli.options import ModelFlags
+from raynas.cli.model_options import ModelFlags
 from raynas.cli.values import default_text, hint_of, metavar, parser_arguments, type_text, typed
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.files.options_text import has_alias
 
 T = TypeVar("T")
 
-_ALWAYS = ("help", "help_all", "config")
+_ALWAYS = ("help", "help_all", "config", "json")
 _ABOUT_CONFIG = "YAML file with options; flags win over it"
 
 
@@ -111,6 +111,7 @@ class OptionParser:
         config = self._parser.add_argument("--config", help=_ABOUT_CONFIG)
         config.shown = "--config FILE"
         self._rows.append(HelpRow(group="", key="config", flags="--config FILE", text=_ABOUT_CONFIG))
+        self._rows.append(HelpRow(group="", key="json", flags="--json", text="print the result as one JSON object"))
 
     def add_fields(self, title: str, cls: type, prefix: str = "") -> None:
         """Add a group of the fields of a dataclass, described by its docstring."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from raynas.cli.describe import describe
 from raynas.cli.flags import chosen, expand, flags_in_files, given, model_in, texts_in, typed
-from raynas.cli.options import LatencyOptions, LatencyTableFlags
+from raynas.cli.model_options import LatencyTableFlags
+from raynas.cli.options import LatencyOptions
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.errors import RaynasError
 

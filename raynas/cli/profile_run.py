@@ -4,6 +4,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from raynas.cli.answers import ProfileAnswer
 from raynas.cli.profile_request import ProfileRequest
 from raynas.cli.search_command import latency_metrics
 from raynas.cli.spaces import space_maker
@@ -13,7 +14,7 @@ from raynas.metrics.latency import LatencyMeasure, latency
 from raynas.metrics.latency_table.profile import Report, profile_latency
 
 
-def run_profile(request: ProfileRequest, console: Console) -> None:
+def run_profile(request: ProfileRequest, console: Console) -> ProfileAnswer:
     """Time the operations of a space, and print the error of their sums.
 
     Raises:
@@ -49,6 +50,9 @@ def run_profile(request: ProfileRequest, console: Console) -> None:
     for doubt in table.doubts:
         say(f"in doubt: {doubt}", console)
     say(f"\nsearch by it: raynas search --latency.table {shown(path)} --constraints 'latency_ms <= ...'", console)
+    return ProfileAnswer(
+        table=str(path), n_operations=len(table.operations), complete=table.complete, doubts=list(table.doubts)
+    )
 
 
 def shown_by(progress: Progress) -> Report:

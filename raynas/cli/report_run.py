@@ -10,11 +10,11 @@ from raynas.cli.terminal import say, shown
 from raynas.files.content import read_file
 from raynas.funnels.report import TEXT
 from raynas.run.report_again import report_again
-from raynas.views.report import render
+from raynas.views.report import Summary, render
 
 
-def run_report(request: ReportRequest, console: Console) -> None:
-    """Write the report of a search, or of a funnel, again, and print it.
+def run_report(request: ReportRequest, console: Console) -> Summary:
+    """Write the report of a search, or of a funnel, again, and print it; return its facts.
 
     Raises:
         RaynasError: if the folder cannot be used, or the report cannot be written.
@@ -23,4 +23,6 @@ def run_report(request: ReportRequest, console: Console) -> None:
         say(f"\n{read_file(request.directory / TEXT).decode(errors='replace')}", console)
     summary = report_again(request.search, request.directory)
     files = {name: shown(Path(file)) for name, file in summary.files.items()}
-    render(dataclasses.replace(summary, files=files), console)
+    summary = dataclasses.replace(summary, files=files)
+    render(summary, console)
+    return summary

@@ -5,6 +5,7 @@ import dataclasses
 from rich.console import Console
 from rich.text import Text
 
+from raynas.cli.answers import RetrainAnswer
 from raynas.cli.retrain_command import retrain_command
 from raynas.cli.retrain_request import RetrainRequest
 from raynas.cli.terminal import say, shown
@@ -14,7 +15,7 @@ from raynas.run.retraining import folder_for
 from raynas.views.amounts import amount
 
 
-def run_retraining(request: RetrainRequest, console: Console) -> None:
+def run_retraining(request: RetrainRequest, console: Console) -> RetrainAnswer:
     """Train an architecture to the end, test it, and print the metrics.
 
     Raises:
@@ -32,3 +33,10 @@ def run_retraining(request: RetrainRequest, console: Console) -> None:
         if name in metrics:
             console.print(Text.assemble((f"{name:<14}", "cyan"), amount(name, metrics[name])))
     say(f"Weights in {shown(folder / 'weights.safetensors')}", console)
+    return RetrainAnswer(
+        key=arch.key,
+        data=data,
+        epochs=training.epochs,
+        metrics={name: float(value) for name, value in metrics.items() if isinstance(value, int | float)},
+        weights=str(folder / "weights.safetensors"),
+    )

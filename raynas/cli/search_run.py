@@ -32,7 +32,7 @@ from raynas.metrics.latency_predictor import StoredPredictor
 from raynas.run.baseline import check_baseline, read_baseline
 from raynas.run.best import keep, weights_of
 from raynas.run.cluster import start_ray
-from raynas.run.file_names import ARCHITECTURE, BEST
+from raynas.run.file_names import ARCHITECTURE, BEST, OPTIONS
 from raynas.run.repeats import Repeats
 from raynas.run.report import report_files
 from raynas.run.retraining import final_training, folder_for
@@ -127,7 +127,7 @@ class SearchRun:
         """Write the options, and what is best so far."""
         winner, _ = best_or_reason(result)
         try:
-            write_whole(self.path / "options.yaml", self.command.text)
+            write_whole(self.path / OPTIONS, self.command.text)
             if winner:
                 training = self._final_training(winner)
                 weights, origin = weights_of(result, winner), self.command.space.origin
@@ -206,6 +206,7 @@ class SearchRun:
             hyperparameters=options.hyperparameters or None,
             baseline=options.baseline,
             points_to_evaluate=first,
+            warm_start=options.warm_start if name == self.path.name else (),
             max_concurrent=run.max_concurrent,
             generation_size=options.generation_size,
             max_trial_seconds=run.max_trial_seconds,
@@ -263,7 +264,7 @@ class SearchRun:
     ) -> Summary:
         """Return the facts, with the paths of all files and the next commands."""
         summary = summarise(result, title=self.title, random=random, retrained=retrained, notes=self.notes)
-        files = report_files(result, self.path, summary) | {"options": self.path / "options.yaml"}
+        files = report_files(result, self.path, summary) | {"options": self.path / OPTIONS}
         files |= {"final weights": weights / WEIGHTS} if weights else {}
         places = {name: shown(path) for name, path in files.items()}
         return dataclasses.replace(summary, files=places, commands=self._next_commands(summary))

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from raynas.cli.model_options import ModelFlags
 from raynas.cli.model_reading import called, read_inputs, read_model, read_vary
-from raynas.cli.options import ModelFlags, names_code
+from raynas.cli.options import names_code
 from raynas.cli.parser import Parsed
 from raynas.cli.tables import SPACES
 from raynas.converting import ConvertedSpace, convert

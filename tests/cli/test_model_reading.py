@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from raynas.cli.model_options import ModelFlags
 from raynas.cli.model_reading import read_inputs, read_model, read_vary
-from raynas.cli.options import ModelFlags
 from raynas.converting import Depth, Kernel, Resolution, Width
 from raynas.core.inputs import Arguments, TensorSpec
 from raynas.errors import RaynasError, SpaceError
