@@ -12,6 +12,7 @@ from rich.console import Console
 
 from raynas.cli.answering import answered
 from raynas.cli.answers import SearchAnswer, TrackAnswer
+from raynas.cli.archive_request import ACTIONS, ArchiveRequest, read_archive
 from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.exit_codes import ExitCode
 from raynas.cli.export_request import read_export
@@ -77,6 +78,13 @@ def observe(argv: Sequence[str]) -> int:
     return answered("observe", argv, lambda rest: _observe(read_observe(rest)))
 
 
+def archive(argv: Sequence[str]) -> int:
+    """Show, merge or export archives; return the exit code."""
+    action = next(iter(argv), "")
+    name = f"archive {action}" if action in ACTIONS else "archive"
+    return answered(name, argv, lambda rest: _archive(read_archive(rest)))
+
+
 def _search(request: SearchRequest) -> Done:
     console = Console()
     say(f"{request.title}; everything goes to {shown(request.run.path)}", console)
@@ -135,6 +143,12 @@ def _observe(request: StudyRequest) -> Done:
     from raynas.cli.study_run import run_observe  # imports torch
 
     return OK, run_observe(request, Console())
+
+
+def _archive(request: ArchiveRequest) -> Done:
+    from raynas.cli.archive_run import run_archive  # imports torch
+
+    return OK, run_archive(request, Console())
 
 
 def search_answer(summary: "Summary") -> SearchAnswer:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,7 @@ import docstring_parser
 from raynas.cli.catalogue import Entry, Option
 
 
+@cache
 def describe(cls: type) -> Entry:
     """Return the description of a dataclass.
 

@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import NoReturn
 
-from raynas.errors import did_you_mean
+from raynas.errors import UnknownNameError, did_you_mean
 
 COMMANDS = {
     "search": ("run_tune", "search for an architecture, train the best one to its end, report"),
@@ -14,6 +15,7 @@ COMMANDS = {
     "profile": ("profile_space", "time every operation of a space, for a table that predicts latency"),
     "propose": ("propose", "ask a search for architectures to evaluate elsewhere"),
     "observe": ("observe", "book results of architectures in a search"),
+    "archive": ("archive", "show what archives hold, merge several, or export one as a table"),
     "track": ("track_found", "write a search to experiment trackers: MLflow, Weights & Biases"),
     "report": ("report_found", "write and print the report of a search again, also of an unfinished one"),
 }
@@ -31,10 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS) or "."
+        if "--json" in rest:
+            return _refused(name, rest)
         print(f"error: unknown sub-command {name!r}{hint} Known: {', '.join(COMMANDS)}.", file=sys.stderr)
         return 2
     run: Callable[[Sequence[str]], int] = getattr(import_module("raynas.cli.commands"), COMMANDS[name][0])
     return run(rest)
+
+
+def _refused(name: str, rest: Sequence[str]) -> int:
+    from raynas.cli.answering import answered  # imports msgspec, which --help does not need
+
+    def refuse(argv: Sequence[str]) -> NoReturn:
+        raise UnknownNameError("sub-command", name, COMMANDS)
+
+    return answered(name, rest, refuse)
 
 
 def _help() -> str:
@@ -42,11 +55,9 @@ def _help() -> str:
     return (
         "usage: raynas SUB-COMMAND [OPTIONS]\n\nNeural architecture search on Ray Tune.\n\n"
         f"sub-commands:\n{rows}\n\noptions:\n  --help     this text; raynas SUB-COMMAND --help lists its options\n"
-        "  --version  the version\n\nexamples:\n"
+        "  --json     the result of a sub-command as one JSON object\n  --version  the version\n\nexamples:\n"
         "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
         '  raynas search --data cifar10 --constraints "params <= 1e5"\n'
         "  raynas search --model my_net:Net --keep head --data folder:photos\n"
-        "  raynas report results/cnn-digits-auto\n"
-        "  raynas export results/cnn-digits-auto/best/architecture.json\n"
-        "  raynas convert torchvision.models:resnet18 --input 3x224x224 --profile"
+        "  raynas export results/cnn-digits-auto/best/architecture.json"
     )
