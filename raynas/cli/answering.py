@@ -20,8 +20,8 @@ JSON = "--json"
 MAX_MESSAGE = 2000
 """Maximum number of characters of an error in one line."""
 
-Action = Callable[[Sequence[str]], tuple[ExitCode, Struct | None]]
-"""A command: its exit code and its answer, from its command line without ``--json``."""
+Action = Callable[[Sequence[str]], tuple[ExitCode, Struct | None] | int]
+"""A command: its exit code and, if it has one, its answer, from its command line without ``--json``."""
 
 
 def answered(command: str, argv: Sequence[str], action: Action) -> int:
@@ -37,7 +37,8 @@ def answered(command: str, argv: Sequence[str], action: Action) -> int:
     as_json = JSON in argv
     try:
         with _working_folder_on_path(), redirect_stdout(sys.stderr) if as_json else nullcontext():
-            code, answer = action([token for token in argv if token != JSON])
+            outcome = action([token for token in argv if token != JSON])
+        code, answer = outcome if isinstance(outcome, tuple) else (ExitCode(outcome), None)
         error = None
     except (KeyboardInterrupt, Interrupted) as interrupt:
         done = f": {interrupt}" if str(interrupt) else ""

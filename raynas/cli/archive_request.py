@@ -20,7 +20,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveFlags:
-    """Where the result goes.
+    """Output of the result.
 
     Args:
         output: folder of the merged archive, or file of the table (.csv, .json or .parquet).

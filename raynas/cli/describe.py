@@ -13,13 +13,17 @@ import docstring_parser
 from raynas.cli.catalogue import Entry, Option
 
 
-@cache
 def describe(cls: type) -> Entry:
     """Return the description of a dataclass.
 
     Raises:
         TypeError: if it is none.
     """
+    return _described(cls)
+
+
+@cache
+def _described(cls: type) -> Entry:
     if not is_dataclass(cls):
         raise TypeError(f"{cls.__name__} must be a dataclass")
     hints, help_texts = get_type_hints(cls), _help_texts(cls)

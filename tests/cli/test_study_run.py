@@ -172,10 +172,8 @@ def no_trial(rng: random.Random) -> dict[str, Any]:
 
 
 def wrong_fields(rng: random.Random) -> dict[str, Any]:
-    extra = rng.choice(
-        [{"fidelity": -1}, {"fidelity": 10**12}, {"fidelity": 0.5}, {"notes": 3}, {"status": "finished"}]
-    )
-    return {"trial": "00001", "metrics": {"accuracy": 0.5}, **extra}
+    name, value = rng.choice([("fidelity", -1), ("fidelity", 10**12), ("fidelity", 0.5), ("notes", 3), ("status", "x")])
+    return {"trial": "00001", "metrics": {"accuracy": 0.5}, name: value}
 
 
 def not_finite(rng: random.Random) -> str:

@@ -209,10 +209,10 @@ def test_a_full_disk_ends_the_search_in_one_line_and_loses_nothing(
     uninterrupted = run(tmp_path / "whole")
     write = Archive._write
 
-    def full(archive: Archive, line: bytes, sync: bool) -> None:
+    def full(archive: Archive, record: dict[str, Any]) -> None:
         if len(archive) >= 8:
             monkeypatch.setattr("os.fsync", _no_space)
-        write(archive, line, sync)
+        write(archive, record)
 
     with monkeypatch.context() as patch:
         patch.setattr(Archive, "_write", full)
