@@ -57,7 +57,5 @@ def _help() -> str:
         f"sub-commands:\n{rows}\n\noptions:\n  --help     this text; raynas SUB-COMMAND --help lists its options\n"
         "  --json     the result of a sub-command as one JSON object\n  --version  the version\n\nexamples:\n"
         "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
-        '  raynas search --data cifar10 --constraints "params <= 1e5"\n'
-        "  raynas search --model my_net:Net --keep head --data folder:photos\n"
-        "  raynas export results/cnn-digits-auto/best/architecture.json"
+        "  raynas search --model my_net:Net --keep head --data folder:photos"
     )

@@ -22,4 +22,4 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         else:
             for line in code.splitlines():
                 assert main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
-    assert len(found) == 5 and "13 evaluations in results/both" in capsys.readouterr().out
+    assert len(found) == 5 and "16 evaluations in results/both" in capsys.readouterr().out

@@ -53,7 +53,7 @@ def test_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_limit_that_cannot_be_met_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["net_of_a_user:net", "--input", "4", "--constraints", "macs <= 95"]
-    assert convert_model(argv) == commands.BAD_INPUT
+    assert convert_model(argv) == commands.NO_RESULT
     out, err = capsys.readouterr()
     assert "macs <= 95: no, the smallest member has 96, and no other has less" in out
     assert err == "error: no member meets the limits: loosen them, or let more of the model vary\n"

@@ -16,6 +16,7 @@ from ray import cloudpickle, tune
 
 import raynas
 from raynas.cli import commands, run_tune
+from raynas.cli.exit_codes import ExitCode
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError, RaynasError
 from raynas.strategies import RandomSearch, RegularizedEvolution
@@ -152,7 +153,7 @@ def test_other_data_from_the_command_line(
 
     assert run(0, "--num_samples", "2") == commands.OK
     capsys.readouterr()
-    assert run(1, "--num_samples", "3") == commands.BAD_INPUT
+    assert run(1, "--num_samples", "3") == ExitCode.UNUSABLE
     (line,) = capsys.readouterr().err.splitlines()
     assert "the content of npz:mine.npz changed" in line and "on_change=continue" in line
     assert run(1, "--num_samples", "3", "--on-change", "continue") == commands.OK
