@@ -124,6 +124,7 @@ def open_study(request: StudyRequest) -> Study:
         hyperparameters={n: parse_domain(n, text) for n, text in search.hyperparameters.items()} or None,
         baseline=search.baseline,
         warm_start=search.warm_start,
+        tolerance=search.tolerance,
         wait_seconds=request.flags.wait,
     )
 

@@ -67,6 +67,7 @@ class Study:
         baseline: what relative constraints refer to; an architecture is proposed first.
         points_to_evaluate: architectures to propose first.
         warm_start: folders of other searches of this space that the strategy learns from.
+        tolerance: difference of the first objective up to which the cheaper network is the best; see ``raynas.search``.
         wait_seconds: time to wait for another process that holds the archive.
 
     Raises:
@@ -91,6 +92,7 @@ class Study:
         baseline: Baseline | None = None,
         points_to_evaluate: Sequence[Mapping[str, object]] = (),
         warm_start: Sequence[str | Path] = (),
+        tolerance: float | None = None,
         wait_seconds: float = 60.0,
     ) -> None:
         plan = SearchPlan.read(
@@ -104,6 +106,7 @@ class Study:
             hyperparameters=hyperparameters,
             baseline=baseline,
             points_to_evaluate=points_to_evaluate,
+            tolerance=tolerance,
         )
         self.path = Path(path).expanduser().resolve()
         self.ended_because = ""

@@ -21,7 +21,7 @@ OTHER: Mapping[str, Any] = {f"layers.{i}": 2 for i in range(5)}
 
 
 def score(proposal: Proposal) -> dict[str, float]:
-    return {"accuracy": SPACE.accuracy(proposal.arch)}
+    return {"accuracy": SPACE.accuracy(proposal.arch), "params": SPACE.params(proposal.arch)}
 
 
 def finish(study: Study, n: int = 1) -> None:
@@ -49,7 +49,7 @@ def test_a_search_to_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("strategy", [GridSearch(), NSGA2(n_initial=4), LocalSearch(n_initial=3)], ids=repr)
 def test_several_processes_make_the_search_that_one_would_make(strategy: Strategy, tmp_path: Path) -> None:
     """Strategies with a state reach it by a replay, whichever process asks."""
-    alone = run_trials(strategy.searcher(SPACE, costs={}), SPACE.result, 24)
+    alone = run_trials(strategy.for_budget(24).searcher(SPACE, costs={}), SPACE.result, 24)
     studies = [Study(SPACE, tmp_path, strategy, num_samples=24) for _ in range(3)]
     made = []
     for n in range(24):
