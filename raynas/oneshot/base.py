@@ -64,9 +64,9 @@ class OneShot(ABC):
 
     Hard limits on costs hold for everything that a method scores or derives. Subnets that are drawn to be trained obey
     them where the method draws freely: single path, ENAS, and the random ones of the sandwich rule (Guo et al., "Single
-    Path One-Shot", arXiv:1904.00420, section 3.3, find such constrained sampling slightly better). They do not
-    where a method prescribes what is trained: the largest network, which teaches others, the smallest, the options that
-    FairNAS deals evenly, and the phases of progressive shrinking. These weights are shared by those that comply.
+    Path One-Shot", arXiv:1904.00420, draw subnets under constraints by default). They do not where a method prescribes
+    what is trained: the largest network, which teaches others, the smallest, the options that FairNAS deals evenly, and
+    the phases of progressive shrinking. These weights are shared by those that comply.
     """
 
     uses_valid: ClassVar[bool] = False

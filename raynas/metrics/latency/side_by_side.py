@@ -1,6 +1,6 @@
-"""Several networks in one ONNX file, cut apart again, so that the fixed costs of an export are paid once.
+"""Several networks exported as one ONNX file, which is then split, so that the fixed costs of an export are paid once.
 
-Each file that comes out has the operations of its own network alone, as if it had been exported by itself.
+Each of the resulting files has the operations of one network alone, as if that network had been exported by itself.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
