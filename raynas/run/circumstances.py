@@ -5,6 +5,7 @@ import platform
 import shlex
 import sys
 from collections import Counter
+from pathlib import Path
 
 from raynas.trials.settings import TrialSettings
 
@@ -38,4 +39,6 @@ def command() -> str:
     """Return the command line of this process; "" in a notebook or an interactive interpreter, which have none."""
     if hasattr(sys, "ps1") or "ipykernel" in sys.modules or not sys.argv[0]:
         return ""
+    if Path(sys.argv[0]).name == "raynas":
+        return shlex.join(["raynas", *sys.argv[1:]])
     return shlex.join(["python", *sys.orig_argv[1:]])

@@ -113,7 +113,7 @@ def _earlier(front: Front) -> list[Any]:
     step = -(-len(earlier) // len(SHADES)) or 1
     shown = earlier[::-1][::step][::-1]
     return [
-        _steps(front, f.points, f"after {f.n_trials} trials", colour, 1, "earlier")
+        _steps(front, f.points, f"after {f.n_trials} trial{'s' if f.n_trials > 1 else ''}", colour, 1, "earlier")
         for f, colour in zip(shown, SHADES[-len(shown) :], strict=False)
     ]
 

@@ -32,7 +32,7 @@ def parallel_figure(found: ParallelCoordinates, mode: Mode = "max") -> Figure:
         tickfont={"size": 10},
         rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
     )
-    return figure([drawn], height=420, margin={"l": 60, "r": 40, "t": 100, "b": 20})
+    return figure([drawn], height=420, margin={"l": 92, "r": 40, "t": 100, "b": 20})
 
 
 def _dimension(axis: Axis, values: list[float | None]) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def _dimension(axis: Axis, values: list[float | None]) -> dict[str, Any]:
         ticks = list(range(len(axis.options)))
         if INACTIVE in at:
             texts, ticks = ["–", *texts], [int(INACTIVE), *ticks]
-        return {"label": name, "values": at, "tickvals": ticks, "ticktext": texts}
+        ends = [ticks[0], ticks[-1]]  # also of options that no line has
+        return {"label": name, "values": at, "tickvals": ticks, "ticktext": texts, "range": ends}
     known = [value for value in values if value is not None]
     if is_wide(known):
         logs = [math.log10(value) if value else min(map(math.log10, known)) for value in values]

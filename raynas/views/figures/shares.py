@@ -32,7 +32,7 @@ def shares_figure(shares: Sequence[OptionShares]) -> Figure:
     starts = [n for n, (_, i, _) in enumerate(rows) if i == 0][1:]
     return figure(
         [heat],
-        x="trials, in the order of their ends",
+        x="trials",
         height=rows_height(len(rows), each=18),
         xaxis={"type": "category", "showgrid": False},
         yaxis={

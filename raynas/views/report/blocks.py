@@ -35,10 +35,12 @@ class Code:
     Args:
         text: of any number of lines.
         title: above it.
+        folded: whether it is shown on demand, as it is long.
     """
 
     text: str
     title: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,8 +76,10 @@ def _block(block: Block) -> str:
         case Table():
             return _table(block.titles, block.rows)
         case Code():
-            title = f"<p>{_plain(block.title)}:</p>" if block.title else ""
-            return f"{title}<pre>{_plain(block.text)}</pre>\n"
+            text = f"<pre>{_plain(block.text)}</pre>"
+            if block.folded:
+                return f"<details><summary>{_plain(block.title)}</summary>{text}</details>\n"
+            return (f"<p>{_plain(block.title)}:</p>" if block.title else "") + f"{text}\n"
         case Image():
             source = base64.b64encode(block.svg).decode()
             size = f"width:{block.width}px;max-width:max(100%,{min(block.width, 560)}px)"

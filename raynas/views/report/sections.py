@@ -151,7 +151,7 @@ def _trade_offs(findings: Findings) -> Iterator[Block]:
             more = f", the best {MAX_ROWS} of {len(front)}" if len(front) > MAX_ROWS else ""
             yield Text(text=f"Front of {findings.goal.first.metric} against {other}{more}:", strong=True)
             yield Table(titles=("trial", "key", *metrics), rows=tuple(rows))
-    if volume and len(volume.objectives) > 1:
+    if volume and len(volume.objectives) > 1 and volume.values[-1] > 0:
         known = analysis.known_metrics(findings.goal)
         pairs = zip(volume.objectives, volume.reference, strict=True)
         worst = ", ".join(f"{o.metric} {amount(o.metric, value, known)}" for o, value in pairs)
@@ -163,7 +163,8 @@ def _cheap_scores(findings: Findings) -> Iterator[Block]:
     scores = findings.cheap_scores
     if not scores:
         return
-    yield Text(text=f"Spearman's rank correlation with the final score, with its 95 % interval. {CHOSEN}")
+    chosen = f" {CHOSEN}" if findings.summary.counts.get("stopped") else ""
+    yield Text(text=f"Spearman's rank correlation with the final score, with its 95 % interval.{chosen}")
     if any(s.correlation.rho is not None for s in scores):
         yield Chart(name="correlations", figure=correlations_figure(scores))
     yield Table(

@@ -25,7 +25,7 @@ def settings_blocks(findings: Findings) -> Iterator[Block]:
             seeds = ", ".join(str(session["seed"]) for session in sessions)
             yield Text(text=f"The search ran in {len(sessions)} sessions, with seeds {seeds}.")
     if findings.options:
-        yield Code(title="All options", text=findings.options)
+        yield Code(title="All options", text=findings.options, folded=True)
     if files := findings.summary.files:
         yield Text(text="Files:", strong=True)
         yield Facts(rows=tuple(files.items()))

@@ -109,16 +109,7 @@ def test_what_the_page_shows(pages: Path) -> None:
         "Notes", "Settings",
     ]  # fmt: skip
     found = charts(text)
-    assert list(found) == [
-        "history",
-        "survival",
-        "shares",
-        "front",
-        "hypervolume",
-        "correlations",
-        "importance",
-        "parallel",
-    ]
+    assert list(found) == ["history", "survival", "shares", "front", "correlations", "importance", "parallel"]
     assert re.findall('id="chart-([^"]+)"', text) == list(found)
     data = found["front"]["data"]
     assert len(data["ids"]) == 32 and data["ids"][-1] == ["random", 2]
