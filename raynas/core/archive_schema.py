@@ -12,6 +12,7 @@ from msgspec.json import Decoder
 from raynas.core.architecture import JsonOptions
 from raynas.core.evaluation import Status
 from raynas.core.measurement import Provenance
+from raynas.core.relaxed_weights import RelaxedWeights
 
 MAX_ARCHIVE_BYTES = 4 * 2**30
 """Largest size of an archive; a million trials take a third of a gigabyte."""
@@ -120,6 +121,7 @@ class Result(_Record, tag="result", kw_only=True):
     trial: TrialName
     fidelity: Count
     metrics: Metrics
+    relaxed: RelaxedWeights | None = None
 
 
 class Ended(_Record, tag="ended", kw_only=True):
@@ -131,6 +133,7 @@ class Ended(_Record, tag="ended", kw_only=True):
     metrics: Metrics
     error: str
     notes: dict[str, str] = {}
+    relaxed: RelaxedWeights | None = None
 
 
 class Lost(_Record, tag="lost", kw_only=True):

@@ -11,6 +11,7 @@ import numpy as np
 
 from raynas.core.architecture import Architecture
 from raynas.core.measurement import PROVENANCE, Provenance, from_entry, provenance_of, with_provenance
+from raynas.core.relaxed_weights import RELAXED
 
 Status = Literal["finished", "stopped", "failed"]
 
@@ -22,7 +23,7 @@ _TUNE_KEYS = frozenset(
 )
 _TEXTS = frozenset(
     {"date", "experiment_id", "experiment_tag", "hostname", "node_ip", "trial_id"}
-    | {"error", "reported", "unreported", PROVENANCE}
+    | {"error", "reported", "unreported", PROVENANCE, RELAXED}
 )
 
 

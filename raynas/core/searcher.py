@@ -2,8 +2,9 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypedDict
 
 import numpy as np
@@ -17,6 +18,7 @@ from raynas.core.evaluation import Evaluation, metrics_of
 from raynas.core.feasible_region import FeasibleRegion
 from raynas.core.goal import Goal
 from raynas.core.outcome import Result, fidelity_of, outcome
+from raynas.core.relaxed_weights import relaxed_field
 from raynas.core.space import SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -144,20 +146,22 @@ class ArchitectureSearcher(ConstrainedSearcher):
     def on_trial_result(self, trial_id: str, result: Result | None) -> None:
         """Record what a running trial reported."""
         if trial_id in self._running and result:
-            self._record("result", trial=trial_id, fidelity=fidelity_of(result), metrics=metrics_of(result))
+            reported = {"fidelity": fidelity_of(result), "metrics": metrics_of(result), **relaxed_field(result)}
+            self._record("result", trial=trial_id, **reported)
 
     def on_trial_complete(self, trial_id: str, result: Result | None = None, error: bool = False) -> None:
         """Turn the end of a trial, however it ended, into an observation; unknown trials are ignored."""
         if trial_id in self._running:
             point = self._running[trial_id]
             costs = self._limits.measured(point)
-            self._end(outcome(trial_id, point, result or {}, self.goal, costs=costs, error=error))
+            evaluation = outcome(trial_id, point, result or {}, self.goal, costs=costs, error=error)
+            self._end(evaluation, relaxed_field(result or {}))
 
-    def _end(self, evaluation: Evaluation) -> None:
+    def _end(self, evaluation: Evaluation, relaxed: Mapping[str, object] = MappingProxyType({})) -> None:
         e, notes = evaluation, {"notes": evaluation.notes} if evaluation.notes else {}
         del self._running[e.trial]
         ended = {"status": e.status, "fidelity": e.fidelity, "metrics": e.metrics, "error": e.error, **notes}
-        self._record("ended", trial=e.trial, **ended)
+        self._record("ended", trial=e.trial, **ended, **relaxed)
         self._ended[e.trial] = e
         self._refer_to(e)
         self._observe_in_order(e)

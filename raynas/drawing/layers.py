@@ -1,4 +1,4 @@
-"""Layout of boxes in layers from left to right by depth, with few crossings of arrows.
+"""Layout of boxes in layers from left to right, or top to bottom, by depth, with few crossings of arrows.
 
 The layered layout of Sugiyama et al., "Methods for Visual Understanding of Hierarchical System Structures" (IEEE
 Transactions on Systems, Man, and Cybernetics, 1981). An arrow that passes a layer, and the text on an arrow, take up a
@@ -47,25 +47,35 @@ class Slot:
         return sum(w * other.y for w, other in zip(weights, around, strict=True)) / sum(weights) if around else self.y
 
 
-def in_layers(title: str, boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Panel:
-    """Lay boxes out in layers by their depth."""
+def in_layers(title: str, boxes: Sequence[Box], arrows: Sequence[Arrow], *, down: bool = False) -> Panel:
+    """Lay boxes out in layers by their depth, from left to right, or from top to bottom.
+
+    The latter is computed as the former with the axes exchanged, and so are the names here.
+    """
     depths = box_depths(boxes, arrows)
     last = max(depths.values())
     # Boxes are in every second layer; the layers between are for texts.
-    slots = {b.name: Slot(2 * (last if b.kind == "output" else depths[b.name]), *size_of(b)) for b in boxes}
-    paths = [(arrow, _path(slots[arrow.source], slots[arrow.target], arrow.text)) for arrow in arrows]
-    layers = _sorted_layers([*slots.values(), *(slot for _, path in paths for slot in path[1:-1])])
+    layer = {b.name: 2 * (last if b.kind == "output" else depths[b.name]) for b in boxes}
+    slots = {b.name: Slot(layer[b.name], *_turned(size_of(b), down)) for b in boxes}
+    sizes = [_turned((text_width(arrow.text) + 6, LINE), down) if arrow.text else None for arrow in arrows]
+    paths = [_path(slots[a.source], slots[a.target], size) for a, size in zip(arrows, sizes, strict=True)]
+    layers = _sorted_layers([*slots.values(), *(slot for path in paths for slot in path[1:-1])])
     _set_heights(layers)
-    columns = _columns(layers)
-    centres = {box: (sum(columns[slots[box.name].layer]) / 2, slots[box.name].y) for box in boxes}
-    return Panel(title, centres, [_line(arrow, path, columns) for arrow, path in paths])
+    columns = _columns(layers, ROW_GAP if down else COLUMN_GAP)
+    centres = {box: _turned((sum(columns[slots[box.name].layer]) / 2, slots[box.name].y), down) for box in boxes}
+    lines = [_line(arrow, path, columns) for arrow, path in zip(arrows, paths, strict=True)]
+    return Panel(title, centres, [line.transposed if down else line for line in lines])
 
 
-def _path(source: Slot, target: Slot, text: str) -> list[Slot]:
+def _turned(point: Point, turn: bool) -> Point:
+    return (point[1], point[0]) if turn else point
+
+
+def _path(source: Slot, target: Slot, text_size: Point | None) -> list[Slot]:
     """Return the slots of an arrow, both ends included; its text is right before the target."""
     path = [source, *(Slot(layer) for layer in range(source.layer + 1, target.layer)), target]
-    if text:
-        path[-2].width, path[-2].height = text_width(text) + 6, LINE
+    if text_size:
+        path[-2].width, path[-2].height = text_size
     for slot, following in pairwise(path):
         slot.after.append(following)
         following.before.append(slot)
@@ -146,14 +156,14 @@ def _settle(layer: Sequence[Slot], wanted: Sequence[float]) -> None:
         slot.y = y + offset
 
 
-def _columns(layers: Sequence[Sequence[Slot]]) -> dict[int, Point]:
+def _columns(layers: Sequence[Sequence[Slot]], gap: float) -> dict[int, Point]:
     """Return the left and right end of each layer; lines bend only between layers."""
     columns: dict[int, Point] = {}
     left = 0.0
     for layer in layers:
         width = max(slot.width for slot in layer)
         columns[layer[0].layer] = (left, left + width)
-        left += width + COLUMN_GAP
+        left += width + gap
     return columns
 
 

@@ -40,11 +40,19 @@ class Line:
         points: start, bends and end.
         arrow: gives text and style.
         text_at: centre of the text.
+        down: whether it enters and leaves boxes vertically.
     """
 
     points: Sequence[Point]
     arrow: Arrow
     text_at: Point | None = None
+    down: bool = False
+
+    @property
+    def transposed(self) -> "Line":
+        """The line with its axes exchanged."""
+        text_at = None if self.text_at is None else (self.text_at[1], self.text_at[0])
+        return Line([(y, x) for x, y in self.points], self.arrow, text_at, not self.down)
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ class Panel:
         """Width of the title, the boxes and the lines."""
         bends = [x for line in self.lines for x, _ in line.points]
         ends = [x + size_of(box)[0] / 2 for box, (x, _) in self.boxes.items()]
-        return max([text_width(self.title), *bends, *ends])
+        texts = [line.text_at[0] + text_width(line.arrow.text) / 2 for line in self.lines if line.text_at]
+        return max([text_width(self.title), *bends, *ends, *texts])
 
     @property
     def height(self) -> float:

@@ -24,9 +24,9 @@ def is_chain(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> bool:
     return set(ends) <= neighbours and len(set(ends)) == len(ends) and not any(arrow.text for arrow in arrows)
 
 
-def in_rows(title: str, boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Panel:
+def in_rows(title: str, boxes: Sequence[Box], arrows: Sequence[Arrow], max_width: float = MAX_WIDTH) -> Panel:
     """Lay boxes out in rows; an arrow into the next row runs between the two rows to its beginning."""
-    rows = list(_rows(boxes))
+    rows = list(_rows(boxes, max_width))
     # Arrows into the next row need a gap at both sides.
     left = COLUMN_GAP if len(rows) > 1 else 0.0
     spots = {spot.box.name: spot for spot in _spots(rows, left)}
@@ -34,12 +34,12 @@ def in_rows(title: str, boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Panel:
     return Panel(title, {spot.box: spot.centre for spot in spots.values()}, lines)
 
 
-def _rows(boxes: Sequence[Box]) -> Iterator[list[Box]]:
+def _rows(boxes: Sequence[Box], max_width: float) -> Iterator[list[Box]]:
     row: list[Box] = []
     used = 0.0
     for box in boxes:
         width = size_of(box)[0] + COLUMN_GAP
-        if row and used + width > MAX_WIDTH:
+        if row and used + width > max_width:
             yield row
             row, used = [], 0.0
         row.append(box)

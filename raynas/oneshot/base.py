@@ -170,6 +170,10 @@ class Learner(ABC):
         """The architecture that the method has found; None if it only trains weights, for a search to follow."""
         return None
 
+    def option_weights(self) -> dict[str, dict[str, float]]:
+        """Return the weight of each option by decision, for methods that learn them; see ``RelaxedWeights``."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """State to resume from, between epochs: tensors in plain containers, nothing copied."""
         return {

@@ -34,7 +34,8 @@ def search_in_bulk(
         pool: scores.
         num_samples: number of architectures that the search has scored in the end, over all sessions.
         bulk_size: number of proposals in a batch; a strategy that waits for results makes a batch smaller.
-        callbacks: Tune's; their ``on_step_end`` is called after each score, ``on_experiment_end`` after all.
+        callbacks: Tune's; their ``on_step_begin`` is called before the first score, ``on_step_end`` after each, and
+            ``on_experiment_end`` after all.
         check: returns the error that a result ends the search with, if any.
         streak: says when enough failed in a row; by default never.
 
@@ -43,6 +44,8 @@ def search_in_bulk(
     """
     iteration = 0
     streak = streak or FailureStreak(None)
+    for callback in callbacks:
+        callback.on_step_begin(iteration, [])
     try:
         while not streak.verdict and (batch := _next_batch(searcher, num_samples, bulk_size)):
             for trial, result in zip(batch, pool.results(batch.values()), strict=True):

@@ -49,6 +49,11 @@ class SupernetSpace(SearchSpace):
         return self.space.example_input(batch_size, device)
 
     @property
+    def derived_space(self) -> SearchSpace:
+        """The space whose networks share the weights."""
+        return self.space
+
+    @property
     def decisions(self) -> Sequence[Decision]:
         """A single decision, the method, with a single option."""
         return (Categorical("method", choices=(type(self.method).__name__,)),)

@@ -38,12 +38,14 @@ class MethodReport(TypedDict):
         ended_because: reason to stop early; empty if there is none.
         sizes: fields of the space that differ from the beginning, as a method of several stages may change them.
         partial_channels: see ``Supernet``.
+        weights: those of options by decision, if the method learns them; see ``RelaxedWeights``.
     """
 
     derived: dict[str, Option] | None
     ended_because: str
     sizes: dict[str, object]
     partial_channels: int
+    weights: dict[str, dict[str, float]]
 
 
 class SupernetTrainer(Trainer):
@@ -150,6 +152,7 @@ class SupernetTrainer(Trainer):
             "ended_because": learner.ended_because,
             "sizes": {name: value for name, (value, before) in values.items() if value != before},
             "partial_channels": learner.supernet.partial_channels,
+            "weights": learner.option_weights(),
         }
 
     def state_dict(self) -> State:

@@ -12,6 +12,7 @@ import torch
 from raynas.core.architecture import Architecture
 from raynas.core.feasible_sampler import MemberLimits
 from raynas.core.goal import Goal
+from raynas.core.relaxed_weights import RelaxedWeights
 from raynas.core.space import SearchSpace
 from raynas.data.sources import Source
 from raynas.errors import SpaceError, UnknownNameError
@@ -169,7 +170,7 @@ class SupernetTrial(Trial[SupernetTraining]):
         super().__init__(space, settings)
         self.networks, self.source, self.limits = networks, source, limits
         self.history: list[dict[str, Any]] = []
-        self.report = MethodReport(derived=None, ended_because="", sizes={}, partial_channels=1)
+        self.report = MethodReport(derived=None, ended_because="", sizes={}, partial_channels=1, weights={})
 
     def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Make the supernet and its trainer."""
@@ -204,8 +205,12 @@ class SupernetTrial(Trial[SupernetTraining]):
     @property
     def notes(self) -> Mapping[str, str]:
         """The architecture that the method has derived, as JSON under "derived"; empty if there is none."""
-        derived = self.report["derived"]
-        return {"derived": Architecture(derived).to_json() if derived else ""}
+        derived, weights = self.report["derived"], self.report.get("weights", {})  # none in checkpoints of old
+        relaxed = RelaxedWeights(epoch=self.epoch, weights=weights, derived=dict[str, Any](derived or {}))
+        return {
+            "derived": Architecture(derived).to_json() if derived else "",
+            **(relaxed.as_entry() if weights else {}),
+        }
 
     def close(self) -> None:
         """End the workers."""

@@ -233,6 +233,15 @@ class Alphas:
             weights.setdefault(name, value.softmax(0))
         return weights
 
+    @torch.no_grad()
+    def named_weights(self, relaxation: Relaxation) -> dict[str, dict[str, float]]:
+        """Return the weights without noise by decision and option, to four digits."""
+        found = {}
+        for name, weights in self.strengths(relaxation).items():
+            options = [*map(str, self.places[name].choice.alternatives), "no operation"]
+            found[name] = {option: round(w, 4) for option, w in zip(options, weights.tolist(), strict=False)}
+        return found
+
     def learnable_order(self) -> tuple[int, ...]:
         """Return the ranking of the operations that have weights, decision by decision: their indices, best first."""
         order: list[int] = []

@@ -228,6 +228,9 @@ class DifferentiableLearner(Learner):
     def candidates(self) -> Sequence[Architecture]:
         return [self.derived]
 
+    def option_weights(self) -> dict[str, dict[str, float]]:
+        return self.alphas.named_weights(self.method.relaxation)
+
     def watch(self, valid: Callable[[], Iterable[Batch]]) -> Mapping[str, float]:
         metrics = self.monitor.observe(
             Observed(epoch=self.epoch, progress=self.progress, supernet=self.supernet, loss=self._loss, valid=valid)

@@ -27,14 +27,15 @@ class BestOfEach:
         """The value of each objective in its best evaluation."""
         return {metric: e.metrics[metric] for metric, e in self.evaluations.items()}
 
-    def add(self, evaluation: Evaluation) -> None:
-        """Take an evaluation into account."""
+    def add(self, evaluation: Evaluation) -> bool:
+        """Take an evaluation into account; return whether it is the best in an objective."""
         if evaluation.status != "finished" or self.goal.violation(evaluation) > 0:
-            return
-        for objective, score in zip(self.goal.objectives, self.goal.scores(evaluation), strict=True):
-            if score > self._scores.get(objective.metric, -math.inf):
-                self._scores[objective.metric] = score
-                self.evaluations[objective.metric] = evaluation
+            return False
+        scores = zip(self.goal.objectives, self.goal.scores(evaluation), strict=True)
+        better = {o.metric: score for o, score in scores if score > self._scores.get(o.metric, -math.inf)}
+        self._scores |= better
+        self.evaluations |= dict.fromkeys(better, evaluation)
+        return bool(better)
 
     def table(self) -> str:
         """Return the best evaluations side by side, and the baseline, in Markdown."""

@@ -32,6 +32,18 @@ class EventFile:
         """Keep values of one step for the next ``flush``."""
         self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
+    @property
+    def exists(self) -> bool:
+        """True if there is anything on disk."""
+        return self._path.exists()
+
+    def restart(self) -> None:
+        """Remove what this object wrote and kept; the next ``flush`` makes the file again."""
+        self._path.unlink(missing_ok=True)
+        self._pending.seek(0)
+        self._pending.truncate()
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
     def flush(self) -> None:
         """Append what was kept to the file."""
         if self._pending.tell():

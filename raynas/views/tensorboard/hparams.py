@@ -1,7 +1,7 @@
 """Values for the HParams page of TensorBoard: its columns, and the start and end of each trial."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -12,13 +12,15 @@ from tensorboard.plugins.hparams import api_pb2 as hparams_api
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from raynas.core.decision import Decision, Integer, Real
-from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Goal
 from raynas.core.space import SearchSpace
 from raynas.views.tensorboard.event_file import plugin
+from raynas.views.tensorboard.hparam_groups import groups_of
 
 Config = Mapping[str, Any]
 """The config of a trial: its architecture under "arch", and hyperparameters."""
+
+EXPERIMENT = "_hparams_/experiment"
+"""The tag of the columns."""
 
 SESSION_END = "_hparams_/session_end_info"
 """The last tag in the file of a trial that ended."""
@@ -51,26 +53,26 @@ def session_end(failed: bool) -> "Summary.Value":
     return _value(SESSION_END, data)
 
 
-def experiment(columns: "Columns", goal: Goal, config: Config, evaluation: Evaluation) -> "list[Summary.Value]":
-    """Return the columns of the page.
+def experiment(columns: "Columns", metrics: Iterable[str], constants: Config) -> "Summary.Value":
+    """Return the columns of the page; TensorBoard keeps to the first ones that it reads.
 
     Args:
         columns: of the configs.
-        goal: its metrics are columns, reported or not.
-        config: of a trial that ended.
-        evaluation: of that trial, which has the other metrics.
+        metrics: the columns after them; those that no trial reports stay empty.
+        constants: a config that has constants of the user's, or none.
     """
-    asked = [o.metric for o in goal.objectives] + [c.metric for c in goal.constraints]
     data = HParamsPluginData()
     data.experiment.time_created_secs = time.time()
-    data.experiment.hparam_infos.extend(columns.infos(config))
-    for metric in dict.fromkeys([*asked, *evaluation.metrics, "fidelity"]):
+    data.experiment.hparam_infos.extend(columns.infos(constants))
+    for metric in dict.fromkeys([*metrics, "fidelity"]):
         data.experiment.metric_infos.add(name={"tag": f"trial/{metric}"}, display_name=metric)
-    return [_value("_hparams_/experiment", data)]
+    return _value(EXPERIMENT, data)
 
 
 class Columns:
     """The columns of configs: one of a single type for each decision and each hyperparameter.
+
+    Where there are more than the page shows at first, columns of groups precede them; see ``hparam_groups``.
 
     Args:
         space: has the decisions.
@@ -78,6 +80,9 @@ class Columns:
 
     def __init__(self, space: SearchSpace) -> None:
         self._decisions = list(space.decisions)
+        inner = {decision.name for decision in space.architecture_space.decisions}
+        own = [decision for decision in self._decisions if decision.name not in inner]
+        self._groups = groups_of([decision for decision in self._decisions if decision.name in inner], own)
         columns = map(_column, self._decisions)
         self._as_text = {column.name for column in columns if column.type == hparams_api.DATA_TYPE_STRING}
 
@@ -85,14 +90,18 @@ class Columns:
         """Return a trial's config by column."""
         flat = {**config["arch"], **dict(_dotted({name: value for name, value in config.items() if name != "arch"}))}
         as_text = {name for name in flat if name in self._as_text or not isinstance(flat[name], bool | int | float)}
-        return {name: str(value) if name in as_text else value for name, value in flat.items()}
+        values = {name: str(value) if name in as_text else value for name, value in flat.items()}
+        return {**{group.title: group.text(flat) for group in self._groups}, **values}
 
     def infos(self, config: Config) -> list[hparams_api.HParamInfo]:
-        """Return the decisions with their options, then the constants of the user's that ``config`` holds besides."""
-        decided = {decision.name for decision in self._decisions}
-        rest = {name: value for name, value in self.values(config).items() if name not in decided}
+        """Return the groups, the decisions with their options, then the user's constants that ``config`` holds."""
+        text = hparams_api.DATA_TYPE_STRING
+        groups = [hparams_api.HParamInfo(name=group.title, type=text, differs=True) for group in self._groups]
+        columns = [*groups, *map(_column, self._decisions)]
+        known = {column.name for column in columns}
+        rest = {name: value for name, value in self.values(config).items() if name not in known} if config else {}
         constants = [hparams_api.HParamInfo(name=name, type=_data_type([value])) for name, value in rest.items()]
-        return [*map(_column, self._decisions), *constants]
+        return [*columns, *constants]
 
 
 def _dotted(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:

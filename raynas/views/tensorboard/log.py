@@ -1,35 +1,40 @@
-"""TensorBoard logs of a search, written from its archive: scalars, a filled HParams page, the Pareto front.
+"""TensorBoard logs of a search, written from its archive: curves, pictures, a filled HParams page.
 
 ``search/`` is the run of the whole search, ``trials/<trial>/`` that of each trial: the HParams page takes a run for a
-session, so every trial needs an event file. To keep that cheap a file is written in one go when its trial ends, without
-fsync, as the archive has everything in it too; trials that take longer show their curves live.
+session, so every trial that it shows needs an event file. To keep that cheap a file is written in one go when its trial
+ends, without fsync, as the archive has everything in it too; trials that take longer show their curves live. After
+``MAX_TRIALS`` only those that are the best so far get a run.
 
 The pages group tags by the part before the slash, and open the first two groups: ``search`` and ``trial``.
 """
 
 import re
 import time
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from raynas.core.archive import Archive, Record, evaluation_of
-from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
-from raynas.core.searcher import ArchitectureSearcher
+from raynas.core.relaxed_weights import RelaxedWeights
 from raynas.core.space import SearchSpace
-from raynas.views.callback import ViewCallback
+from raynas.metrics import METRICS
+from raynas.metrics.table import COUNTED
 from raynas.views.new_records import NewRecords
-from raynas.views.tensorboard.best_of_each import BestOfEach
-from raynas.views.tensorboard.event_file import EventFile, event_files, scalars, text
-from raynas.views.tensorboard.hparams import Columns, experiment
-from raynas.views.tensorboard.pareto_figure import pareto_figure
+from raynas.views.tensorboard.course import Course
+from raynas.views.tensorboard.custom_scalars import layout
+from raynas.views.tensorboard.exhibits import exhibits_of
+from raynas.views.tensorboard.hparams import Columns, Config, experiment
+from raynas.views.tensorboard.pictures import Gallery
+from raynas.views.tensorboard.search_run import SearchRun
 from raynas.views.tensorboard.trial_run import TrialRun, is_whole
 
 FLUSH_SECONDS = 5.0
 """Period of writing the reports of running trials."""
 
-FIGURE_SECONDS = 10.0
-"""Period of drawing the Pareto figure; drawing takes a twentieth of the time at most."""
+MAX_TRIALS = 1000
+"""Number of trials that have a run each, whatever they are worth; TensorBoard is slow with many more."""
 
 _COUNTS = {
     "finished": "trials_finished",
@@ -40,20 +45,8 @@ _COUNTS = {
     "duplicate": "duplicates",
 }
 
-
-class TensorBoardCallback(ViewCallback):
-    """Writes the TensorBoard logs of a search while Tune runs it.
-
-    Args:
-        searcher: the search to show.
-        log_dir: folder for ``tensorboard --logdir``.
-    """
-
-    def __init__(self, searcher: ArchitectureSearcher, log_dir: str | Path) -> None:
-        archive = searcher.archive
-        unfinished = frozenset(archive.unfinished())
-        log = TensorBoardLog(log_dir, searcher.space, n_before=len(archive), unfinished=unfinished)
-        super().__init__(searcher, log, f"the TensorBoard logs in {log_dir} are incomplete")
+_USUAL = ("accuracy", "loss", *COUNTED, *(name for name, metric in METRICS.items() if metric.unit == "s"))
+"""Metrics that have a column on the HParams page beside those asked for."""
 
 
 class TensorBoardLog:
@@ -71,20 +64,18 @@ class TensorBoardLog:
     def __init__(
         self, path: str | Path, space: SearchSpace, *, n_before: int = 0, unfinished: frozenset[str] = frozenset()
     ) -> None:
-        self.path = Path(path)
+        self.path, self.space = Path(path), space
         self._n_before, self._unfinished = n_before, unfinished
-        self._n_shown = n_before if event_files(self.path / "search") else 0  # in the run of the whole search
         self._columns = Columns(space)
-        self._search = EventFile(self.path / "search")
+        self._search = SearchRun(self.path / "search")
         self._new = NewRecords()
         self._trials: dict[str, TrialRun] = {}
-        self._evaluations: list[Evaluation] = []
-        self._counts = Counter[str]()
-        self._best = BestOfEach(Goal())
-        self._experiment_written = False
-        self._n_drawn = 0
+        self._n_trials = 0
+        self._course = Course(space)
+        self._metrics: Sequence[str] = ()
+        self._n_laid_out = -1
         self._flush_at = time.monotonic() + FLUSH_SECONDS
-        self._draw_at = time.monotonic() + FIGURE_SECONDS
+        self._gallery = Gallery(self._search, exhibits_of(self._course))
 
     def update(self, archive: Archive, goal: Goal) -> None:
         """Read the records added since the last call, and write what is due.
@@ -93,67 +84,90 @@ class TensorBoardLog:
             archive: the same at each call.
             goal: ranks the evaluations; its relative constraints are resolved in the course of the search.
         """
-        if goal is not self._best.goal:  # also where it has only learned of the baseline's figures
-            self._best = BestOfEach(goal, self._evaluations)
+        course = self._course
+        course.archive = archive
+        course.rank_by(goal)
+        if self._search.is_new and not self._metrics:
+            self._show_columns(goal.asked, {})
         for record in self._new.read(archive):
+            if self._new.n_read == self._n_before + 1:
+                self._search.follow(course.n)
             self._read(record)
-        now = time.monotonic()
-        if now >= self._flush_at:
-            self._flush_at = now + FLUSH_SECONDS
+        if time.monotonic() >= self._flush_at:
+            self._flush_at = time.monotonic() + FLUSH_SECONDS
             self._flush()
-        if now >= self._draw_at:
-            self._draw_at = now + FIGURE_SECONDS
-            self._draw()
-            self._draw_at += 20 * (time.monotonic() - now)
+        self._gallery.update()
+        self._lay_out()
 
     def close(self, archive: Archive, goal: Goal) -> None:
         """Write all that is left."""
         try:
             self.update(archive, goal)
-            self._draw()
+            self._add_curves()
+            if self._search.is_new or self._new.n_read > self._n_before:
+                self._gallery.make(last=True)
+                self._lay_out()
         finally:
             self._flush()
 
+    def _lay_out(self) -> None:
+        """Write the layout of the curves, again when there are further ones: the page shows the last."""
+        n = len(self._gallery.curves)
+        if n != self._n_laid_out:
+            self._n_laid_out = n
+            self._search.file.add([layout(self._course.goal, self._gallery.curves)], self._course.n)
+
+    def _show_columns(self, asked: Sequence[str], constants: Config) -> None:
+        """Write the columns of the HParams page, before anything else."""
+        self._metrics = list(dict.fromkeys([*asked, *_USUAL]))
+        self._search.file.restart()
+        self._n_laid_out = -1
+        self._search.file.add([experiment(self._columns, self._metrics, constants)])
+        self._search.flush()
+
     def _read(self, record: Record) -> None:
         event = record["event"]
+        if relaxed := record.get("relaxed"):
+            self._course.weights = msgspec.convert(relaxed, RelaxedWeights)
         if event == "proposed":
-            folder = self.path / "trials" / re.sub(r"[^\w-]", "_", record["trial"])
-            ended = self._new.n_read <= self._n_before and record["trial"] not in self._unfinished
-            shown = ended and is_whole(folder)
-            self._trials[record["trial"]] = TrialRun(folder, record["config"], self._columns, shown=shown)
+            self._begin(record)
         elif event == "result":
             self._trials[record["trial"]].report(record)
         elif event == "ended":
             self._end(record)
+        elif event == "measured":
+            self._course.measure_again(record["trial"], record["metrics"])
         elif event in ("refused", "repaired", "duplicate"):
-            self._counts[event] += 1
+            self._course.counts[event] += 1
+
+    def _begin(self, record: Record) -> None:
+        trial, folder = record["trial"], self.path / "trials" / re.sub(r"[^\w-]", "_", record["trial"])
+        self._n_trials += 1
+        ended = self._new.n_read <= self._n_before and trial not in self._unfinished
+        self._trials[trial] = TrialRun(
+            folder,
+            record["config"],
+            self._columns,
+            shown=ended and is_whole(folder),
+            only_if_best=self._n_trials > MAX_TRIALS,
+        )
 
     def _end(self, record: Record) -> None:
         trial = self._trials.pop(record["trial"])
         evaluation = evaluation_of(record, trial.config)
-        self._evaluations.append(evaluation)
-        self._best.add(evaluation)
-        self._counts[evaluation.status] += 1
-        if evaluation.ok and not self._experiment_written:
-            self._experiment_written = True
-            self._search.add(experiment(self._columns, self._best.goal, trial.config, evaluation))
-            self._search.flush()
-        if self._new.n_read > self._n_shown:
-            best = {f"search/best_{metric}": value for metric, value in self._best.values.items()}
-            counts = {f"search/{name}": self._counts[event] for event, name in _COUNTS.items()}
-            self._search.add(scalars({**best, **counts}), len(self._evaluations))
-        trial.end(record)
+        is_best = self._course.add(evaluation)
+        if self._course.n == 1 and self._search.is_new:  # before there is a curve that would have to be written again
+            self._show_columns([*self._course.goal.asked, *evaluation.metrics], trial.config)
+        if self._search.curve_is_due(self._course.n):
+            self._add_curves()
+        trial.end(record, is_best=is_best)
 
-    def _draw(self) -> None:
-        """Show the Pareto figure and the best architecture, if there is anything new."""
-        n = len(self._evaluations)
-        if n == self._n_drawn or self._new.n_read <= self._n_shown:
-            return
-        self._n_drawn = n
-        best = [text("search/best", self._best.table())] if self._best.evaluations else []
-        self._search.add([*best, *pareto_figure("search/pareto_front", self._evaluations, self._best.goal)], n)
+    def _add_curves(self) -> None:
+        best = {f"best_{metric}": value for metric, value in self._course.best.values.items()}
+        counts = {name: float(self._course.counts[event]) for event, name in _COUNTS.items()}
+        self._search.add_curves({**best, **counts}, self._course.n)
 
     def _flush(self) -> None:
         self._search.flush()
         for trial in self._trials.values():
-            trial.file.flush()
+            trial.flush()

@@ -16,17 +16,21 @@ class TrialRun:
         config: of the trial.
         columns: of the HParams page.
         shown: whether an earlier session has written the run to its end, so that there is nothing to add.
+        only_if_best: whether nothing is written unless the trial turns out to be the best so far.
     """
 
-    def __init__(self, folder: Path, config: Config, columns: Columns, *, shown: bool) -> None:
+    def __init__(
+        self, folder: Path, config: Config, columns: Columns, *, shown: bool = False, only_if_best: bool = False
+    ) -> None:
         self.config = config
-        self.file = EventFile(folder)
+        self._file = EventFile(folder)
+        self._only_if_best = only_if_best
         self._last: dict[str, int] = {}  # the step up to which each metric was shown
         self._shown = shown
         if not shown:
             for remnant in event_files(folder):
                 remnant.unlink()
-            self.file.add([session_start(columns.values(config))])
+            self._file.add([session_start(columns.values(config))])
 
     def report(self, record: Record) -> None:
         """Show the metrics, but none twice: a trial that resumed from a checkpoint repeats some."""
@@ -36,17 +40,27 @@ class TrialRun:
         new = {name: value for name, value in record["metrics"].items() if self._last.get(name, -1) < step}
         self._last.update(dict.fromkeys(new, step))
         if new:
-            self.file.add(scalars({f"trial/{name}": value for name, value in new.items()}), step)
+            self._file.add(scalars({f"trial/{name}": value for name, value in new.items()}), step)
 
-    def end(self, record: Record) -> None:
-        """Write the file."""
-        if self._shown:
+    def flush(self) -> None:
+        """Write what is known so far."""
+        if not self._only_if_best:
+            self._file.flush()
+
+    def end(self, record: Record, *, is_best: bool) -> None:
+        """Write the file.
+
+        Args:
+            record: of the end.
+            is_best: whether the trial is the best so far in an objective.
+        """
+        if self._shown or (self._only_if_best and not is_best):
             return
         self.report({**record, "metrics": {**record["metrics"], "fidelity": record["fidelity"]}})
         if record["error"]:
-            self.file.add([text("error", record["error"])], record["fidelity"])
-        self.file.add([session_end(failed=record["status"] == "failed")])
-        self.file.flush()
+            self._file.add([text("error", record["error"])], record["fidelity"])
+        self._file.add([session_end(failed=record["status"] == "failed")])
+        self._file.flush()
 
 
 def is_whole(folder: Path) -> bool:

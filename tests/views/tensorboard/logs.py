@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ray import tune
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -14,8 +15,9 @@ from torch import nn
 
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
-from raynas.core.decision import Categorical, Decision, Integer, Real
+from raynas.core.decision import Categorical, Decision, Integer
 from raynas.core.goal import Goal
+from raynas.core.joint_space import JointSpace
 from raynas.core.space import SearchSpace
 from raynas.views.tensorboard import TensorBoardLog
 
@@ -23,7 +25,7 @@ ACCURACY = Goal.parse("accuracy")
 
 
 class Space(SearchSpace):
-    """One decision of every kind."""
+    """One decision of every kind but a continuous one."""
 
     input_shape = (1,)
 
@@ -35,14 +37,13 @@ class Space(SearchSpace):
             Categorical("norm", choices=("batch", 0, True)),
             Categorical("skip", choices=(True, False)),
             Integer("depth", low=1, high=4),
-            Real("lr", low=1e-4, high=1e-1, log=True),
         ]
 
     def build(self, arch: Architecture) -> nn.Module:
         raise NotImplementedError
 
 
-SPACE = Space()
+SPACE = JointSpace(Space(), {"lr": tune.loguniform(1e-4, 1e-1)})
 
 CONV_ARCH = {"op": "conv", "kernel": 5, "norm": 0, "skip": True, "depth": 2}
 

@@ -11,9 +11,11 @@ from raynas.core.archive import Archive
 from raynas.core.decision import Categorical
 from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
+from raynas.views.tensorboard import TensorBoardLog
+from raynas.views.tensorboard.hparam_groups import groups_of
 from raynas.views.tensorboard.hparams import Columns
 from tests.core.decided import Decided
-from tests.views.tensorboard.logs import CONV, CONV_ARCH, add, end, hparams_page, propose, text, write
+from tests.views.tensorboard.logs import CONV, CONV_ARCH, SPACE, add, end, hparams_page, propose, text, write
 
 POOL = {"arch": {"op": "pool", "norm": "batch", "skip": False, "depth": 4}, "lr": 0.1, "schedule": "cosine"}
 
@@ -33,10 +35,13 @@ def test_the_hparams_page_has_every_decision_and_metric(tmp_path: Path) -> None:
     write(tmp_path, archive, Goal.parse("accuracy", "latency_ms <= 5"))
 
     experiment, groups = hparams_page(tmp_path)
-    assert {info.name for info in experiment.hparam_infos} == {*CONV_ARCH, "lr", "schedule"}
+    groups_shown = {"(1) op, kernel"}
+    assert {info.name for info in experiment.hparam_infos} == {*groups_shown, *CONV_ARCH, "lr", "schedule"}
     metrics = {info.display_name: info.name.tag for info in experiment.metric_infos}
-    assert metrics == {name: f"trial/{name}" for name in ("accuracy", "latency_ms", "params", "fidelity")}
-    assert values(groups["trials/00001"]) == {**CONV_ARCH, "norm": "0", "lr": 0.01, "schedule": "None"}
+    assert list(metrics)[:2] == ["accuracy", "latency_ms"] and {"params", "fidelity"} < metrics.keys()
+    assert metrics == {name: f"trial/{name}" for name in metrics}
+    told = {"(1) op, kernel": "conv 5 0 True 2", **CONV_ARCH, "norm": "0", "lr": 0.01, "schedule": "None"}
+    assert values(groups["trials/00001"]) == told
     assert "kernel" not in values(groups["trials/00002"])
     shown = {value.name.tag: value.value for value in groups["trials/00001"].metric_values}
     assert shown == pytest.approx({"trial/accuracy": 0.9, "trial/params": 1e6, "trial/fidelity": 3})
@@ -74,3 +79,21 @@ def test_options_of_any_kind_have_a_column() -> None:
         "epochs": 3,
     }
     assert [info.name for info in columns.infos(config)] == ["pool", "optimizer.betas", "optimizer.lr", "epochs"]
+
+
+def test_all_columns_are_there_before_a_trial_has_begun(tmp_path: Path) -> None:
+    log = TensorBoardLog(tmp_path, SPACE)
+    log.update(Archive(), Goal.parse("accuracy"))
+    experiment, groups = hparams_page(tmp_path)
+    assert {"op", "kernel", "norm", "skip", "depth", "lr"} < {info.name for info in experiment.hparam_infos}
+    assert not groups
+
+
+def test_many_decisions_have_columns_by_their_prefix_first() -> None:
+    decisions = [Categorical(f"layers.{i}.{part}", (3, 5)) for i in range(12) for part in ("op", "kernel")]
+    groups = groups_of([Categorical("n", (1, 2)), *decisions], [Categorical("lr", (1, 2))])
+    assert [group.title for group in groups[:3]] == ["(01) n", "(02) layers.0", "(03) layers.1"]
+    assert sorted(group.title for group in groups) == [group.title for group in groups]
+    assert groups[1].text({"layers.0.kernel": 5, "layers.0.op": 3}) == "3 5"
+    assert groups[1].text({"n": 1}) == "–"
+    assert groups_of(decisions[:5]) == []

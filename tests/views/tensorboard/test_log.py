@@ -9,7 +9,8 @@ import pytest
 from tensorboard.plugins.hparams import api_pb2
 
 from raynas.core.archive import Archive
-from raynas.views.tensorboard import TensorBoardCallback
+from raynas.views.tensorboard import TensorBoardCallback, TensorBoardLog, log
+from raynas.views.tensorboard.search_run import SearchRun
 from tests.views.tensorboard.logs import ACCURACY, SPACE, add, end, hparams_page, propose, read, report, scalars, write
 
 
@@ -66,7 +67,7 @@ def test_the_callback_writes_what_the_searcher_recorded(tmp_path: Path) -> None:
     callback.on_step_end(1, [])
     assert scalars(tmp_path / "trials" / "1", "trial/accuracy") == [(1, 0.1)]
     callback.on_experiment_end([])
-    assert read(tmp_path / "search").Images("search/pareto_front")
+    assert read(tmp_path / "search").Images("best/accuracy against params")
 
 
 def test_an_error_is_told_once_and_kept_from_tune(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -81,10 +82,55 @@ def test_an_error_is_told_once_and_kept_from_tune(tmp_path: Path, caplog: pytest
     assert caplog.records[0].message.startswith(f"the TensorBoard logs in {tmp_path / 'logs'} are incomplete: NotADir")
 
 
-def test_a_copy_in_another_process_writes_nothing(tmp_path: Path) -> None:
+def test_a_pickled_callback_goes_on_where_tune_calls_it(tmp_path: Path) -> None:
     archive = Archive()
     add(archive, "1", accuracy=0.1)
     copy = pickle.loads(pickle.dumps(TensorBoardCallback(searcher_of(archive), tmp_path)))
-    copy.on_step_end(0, [])
-    copy.on_experiment_end([])
     assert list(tmp_path.iterdir()) == []
+    copy.on_step_begin(0, [])
+    copy.on_experiment_end([])
+    assert scalars(tmp_path / "search", "search/best_accuracy") == [(1, 0.1)]
+
+
+def test_steps_go_on_where_trials_were_taken_back(tmp_path: Path) -> None:
+    archive = Archive()
+    for trial in "123":
+        add(archive, trial, "failed" if trial == "2" else "finished", accuracy=0.1)
+    write(tmp_path, archive)
+    archive.retry(["2"])
+    again = TensorBoardLog(tmp_path, SPACE, n_before=len(archive), unfinished=frozenset(archive.unfinished()))
+    end(archive, "2", 1, accuracy=0.4)
+    again.update(archive, ACCURACY)
+    again.close(archive, ACCURACY)
+    assert scalars(tmp_path / "search", "search/best_accuracy") == [(1, 0.1), (2, 0.1), (3, 0.1), (4, 0.4)]
+
+
+def test_a_second_session_doubles_nothing(tmp_path: Path) -> None:
+    archive = Archive()
+    for i in range(4):
+        add(archive, str(i), accuracy=0.1 * i, params=1.0)
+        if i % 2:
+            write(tmp_path, archive, n_before=len(archive) - (i == 3) * 4)
+    write(tmp_path, archive, n_before=len(archive))
+    run = tmp_path / "search"
+    assert [step for step, _ in scalars(run, "search/trials_finished")] == [1, 2, 3, 4]
+    assert [image.step for image in read(run).Images("best/accuracy against params")] == [2, 4]
+
+
+def test_after_many_trials_only_the_best_have_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "MAX_TRIALS", 2)
+    archive = Archive()
+    for trial, accuracy in (("1", 0.1), ("2", 0.0), ("3", 0.0), ("4", 0.2), ("5", 0.15)):
+        add(archive, trial, accuracy=accuracy)
+    write(tmp_path, archive)
+    assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["1", "2", "4"]
+
+
+def test_curves_get_thinner(tmp_path: Path) -> None:
+    run = SearchRun(tmp_path)
+    due = []
+    for n in range(1, 20_000):
+        if run.curve_is_due(n):
+            run.add_curves({"x": 0.0}, n)
+            due.append(n)
+    assert due[:1000] == list(range(1, 1001)) and 3500 < len(due) < 4500
