@@ -156,7 +156,7 @@ class TensorBoardLog:
         trial = self._trials.pop(record["trial"])
         evaluation = evaluation_of(record, trial.config)
         is_best = self._course.add(evaluation)
-        if self._course.n == 1 and self._search.is_new:  # before there is a curve that would have to be written again
+        if self._course.n == 1 and self._search.is_empty:
             self._show_columns([*self._course.goal.asked, *evaluation.metrics], trial.config)
         if self._search.curve_is_due(self._course.n):
             self._add_curves()

@@ -36,6 +36,11 @@ class SearchRun:
         self.is_new = not self._written
         """True if no earlier session wrote anything."""
 
+    @property
+    def is_empty(self) -> bool:
+        """True if neither this session nor an earlier one has added any value that would be lost by a restart."""
+        return not self._written
+
     def follow(self, n_before: int) -> None:
         """Let steps follow the last one written; called before the first trial that is new in this session.
 

@@ -37,12 +37,14 @@ def heat_maps(relaxed: RelaxedWeights) -> list[HeatMap]:
 def _table(relaxed: RelaxedWeights, prefix: str, options: tuple[str, ...], decisions: list[str]) -> HeatMap:
     rows = [decision.removeprefix(f"{prefix}.") for decision in decisions]
     chosen = [(i, _chosen(relaxed.derived.get(decision))) for i, decision in enumerate(decisions)]
+    values = [list(relaxed.weights[decision].values()) for decision in decisions]
     first = rows[0] if len(rows) == 1 else f"{rows[0]} to {rows[-1]}"
     return HeatMap(
         title=f"{prefix} {first}" if "." in decisions[0] else first,
         rows=rows,
         columns=options,
-        values=[list(relaxed.weights[decision].values()) for decision in decisions],
+        values=values,
+        span=(min(map(min, values)), max(map(max, values))),
         marked=[(i, j) for i, names in chosen for j, option in enumerate(options) if option in names],
     )
 

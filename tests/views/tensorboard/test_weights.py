@@ -9,7 +9,7 @@ from raynas.core.evaluation import notes_of
 from raynas.core.relaxed_weights import RELAXED, RelaxedWeights, relaxed_field
 from raynas.views.tensorboard import TensorBoardLog
 from raynas.views.tensorboard.weights import heat_maps
-from tests.views.tensorboard.logs import ACCURACY, SPACE, propose, read, scalars
+from tests.views.tensorboard.logs import ACCURACY, SPACE, end, propose, read, scalars
 
 WEIGHTS = RelaxedWeights(
     epoch=2,
@@ -45,6 +45,8 @@ def test_weights_are_shown_while_the_only_trial_runs(tmp_path: Path) -> None:
         archive.append("result", trial="1", fidelity=epoch, metrics={"accuracy": 0.1}, **relaxed.as_field())
         log._gallery._due = 0.0
         log.update(archive, ACCURACY)
-    log._flush()
+    end(archive, "1", 2, accuracy=0.1, unforeseen=1.0)
+    log.update(archive, ACCURACY)
+    log.close(archive, ACCURACY)
     assert scalars(tmp_path / "search", "weight/normal.0.op/conv") == [(1, 0.75), (2, 0.75)]
     assert [image.step for image in read(tmp_path / "search").Images("weight/mode")] == [1, 2]

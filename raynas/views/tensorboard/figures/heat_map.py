@@ -22,7 +22,8 @@ class HeatMap:
         title: above it.
         rows: names of the rows.
         columns: names of the columns.
-        values: ``(n_rows, n_columns)``, in [0, 1]; NaN for an empty cell.
+        values: ``(n_rows, n_columns)``, in [0, 1].
+        span: the values that are the lightest and the darkest.
         marked: the cells that have a frame.
         breaks: the rows that a line precedes.
         across: what the columns are.
@@ -32,6 +33,7 @@ class HeatMap:
     rows: Sequence[str]
     columns: Sequence[str]
     values: Sequence[Sequence[float]]
+    span: tuple[float, float] = (0.0, 1.0)
     marked: Sequence[tuple[int, int]] = ()
     breaks: Sequence[int] = ()
     across: str = ""
@@ -44,8 +46,9 @@ def heat_map(table: HeatMap) -> "Figure":
     slanted = max(map(len, table.columns)) * len(table.columns) > 44
     figure = new_figure(height=_EDGES + 24 * slanted + _ROW * len(table.rows))
     axes = figure.add_subplot()
-    values = np.array(table.values, dtype=float)
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    values, (low, high) = np.array(table.values, dtype=float), table.span
+    digits = 0 if high - low > 0.1 else 1
+    axes.imshow(values, cmap="Blues", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(table.columns)), table.columns, fontsize=FONT - 1, parse_math=False)
     axes.tick_params(length=0)
     if slanted:
@@ -53,9 +56,11 @@ def heat_map(table: HeatMap) -> "Figure":
             text.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(table.rows)), table.rows, fontsize=FONT - 1, parse_math=False)
     for i, j in np.ndindex(*values.shape):
-        if not np.isnan(values[i, j]) and round(100 * values[i, j]) > 0:
-            shade = "white" if values[i, j] > 0.6 else "#333333"
-            axes.text(j, i, f"{100 * values[i, j]:.0f}", ha="center", va="center", fontsize=FONT - 2, color=shade)
+        if round(100 * values[i, j], digits) > 0:
+            shade = "white" if values[i, j] > low + 0.6 * (high - low) else "#333333"
+            axes.text(
+                j, i, f"{100 * values[i, j]:.{digits}f}", ha="center", va="center", fontsize=FONT - 2, color=shade
+            )
     for i, j in table.marked:
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec="tab:orange", lw=1.6, clip_on=False))
     for i in table.breaks:
