@@ -1,6 +1,6 @@
 """The pictures and curves of a search in TensorBoard."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 from raynas.analysis import (
     compared,
@@ -11,6 +11,8 @@ from raynas.analysis import (
     predictions,
     survival,
 )
+from raynas.core.evaluation import Evaluation
+from raynas.core.goal import Goal
 from raynas.views.amounts import figures as in_figures
 from raynas.views.tensorboard.course import Course
 from raynas.views.tensorboard.figures import (
@@ -51,7 +53,7 @@ def exhibits_of(course: Course) -> list[Exhibit]:
             "survival", trials, lambda: _some(course) if course.counts["stopped"] else None, lambda: _survival(course)
         ),
         Exhibit("rank correlations", trials, lambda: _some(course), lambda: _ranks(course)),
-        Exhibit("predictions", trials, lambda: _predicted(course), lambda: _predictions(course)),
+        Exhibit("predictions", trials, lambda: _predicted(course), lambda: _measured(course)),
         Exhibit("the derived architecture", epochs, lambda: _derived(course), lambda: _derived_drawings(course)),
         Exhibit("weights of options", epochs, lambda: epochs() or None, lambda: _weights(course)),
     ]
@@ -134,9 +136,13 @@ def _predicted(course: Course) -> Hashable:
     return sum(bool(e.first) for e in course.evaluations) or None
 
 
-def _predictions(course: Course) -> Mapping[str, Shown]:
-    found = predictions(course.evaluations, course.goal)
-    return {f"search/{score.against}": predictions_figure(score) for score in found}
+def _measured(course: Course) -> Mapping[str, Shown]:
+    return measured_shown(course.evaluations, course.goal)
+
+
+def measured_shown(evaluations: Sequence[Evaluation], goal: Goal) -> Mapping[str, Shown]:
+    """Return a picture of each metric that was predicted in a search, or measured in it, and measured at its end."""
+    return {f"search/{score.against}": predictions_figure(score) for score in predictions(evaluations, goal)}
 
 
 def _derived(course: Course) -> Hashable:

@@ -100,15 +100,26 @@ class Gallery:
                     self._broken.add(exhibit.name)
 
     def _add(self, tag: str, shown: Shown, n: int) -> None:
-        if shown is None:
-            return
-        if isinstance(shown, Mapping):
-            self._run.add_curve(tag, shown)
-        elif isinstance(shown, str):
-            self._run.add([text(tag, shown)], n)
-        elif isinstance(shown, float):
+        if isinstance(shown, float):
             self.curves[tag] = None
-            self._run.add(scalars({tag: shown}), n)
-        else:
-            png, size = as_png(shown)
-            self._run.add([image(tag, png, *size)], n)
+        add_shown(self._run, tag, shown, n)
+
+
+def add_shown(run: SearchRun, tag: str, shown: Shown, n: int) -> None:
+    """Add a picture, a text, a number or a curve to the run of the search, unless it is there.
+
+    Args:
+        run: of the search.
+        tag: of the value.
+        shown: the value; nothing is added for None.
+        n: its step.
+    """
+    if isinstance(shown, Mapping):
+        run.add_curve(tag, shown)
+    elif isinstance(shown, str):
+        run.add([text(tag, shown)], n)
+    elif isinstance(shown, float):
+        run.add(scalars({tag: shown}), n)
+    elif shown is not None:
+        png, size = as_png(shown)
+        run.add([image(tag, png, *size)], n)

@@ -7,7 +7,7 @@ import pytest
 
 from raynas.core.archive import Archive
 from raynas.metrics import read_goal
-from raynas.views.tensorboard import TensorBoardLog, pictures
+from raynas.views.tensorboard import TensorBoardLog, add_measured, pictures
 from raynas.views.tensorboard.pictures import Exhibit, Gallery
 from raynas.views.tensorboard.search_run import SearchRun
 from tests.views.tensorboard.logs import ACCURACY, SPACE, add, end, propose, read, report, scalars, write
@@ -91,3 +91,15 @@ def test_a_picture_that_fails_costs_no_other_and_is_told_once(tmp_path: Path, ca
     run.flush()
     assert [record.message for record in caplog.records] == ["TensorBoard lacks the one: ValueError: no"]
     assert scalars(tmp_path, "other") == [(1, 1.0), (2, 2.0)]
+
+
+def test_what_is_measured_after_a_search_is_added_once(tmp_path: Path) -> None:
+    archive = Archive()
+    for i in range(3):
+        add(archive, str(i), accuracy=i / 10, latency_ms=3.0)
+    write(tmp_path, archive)
+    archive.append("measured", trial="2", metrics={"latency_ms": 4.0}, error="")
+    for _ in range(2):
+        add_measured(tmp_path, archive.evaluations, ACCURACY)
+    (image,) = read(tmp_path / "search").Images("search/latency_ms measured at the end")
+    assert image.step == 3
