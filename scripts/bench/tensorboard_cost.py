@@ -35,7 +35,7 @@ def measure(n_trials: int, folder: Path) -> dict[str, float]:
     with mock.patch("time.monotonic", lambda: now):
         log = TensorBoardLog(folder, space)
         for i in range(n_trials):
-            scores = {"accuracy": float(rng.beta(5, 2)), "params": float(rng.integers(1e4, 6e4)), "loss": 1.0}
+            scores = {"accuracy": float(rng.beta(5, 2)), "params": float(rng.integers(10_000, 60_000)), "loss": 1.0}
             archive.append("proposed", trial=f"{i:06d}", config=configs[i % N_DIFFERENT], costs={})
             archive.append("result", trial=f"{i:06d}", fidelity=1, metrics=scores)
             ended = {"status": "finished", "fidelity": 2, "metrics": scores, "error": ""}
