@@ -1,4 +1,4 @@
-"""What is measured after a search, added to its logs."""
+"""Figures measured after a search, added to its logs."""
 
 from collections.abc import Sequence
 from pathlib import Path
