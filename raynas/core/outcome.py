@@ -7,6 +7,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.archive import Record
 from raynas.core.evaluation import Evaluation, Status, metrics_of, notes_of
 from raynas.core.goal import Goal
+from raynas.core.relaxed_weights import relaxed_field
 
 Result = dict[str, Any]
 """A flat Tune result: metrics by name, beside what Tune adds."""
@@ -35,6 +36,11 @@ def outcome(
 def fidelity_of(result: Result) -> int:
     """Return the amount of training behind a result: its ``training_iteration``, 0 if the trial never reported."""
     return int(result.get("training_iteration") or 0)
+
+
+def report_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the record of a report: fidelity, metrics, and weights of a differentiable search."""
+    return {"fidelity": fidelity_of(dict(result)), "metrics": metrics_of(result), **relaxed_field(result)}
 
 
 def _reason(result: Result, goal: Goal) -> str:

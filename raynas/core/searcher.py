@@ -4,7 +4,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TypedDict
 
 import numpy as np
@@ -14,10 +13,10 @@ from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
 from raynas.core.constrained_searcher import ConstrainedSearcher
 from raynas.core.cost_limits import CostLimits, Costs
-from raynas.core.evaluation import Evaluation, metrics_of
+from raynas.core.evaluation import Evaluation
 from raynas.core.feasible_region import FeasibleRegion
 from raynas.core.goal import Goal
-from raynas.core.outcome import Result, fidelity_of, outcome
+from raynas.core.outcome import Result, outcome, report_of
 from raynas.core.relaxed_weights import relaxed_field
 from raynas.core.space import SearchSpace
 
@@ -146,8 +145,7 @@ class ArchitectureSearcher(ConstrainedSearcher):
     def on_trial_result(self, trial_id: str, result: Result | None) -> None:
         """Record what a running trial reported."""
         if trial_id in self._running and result:
-            reported = {"fidelity": fidelity_of(result), "metrics": metrics_of(result), **relaxed_field(result)}
-            self._record("result", trial=trial_id, **reported)
+            self._record("result", trial=trial_id, **report_of(result))
 
     def on_trial_complete(self, trial_id: str, result: Result | None = None, error: bool = False) -> None:
         """Turn the end of a trial, however it ended, into an observation; unknown trials are ignored."""
@@ -157,11 +155,11 @@ class ArchitectureSearcher(ConstrainedSearcher):
             evaluation = outcome(trial_id, point, result or {}, self.goal, costs=costs, error=error)
             self._end(evaluation, relaxed_field(result or {}))
 
-    def _end(self, evaluation: Evaluation, relaxed: Mapping[str, object] = MappingProxyType({})) -> None:
+    def _end(self, evaluation: Evaluation, relaxed: Mapping[str, object] | None = None) -> None:
         e, notes = evaluation, {"notes": evaluation.notes} if evaluation.notes else {}
         del self._running[e.trial]
         ended = {"status": e.status, "fidelity": e.fidelity, "metrics": e.metrics, "error": e.error, **notes}
-        self._record("ended", trial=e.trial, **ended, **relaxed)
+        self._record("ended", trial=e.trial, **ended, **(relaxed or {}))
         self._ended[e.trial] = e
         self._refer_to(e)
         self._observe_in_order(e)

@@ -110,11 +110,6 @@ class SearchSpace(DecisionSpace):
         """The space of the architectures alone: this one, unless hyperparameters are searched jointly."""
         return self
 
-    @property
-    def derived_space(self) -> "SearchSpace":
-        """The space of the architectures that its trials derive: this one, unless a trial is a search by itself."""
-        return self
-
     def architecture(self, point: Architecture) -> Architecture:
         """Return the architecture in a point: the point itself, unless hyperparameters are searched jointly."""
         return point

@@ -57,7 +57,7 @@ class ViewCallback(Callback):
 
     Args:
         source: the search to show.
-        open_view: returns the view, from the archive as it is when the run begins.
+        view: shows it; or a function that returns the view, from the archive as it is when the run begins.
         complaint: the warning at the first error, which follows it.
         recorder: the source, if it makes the records of what Tune tells.
     """
@@ -65,14 +65,14 @@ class ViewCallback(Callback):
     def __init__(
         self,
         source: Source,
-        open_view: Callable[[Archive], View],
+        view: View | Callable[[Archive], View],
         complaint: str,
         *,
         recorder: Recorder | None = None,
     ) -> None:
-        self._source, self._open_view, self._complaint = source, open_view, complaint
-        self._recorder = recorder
-        self._view: View | None = None
+        self._source, self._complaint, self._recorder = source, complaint, recorder
+        self._view: View | None = None if callable(view) else view
+        self._open_view = view if callable(view) else lambda archive: view
         self._warned = False
 
     def on_step_begin(self, iteration: int, trials: Sequence[object], **info: object) -> None:

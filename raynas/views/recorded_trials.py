@@ -7,9 +7,8 @@ from typing import Any
 
 from raynas.core.architecture import Architecture, Config
 from raynas.core.archive import Archive
-from raynas.core.evaluation import metrics_of
 from raynas.core.goal import Goal
-from raynas.core.outcome import fidelity_of, outcome
+from raynas.core.outcome import outcome, report_of
 from raynas.core.relaxed_weights import relaxed_field
 from raynas.core.space import SearchSpace
 from raynas.validate import plain_parts
@@ -65,8 +64,7 @@ class RecordedTrials:
         """Record a result of a trial that runs."""
         name = self._names.get(trial, trial)
         if name in self._running:
-            reported = {"fidelity": fidelity_of(dict(result)), "metrics": metrics_of(result), **relaxed_field(result)}
-            self.archive.append("result", trial=name, **reported)
+            self.archive.append("result", trial=name, **report_of(result))
 
     def end(self, trial: str, result: Mapping[str, Any], *, error: bool) -> None:
         """Record the end of a trial that runs."""

@@ -37,7 +37,7 @@ class ProgressCallback(ViewCallback):
     def __init__(self, searcher: ArchitectureSearcher, num_samples: int, console: Console | None = None) -> None:
         state = SearchState(searcher.archive, num_samples)
         display = ProgressDisplay(searcher.space.name, state, console or Console())
-        super().__init__(searcher, lambda archive: display, "the progress shown is incomplete")
+        super().__init__(searcher, display, "the progress shown is incomplete")
 
 
 class ProgressDisplay:

@@ -20,6 +20,8 @@ class Course:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space.architecture_space
+        # That of the networks whose weights a trial trains, where the only architecture of the search is a supernet.
+        self.derived_space: SearchSpace = getattr(self.space, "derived_space", self.space)
         self.archive = Archive()
         self.evaluations: list[Evaluation] = []
         self.counts = Counter[str]()

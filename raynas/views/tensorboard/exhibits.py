@@ -84,7 +84,7 @@ def _fronts(course: Course) -> Mapping[str, Shown]:
 
 def _drawings(course: Course) -> Mapping[str, Shown]:
     shown: dict[str, Shown] = {}
-    if course.space.derived_space is not course.space:  # the supernet is no architecture of the search
+    if course.derived_space is not course.space:  # the supernet is no architecture of the search
         return shown
     for metric, e in course.best.evaluations.items():
         title = f"trial {e.trial}: {in_figures(e.metrics, course.goal, [metric], ['params'])}"
@@ -152,7 +152,7 @@ def _derived(course: Course) -> Hashable:
 def _derived_drawings(course: Course) -> Mapping[str, Shown]:
     if course.weights is None:
         return {}
-    space = course.space.derived_space
+    space = course.derived_space
     arch = space.from_config({"arch": course.weights.derived})
     drawings = drawings_of(space, arch, f"derived after epoch {course.weights.epoch}")
     return {f"best/derived: {part or 'network'}": drawing for part, drawing in drawings.items()}

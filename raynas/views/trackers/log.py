@@ -38,8 +38,7 @@ class TrackerCallback(ViewCallback):
     """
 
     def __init__(self, searcher: ArchitectureSearcher, path: str | Path, tracker: Tracker) -> None:
-        log = TrackerLog(Path(path), tracker)
-        super().__init__(searcher, lambda archive: log, what_is_missing(tracker, Path(path)))
+        super().__init__(searcher, TrackerLog(Path(path), tracker), what_is_missing(tracker, Path(path)))
 
 
 class TrackerLog:
