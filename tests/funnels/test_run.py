@@ -1,6 +1,7 @@
 """Funnels without a cluster: each stage's search is lived through in this process."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from ray import tune
 
 import raynas
-from raynas import Architecture, FunnelResult, FunnelStage
+from raynas import Architecture, Evaluation, FunnelResult, FunnelStage
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.funnels import run
 from raynas.funnels.report import draw
@@ -68,9 +69,13 @@ def funnel(folder: Path, *numbers: int, functions: Any = (cheap, better, best), 
 
 
 def ranked(found: FunnelResult, number: int) -> list[Architecture]:
-    """What a stage evaluated, best first, of equals the earlier."""
+    """What a stage evaluated, best first, of equals the cheaper, then the earlier."""
+
+    def rank(e: Evaluation) -> tuple[float, float]:
+        return -e.metrics.get("accuracy", -1), e.metrics.get("params", math.inf)
+
     evaluations = found.stages[number - 1].result.evaluations
-    return [e.arch for e in sorted(evaluations, key=lambda e: -e.metrics.get("accuracy", -1))]
+    return [e.arch for e in sorted(evaluations, key=rank)]
 
 
 def test_the_report_is_of_the_last_stage(search: InProcess, tmp_path: Path) -> None:

@@ -242,7 +242,8 @@ def test_no_network_that_breaks_a_limit_is_the_result(n_broken: int, monkeypatch
     def pretend(due: Any, *_: Any) -> Any:
         for e in due:
             measured.append(e.trial)
-            yield e.trial, {"size": 100.0 if e.trial in broken else 1.0}, ""
+            metrics = {"size": 100.0 if e.trial in broken else 1.0}
+            yield {"trial": e.trial, "metrics": metrics, "error": ""}
 
     monkeypatch.setattr(final_measurement, "_measured", pretend)
     final_measurement.measure_at_end(result, None)  # type: ignore[arg-type]
