@@ -127,7 +127,7 @@ def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, 
 def survivors(
     goal: Goal, evaluations: Sequence[Evaluation], n: int, space: SearchSpace, *, merges: bool
 ) -> list[Evaluation]:
-    """Return the evaluations whose architectures enter the next stage, best first; of equals the cheaper, then the earlier.
+    """Return the evaluations whose architectures enter the next stage, best first; see ``Goal.order`` for equals.
 
     Args:
         goal: ranks them; an evaluation that breaks a hard constraint is dropped.
