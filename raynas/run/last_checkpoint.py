@@ -3,8 +3,19 @@
 from pathlib import Path
 
 from raynas.errors import ContentError
-from raynas.files.inside import delete
+from raynas.files.inside import delete, inside
 from raynas.trials.checkpoint import read_meta
+
+
+def trial_folder(path: Path, trial: str) -> Path:
+    """Return the folder of a trial; "random/00012" is that of a search inside the folder of another.
+
+    Raises:
+        OutsideError: if it does not lie inside ``path``.
+    """
+    for part in trial.split("/"):
+        path = inside(path, part)
+    return path
 
 
 def last_checkpoint(directory: Path, max_epoch: int) -> tuple[Path, int] | None:

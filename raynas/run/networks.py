@@ -14,10 +14,9 @@ from raynas.core.space import SearchSpace
 from raynas.data.preprocessing import preprocessing_of
 from raynas.errors import RaynasError
 from raynas.exporting import Exported, Provenance, export
-from raynas.files.inside import inside
 from raynas.run.checkpoint_retention import N_BEST
 from raynas.run.file_names import BEST
-from raynas.run.last_checkpoint import last_checkpoint
+from raynas.run.last_checkpoint import last_checkpoint, trial_folder
 from raynas.run.retraining import final_training, folder_for
 from raynas.trials import TrialSettings, retrain
 from raynas.trials.checkpoint import Checkpoint
@@ -45,7 +44,7 @@ class TrialNetworks:
         Raises:
             RaynasError: if the checkpoint cannot be read.
         """
-        found = last_checkpoint(inside(self.path, evaluation.trial), evaluation.fidelity)
+        found = last_checkpoint(trial_folder(self.path, evaluation.trial), evaluation.fidelity)
         return Checkpoint.read(found[0]).state if found else None
 
     def model(self, evaluation: Evaluation) -> nn.Module:

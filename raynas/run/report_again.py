@@ -13,11 +13,11 @@ from raynas.core.evaluation import Evaluation
 from raynas.core.result import SearchResult
 from raynas.errors import ContentError, RaynasError
 from raynas.files.content import decode_json, read_file
-from raynas.files.inside import inside, refuse_links
+from raynas.files.inside import refuse_links
 from raynas.files.weights import WEIGHTS
 from raynas.run.best import keep
 from raynas.run.file_names import ARCHITECTURE, ARCHIVE, BEST, RETRAIN_SETTINGS
-from raynas.run.last_checkpoint import last_checkpoint
+from raynas.run.last_checkpoint import last_checkpoint, trial_folder
 from raynas.run.report import report_files
 from raynas.run.stored_result import stored_result
 from raynas.trials.checkpoint import Checkpoint
@@ -131,7 +131,7 @@ def _keep_best(best: Evaluation, path: Path, directory: Path) -> None:
 
 
 def _weights(best: Evaluation, path: Path) -> Mapping[str, object] | None:
-    found = last_checkpoint(inside(path, best.trial), best.fidelity)
+    found = last_checkpoint(trial_folder(path, best.trial), best.fidelity)
     state = Checkpoint.read(found[0]).state if found else None
     weights = (state or {}).get("model")
     return weights if isinstance(weights, Mapping) else None

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from raynas.run.last_checkpoint import last_checkpoint, set_aside
+from raynas.errors import OutsideError
+from raynas.run.last_checkpoint import last_checkpoint, set_aside, trial_folder
 from tests.run.checkpoints import checkpoint
 
 
@@ -34,6 +35,14 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "checkpoint_000004" / "meta.json").parent.mkdir()
     (tmp_path / "checkpoint_000004" / "meta.json").write_bytes(b"\xff\xfe")
     assert last_checkpoint(tmp_path, 5) == (tmp_path / "checkpoint_000000", 1)
+
+
+def test_the_folder_of_a_trial_of_a_search_inside_another(tmp_path: Path) -> None:
+    assert trial_folder(tmp_path, "00001") == tmp_path / "00001"
+    assert trial_folder(tmp_path, "random/00001") == tmp_path / "random" / "00001"
+    for trial in ("../00001", "random/../../00001", "/00001", "random//00001"):
+        with pytest.raises(OutsideError, match="does not lie inside"):
+            trial_folder(tmp_path, trial)
 
 
 def test_no_checkpoint_in_no_folder(tmp_path: Path) -> None:
