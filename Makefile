@@ -1,6 +1,7 @@
 # make demo          a small search, from an empty checkout to a report
 # make test          everything that must hold: style, types, layers, tests, packaging
-# make venv          only the set-up that both share
+# make docs          the documents and the reference as a web site: build/docs/index.html
+# make venv          only the set-up that all share
 # make test-lowest   the tests with the oldest releases that pyproject.toml allows; needs Python 3.10
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/$(SCRIPTS)
 STAMP := $(VENV)/.raynas-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-lowest
+.PHONY: help venv demo docs test test-lowest
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -28,6 +29,10 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python scripts/run_tune.py --demo
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m sphinx -W -q --keep-going docs build/docs
 
 # Two processes for the tests that need Ray and mostly wait, one for the rest: see tests/conftest.py.
 IN_PARALLEL := --numprocesses 3 --dist loadscope

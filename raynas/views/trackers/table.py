@@ -8,7 +8,7 @@ from raynas.views.trackers.tracker import Tracker
 from raynas.views.trackers.wandb_runs import WeightsAndBiases
 
 TRACKERS: Mapping[str, Callable[[], Tracker]] = {"mlflow": MLflow, "wandb": WeightsAndBiases}
-
+"""Trackers by the name that ``--trackers`` takes."""
 
 Trackers = str | Tracker | Sequence[str | Tracker]
 """One or several trackers, by name or as settings."""
