@@ -1,10 +1,12 @@
-"""Open the TensorBoard page of a search in a real headless browser, and check that its scalars and HParams show.
+"""Open the TensorBoard pages of a search in a real headless browser, and check that all that it logged shows.
 
     python scripts/check_tensorboard.py LOGDIR [--screenshots FOLDER]
 
 It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), and speaks to the latter in the
 W3C WebDriver protocol, so no package besides raynas's own. It ends with status 0 if what TensorBoard has read from
-LOGDIR (scalar tags, hparam and metric columns, values) is also on the page, and leaves a screenshot of each tab.
+LOGDIR (curves, pictures, charts, hparam and metric columns, values) is also on the pages, 1280 pixels wide, and leaves
+a screenshot of each. TensorBoard ticks no run on some pages if there are more than 40, so those pages show the run of
+the search alone.
 """
 
 import argparse
@@ -50,9 +52,15 @@ def main() -> None:
         sys.exit(f"{' and '.join(missing)} missing: on Debian, apt-get install chromium chromium-driver")
     with ExitStack() as stack:
         page = stack.enter_context(tensorboard(args.logdir))
+        search = stack.enter_context(tensorboard(args.logdir / "search"))
         browser = stack.enter_context(open_browser())
-        for tab, expected in (("timeseries", scalar_tags), ("scalars", scalar_tags), ("hparams", hparams_table)):
-            check_tab(browser, f"{page}/#{tab}", partial(expected, page), args.screenshots / f"{tab}.png")
+        for where, tab, expected in (
+            (page, "timeseries", opened_tags),
+            (page, "hparams", hparams_table),
+            (search, "images", images),
+            (search, "custom_scalars", charts),
+        ):
+            check_tab(browser, f"{where}/#{tab}", partial(expected, where), args.screenshots / f"{tab}.png")
 
 
 def check_tab(browser: str, url: str, expected: Callable[[], list[str]], screenshot: Path) -> None:
@@ -68,7 +76,7 @@ def check_tab(browser: str, url: str, expected: Callable[[], list[str]], screens
         return not missing and bool(expected())
 
     found = wait_for(complete)
-    resize(browser, 1200)
+    resize(browser, 1600)
     time.sleep(2)  # charts are drawn after their titles
     screenshot.write_bytes(base64.b64decode(request(f"{browser}/screenshot")))
     if not found:
@@ -76,10 +84,24 @@ def check_tab(browser: str, url: str, expected: Callable[[], list[str]], screens
     print(f"{url.partition('#')[2]}: all of {', '.join(expected())} are there; see {screenshot}")
 
 
-def scalar_tags(page: str) -> list[str]:
-    """Return the name of each chart."""
-    runs = request(f"{page}/data/plugin/scalars/tags")
-    return sorted({tag for tags in runs.values() for tag in tags})
+def opened_tags(page: str) -> list[str]:
+    """Return the pictures in the first group, which the page shows without scrolling."""
+    return [tag for tag in images(page) if tag.startswith("best/")]
+
+
+def images(page: str) -> list[str]:
+    """Return the name of each picture in the groups that are open at first."""
+    runs = request(f"{page}/data/plugin/images/tags")
+    tags = sorted({tag for tags in runs.values() for tag in tags})
+    groups = list(dict.fromkeys(tag.partition("/")[0] for tag in tags))
+    return [tag for tag in tags if tag.partition("/")[0] in groups[:2]]
+
+
+def charts(page: str) -> list[str]:
+    """Return the title of each chart of the layout in the categories that are open at first."""
+    page_layout = request(f"{page}/data/plugin/custom_scalars/layout")
+    found = [category for category in page_layout.get("category", []) if not category.get("closed")]
+    return [chart["title"] for category in found[:2] for chart in category["chart"]]
 
 
 def hparams_table(page: str) -> list[str]:
@@ -171,7 +193,7 @@ def wait_for(condition: Callable[[], bool]) -> bool:
 
 def resize(browser: str, height: int) -> None:
     """Make the browser's window as high as that."""
-    request(f"{browser}/window/rect", {"width": 1600, "height": height})
+    request(f"{browser}/window/rect", {"width": 1280, "height": height})
 
 
 def script(browser: str, code: str) -> str:

@@ -51,8 +51,8 @@ def _categories(goal: Goal, tags: list[str]) -> Mapping[str, Charts]:
     best = {f"best {o.metric} so far": [f"search/best_{re.escape(o.metric)}$"] for o in goal.objectives}
     trial = {f"{name} of each trial": [f"trial/{re.escape(name)}$"] for name in [*goal.asked, "loss", "train_loss"]}
     found: dict[str, Charts] = {"search": {**best, **_SEARCH}, "trials": trial}
-    if any(tag.startswith("rank/") for tag in tags):
-        found["rank correlations"] = {"cheap scores with the final one": ["rank/"]}
+    if any(tag.startswith("spearman/") for tag in tags):
+        found["rank correlations"] = {"cheap scores with the final one": ["spearman/"]}
     if any(tag.startswith("weight/") for tag in tags):
         found["differentiable search"] = _DIFFERENTIABLE
     return {**found, **_of_options(tags)}

@@ -124,7 +124,7 @@ def _survival(course: Course) -> Mapping[str, Shown]:
 
 def _ranks(course: Course) -> Mapping[str, Shown]:
     scores = course.cheap_scores()
-    curves = {f"rank/{s.name}": s.correlation.rho for s in scores if s.correlation.low is not None}
+    curves = {f"spearman/{s.name}": s.correlation.rho for s in scores if s.correlation.low is not None}
     return {
         "search/rank correlation of fidelities": fidelity_ranks_figure(scores),
         "search/rank correlation of cheap scores": score_ranks_figure(scores),

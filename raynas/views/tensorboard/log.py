@@ -5,7 +5,7 @@ session, so every trial that it shows needs an event file. To keep that cheap a 
 ends, without fsync, as the archive has everything in it too; trials that take longer show their curves live. After
 ``MAX_TRIALS`` only those that are the best so far get a run.
 
-The pages group tags by the part before the slash, and open the first two groups: ``search`` and ``trial``.
+The pages group tags by the part before the slash, and open the first two groups: ``best`` and ``search``.
 """
 
 import re

@@ -25,7 +25,7 @@ def test_every_curve_of_a_search_is_in_a_chart(tmp_path: Path) -> None:
 
 
 def test_weights_of_a_differentiable_search_have_charts() -> None:
-    value = layout(Goal.parse("accuracy"), ["weight/normal.0.op_0/skip", "weight/normal.0.op_0/conv", "rank/x"])
+    value = layout(Goal.parse("accuracy"), ["weight/normal.0.op_0/skip", "weight/normal.0.op_0/conv", "spearman/x"])
     page = layout_pb2.Layout.FromString(value.tensor.string_val[0])
     titles = {category.title: [chart.title for chart in category.chart] for category in page.category}
     assert titles["weights of options: normal.0"] == ["normal.0.op_0"]

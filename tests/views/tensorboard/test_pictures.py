@@ -52,7 +52,7 @@ def test_a_search_has_every_picture_that_its_records_allow(tmp_path: Path) -> No
         "search/rank correlation of fidelities",
         "search/survival",
     }
-    assert {"share/op/conv", "rank/synflow", "rank/accuracy after 1 of 3 epochs"} <= set(tags["scalars"])
+    assert {"share/op/conv", "spearman/synflow", "spearman/accuracy after 1 of 3 epochs"} <= set(tags["scalars"])
     assert len([tag for tag in tags["images"] if tag.startswith("share/")]) == 1
     volume = [value for _, value in scalars(run, "search/hypervolume")]
     assert len(volume) == 13 and volume == sorted(volume) and volume[0] < volume[-1]
