@@ -6,9 +6,11 @@ limit on one back end and breaks it on the other; "own limits" are the medians o
 """
 
 import argparse
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from scipy.stats import spearmanr
 
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
+from raynas.files.replacing import write_whole
 from raynas.metrics.latency import latency
 from raynas.metrics.latency_predictor import MODELS, DeviceLatencies, LatencyPredictor
 from raynas.metrics.latency_predictor.error import prediction_error
@@ -27,24 +30,64 @@ from raynas.search_spaces import SEARCH_SPACES
 SECONDS = "seconds"
 """Fact of a table: time that was spent on it, in all runs together, without the networks left out."""
 
+MIN_COMPARED = 2
+"""Number of networks that a correlation needs."""
+
+MIN_LEARNED = 10
+"""Number of networks that a predictor needs: two in each of its five folds."""
+
+
+class Stopwatch:
+    """The seconds that were spent on a table, in a file beside it.
+
+    They are written while the table is made, so a run that is killed counts, except its last second.
+
+    Args:
+        path: of the table.
+        n_corrected: number of networks that correct the table, with which it is finished.
+        clock: gives seconds.
+    """
+
+    def __init__(self, path: Path, n_corrected: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path.with_suffix(".seconds")
+        self._n_corrected, self._clock = n_corrected, clock
+        stored = json.loads(self._path.read_text()) if self._path.exists() else {"seconds": 0.0, "finished_with": -1}
+        self._is_finished = stored["finished_with"] == n_corrected
+        self._before = self._written = float(stored["seconds"])
+        self._began = clock()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of all runs until the table was finished."""
+        return self._before if self._is_finished else self._before + self._clock() - self._began
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Print the steps that are done, and write the time if a second has passed."""
+        shown(what, done, total)
+        seconds = self.seconds
+        if seconds >= self._written + 1:
+            self._write(seconds, -1)
+
+    def finish(self) -> None:
+        """Stop: the table is finished."""
+        self._before, self._is_finished = self.seconds, True
+        self._write(self._before, self._n_corrected)
+
+    def _write(self, seconds: float, finished_with: int) -> None:
+        write_whole(self._path, json.dumps({"seconds": seconds, "finished_with": finished_with}))
+        self._written = seconds
+
 
 def build(
     space: SearchSpace, backend: str, path: Path, n_corrected: int, n_left_out: int, *, n_threads: int
 ) -> LatencyTable:
     """Return a table, built if need be, whose facts hold the time that it took."""
-    began = time.monotonic()
-    metric = latency(backend)
-    table = profile_latency(
-        space, metric, path=path, n_corrected=n_corrected, n_left_out=0, n_threads=n_threads, report=shown
-    )
-    seconds = time.monotonic() - began
-    marked = path.with_suffix(".seconds")
-    if not marked.exists():
-        marked.write_text(f"{seconds:.0f}")
-    table = profile_latency(
-        space, metric, path=path, n_corrected=n_corrected, n_left_out=n_left_out, n_threads=n_threads, report=shown
-    )
-    table = replace(table, facts={**table.facts, SECONDS: int(marked.read_text())})
+    watch = Stopwatch(path, n_corrected)
+    profile = partial(profile_latency, space, latency(backend), path=path, n_corrected=n_corrected, n_threads=n_threads)
+    profile(n_left_out=0, report=watch.step)
+    watch.finish()
+    table = profile(n_left_out=n_left_out, report=shown)
+    table = replace(table, facts={**table.facts, SECONDS: round(watch.seconds)})
     save_table(table, path)
     return table
 
@@ -62,9 +105,10 @@ def table_rows(tables: Mapping[str, LatencyTable]) -> Iterator[str]:
     for backend, table in tables.items():
         doubtful = sum(bool(o.doubt) for o in table.operations.values())
         networks = [*table.corrected_by, *table.left_out]
+        errors = f"{table.plain_error or '-'} | {table.error or '-'}"
         yield (
             f"| {backend} | {len(table.operations)} | {doubtful} | {table.facts[SECONDS]} "
-            f"| {sum(bool(n.doubt) for n in networks)} of {len(networks)} | {table.plain_error} | {table.error} |"
+            f"| {sum(bool(n.doubt) for n in networks)} of {len(networks)} | {errors} |"
         )
 
 
@@ -97,6 +141,17 @@ def predictor_rows(space: SearchSpace, tables: Mapping[str, LatencyTable], model
             yield f"| {backend} | {model} | {predictor.error} | {error} |"
 
 
+def parts(space: SearchSpace, tables: Mapping[str, LatencyTable], models: Sequence[str]) -> Iterator[Iterator[str]]:
+    """Yield the lines of each part, those alone that there are networks enough for."""
+    yield table_rows(tables)
+    n_left_out = min((len(table.left_out) for table in tables.values()), default=0)
+    n_corrected = min((len(table.corrected_by) for table in tables.values()), default=0)
+    if n_left_out >= MIN_COMPARED:
+        yield pair_rows(tables)
+    if n_left_out >= MIN_LEARNED and n_corrected >= MIN_COMPARED:
+        yield predictor_rows(space, tables, models)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="nasbench201")
@@ -118,8 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             tables[backend] = build(space, backend, path, args.corrected, args.left_out, n_threads=args.n_threads)
         except RaynasError as error:
             print(f"{backend} was left out: {error}")
-    parts = [table_rows(tables), pair_rows(tables), predictor_rows(space, tables, args.models)]
-    print(f"## {args.space}\n\n" + "\n\n".join("\n".join(rows) for rows in parts))
+    print(f"## {args.space}\n\n" + "\n\n".join("\n".join(rows) for rows in parts(space, tables, args.models)))
 
 
 if __name__ == "__main__":
