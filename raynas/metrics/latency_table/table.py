@@ -91,6 +91,15 @@ class LatencyTable:
     plain_error: PredictionError | None = None
 
     @cached_property
+    def _known(self) -> Outcomes:
+        """Outcomes of operations without values, which the networks share."""
+        return {}
+
+    def __getstate__(self) -> dict[str, object]:
+        # They are large, and can be found again.
+        return {name: value for name, value in vars(self).items() if name != "_known"}
+
+    @cached_property
     def _estimate(self) -> NDArray[np.float64]:
         """Weights of 1, multiply-adds and values, by which an operation that the table lacks is estimated."""
         from scipy.optimize import nnls
@@ -137,7 +146,7 @@ class LatencyTable:
         Raises:
             RaynasError: if the table lacks most of its operations, or the network cannot run without values.
         """
-        network = calls_of(candidate.model, lambda: candidate.space.example(self.batch_size, "meta"), {})
+        network = calls_of(candidate.model, lambda: candidate.space.example(self.batch_size, "meta"), self._known)
         ms, estimated = self._sum(network)
         doubt = f"operations that take {estimated:.0%} of the time are not in the table" if estimated > 0.01 else ""
         facts: dict[str, Fact] = {**self.facts, "predicted": f"sum of a table of {len(self.operations)} operations"}
