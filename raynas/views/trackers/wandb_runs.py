@@ -1,7 +1,9 @@
 """Weights & Biases: runs for a search and its trials, in one group, with ids that follow from the search's.
 
-The files of a run cannot be read back offline. So ``wandb/raynas-written.txt`` in the search's folder has a line for
-each trial that is written, added after its run: a kill between the two writes the same run, with the same id, again.
+The files of a run cannot be read back offline. So ``wandb-written.txt`` in the search's folder has a line for each
+trial that is written, added after its run: a kill between the two writes the same run, with the same id, again. The
+files themselves are where wandb puts them, in ``wandb/`` of the working folder or of ``WANDB_DIR``: it makes links that
+lead elsewhere, which a results folder must not hold.
 """
 
 import os
@@ -17,7 +19,7 @@ from raynas.views.trackers.tracker import End, key_of, needs, shortened
 
 Mode = Literal["online", "offline"]
 
-WRITTEN = "raynas-written.txt"
+WRITTEN = "wandb-written.txt"
 """Name of the file that says which runs are complete."""
 
 MAX_WRITTEN_BYTES = 2**28
@@ -82,9 +84,7 @@ class WandbRuns:
 
     def __init__(self, settings: WeightsAndBiases, search: TrackedSearch) -> None:
         self._settings, self._search = settings, search
-        self._folder = search.path / "wandb"  # where wandb puts its own files too
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._written = _written(self._folder / WRITTEN)
+        self._written = _written(search.path / WRITTEN)
         self._n_shown = int(self._written.get("", "0"))
         params = {key_of(name): value for name, value in search.params.items()}
         self._parent = self._run("", name=search.path.name, job_type="search", config=params)
@@ -140,7 +140,6 @@ class WandbRuns:
                 mode=self._settings.mode,
                 id=f"{self._search.id}-{key_of(trial, 100).replace('/', '_')}" if trial else self._search.id,
                 group=shortened(group, 128),
-                dir=str(self._search.path),
                 resume="allow",
                 reinit="create_new",
                 settings=quiet,
@@ -152,7 +151,7 @@ class WandbRuns:
 
     def _mark(self, trial: str, content: str) -> None:
         self._written[trial] = content
-        with (self._folder / WRITTEN).open("a", encoding="utf-8") as file:
+        with (self._search.path / WRITTEN).open("a", encoding="utf-8") as file:
             file.write(f"{content} {trial}\n")
 
 

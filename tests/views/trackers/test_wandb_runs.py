@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from raynas.files.inside import refuse_links
 from raynas.views.trackers import WeightsAndBiases, track
 from raynas.views.trackers.wandb_runs import WRITTEN
 from tests.views.tensorboard.logs import end, propose
@@ -49,6 +50,7 @@ def history(folder: Path, trial: str) -> list[dict[str, float]]:
 def test_offline_files_hold_every_trial_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     archive, tracker = searched(), WeightsAndBiases(mode="offline")
     track(result_of(archive, tmp_path / "s", interrupted=True), tracker)
     propose(archive, "00004")
@@ -56,14 +58,15 @@ def test_offline_files_hold_every_trial_once(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "s" / "summary.txt").write_text("good")
     track(result_of(archive, tmp_path / "s"), tracker)
 
-    runs = {r.run.run_id: r.run for _, r in records(tmp_path / "s") if r.WhichOneof("record_type") == "run"}
+    runs = {r.run.run_id: r.run for _, r in records(tmp_path) if r.WhichOneof("record_type") == "run"}
     search = (tmp_path / "s" / "tracking-id.txt").read_text().strip()
     assert runs.keys() == {search, *(f"{search}-{n:05d}" for n in (1, 2, 3, 4))}
     assert {run.run_group for run in runs.values()} == {f"s-{search[:8]}"}
-    files = list((tmp_path / "s" / "wandb").glob("offline-run-*/run-*.wandb"))
+    files = list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
     assert len(files) == 4 + 2  # the run of the search continues in a second file, as `wandb sync` wants it
-    assert history(tmp_path / "s", "00002") == [{"accuracy": 0.2}, {"accuracy": 0.4}]
+    assert history(tmp_path, "00002") == [{"accuracy": 0.2}, {"accuracy": 0.4}]
     config = {u.key: json.loads(u.value_json) for u in runs[f"{search}-00001"].config.update}
     assert config["arch/kernel"] == 5
-    written = (tmp_path / "s" / "wandb" / WRITTEN).read_text()
+    written = (tmp_path / "s" / WRITTEN).read_text()
+    refuse_links(tmp_path / "s")
     assert [line.partition(" ")[2] for line in written.splitlines()] == ["00001", "00002", "00003", "", "00004", ""]

@@ -1,0 +1,37 @@
+"""The page that a newcomer reads first, done literally from a wheel."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.journeys.test_newcomer import Environment
+from tests.wheels import build, copy_of_sources
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def quickstart() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("quickstart", ROOT / "scripts" / "bench" / "quickstart.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.own_cluster
+@pytest.mark.timeout(900)  # a minute of CPU time, in ten processes
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_every_step_of_the_page(quickstart: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = build(copy_of_sources(tmp_path / "source"), tmp_path / "wheel", "--wheel")
+    env = Environment(tmp_path / "env", wheel)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (tmp_path / "mine").mkdir()
+    done = quickstart.run(tmp_path / "mine", env.bin, quickstart.smaller)
+    assert sum(title.startswith("raynas ") for title in done) == 4
+    assert sum(title.startswith("script ") for title in done) == 2
+    exported = [path.parent for path in (tmp_path / "mine").rglob("model.onnx")]
+    assert len(exported) == 2 and all((folder / "model.py").is_file() for folder in exported)
