@@ -4,7 +4,7 @@ A search of 60 trials of 0.3 s, two at a time, writes to MLflow (SQLite) and to 
 it can, so that kills fall into the writing too. Expected at the end: one MLflow run for the search and one for each
 trial, with the ids that they had at each kill; and files of Weights & Biases that hold every trial under one id.
 
-    python scripts/bench/kill_trackers.py --kills 20
+    python -m scripts.bench.kill_trackers --kills 20
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from kills import Killed
+from scripts.bench.kills import Killed
 
 Ids = dict[str, list[str]]
 """Ids of MLflow's runs by the name of the trial; "" is the search."""
