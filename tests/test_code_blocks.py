@@ -1,6 +1,8 @@
 """Every code block of the documents runs: Python with a small budget, commands up to where their work would begin."""
 
+import ast
 import importlib
+import json
 import linecache
 import os
 import re
@@ -24,6 +26,10 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+TRIALS = {"tabular.ipynb": 20, "text.ipynb": 9}
+"""Numbers of trials that the pictures of a notebook need at least; two are enough for the other pages."""
 
 BLOCK = re.compile(
     r"^(?P<outer> *)<!-- before the next block:\n(?P<before>.*?)-->|"
@@ -45,6 +51,9 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
+    if page.suffix == ".ipynb":
+        yield from cells(page)
+        return
     text = page.read_text(encoding="utf-8")
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
@@ -52,6 +61,13 @@ def blocks(page: Path) -> Iterator[Block]:
         rows, indent = (match["before"], match["outer"]) if is_hidden else (match["code"], match["indent"])
         code = "\n".join(row.removeprefix(indent) for row in rows.splitlines())
         yield Block(page, "python" if is_hidden else match["language"], code, line)
+
+
+def cells(notebook: Path) -> Iterator[Block]:
+    """Yield the cells of a notebook that hold code; they are numbered as lines are in a page."""
+    for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"], 1):
+        if cell["cell_type"] == "code":
+            yield Block(notebook, "python", "".join(cell["source"]), number)
 
 
 def pages_with(language: str) -> list[Path]:
@@ -75,19 +91,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most two trials of one epoch, and all results in the folder."""
-    for module, name in (("raynas.run.search", "search"), ("raynas.run.train_supernet", "train_supernet")):
-        monkeypatch.setattr(
-            importlib.import_module(module), name, _small(importlib.import_module(module), name, folder)
-        )
+def small(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few trials of one epoch, and all results in the folder."""
+    few_trials = TRIALS.get(page.name, 2)
+    for module_name, name in (("raynas.run.search", "search"), ("raynas.run.train_supernet", "train_supernet")):
+        module = importlib.import_module(module_name)
+        monkeypatch.setattr(module, name, _small(module, name, folder, few_trials))
     drive, few = simulate.drive, {"n": 12, "seeds": range(2)}
     monkeypatch.setattr(simulate, "drive", lambda *args, **options: drive(*args, **{**options, **few}))
     retrain = importlib.import_module("raynas.core.result").SearchResult.retrain
     monkeypatch.setattr("raynas.core.result.SearchResult.retrain", lambda self, epochs: retrain(self, 1))
 
 
-def _small(module: Any, name: str, folder: Path) -> Any:
+def _small(module: Any, name: str, folder: Path, few_trials: int) -> Any:
     whole = getattr(module, name)
     fixed = {
         "progress": False,
@@ -99,14 +115,14 @@ def _small(module: Any, name: str, folder: Path) -> Any:
         if "progress" in options:  # raynas itself calls it
             return whole(space, trainable, *args, **options)
         if name == "search":
-            options["num_samples"] = min(options.get("num_samples", 2), 2)
+            options["num_samples"] = min(options.get("num_samples", few_trials), few_trials)
         trainable = replace(trainable, epochs=1) if hasattr(trainable, "epochs") else trainable
         return whole(space, trainable, *args, **{**fixed, **options})
 
     return run
 
 
-@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*pages_with("python"), *NOTEBOOKS], ids=lambda page: page.name)
 @pytest.mark.usefixtures("small")
 def test_python_runs(page: Path) -> None:
     """The blocks of a page one after another, as in a notebook."""
@@ -117,7 +133,23 @@ def test_python_runs(page: Path) -> None:
         if block.language == "python":
             file = f"<{page.name}, line {block.line}>"
             linecache.cache[file] = (len(block.code), None, block.code.splitlines(keepends=True), file)
-            exec(compile(block.code, file, "exec"), names)
+            run(block.code, file, names)
+
+
+def run(code: str, file: str, names: dict[str, Any]) -> None:
+    """Execute code; draw the picture that its last line gives, as a notebook would."""
+    tree = ast.parse(code)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, file, "exec"), names)
+    if isinstance(last, ast.Expr):
+        shown = eval(compile(ast.Expression(last.value), file, "eval"), names)
+        assert not hasattr(shown, "to_json") or shown.to_json()
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda page: page.name)
+def test_notebooks_are_stored_without_outputs(notebook: Path) -> None:
+    code = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
 
 
 @pytest.mark.parametrize("page", pages_with(""), ids=lambda page: page.name)
