@@ -86,9 +86,9 @@ def test_without_a_cluster_there_is_no_device(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_device_that_no_node_has_is_named(ray_cluster: None) -> None:
-    reason = r"no node of the cluster has the resource 'device:jetson'.*ray start"
+    reason = r"no node of the cluster has the resource 'device:watch'.*ray start"
     with pytest.raises(RaynasError, match=reason) as caught:
-        Measurer(ToySpace()).value(raynas.latency(device="jetson"), ToySpace().default)
+        Measurer(ToySpace()).value(raynas.latency(device="watch"), ToySpace().default)
     assert "\n" not in str(caught.value)
 
 
