@@ -29,6 +29,11 @@ def test_every_public_module_has_a_page() -> None:
     assert [page.stem for page in PAGES.values() if page.stem not in listed] == []
 
 
+def test_every_document_is_in_the_table_of_contents() -> None:
+    listed = (REFERENCE.parent / "index.md").read_text(encoding="utf-8").split()
+    assert [page.stem for page in REFERENCE.parent.glob("*.md") if page.stem not in (*listed, "index")] == []
+
+
 @pytest.mark.parametrize("module", PUBLIC)
 def test_every_public_name_is_described(module: str) -> None:
     """Autodoc takes classes and functions from where they are exported; constants from where they are written."""
