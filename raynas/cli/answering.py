@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -61,9 +62,15 @@ def answered(command: str, argv: Sequence[str], action: Action) -> int:
     return code
 
 
-def as_plain(answer: Struct | None) -> "dict[str, object] | None":
-    """Return an answer in types of JSON."""
-    return None if answer is None else msgspec.to_builtins(answer)
+def as_plain(answer: object) -> Any:
+    """Return an answer in types of JSON, with figures that know their origin as numbers."""
+    return msgspec.to_builtins(answer, enc_hook=_number)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, float):  # Measured
+        return float(value)
+    raise NotImplementedError(f"{type(value).__name__} is no type of JSON")
 
 
 def _print_json(answer: Answer) -> None:

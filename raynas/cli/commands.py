@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from raynas.cli.answering import answered
+from raynas.cli.answering import answered, as_plain
 from raynas.cli.answers import SearchAnswer, TrackAnswer
 from raynas.cli.archive_request import ACTIONS, ArchiveRequest, read_archive
 from raynas.cli.convert_request import ConvertRequest, read_convert
@@ -155,4 +155,4 @@ def search_answer(summary: "Summary") -> SearchAnswer:
     """Return the facts of a report in types of JSON."""
     from raynas.views.report.files import as_json
 
-    return msgspec.convert(as_json(summary), SearchAnswer)
+    return msgspec.convert(as_plain(as_json(summary)), SearchAnswer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
 from raynas.core.metric import Metric
-from raynas.core.near_ties import cost_signs, costs_of, noise_among
+from raynas.core.near_ties import cost_signs, costs_of, noise_among, proven
 from raynas.core.objective import ACCURACY, Objective
 from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
 from raynas.errors import SettingError
@@ -143,9 +143,10 @@ class Goal:
     def best(self, evaluations: Iterable[Evaluation]) -> Evaluation | None:
         """Return the best evaluation that succeeded and complies; None if there is none.
 
-        Of several objectives it is the best in the first; of one, the cheapest of its ``near_ties``.
+        Of several objectives it is the best in the first; of one, the cheapest of its ``near_ties``. Architectures that
+        were trained repeatedly go before all others, whose single scores are optimistic.
         """
-        candidates = list(evaluations)
+        candidates = proven(e for e in evaluations if self.violation(e) == 0)
         found = self.pareto_front(candidates) if len(self.objectives) > 1 else self.near_ties(candidates)
         return found[0] if found else None
 
@@ -157,8 +158,7 @@ class Goal:
         A tolerance that follows from the standard error is only used without soft constraints, which say themselves how
         much of the objective a cost is worth.
         """
-        complying = [e for e in evaluations if self.violation(e) == 0]
-        ranked = self.sort([e for e in complying if e.repeats] or complying)
+        ranked = self.sort(proven(e for e in evaluations if self.violation(e) == 0))
         if not ranked:
             return []
         tolerance = self.tolerance_among(ranked)

@@ -65,6 +65,12 @@ def binomial_error(share: float) -> float | None:
     return math.sqrt(p * (1 - p) / (n + 4))
 
 
+def proven(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Return the evaluations that were trained repeatedly; all if none was."""
+    found = list(evaluations)
+    return [e for e in found if e.repeats] or found
+
+
 def noise_among(ranked: Sequence[Evaluation], metric: str) -> float:
     """Return the standard error of the first of some candidates, the best; 0 if nothing is known of it.
 

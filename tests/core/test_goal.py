@@ -216,3 +216,13 @@ def test_of_several_objectives_the_best_is_the_first_of_the_front() -> None:
     goal = Goal.parse(["accuracy", "params"], metrics=METRICS)
     rows = [evaluation(trial=str(p), accuracy=a, params=p) for a, p in ((0.9, 3), (0.9, 2), (0.5, 1))]
     assert goal.best(rows) == goal.pareto_front(rows)[0] == rows[1]
+
+
+def test_of_several_objectives_too_a_repeated_training_goes_before_a_single_score() -> None:
+    goal = Goal.parse(["accuracy", "min:params"])
+    lucky = Evaluation(Architecture({"op": "a"}), {"accuracy": 0.9, "params": 10})
+    proven = Evaluation(
+        Architecture({"op": "b"}), {"accuracy": 0.8, "params": 20}, repeats=({"accuracy": 0.7}, {"accuracy": 0.9})
+    )
+    assert goal.best([lucky, proven]) == proven
+    assert goal.best([lucky]) == lucky
