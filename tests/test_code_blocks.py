@@ -23,6 +23,7 @@ from raynas.trials import Function
 from tests.run.stored import stored
 from tests.torchvision_here import can_import_torchvision
 
+# Among the files of own_cluster, whose process is free earlier than that of the cluster that tests share.
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 ROOT = Path(__file__).parents[1]
