@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 """A fenced block, or code in a comment that makes what the next one takes for granted."""
+
+DONE = "archives.md"
+"""The page whose commands are carried out, one after another, by tests/cli/test_archive_page.py."""
 
 OTHERS = ("make", "pip", "ray", "python", "tensorboard", "ruff", "cd", "wandb", "mlflow")
 """Commands that are not raynas's."""
@@ -99,6 +103,8 @@ def small(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module_name, name in (("raynas.run.search", "search"), ("raynas.run.train_supernet", "train_supernet")):
         module = importlib.import_module(module_name)
         monkeypatch.setattr(module, name, _small(module, name, folder, few_trials))
+    for limit in ("N_PROCESSES", "MAX_PROCESSES"):
+        monkeypatch.setattr(f"raynas.run.final_measurement.{limit}", 1)
     drive, few = simulate.drive, {"n": 12, "seeds": range(2)}
     monkeypatch.setattr(simulate, "drive", lambda *args, **options: drive(*args, **{**options, **few}))
     retrain = importlib.import_module("raynas.core.result").SearchResult.retrain
@@ -107,15 +113,13 @@ def small(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _small(module: Any, name: str, folder: Path, few_trials: int) -> Any:
     whole = getattr(module, name)
-    fixed = {
-        "progress": False,
-        "tensorboard": False,
-        "run_config": tune.RunConfig(storage_path=str(folder / "results")),
-    }
+    numbers = count(1)
 
     def run(space: Any, trainable: Any, *args: Any, **options: Any) -> Any:
         if "progress" in options:  # raynas itself calls it
             return whole(space, trainable, *args, **options)
+        own_folder = str(folder / "results" / f"{name}{next(numbers)}")
+        fixed = {"progress": False, "tensorboard": False, "run_config": tune.RunConfig(storage_path=own_folder)}
         if name == "search":
             options["num_samples"] = min(options.get("num_samples", few_trials), few_trials)
         if hasattr(trainable, "epochs") and not isinstance(trainable, Function):  # a function counts its own epochs
@@ -155,12 +159,23 @@ def test_notebooks_are_stored_without_outputs(notebook: Path) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
 
 
-@pytest.mark.parametrize("page", pages_with(""), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in pages_with("") if page.name != DONE], ids=lambda page: page.name)
 @pytest.mark.usefixtures("folder")
 def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command line is read as when it is given; the work itself is that of the tests of the command line."""
-    for name in ("_search", "_retrain", "_export", "_convert", "_profile", "_track", "_report"):
-        monkeypatch.setattr(commands, name, lambda request: commands.OK)
+    for name in (
+        "search",
+        "retrain",
+        "export",
+        "convert",
+        "profile",
+        "track",
+        "report",
+        "propose",
+        "observe",
+        "archive",
+    ):
+        monkeypatch.setattr(commands, f"_{name}", lambda request: commands.OK)
     for block in blocks(page):
         for line in block.code.replace("\\\n", " ").splitlines() if not block.language else ():
             if words := _words(line):
