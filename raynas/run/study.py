@@ -111,10 +111,8 @@ class Study:
         self.path = Path(path).expanduser().resolve()
         self.ended_because = ""
         """The reason why the last call of ``propose`` returned fewer than were asked for; "" if others are awaited."""
-        self._plan, self._run = (
-            replace(plan, strategy=replace(plan.strategy, early_stopping=None)),
-            RunSettings(num_samples=num_samples),
-        )
+        self._plan = replace(plan, strategy=replace(plan.strategy, early_stopping=None))
+        self._run = RunSettings(num_samples=num_samples)
         self._warm_start, self._wait_seconds = tuple(warm_start), wait_seconds
         self._archive: Archive | None = None
         self._identity: Identity | None = None

@@ -1,6 +1,5 @@
 """The page that a newcomer reads first, done literally from a wheel."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from tests.journeys.test_newcomer import Environment
+from tests.scripts.loading import loaded
 from tests.wheels import build, copy_of_sources
 
 ROOT = Path(__file__).parents[2]
@@ -15,11 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def quickstart() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quickstart", ROOT / "scripts" / "bench" / "quickstart.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("bench/quickstart")
 
 
 @pytest.mark.own_cluster

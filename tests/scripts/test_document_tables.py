@@ -1,21 +1,18 @@
 """The tables of the documents are those of the code."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.scripts.loading import loaded
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("document_tables", ROOT / "scripts" / "document_tables.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("document_tables")
 
 
 def test_the_documents_are_up_to_date(script: ModuleType) -> None:

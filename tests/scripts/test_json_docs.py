@@ -1,6 +1,5 @@
 """The page on JSON is that of the code."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -9,17 +8,14 @@ import pytest
 
 from raynas.cli.answers import ANSWERS
 from raynas.cli.main import COMMANDS
+from tests.scripts.loading import loaded
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("json_docs", ROOT / "scripts" / "json_docs.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("json_docs")
 
 
 def test_the_page_and_the_schema_are_up_to_date(script: ModuleType) -> None:
