@@ -42,7 +42,7 @@ DEMO_FIELDS: Mapping[str, Mapping[str, Any]] = {
 DEMO_SEARCH = (
     *("--space.channels", "8", "--space.filters", "8", "16", "32", "--data", "scattered_digits"),
     *("--trainable.valid_share", "0.5", "--constraints", "params <= 5000", "--num_samples", "30", "--tolerance", "0"),
-    # After three of nine epochs these networks have learned so little that successive halving would draw lots.
+    # Early on these networks have learned little, so successive halving may draw lots: a guess, from one seed.
     *("--early_stopping", "none"),
 )
 """The flags in ``--demo``: small networks for digits that must be found before they can be read."""

@@ -10,8 +10,6 @@ from tests.journeys.test_newcomer import Environment
 from tests.scripts.loading import loaded
 from tests.wheels import build, copy_of_sources
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
 def quickstart() -> ModuleType:

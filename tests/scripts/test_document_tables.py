@@ -1,13 +1,10 @@
 """The tables of the documents are those of the code."""
 
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from tests.scripts.loading import loaded
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

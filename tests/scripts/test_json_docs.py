@@ -1,7 +1,6 @@
 """The page on JSON is that of the code."""
 
 import json
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -9,8 +8,6 @@ import pytest
 from raynas.cli.answers import ANSWERS
 from raynas.cli.main import COMMANDS
 from tests.scripts.loading import loaded
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
