@@ -4,6 +4,7 @@
 if not __name__.startswith("raynas."):
     raise ImportError(f"import raynas.{__name__}: {__name__!r} is a part of raynas, not a top-level package")
 
+from raynas.trials.distillation import Distillation
 from raynas.trials.function import Function
 from raynas.trials.retrain import retrain
 from raynas.trials.runner import TrialRunner
@@ -18,6 +19,7 @@ from raynas.trials.trial import Trial
 from raynas.trials.zero_cost import ZeroCost
 
 TRIALS: dict[str, type[ArchitectureSettings]] = {
+    "distil": Distillation,
     "function": Function,
     "subnet": Subnet,
     "tabular": Tabular,
@@ -30,6 +32,7 @@ __all__ = [
     "TRIALS",
     "ArchitectureSettings",
     "ArchitectureTrainable",
+    "Distillation",
     "Function",
     "Subnet",
     "SupernetTraining",

@@ -16,13 +16,13 @@ from raynas.metrics import METRICS, Batch
 from raynas.metrics.zero_cost.by_name import ProxyMeasure
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 BATCH_SIZE = 64
 """Default number of images that proxies are computed on."""
 
 
-def first_batch(training: "Training", source: Source, batch_size: int, seed: int) -> Batch:
+def first_batch(training: "GradientTraining", source: Source, batch_size: int, seed: int) -> Batch:
     """Return the batch that all architectures are measured with: the first of an epoch, without augmentation.
 
     Args:
@@ -32,12 +32,16 @@ def first_batch(training: "Training", source: Source, batch_size: int, seed: int
         seed: seed of the order.
 
     Raises:
-        RaynasError: if it holds fewer than two examples.
+        RaynasError: if it holds fewer than two examples, or anything but one label for each.
     """
     plain = replace(training.at_full_fidelity, augment="none", batch_size=batch_size)
     with torch.random.fork_rng(devices=[]):  # for samplers of the user's loaders
         torch.manual_seed(seed)
         inputs, labels = next(iter(plain.batches(source.without_test(), torch.device("cpu")).train(seed)))
+    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
+        raise RaynasError(
+            f"{source.name} has no label for each example, which proxies that need data are computed with"
+        )
     if len(labels) < 2:
         raise RaynasError(f"{source.name} gives a first batch of {len(labels)} example; proxies need at least 2")
     return Batch(inputs, labels)

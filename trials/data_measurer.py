@@ -11,7 +11,7 @@ from raynas.trials.data_batch import BATCH_SIZE, HeldBatch, first_batch
 from raynas.trials.settings import ArchitectureSettings
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 
 class DataMeasurer(Measurer):
@@ -25,7 +25,9 @@ class DataMeasurer(Measurer):
         seed: seed of the weights and the batch.
     """
 
-    def __init__(self, training: "Training", space: SearchSpace, *, device: str, n_threads: int, seed: int) -> None:
+    def __init__(
+        self, training: "GradientTraining", space: SearchSpace, *, device: str, n_threads: int, seed: int
+    ) -> None:
         super().__init__(space, device=device, n_threads=n_threads, seed=seed, batch=self._draw)
         self._training = training
 
@@ -53,7 +55,7 @@ class DataMeasurer(Measurer):
         return {name: value for name, value in super().__getstate__().items() if name not in read}
 
 
-def data_measurer(settings: ArchitectureSettings, training: "Training", space: SearchSpace) -> DataMeasurer:
+def data_measurer(settings: ArchitectureSettings, training: "GradientTraining", space: SearchSpace) -> DataMeasurer:
     """Return what measures the networks of a space as the trials of these settings do."""
     device = "cuda" if settings.uses_gpu else "cpu"
     return DataMeasurer(training, space, device=device, n_threads=settings.latency_threads, seed=settings.seed)

@@ -14,7 +14,7 @@ from raynas.trials.runner import REPORTED
 from raynas.trials.settings import ArchitectureSettings, Cost
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class DataSettings(ArchitectureSettings):
     measures: ClassVar[frozenset[Needs]] = frozenset(get_args(Needs))
 
     @abstractmethod
-    def data_settings(self) -> "Training":
+    def data_settings(self) -> "GradientTraining":
         """Return the settings of a training on the same data."""
 
     def source_of_trials(self) -> Source:

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 
-def _sgd(model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
+def _sgd(model: nn.Module, settings: "GradientTraining") -> torch.optim.Optimizer:
     return torch.optim.SGD(
         model.parameters(),
         lr=settings.learning_rate,
@@ -23,7 +23,7 @@ def _sgd(model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
     )
 
 
-def _adam(kind: type[torch.optim.Adam], model: nn.Module, settings: "Training") -> torch.optim.Optimizer:
+def _adam(kind: type[torch.optim.Adam], model: nn.Module, settings: "GradientTraining") -> torch.optim.Optimizer:
     return kind(
         model.parameters(),
         lr=settings.learning_rate,
@@ -33,7 +33,7 @@ def _adam(kind: type[torch.optim.Adam], model: nn.Module, settings: "Training") 
     )
 
 
-OPTIMIZERS: Mapping[str, Callable[[nn.Module, "Training"], torch.optim.Optimizer]] = {
+OPTIMIZERS: Mapping[str, Callable[[nn.Module, "GradientTraining"], torch.optim.Optimizer]] = {
     "adam": partial(_adam, torch.optim.Adam),
     "adamw": partial(_adam, torch.optim.AdamW),
     "sgd": _sgd,

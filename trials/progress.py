@@ -8,6 +8,7 @@ from typing import Any
 from raynas.core.architecture import Architecture
 from raynas.core.measurement import as_entry
 from raynas.metrics import METRICS
+from raynas.metrics.table import TAUGHT
 from raynas.trials.checkpoint import Checkpoint, State
 
 Config = Mapping[str, Any]
@@ -16,7 +17,7 @@ Config = Mapping[str, Any]
 Result = dict[str, Any]
 """Result after an epoch, flat: metrics, and the progress of the trial."""
 
-STANDARD = tuple(name for name, metric in METRICS.items() if metric.needs == "shapes")
+STANDARD = tuple(name for name, metric in METRICS.items() if metric.needs == "shapes" and name not in TAUGHT)
 """Metrics of every result: those that trials report, and those that are counted of every network."""
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from raynas.validate import is_number, require
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 _RANGES = (
     ("momentum", 0, 1),
@@ -19,14 +19,14 @@ _RANGES = (
 _POSITIVE = (("valid_share", 0.9), ("lr", math.inf), ("data_fraction", 1), ("clip_norm", math.inf))
 
 
-def check_numbers(settings: "Training") -> None:
+def check_numbers(settings: "GradientTraining") -> None:
     """Check the numbers of a training that need not be whole.
 
     Raises:
         SettingError: if one is out of range.
     """
     for name, low, high in _RANGES:
-        value = getattr(settings, name)
+        value = getattr(settings, name, 0)  # some are those of classification alone
         require(is_number(value) and low <= value < high, f"{name} must be a number in [{low}, {high})", value)
     for name, high in _POSITIVE:
         value = getattr(settings, name)

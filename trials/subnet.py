@@ -29,7 +29,7 @@ from raynas.trials.settings import refuse_all
 from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
 from raynas.trials.supernet.trained import ABOUT, TrainedSupernet, read_about
-from raynas.trials.trainer import examine
+from raynas.trials.task import Classification
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
 from raynas.validate import require, require_whole
@@ -215,4 +215,4 @@ class SubnetTrial(Trial[Subnet]):
         shared = self.shared
         recalibrate(self.model, shared.calibration())
         precision = partial(torch.autocast, self.device.type, torch.bfloat16, shared.training.dtype == "bfloat16")
-        return examine(self.model, shared.batches, precision=precision, n_classes=shared.source.n_classes)
+        return Classification(shared.source.n_classes).examine(self.model, shared.batches, precision=precision)

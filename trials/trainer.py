@@ -1,28 +1,24 @@
-"""Trainer: trains a network to classify, epoch by epoch, without Ray."""
+"""Trainer: trains a network, epoch by epoch, without Ray."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from raynas.core.inputs import Arguments, Inputs
-from raynas.core.near_ties import share_of
 from raynas.data.batches import Batches
-from raynas.data.logits import as_logits
 from raynas.errors import DataError, RaynasError
 from raynas.nn.fast.plain_training import fast_depthwise_gradients
 from raynas.seeds import seed_of
-from raynas.trials.cell_training import AuxiliaryHead, DropPath
+from raynas.trials.cell_training import DropPath
 from raynas.trials.checkpoint import State
 from raynas.trials.failures import is_too_small_for_batch_norm
 from raynas.trials.optimizers import OPTIMIZERS
+from raynas.trials.task import Task
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 logger = logging.getLogger(__name__)
 
@@ -35,36 +31,37 @@ class Trainer:
     same number of threads, and as far as its kernels are deterministic on a GPU.
 
     Args:
-        model: the network, with fresh weights; gives logits of shape ``(batch, n_classes)``.
+        model: the network.
         batches: the data.
         settings: settings of the training; those of the data are not used.
         seed: seed of data order, augmentation and dropout.
         device: device of the training.
-        n_classes: number of logits that the network must give; None if unknown.
-        auxiliary: a second classifier of the network, trained with it; None for none.
+        task: gives loss and scores.
+        drop_path: probability at the end, rising from 0, that an example skips an edge of a cell.
     """
 
     def __init__(
         self,
         model: nn.Module,
         batches: Batches,
-        settings: "Training",
+        settings: "GradientTraining",
         *,
         seed: int,
         device: torch.device,
-        n_classes: int | None = None,
-        auxiliary: AuxiliaryHead | None = None,
+        task: Task,
+        drop_path: float = 0.0,
     ) -> None:
         self.model = _placed(model, device)
         self.batches = batches
         self.settings = settings
+        self.task = task
         self.epoch = 0
         self._seed = seed
         self._device = device
-        self._n_classes = n_classes
-        self._auxiliary = None if auxiliary is None else auxiliary.to(device)
-        self._drop_path = DropPath(self.model) if settings.drop_path else None
-        trained = self.model if auxiliary is None else nn.ModuleList([self.model, auxiliary])
+        self._max_drop_path = drop_path
+        self._drop_path = DropPath(self.model) if drop_path else None
+        beside = None if task.trained is None else task.trained.to(device)
+        trained = self.model if beside is None else nn.ModuleList([self.model, beside])
         self._optimizer = OPTIMIZERS[settings.optimizer](trained, settings)
         self._lr = settings.learning_rate
 
@@ -81,13 +78,13 @@ class Trainer:
 
         Raises:
             DataError: if there is nothing to train on.
-            RaynasError: if the network gives anything but one logit per class.
+            RaynasError: if the network gives something else than the task needs.
         """
         seed = seed_of(self._seed, "epoch", self.epoch)
         torch.manual_seed(seed)
         self.model.train()
         if self._drop_path is not None:
-            self._drop_path.rate = self.settings.drop_path * self.epoch / self.settings.epochs
+            self._drop_path.rate = self._max_drop_path * self.epoch / self.settings.epochs
         total = torch.zeros((), device=self._device)
         n_steps, steps = self.batches.n_steps, 0
         with fast_depthwise_gradients(self.model):
@@ -97,7 +94,7 @@ class Trainer:
                     # Summed on the device: reading a number out of each step would make the GPU wait for Python.
                     total += self._step(inputs, labels)
                 except ValueError as error:
-                    self._leave_out(labels, steps, error)
+                    self._leave_out(inputs, steps, error)
                     continue
                 steps += 1
         if not steps:
@@ -105,9 +102,9 @@ class Trainer:
         self.epoch += 1
         return float(total) / steps
 
-    def _leave_out(self, labels: Tensor, steps: int, error: ValueError) -> None:
+    def _leave_out(self, inputs: Inputs, steps: int, error: ValueError) -> None:
         """Leave out a rest of one example, which batch norm cannot take; raise any other error."""
-        if len(labels) != 1 or not is_too_small_for_batch_norm(error):
+        if Arguments.of(inputs).n_examples != 1 or not is_too_small_for_batch_norm(error):
             raise error
         if not steps:
             raise RaynasError(
@@ -118,21 +115,16 @@ class Trainer:
         if not self.epoch:
             logger.warning("left out: the last batch of one example, which batch norm cannot take (see drop_last=True)")
 
-    def _step(self, inputs: Inputs, labels: Tensor) -> Tensor:
+    def _step(self, inputs: Inputs, labels: Any) -> Tensor:
         with self._precision():
-            loss = self.loss(logits_of(self.model, inputs, self._n_classes), labels)
-            if self._auxiliary is not None:
-                loss = loss + self.settings.auxiliary_weight * self.loss(self._auxiliary(), labels)
+            targets = self.task.targets(inputs, labels)
+            loss = self.task.loss(self.task.outputs(self.model, inputs), targets)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self._optimizer.step()
         return loss.detach()
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss to minimise: the cross entropy, a scalar."""
-        return functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
@@ -144,19 +136,18 @@ class Trainer:
             group["lr"] = self._lr * factor
 
     def examine(self, part: str = "valid", model: nn.Module | None = None) -> dict[str, float]:
-        """Return accuracy and loss over "valid" or "test" of ``model``, by default the network under training.
+        """Return the scores over "valid" or "test" of ``model``, by default the network under training.
 
         Raises:
             DataError: if there is nothing to examine.
         """
-        model = self.model if model is None else model
-        return examine(model, self.batches, part, precision=self._precision, n_classes=self._n_classes)
+        return self.task.examine(self.model if model is None else model, self.batches, part, precision=self._precision)
 
     def state_dict(self) -> State:
         """Return all that continuing needs: tensors in plain containers, nothing copied."""
-        head = {} if self._auxiliary is None else {"auxiliary": dict(self._auxiliary.state_dict())}
+        beside = {} if self.task.trained is None else {"beside": dict(self.task.trained.state_dict())}
         model, optimizer = dict(self.model.state_dict()), self._optimizer.state_dict()
-        return {"epoch": self.epoch, "model": model, "optimizer": optimizer, **head}
+        return {"epoch": self.epoch, "model": model, "optimizer": optimizer, **beside}
 
     def load_state_dict(self, state: State) -> None:
         """Continue from ``state_dict`` with the hyperparameters of this trainer, as population based training needs.
@@ -166,60 +157,12 @@ class Trainer:
         """
         own = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
         self.model.load_state_dict(state["model"])
-        if self._auxiliary is not None:
-            self._auxiliary.load_state_dict(state["auxiliary"])
+        if self.task.trained is not None:
+            self.task.trained.load_state_dict(state["beside"])
         self._optimizer.load_state_dict(state["optimizer"])
         for group, settings in zip(self._optimizer.param_groups, own, strict=True):
             group.update(settings)
         self.epoch = int(state["epoch"])
-
-
-@torch.inference_mode()
-def examine(
-    model: nn.Module,
-    batches: Batches,
-    part: str = "valid",
-    *,
-    precision: Callable[[], AbstractContextManager[object]] = nullcontext,
-    n_classes: int | None = None,
-) -> dict[str, float]:
-    """Return accuracy in [0, 1] and mean cross entropy, without label smoothing; leave the network in eval mode.
-
-    Args:
-        model: the network.
-        batches: the data.
-        part: "valid" or "test".
-        precision: context of forward passes.
-        n_classes: number of logits that the network must give; None if unknown.
-
-    Raises:
-        DataError: if there is nothing to examine.
-        RaynasError: if the network gives anything but one logit per class.
-    """
-    model.eval()
-    correct: Tensor | float = 0.0
-    loss: Tensor | float = 0.0
-    n = 0
-    for inputs, labels in batches.examine(part):
-        with precision():
-            logits = logits_of(model, inputs, n_classes).float()
-        # Summed on the device: reading a number out of each step would make the GPU wait for Python.
-        correct = correct + (logits.argmax(dim=1) == labels).sum()
-        loss = loss + functional.cross_entropy(logits, labels, reduction="sum")
-        n += len(labels)
-    if not n:
-        raise DataError(f"the {part} split is empty")
-    return {"accuracy": share_of(float(correct), n), "loss": float(loss) / n}
-
-
-def logits_of(model: nn.Module, inputs: Inputs, n_classes: int | None = None) -> Tensor:
-    """Return the network's outputs, checked.
-
-    Raises:
-        RaynasError: if they are anything but one logit per class and example.
-    """
-    arguments = Arguments.of(inputs)
-    return as_logits(arguments.call(model), arguments.n_examples, n_classes)
 
 
 def _placed(model: nn.Module, device: torch.device) -> nn.Module:

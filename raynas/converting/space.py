@@ -66,6 +66,11 @@ class ConvertedSpace(ModelSpace):
         return tuple(Categorical(name, tuple(each)) for name, each in self.plan.options.items())
 
     @property
+    def given(self) -> nn.Module:
+        """The given model itself, with its weights; only to be read."""
+        return self.plan.wiring.model
+
+    @property
     def largest(self) -> Architecture:
         """The given model, which is the default too, and the natural baseline."""
         return self.default

@@ -4,10 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor
-
-Batch = tuple[Any, Tensor]
-"""Inputs of a network, see ``raynas.core.inputs.Inputs``, and labels of shape ``(batch,)``."""
+Batch = tuple[Any, Any]
+"""Inputs of a network, see ``raynas.core.inputs.Inputs``, and labels of shape ``(batch,)``, or other targets."""
 
 EXAMINE_BATCH = {"cpu": 128, "cuda": 1024}
 """Batch size of an evaluation. On a CPU, larger ones fall out of its caches: 1024 took 3.7 times as long as 128."""

@@ -76,7 +76,7 @@ class ImageData:
         """Return the data: images are real numbers, whatever networks take."""
         return self
 
-    def check(self, fits: Callable[[Inputs], bool], n_outputs: int) -> None:
+    def check(self, fits: Callable[[Inputs], bool], n_outputs: int | None) -> None:
         """Refuse nothing: all images have one shape, and the labels were counted."""
 
     def without_test(self) -> "ImageData":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, islice
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describ
 from raynas.data.batches import EXAMINE_BATCH, Batch, Batches
 from raynas.errors import DataError, one_line
 from raynas.user_code import load_function
+
+Targets = Literal["classes", "any"]
+"""Kind of what batches hold besides inputs: a class for each example; or anything, also nothing."""
 
 PARTS = ("train", "valid", "test")
 
@@ -39,6 +42,7 @@ class Loaders:
         resolution: height and width in pixels to resize images to; None keeps them.
         everything: True trains on the validation split too, if there is a test split.
         dtypes: types of the tensors of an example, as networks take them; float32 for all if empty.
+        targets: see ``load_source``.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Loaders:
     resolution: int | None = None
     everything: bool = False
     dtypes: tuple[torch.dtype, ...] = ()
+    targets: Targets = "classes"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -55,8 +60,12 @@ class Loaders:
         return self.inputs.sizes() if isinstance(self.inputs, TensorSpec) else ()
 
     @classmethod
-    def of(cls, name: str) -> "Loaders":
+    def of(cls, name: str, targets: Targets = "classes") -> "Loaders":
         """Call the function once and look at its first batch.
+
+        Args:
+            name: ``module:function``.
+            targets: see ``load_source``.
 
         Raises:
             DataError: if it does not return loaders or datasets of inputs and labels.
@@ -65,7 +74,8 @@ class Loaders:
         train = _parts(name)[0]
         dataset = train if isinstance(train, Dataset) else getattr(train, "dataset", None)
         classes = getattr(dataset, "classes", None)
-        loaders = cls(name=name, inputs=(), n_classes=len(classes) if isinstance(classes, Sized) else None)
+        n_classes = len(classes) if isinstance(classes, Sized) else None
+        loaders = cls(name=name, inputs=(), n_classes=n_classes, targets=targets)
         with torch.random.fork_rng(devices=[]):
             for inputs, _ in loaders.read("train", 1):
                 return replace(loaders, inputs=spec_of(inputs))
@@ -80,7 +90,7 @@ class Loaders:
         """Return the loaders with inputs of the types that networks take."""
         return replace(self, dtypes=tuple(dtypes))
 
-    def check(self, fits: Callable[[Inputs], bool], n_outputs: int) -> None:
+    def check(self, fits: Callable[[Inputs], bool], n_outputs: int | None) -> None:
         """Look at the batches of the training and validation loaders, for a second each; see ``Source``.
 
         Raises:
@@ -96,7 +106,8 @@ class Loaders:
                             f"{self.name}: a batch of {part} holds {describe(spec_of(inputs))} for each example, which "
                             f"the networks do not take; the first batch of train holds {describe(self.inputs)}"
                         )
-                    _check_labels(labels, n_outputs, f"{self.name}: a batch of {part}")
+                    if n_outputs is not None:
+                        _check_labels(labels, n_outputs, f"{self.name}: a batch of {part}")
                     if time.monotonic() - started > CHECK_SECONDS:
                         break
 
@@ -139,10 +150,11 @@ class Loaders:
         """Yield the batches of a part; ``batch_size`` counts only where the function returned a dataset.
 
         Raises:
-            DataError: if a batch is not a pair of inputs and integer labels.
+            DataError: if a batch is not what ``targets`` says, such as a pair of inputs and integer labels.
         """
+        where = f"{self.name}: a batch of {part}"
         for batch in _loader(self.name, part, batch_size):
-            yield _checked(batch, f"{self.name}: a batch of {part}")
+            yield _checked(batch, where) if self.targets == "classes" else _with_targets(batch, where)
 
 
 @lru_cache(maxsize=1)
@@ -184,6 +196,20 @@ def _checked(batch: object, where: str) -> Batch:
             f"{labels.dtype} for inputs of shape {', '.join(str(tuple(tensor.shape)) for tensor in tensors)}"
         )
     return inputs, labels.long()
+
+
+def _with_targets(batch: object, where: str) -> Batch:
+    """Return inputs and targets of any structure; None where a batch is inputs alone."""
+    inputs: Any = batch
+    targets = None
+    if isinstance(batch, tuple | list) and 0 < len(batch) <= 2:
+        inputs, targets = (*batch, None)[:2]
+    elif isinstance(batch, tuple | list):
+        rule = "must be inputs or a pair (inputs, targets); several inputs are a tuple or a mapping in it"
+        raise DataError(f"{where} {rule}, got {_kind(batch)}")
+    if not Arguments.of(inputs).tensors:
+        raise DataError(f"{where} must hold tensors, got {_kind(inputs)}")
+    return inputs, targets
 
 
 def _check_labels(labels: Tensor, n_classes: int, where: str) -> None:
@@ -238,7 +264,7 @@ class LoaderBatches(Batches):
             part = "valid"
         return (self._prepared(*batch) for batch in self.loaders.read(part, EXAMINE_BATCH[self.device.type]))
 
-    def _prepared(self, inputs: Inputs, labels: Tensor) -> Batch:
+    def _prepared(self, inputs: Inputs, labels: Any) -> Batch:
         dtypes = iter(self.loaders.dtypes)
 
         def prepared(leaf: object) -> object:
@@ -247,7 +273,10 @@ class LoaderBatches(Batches):
             tensor = leaf.to(self.device, next(dtypes, torch.float32))
             return self._as_images(tensor) if tensor.ndim == 4 and tensor.is_floating_point() else tensor
 
-        return mapped(inputs, prepared), labels.to(self.device)
+        def placed(leaf: object) -> object:
+            return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
+
+        return mapped(inputs, prepared), mapped(labels, placed)
 
     def _as_images(self, images: Tensor) -> Tensor:
         side = self.loaders.resolution

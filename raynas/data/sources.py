@@ -8,11 +8,11 @@ import torch
 from raynas.core.inputs import Inputs, InputSpec
 from raynas.data.batches import Batches
 from raynas.data.image_sets import check_is_no_path, load_images
-from raynas.data.loaders import Loaders
+from raynas.data.loaders import Loaders, Targets
 
 
 class Source(Protocol):
-    """A data set for classification, with a training, a validation and perhaps a test split."""
+    """A data set with a training, a validation and perhaps a test split."""
 
     @property
     def name(self) -> str:
@@ -33,12 +33,12 @@ class Source(Protocol):
     def for_inputs(self, dtypes: Sequence[torch.dtype]) -> "Source":
         """Return the source with inputs of the types that networks take, one for each tensor."""
 
-    def check(self, fits: Callable[[Inputs], bool], n_outputs: int) -> None:
+    def check(self, fits: Callable[[Inputs], bool], n_outputs: int | None) -> None:
         """Look at examples of both splits before anything is trained.
 
         Args:
             fits: tells if networks take a batch of inputs.
-            n_outputs: number of classes that networks tell apart.
+            n_outputs: number of classes that networks tell apart; None if they do not classify.
 
         Raises:
             DataError: if inputs do not fit, or a label is out of range.
@@ -80,7 +80,9 @@ class Source(Protocol):
         """
 
 
-def load_source(name: str, *, data_dir: str, image_size: int, valid_share: float) -> Source:
+def load_source(
+    name: str, *, data_dir: str, image_size: int, valid_share: float, targets: Targets = "classes"
+) -> Source:
     """Load a data set by name; ``module:function`` is for loaders of the user's.
 
     Args:
@@ -88,6 +90,8 @@ def load_source(name: str, *, data_dir: str, image_size: int, valid_share: float
         data_dir: folder of downloads.
         image_size: height and width that the images of a folder are resized to, in pixels.
         valid_share: share of the training images to hold out for validation if the source has no validation split.
+        targets: what batches of loaders hold: "classes" for pairs of inputs and a class for each example; "any" for
+            pairs of inputs and anything, or for inputs alone, in a mapping, a tensor or a list of one.
 
     Raises:
         DataError: if the data is missing, empty or malformed.
@@ -97,5 +101,5 @@ def load_source(name: str, *, data_dir: str, image_size: int, valid_share: float
     kind, colon, _ = name.partition(":")
     if colon and kind not in ("npz", "folder"):
         check_is_no_path(name)  # C:\\photos
-        return Loaders.of(name)
+        return Loaders.of(name, targets)
     return load_images(name, directory=data_dir, image_size=image_size, valid_share=valid_share)

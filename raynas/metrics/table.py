@@ -18,11 +18,16 @@ Metrics = Sequence[Metric | str]
 COUNTED = ("params", "macs")
 """The metrics that are counted of every network, whatever is asked for."""
 
+TAUGHT = ("divergence", "agreement")
+"""The metrics that compare a network with its teacher."""
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(name="accuracy", mode="max"),
         Metric(name="loss", mode="min"),
+        Metric(name="divergence", mode="min", title="divergence from the teacher"),
+        Metric(name="agreement", mode="max", title="agreement with the teacher"),
         Metric(name="params", mode="min", measure=params),
         Metric(name="macs", mode="min", measure=macs),
         Metric(name="activations", mode="min", measure=activations),

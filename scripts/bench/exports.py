@@ -38,6 +38,7 @@ from raynas.exporting import Exported, Provenance
 from raynas.search_spaces import SEARCH_SPACES
 from raynas.seeds import seed_of
 from raynas.trials import Subnet, SupernetTraining, Training
+from raynas.trials.task import Classification
 from raynas.trials.trainer import Trainer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for the modules beside this file
@@ -207,7 +208,7 @@ def trained(model: nn.Module, batches: Batches, seed: int, *, change: float = 0)
     )
     model = copy.deepcopy(model)
     next(model.parameters()).data *= 1 + change
-    return Trainer(model, batches, settings, seed=seed, device=torch.device("cpu")).train_epoch()
+    return Trainer(model, batches, settings, seed=seed, device=torch.device("cpu"), task=Classification()).train_epoch()
 
 
 # --- all networks ----------------------------------------------------------------------------------------------------

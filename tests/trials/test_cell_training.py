@@ -1,7 +1,6 @@
 """Drop path and the auxiliary head of networks of cells."""
 
 import copy
-import dataclasses
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from raynas.search_spaces import DARTS, NASNet
 from raynas.search_spaces.nasnet import NASNET_A
 from raynas.trials import Training
 from raynas.trials.cell_training import AuxiliaryHead, DropPath
-from tests.trials.test_trainer import trainer
 
 CELLS = DARTS(input_shape=(1, 8, 8), channels=8, cells=3, n_nodes=1)
 ARCH = CELLS.canonical({d.name: d.options[2] if ".op_" in d.name else d.options[0] for d in CELLS.decisions})
@@ -44,7 +42,7 @@ class TestDropPath:
 
     def test_needs_cells(self) -> None:
         with pytest.raises(RaynasError, match="drop_path needs a network of cells"):
-            trainer(dataclasses.replace(FAST, auxiliary_weight=0.0))
+            DropPath(nn.Linear(2, 2))
 
 
 class TestAuxiliaryHead:
@@ -66,7 +64,7 @@ class TestAuxiliaryHead:
 
     def test_is_trained_with_the_network_and_continues(self) -> None:
         run = begun(FAST)
-        head = run.trainer._auxiliary
+        head = run.trainer.task.trained
         before = head.layers[-1].weight.detach().clone()
         run.advance()
         assert not torch.equal(head.layers[-1].weight, before)
@@ -74,7 +72,7 @@ class TestAuxiliaryHead:
         again.load_state(copy.deepcopy(run.state()))
         run.advance(), again.advance()
         assert all(
-            torch.equal(a, b) for a, b in zip(head.parameters(), again.trainer._auxiliary.parameters(), strict=True)
+            torch.equal(a, b) for a, b in zip(head.parameters(), again.trainer.task.trained.parameters(), strict=True)
         )
         assert not any("auxiliary" in name for name in run.trainer.model.state_dict())
 

@@ -140,7 +140,7 @@ def test_the_description_is_the_same_in_every_process() -> None:
 
 
 def test_the_table_of_trials() -> None:
-    assert sorted(TRIALS) == ["function", "subnet", "tabular", "train", "zero_cost"]
+    assert sorted(TRIALS) == ["distil", "function", "subnet", "tabular", "train", "zero_cost"]
 
 
 # --- weights and state -----------------------------------------------------------------------------------------------

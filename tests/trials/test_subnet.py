@@ -18,7 +18,7 @@ from raynas.trials import Subnet, SupernetTraining, TrainedSupernet, TrialRunner
 from raynas.trials.subnet import SubnetTrial
 from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.writing import write_supernet
-from raynas.trials.trainer import examine
+from raynas.trials.task import Classification
 
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
 ARCHS = [SPACE.sample(np.random.default_rng(i)) for i in range(3)]
@@ -64,7 +64,7 @@ def test_the_network_as_it_was_scored_and_a_copy(supernet: TrainedSupernet) -> N
     model = settings.trained_model(SPACE, ARCHS[1], None)
     runner.begin({"arch": dict(ARCHS[1])})
     shared = runner.trial.shared
-    assert examine(model, shared.batches)["accuracy"] == result["accuracy"]
+    assert Classification().examine(model, shared.batches)["accuracy"] == result["accuracy"]
     for weight in model.parameters():
         weight.data.zero_()
     assert scored(settings.runner(SPACE), ARCHS[1])["accuracy"] == result["accuracy"]
@@ -164,7 +164,7 @@ def test_a_subnet_is_exported_as_it_was_scored(supernet: TrainedSupernet, tmp_pa
     result = scored(runner := settings.runner(SPACE), ARCHS[1])
     runner.begin({"arch": dict(ARCHS[1])})
     network = space["load"]()
-    assert examine(network, runner.trial.shared.batches)["accuracy"] == result["accuracy"]
+    assert Classification().examine(network, runner.trial.shared.batches)["accuracy"] == result["accuracy"]
     card = (tmp_path / "net" / "README.md").read_text()
     assert f"| accuracy | {result['accuracy']:.4g} |" in card and "inherited from a supernet" in card
     images = supernet_images(settings)

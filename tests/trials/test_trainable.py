@@ -103,7 +103,7 @@ class Dying(Training):
         space, reduced, source = self.at_fidelity(space)
         return TrialRunner(space, self, partial(DyingTrial, reduced=reduced, source=source), metrics)
 
-    def with_hyperparameters(self, hyperparameters: Mapping[str, object]) -> Training:
+    def with_hyperparameters(self, hyperparameters: Mapping[str, object]) -> "Dying":
         return super().with_hyperparameters({k: v for k, v in hyperparameters.items() if k != "marker"})
 
 

@@ -15,7 +15,8 @@ from raynas.data.image_sets import load_images
 from raynas.errors import RaynasError
 from raynas.nn.fast.depthwise import depthwise_conv2d
 from raynas.trials import Training
-from raynas.trials.trainer import Trainer, logits_of
+from raynas.trials.task import Classification, logits_of
+from raynas.trials.trainer import Trainer
 from tests.trials.spaces import TinyCnn
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -28,7 +29,7 @@ def trainer(settings: Training, seed: int = 0) -> Trainer:
     batches = ImageBatches(data=data, batch_size=settings.batch_size, augment="shift", device=device)
     torch.manual_seed(seed)
     model = TinyCnn().build(Architecture(ARCH))
-    return Trainer(model, batches, settings, seed=seed, device=device, n_classes=10)
+    return Trainer(model, batches, settings, seed=seed, device=device, task=Classification(10))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -100,7 +101,7 @@ def test_depthwise_convolutions_train_with_fast_gradients(monkeypatch: pytest.Mo
     wide = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False)
     model = nn.Sequential(nn.Conv2d(1, 4, 1), wide, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
     batches = ImageBatches(data=data, batch_size=64, augment="shift", device=device)
-    training = Trainer(model, batches, FAST, seed=0, device=device, n_classes=10)
+    training = Trainer(model, batches, FAST, seed=0, device=device, task=Classification(10))
     training.train_epoch()
     training.examine()
     assert len(calls) == batches.n_steps and all(calls)
@@ -153,7 +154,7 @@ def trained_on(*sizes: int) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
     settings = Training(epochs=2, warmup_epochs=0, schedule="constant")
-    trainer = Trainer(model, OfSizes(*sizes), settings, seed=0, device=torch.device("cpu"), n_classes=2)
+    trainer = Trainer(model, OfSizes(*sizes), settings, seed=0, device=torch.device("cpu"), task=Classification(2))
     for _ in range(2):
         trainer.train_epoch()
     return model
@@ -176,5 +177,5 @@ def test_volumes_have_no_order_of_channels_to_change() -> None:
         def train(self, seed: int) -> Iterator[Batch]:
             return ((torch.rand(len(x), 1, 3, 3, 3), labels) for x, labels in super().train(seed))
 
-    trainer = Trainer(model, Volumes(4), settings, seed=0, device=torch.device("cpu"), n_classes=2)
+    trainer = Trainer(model, Volumes(4), settings, seed=0, device=torch.device("cpu"), task=Classification(2))
     assert trainer.train_epoch() > 0 and set(trainer.examine()) == {"accuracy", "loss"}

@@ -11,11 +11,11 @@ from raynas.data.sources import Source
 from raynas.seeds import seed_of
 
 if TYPE_CHECKING:
-    from raynas.trials.training import Training
+    from raynas.trials.gradient_training import GradientTraining
 
 
 def calibration_inputs(
-    source: Source, settings: "Training", n_batches: int, device: torch.device
+    source: Source, settings: "GradientTraining", n_batches: int, device: torch.device
 ) -> Callable[[], Iterable[Any]]:
     """Return a function that gives the same training examples at each call; images in memory are not augmented.
 

@@ -24,6 +24,7 @@ from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.workers import Workers
+from raynas.trials.task import Classification
 from raynas.trials.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class SupernetTrainer(Trainer):
             source, held_out = source.halves()
             self._held_out = settings.batches(held_out, device)
         seed, batches = seed_of(settings.seed, "supernet"), settings.batches(source, device)
-        super().__init__(supernet, batches, settings, seed=seed, device=device, n_classes=source.n_classes)
+        task = Classification(source.n_classes, label_smoothing=settings.label_smoothing)
+        super().__init__(supernet, batches, settings, seed=seed, device=device, task=task)
         if batches.n_steps is None:
             raise DataError(f"{source.name}: training shared weights needs a training loader with a length")
         self._workers = workers or Workers()
@@ -90,7 +92,7 @@ class SupernetTrainer(Trainer):
                 n_epochs=settings.epochs,
                 n_steps=batches.n_steps,
                 seed=seed,
-                loss=self.loss,
+                loss=task.loss,
                 precision=self._precision,
                 average_gradients=self._workers.average_gradients,
                 clip_norm=settings.clip_norm,
