@@ -10,6 +10,7 @@ find_parts()
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from raynas.compressing.assembling import block_library
     from raynas.converting import convert
     from raynas.core.architecture import Architecture
     from raynas.core.constraint import Constraint
@@ -58,6 +59,7 @@ __all__ = [
     "SearchSpace",
     "Study",
     "TensorSpec",
+    "block_library",
     "convert",
     "draw",
     "energy",
@@ -96,6 +98,7 @@ _MODULES = {
     "SearchSpace": "raynas.core.space",
     "Study": "raynas.run.study",
     "TensorSpec": "raynas.core.inputs",
+    "block_library": "raynas.compressing.assembling",
     "convert": "raynas.converting",
     "draw": "raynas.drawing",
     "energy": "raynas.metrics.energy",

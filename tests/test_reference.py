@@ -20,11 +20,12 @@ PAGES = {
     for module in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))
 }
 PARTS = ("analysis", "codesign", "converting", "exporting", "metrics", "nn", "oneshot", "search_spaces", "strategies")
-PUBLIC = ["raynas", *(f"raynas.{part}" for part in (*PARTS, "testing", "trials", "views.trackers"))]
+OTHERS = ("compressing.assembling", "testing", "trials", "views.trackers")
+PUBLIC = ["raynas", *(f"raynas.{part}" for part in (*PARTS, *OTHERS))]
 
 
 def test_every_public_module_has_a_page() -> None:
-    assert sorted(PAGES) == PUBLIC
+    assert sorted(PAGES) == sorted(PUBLIC)
     listed = (REFERENCE / "index.md").read_text(encoding="utf-8").split()
     assert [page.stem for page in PAGES.values() if page.stem not in listed] == []
 

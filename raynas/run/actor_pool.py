@@ -13,7 +13,7 @@ from raynas.core.architecture import Config
 from raynas.core.outcome import Result
 from raynas.errors import RaynasError, one_line
 from raynas.run.cluster import start_ray
-from raynas.run.pool_calls import IN_FLIGHT, CallQueue, InOrder, Worker
+from raynas.run.pool_calls import IN_FLIGHT, AsTheyCome, CallQueue, InOrder, Worker
 from raynas.run.resources import ASK_SECONDS, Room
 from raynas.run.time_limit import too_long
 from raynas.trials.sick_process import refuse_sick
@@ -109,8 +109,13 @@ class ActorPool:
             ray.kill(worker.actor)
         self._workers = []
 
-    def results(self, configs: Iterable[Config]) -> Iterator[Result]:
-        """Yield the result of each config, in their order, as soon as it and all before it are known."""
+    def results(self, configs: Iterable[Config], *, in_order: bool = True) -> Iterator[Result]:
+        """Yield the result of each config as soon as it is known.
+
+        Args:
+            configs: any number; taken as they are needed.
+            in_order: True for the order of the configs: a result waits for all before it.
+        """
         waiting = iter(configs)
         while self._is_here:
             config = next(waiting, None)
@@ -119,10 +124,9 @@ class ActorPool:
             yield self._scorer.run(config)
         if self._room is None:
             self._start()
-        yield from self._results_of_actors(CallQueue(waiting))
+        yield from self._results_of_actors(CallQueue(waiting), InOrder() if in_order else AsTheyCome())
 
-    def _results_of_actors(self, queue: CallQueue) -> Iterator[Result]:
-        done = InOrder()
+    def _results_of_actors(self, queue: CallQueue, done: InOrder) -> Iterator[Result]:
         while True:
             self._grow()
             is_all_sent = self._send(queue)

@@ -118,3 +118,12 @@ class InOrder:
         while self._n_given in self._results:
             yield self._results.pop(self._n_given)
             self._n_given += 1
+
+
+class AsTheyCome(InOrder):
+    """Results in the order in which they become known."""
+
+    def ready(self) -> Iterator[Result]:
+        """Yield the results that were added and not given out yet."""
+        while self._results:
+            yield self._results.pop(next(iter(self._results)))
