@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raynas.errors import RaynasError
     from raynas.exporting import export
     from raynas.funnels import FunnelResult, FunnelStage, funnel
+    from raynas.low_rank import adapter_space, low_rank_space
     from raynas.metrics.energy import energy
     from raynas.metrics.latency import latency
     from raynas.metrics.latency_predictor import DeviceLatencies, LatencyPredictor
@@ -59,6 +60,7 @@ __all__ = [
     "SearchSpace",
     "Study",
     "TensorSpec",
+    "adapter_space",
     "block_library",
     "convert",
     "draw",
@@ -66,6 +68,7 @@ __all__ = [
     "export",
     "funnel",
     "latency",
+    "low_rank_space",
     "profile_latency",
     "score_many",
     "search",
@@ -98,6 +101,7 @@ _MODULES = {
     "SearchSpace": "raynas.core.space",
     "Study": "raynas.run.study",
     "TensorSpec": "raynas.core.inputs",
+    "adapter_space": "raynas.low_rank",
     "block_library": "raynas.compressing.assembling",
     "convert": "raynas.converting",
     "draw": "raynas.drawing",
@@ -105,6 +109,7 @@ _MODULES = {
     "export": "raynas.exporting",
     "funnel": "raynas.funnels",
     "latency": "raynas.metrics.latency",
+    "low_rank_space": "raynas.low_rank",
     "profile_latency": "raynas.metrics.latency_table.profile",
     "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",

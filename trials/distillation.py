@@ -20,6 +20,7 @@ from raynas.data.fit_space import fit_source, fit_space, takes
 from raynas.data.loaders import Targets
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, SettingError, SpaceError, UnknownNameError, one_line
+from raynas.low_rank import RankSpace
 from raynas.metrics import Metrics
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
@@ -49,7 +50,7 @@ class Distillation(GradientTraining):
 
     Args:
         teacher: the trained model, or the name ``module:function`` of what makes it; None for the given model of a
-            converted space.
+            converted space, or of one of ranks.
         outputs: kind of predictions: "classes" (logits; also one row for each token or pixel), "binary" (logits of
             events that do not exclude each other), "probabilities" (of such events), or "values".
         class_dim: dimension of the classes in outputs; None for the last, or the second where there are more than 3.
@@ -133,7 +134,7 @@ class Distillation(GradientTraining):
         if isinstance(self.teacher, str):
             return load_instance(self.teacher, nn.Module, "model")
         model, networks = self.teacher, network_space(space)
-        if model is None and isinstance(networks, ConvertedSpace):
+        if model is None and isinstance(networks, ConvertedSpace | RankSpace):
             model = networks.given
         if model is None:
             raise RaynasError(f"{space.name} is made of no trained model: name the teacher, Distillation(teacher=...)")

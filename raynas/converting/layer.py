@@ -17,9 +17,8 @@ from raynas.converting.members import Wiring
 from raynas.core.architecture import Option
 from raynas.core.inputs import Arguments
 from raynas.errors import SpaceError
-from raynas.nn.decision_module import DecisionModule
 from raynas.nn.dimensions.expressions import Atom, Kept
-from raynas.nn.elastic import ElasticLayer, Size, Sizes
+from raynas.nn.elastic import ElasticLayer, Numbers, Sizes
 from raynas.nn.extraction import current_extraction
 from raynas.nn.selection import Mixture, current_call
 
@@ -100,14 +99,6 @@ class Plan:
         return member
 
 
-class _Numbers(Size):
-    """A width, a kernel, a resolution, or a depth, which may be 0."""
-
-    def __init__(self, options: Sequence[int], label: str) -> None:
-        DecisionModule.__init__(self, {}, label)
-        self.options, self.of = tuple(options), None
-
-
 class ConvertedModel(ElasticLayer):
     """The given model; in a supernet it holds a copy of all weights, of which each member uses its part.
 
@@ -122,7 +113,7 @@ class ConvertedModel(ElasticLayer):
         super().__init__(
             1,
             **{
-                f"{kind}{i}": _Numbers(options, name)
+                f"{kind}{i}": Numbers(options, name)
                 for kind, group in kinds.items()
                 for i, (name, options) in enumerate(group.items())
             },

@@ -84,12 +84,16 @@ def _metrics(about: Provenance, costs: Mapping[str, float]) -> Iterator[str]:
     values = {**about.metrics, **costs}
     yield "\n".join(["| metric | value |", "|---|---|", *(f"| {n} | {_number(v)} |" for n, v in values.items())])
     remarks = [about.measured] if about.metrics and about.measured else []
-    remarks.append(
-        "Parameters, multiply-adds (`macs`, for one example, biases included) and `latency_ms` (median, one example, "
-        f"one CPU thread, {platform.machine()}) were measured on the exported files."
-        if "latency_ms" in costs
-        else "Parameters and multiply-adds (`macs`) are those of the network for one example."
-    )
+    how = f"(median, one example, one CPU thread, {platform.machine()})"
+    if "params" not in costs:
+        remarks.append(f"`size_mb` is the size of `model.onnx`, on which `latency_ms` {how} was measured.")
+    elif "latency_ms" in costs:
+        remarks.append(
+            f"Parameters, multiply-adds (`macs`, for one example, biases included) and `latency_ms` {how} were "
+            "measured on the exported files."
+        )
+    else:
+        remarks.append("Parameters and multiply-adds (`macs`) are those of the network for one example.")
     if "inference_memory_mb" in costs:
         remarks.append(
             "`activations` are the outputs of convolutions and matrix products, `inference_memory_mb` is the peak of "

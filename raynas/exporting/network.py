@@ -28,6 +28,7 @@ from raynas.files.weights import WEIGHTS, write_weights
 from raynas.metrics.cost import count_activations, count_macs, count_params, inference_memory, size_on_disk
 from raynas.nn.modes import evaluating
 from raynas.nn.programs import make_program, write_onnx, write_program
+from raynas.precision import RuntimeNetwork
 
 SOURCE, PROGRAM, ONNX, ARCHITECTURE, CARD = "model.py", "model.pt2", "model.onnx", "architecture.json", "README.md"
 
@@ -73,7 +74,7 @@ def export(
     out, with the reason in ``Exported.missing``. The model is left as it was.
 
     Args:
-        model: any network.
+        model: any network; of one that a ``Quantizer`` made for ONNX Runtime, the file is ``model.onnx`` as it is.
         example_inputs: a batch of inputs; the first dimension of its tensors is the batch.
         directory: the folder; made if missing.
         about: what the card says about the origin of the network.
@@ -95,7 +96,8 @@ def export(
     try:
         folder = _claimed(Path(directory).expanduser(), overwrite)
         with evaluating(model):
-            return _Export(model, inputs, folder, about, frozenset(formats)).write(verifies=verify)
+            kind = _ExportOfFile if isinstance(model, RuntimeNetwork) else _Export
+            return kind(model, inputs, folder, about, frozenset(formats)).write(verifies=verify)
     except OSError as error:
         raise RaynasError(f"cannot write to {directory}: {error.strerror or error}") from None
 
@@ -108,7 +110,11 @@ def _checked(inputs: Arguments) -> Arguments:
 
 def _titled(about: Provenance, model: nn.Module) -> Provenance:
     arch = f" of architecture {Architecture(dict(about.arch)).key}" if about.arch else ""
-    return Provenance(**{**vars(about), "title": f"A {type(model).__name__}{arch}"})
+    title = f"A {type(model).__name__}{arch}"
+    if isinstance(model, RuntimeNetwork):
+        low = [path for path, precision in model.precisions.items() if precision != "float32"]
+        title = f"A network for ONNX Runtime{arch}, in 8 bits: {', '.join(low) or 'no layer'}"
+    return Provenance(**{**vars(about), "title": title})
 
 
 def _claimed(folder: Path, overwrite: bool) -> Path:
@@ -120,7 +126,7 @@ def _claimed(folder: Path, overwrite: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     refuse_links(folder)
     names = {path.name for path in folder.iterdir()} - {"__pycache__"}
-    is_export = {WEIGHTS, CARD} <= names <= ABOUT_FILES.keys()
+    is_export = CARD in names <= ABOUT_FILES.keys() and not names.isdisjoint({WEIGHTS, ONNX})
     if names and not is_export and not overwrite:
         raise RaynasError(f"{folder} is not empty and holds no export: choose another folder, or pass overwrite=True")
     for name in ABOUT_FILES:
@@ -147,11 +153,10 @@ class _Export:
         costs = self._costs()
         report: Report = {}
         if verifies:
-            expected = Expected(
-                self.folder, self._written(), self.model, self.inputs, int(costs["params"]), self._macs(costs)
-            )
+            params = int(costs.get("params", 0))
+            expected = Expected(self.folder, self._written(), self.model, self.inputs, params, self._macs(costs))
             (report,) = verify([expected])
-            measured = report.get(SOURCE) or report.get(PROGRAM) or {}
+            measured = report.get(SOURCE) or report.get(PROGRAM) or report.get(ONNX) or {}
             costs |= {name: float(value) for name, value in measured.items()}
         names = [name for name in ABOUT_FILES if name in (*self._written(), CARD) or name in self.missing]
         files = {name: self.missing.get(name, "") for name in names}
@@ -212,6 +217,21 @@ class _Export:
 
     def _written(self) -> tuple[str, ...]:
         return tuple(name for name in ABOUT_FILES if (self.folder / name).exists() or name == CARD)
+
+
+class _ExportOfFile(_Export):
+    """The export of a network that is a file for ONNX Runtime."""
+
+    model: RuntimeNetwork
+
+    def _write_source(self) -> None:
+        self.missing |= dict.fromkeys((SOURCE, WEIGHTS, PROGRAM), f"the network is {ONNX}, with its weights")
+
+    def _write_programs(self) -> None:
+        self.model.save(self.folder / ONNX)
+
+    def _costs(self) -> dict[str, float]:
+        return {"size_mb": self.model.size_mb}
 
 
 def _sizes(tensor: Tensor) -> str:

@@ -80,6 +80,19 @@ class Size(DecisionModule):
         return ", ".join(map(str, self.options))
 
 
+class Numbers(Size):
+    """A choice of numbers that may be 0, such as a depth or a rank.
+
+    Args:
+        options: the numbers.
+        label: name of the decision.
+    """
+
+    def __init__(self, options: Sequence[int], label: str) -> None:
+        DecisionModule.__init__(self, {}, label)
+        self.options, self.of = tuple(options), None
+
+
 def ratio(options: Sequence[float], label: str | None = None, divisor: int = 8) -> Size:
     """Return a choice of widths as multiples of the number of input channels, such as the expansion of a bottleneck.
 

@@ -22,6 +22,9 @@ from raynas.files.replacing import Replacing
 OPSET = 20
 """Version of the ONNX operators."""
 
+WRAPPED = "network"
+"""Path of a network in the program of one whose outputs had to be put into plain containers."""
+
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """Packages that ONNX files are written and checked with: the extra "export"."""
 
@@ -132,12 +135,15 @@ def _with_plain_outputs(network: nn.Module) -> nn.Module:
 
 
 def plain(value: Any) -> Any:
-    """Return an output with plain containers in place of dataclasses, named tuples and mappings of other classes."""
+    """Return an output with plain containers in place of dataclasses, named tuples and mappings of other classes.
+
+    The entries of mappings are in the order of names, as ``raynas.core.inputs.leaves`` yields them.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return {name: plain(item) for name, item in named.items() if item is not None}
     if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: plain(value[name]) for name in sorted(value, key=str)}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value] if isinstance(value, list) else tuple(map(plain, value))
     return value
@@ -145,7 +151,7 @@ def plain(value: Any) -> Any:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, Mapping):
-        return type(value) is dict and all(map(_is_plain, value.values()))
+        return type(value) is dict and list(value) == sorted(value, key=str) and all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
         return type(value) in (list, tuple) and all(map(_is_plain, value))
     return not dataclasses.is_dataclass(value)

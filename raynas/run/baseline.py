@@ -16,12 +16,12 @@ from raynas.core.goal import Goal
 from raynas.core.joint_space import JointSpace
 from raynas.core.measurement import Measured, as_float
 from raynas.core.metric import Metric
+from raynas.core.one_network import GIVEN, OneNetwork
 from raynas.core.space import SearchSpace
 from raynas.errors import ArchiveError, RaynasError, SettingError, one_line
 from raynas.metrics import count_params
 from raynas.metrics.table import COUNTED
 from raynas.run.architecture_file import read_architecture
-from raynas.run.one_network import GIVEN, OneNetwork
 from raynas.trials.settings import TrialSettings
 
 Baseline = Mapping[str, object] | nn.Module | str | Path

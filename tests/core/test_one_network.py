@@ -6,9 +6,9 @@ from torch import nn
 from raynas.core.architecture import Architecture
 from raynas.core.decision import Decision
 from raynas.core.inputs import InputSpec, TensorSpec
+from raynas.core.one_network import GIVEN, OneNetwork
 from raynas.core.space import SearchSpace
 from raynas.metrics import Measurer, metrics_named
-from raynas.run.one_network import GIVEN, OneNetwork
 from tests.run.widths import SPACE
 
 NETWORK = nn.Sequential(nn.Linear(4, 7), nn.ReLU(), nn.Linear(7, 3))

@@ -20,12 +20,12 @@ class OneNetwork(SearchSpace):
 
     Args:
         network: the network; it is copied, never changed.
-        like: a space whose networks take the same inputs.
+        like: a space whose networks take the same inputs, or the description of these inputs, see ``InputSpec``.
     """
 
-    def __init__(self, network: nn.Module, like: SearchSpace) -> None:
+    def __init__(self, network: nn.Module, like: SearchSpace | InputSpec) -> None:
         self._network, self._like = network, like
-        self.input_shape = like.input_shape
+        self.input_shape = like.input_shape if isinstance(like, SearchSpace) else ()
 
     @property
     def decisions(self) -> Sequence[Decision]:
@@ -36,7 +36,9 @@ class OneNetwork(SearchSpace):
 
     @property
     def inputs(self) -> InputSpec:
-        return self._like.inputs
+        return self._like.inputs if isinstance(self._like, SearchSpace) else self._like
 
     def example_input(self, batch_size: int = 1, device: str | torch.device = "cpu") -> Inputs:
-        return self._like.example_input(batch_size, device)
+        if isinstance(self._like, SearchSpace):
+            return self._like.example_input(batch_size, device)
+        return super().example_input(batch_size, device)
