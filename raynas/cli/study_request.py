@@ -16,6 +16,9 @@ from raynas.validate import positive, require_whole
 NOT_HERE = ("generation_size", "funnel")
 """Options of a search that its proposals do not depend on here."""
 
+ONCE = ("warm_start",)
+"""Options that only the first call needs: the archive keeps what was learned from other folders."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataFlags:
@@ -192,8 +195,9 @@ def _read(
 
 
 def _text(options: Parsed, tokens: Sequence[str], own: Sequence[str]) -> str:
-    kept = [token for token in tokens if token[2:].partition("=")[0].partition(".")[0] not in own]
-    return options.as_yaml(kept, [*own, *NOT_HERE, *([] if model_in(tokens) else ["model"])])
+    left_out = [*own, *ONCE]
+    kept = [token for token in tokens if token[2:].partition("=")[0].partition(".")[0] not in left_out]
+    return options.as_yaml(kept, [*left_out, *NOT_HERE, *([] if model_in(tokens) else ["model"])])
 
 
 def _remembered(file: Path, asked: Sequence[str]) -> tuple[list[str], bool]:
@@ -202,7 +206,7 @@ def _remembered(file: Path, asked: Sequence[str]) -> tuple[list[str], bool]:
     Raises:
         RaynasError: if they are more than plain values, and not typed again.
     """
-    known = {o.name for o in describe(SearchOptions).options} - {*NOT_HERE}
+    known = {o.name for o in describe(SearchOptions).options} - {*NOT_HERE, *ONCE}
     data = {f"trainable.{o.name}" for o in describe(DataFlags).options}
     everything = flags_of(read_options(file))
     kept = [

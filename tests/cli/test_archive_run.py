@@ -1,6 +1,7 @@
 """Archives shown, merged, exported, and continued."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,16 @@ def test_what_differs_is_not_merged(tmp_path: Path) -> None:
     assert merge_archives([a, b], tmp_path / "c", mixed=True).n_evaluations > 0
 
 
-@pytest.mark.parametrize("kind", ["csv", "json"])
-def test_export(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "read"), [("csv", pd.read_csv), ("json", pd.read_json), ("parquet", pd.read_parquet)]
+)
+def test_export(
+    kind: str, read: Callable[[Path], pd.DataFrame], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [str(searched(tmp_path / name, 3, seed)) for name, seed in (("a", 1), ("b", 2))]
     file = tmp_path / f"trials.{kind}"
     told = answer(capsys, "archive", "export", *folders, "--output", str(file))["result"]
-    table: pd.DataFrame = pd.read_csv(file) if kind == "csv" else pd.read_json(file)
+    table = read(file)
     assert told["rows"] == len(table) == 6 and set(told["columns"]) == set(table.columns)
     assert set(table["archive"]) == set(folders) and table["accuracy"].between(0, 1).all()
 

@@ -10,6 +10,7 @@ import pytest
 
 from raynas.cli.exit_codes import ExitCode
 from raynas.cli.main import main
+from raynas.core.archive import Archive
 
 SPACE = ["--space", "tests.cli.toy_of_a_user:space"]
 
@@ -215,3 +216,19 @@ def test_nonsense_options_are_one_line_too(program: Program) -> None:
     for flags in ([], ["00001", "--file", "a"], ["--file", "a", "--error", "b"], ["00001", "--result.accuracy", "nan"]):
         assert program("observe", *flags)["exit_code"] == ExitCode.BAD_INPUT
     assert program("propose", "--constraints", "params >= 1")["exit_code"] == ExitCode.NO_RESULT
+
+
+def test_a_study_learns_from_the_folder_of_another_search(program: Program, tmp_path: Path) -> None:
+    program("propose", "--strategy", "random", "--num_samples", "3", "--n", "3")
+    for number in (1, 2, 3):
+        program("observe", f"{number:05d}", f"--result.accuracy={number / 10}")
+    first, program.folder = program.folder, tmp_path / "second"
+    answer = program("propose", "--warm_start", str(first), "--num_samples", "2")["result"]
+    assert answer["n_proposed"] == 1  # what was learned counts as no trials
+    imported = Archive.load(program.folder / "archive.jsonl").events("imported")
+    assert sorted(record["metrics"]["accuracy"] for record in imported) == [0.1, 0.2, 0.3]
+    (first / "archive.jsonl").unlink()
+    assert program("propose", "--n", "1")["result"]["n_proposed"] == 2  # they were copied
+    program.folder = tmp_path / "third"
+    nowhere = ["propose", *SPACE, "--warm_start", str(tmp_path / "nowhere"), "--json"]
+    assert main([nowhere[0], str(program.folder), *nowhere[1:]]) == ExitCode.UNUSABLE

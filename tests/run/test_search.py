@@ -17,6 +17,7 @@ import raynas
 from raynas import Architecture
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError, InfeasibleError, RaynasError
+from raynas.run.study import Study
 from raynas.strategies import Asha, LocalSearch, RandomSearch, RegularizedEvolution
 from tests.run.widths import Widths
 
@@ -231,3 +232,23 @@ def test_a_refused_search_does_not_take_its_name(ray_cluster: None, tmp_path: Pa
     with pytest.raises(InfeasibleError):
         run(tmp_path, constraints="params <= 3")
     assert len(run(tmp_path, constraints="params <= 300", num_samples=1).evaluations) == 1
+
+
+def test_a_search_and_a_study_continue_each_other(ray_cluster: None, tmp_path: Path) -> None:
+    def study(n: int) -> Study:
+        return Study(Widths(), tmp_path / "search", RandomSearch(), num_samples=n)
+
+    outside, *still_open = study(3).propose(3)
+    study(3).observe(outside.trial, {"accuracy": 0.99})
+    with pytest.raises(ArchiveError, match="1 evaluation made otherwise: the trainable was .*on_change=continue"):
+        run(tmp_path, strategy=RandomSearch(), num_samples=4)
+    result = run(tmp_path, strategy=RandomSearch(), num_samples=4, on_change="continue")
+    assert result.evaluations[0].metrics["accuracy"] == 0.99  # as it was observed, not trained again
+    found = {e.trial: e for e in result.evaluations}
+    assert len(found) == 4 and all(found[p.trial].arch == p.arch for p in still_open)
+    assert [found[p.trial].metrics["accuracy"] for p in still_open] == [sum(p.arch.values()) / 48 for p in still_open]
+    (mine,) = study(5).propose(2)
+    study(5).observe(mine.trial, {"accuracy": 0.98})
+    extended = run(tmp_path, strategy=RandomSearch(), num_samples=6)  # a study takes over how trials scored
+    assert [e.metrics["accuracy"] for e in extended.evaluations if e.trial == mine.trial] == [0.98]
+    assert len({e.arch for e in extended.evaluations}) == 6 and not extended.interrupted
