@@ -1,5 +1,6 @@
 """SearchPlan: what a search was asked for, read and checked, and the searcher that follows from it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from raynas.run.baseline import Baseline, Reference, baseline_figures, check_bas
 from raynas.run.identity import Identity
 from raynas.run.report import title_of
 from raynas.run.session import first_budget
-from raynas.run.trainables import Trainable, as_settings, as_strategy
+from raynas.run.trainables import Trainable, as_settings, as_strategy, label_of
 from raynas.strategies import Strategy
 from raynas.trials.settings import TrialSettings
 from raynas.validate import whole
@@ -81,6 +82,15 @@ class SearchPlan:
             hyperparameters=hyperparameters,
             points_to_evaluate=points_to_evaluate,
         )
+
+    @property
+    def default_name(self) -> str:
+        """Name of the folder where none is given: other objectives or limits than the usual ones have another."""
+        names = [self.space.name, label_of(self.settings), type(self.strategy).__name__]
+        asked = [*(f"{o.mode}:{o.metric}" for o in self.goal.objectives), *map(str, self.goal.constraints)]
+        if asked != ["max:accuracy"]:
+            names.append(hashlib.sha256("\n".join(asked).encode()).hexdigest()[:6])
+        return "-".join(names)
 
     def begun(self, archive: Archive, num_samples: int) -> "SearchPlan":
         """Return the plan with the strategy for the number of trials that the search in an archive began with."""

@@ -27,7 +27,7 @@ from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import start_session
 from raynas.run.tracking import track_all
-from raynas.run.trainables import Trainable, label_of
+from raynas.run.trainables import Trainable
 from raynas.run.tuner import run_trials
 from raynas.run.warm_start import import_evaluations
 from raynas.strategies import Strategy
@@ -113,7 +113,8 @@ def search(
         leave_report: whether to write ``report.html`` during the search, and at its end that, a summary, plots, and the
             best architecture with its weights into the folder; "live" leaves out what is written at the end.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder. The name
-            is by default made of the space, the script and its function (or the data), and the strategy.
+            is by default made of the space, the script and its function (or the data), the strategy, and what is asked
+            for if that is not accuracy alone.
 
     Returns:
         The findings so far, also after an interrupt.
@@ -156,7 +157,7 @@ def search(
     run.check(plan.strategy, plan.settings)
     join_cluster()
     settings = plan.settings
-    path = results_path(run.run_config, f"{space.name}-{label_of(settings)}-{type(plan.strategy).__name__}")
+    path = results_path(run.run_config, plan.default_name)
     with closing(open_archive(path)) as archive:
         plan = plan.begun(archive, run.num_samples)
         figures = plan.figures(archive)
