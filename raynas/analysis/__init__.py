@@ -11,6 +11,7 @@ trackers draw or store:
 - ``importance``: of decisions for a metric.
 - ``parallel_coordinates``: a line for each trial.
 - ``spending``: hours of devices.
+- ``shared_weights``: the training of weights that all networks share, epoch by epoch.
 """
 
 from raynas.analysis.cheap_scores import CheapScore, cheap_scores, predictions
@@ -20,6 +21,7 @@ from raynas.analysis.history import History, HypervolumeHistory, history, hyperv
 from raynas.analysis.importance import DecisionImportance, Importance, importance
 from raynas.analysis.parallel import Axis, ParallelCoordinates, parallel_coordinates
 from raynas.analysis.rank_correlation import RankCorrelation, rank_correlation
+from raynas.analysis.shared_weights import OptionWeights, SharedWeights, shared_weights
 from raynas.analysis.shares import OptionShares, option_shares
 from raynas.analysis.shown_metrics import COSTS, compared, known_metrics, own_metrics
 from raynas.analysis.spending import Spending, spending
@@ -40,9 +42,11 @@ __all__ = [
     "Importance",
     "Limit",
     "OptionShares",
+    "OptionWeights",
     "ParallelCoordinates",
     "RankCorrelation",
     "Rung",
+    "SharedWeights",
     "Spending",
     "Survival",
     "TrialPoint",
@@ -63,6 +67,7 @@ __all__ = [
     "predictions",
     "rank_correlation",
     "row_of",
+    "shared_weights",
     "spending",
     "survival",
     "windows",

@@ -40,6 +40,7 @@ from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
 from raynas.views.report import Summary, best_or_reason, plot_name, summarise, write
+from raynas.views.report.files import SUPERNET
 
 
 @dataclass
@@ -168,7 +169,7 @@ class SearchRun:
             return None
         if recipe.supernet is None:
             say(f"First, shared weights: {self.command.names['method']}, {recipe.epochs} epochs", self.console)
-        folder = self.path / "supernet"
+        folder = self.path / SUPERNET
         options = self.command.search
         trained = recipe.trained(
             self.space,

@@ -10,6 +10,7 @@ from raynas.views.figures.front import front_figure
 from raynas.views.figures.history import history_figure, hypervolume_figure
 from raynas.views.figures.importance import importance_figure
 from raynas.views.figures.parallel import parallel_figure
+from raynas.views.figures.shared_weights import option_weights_figure, shared_accuracy_figure
 from raynas.views.figures.shares import shares_figure
 from raynas.views.figures.survival import survival_figure
 
@@ -20,7 +21,9 @@ __all__ = [
     "history_figure",
     "hypervolume_figure",
     "importance_figure",
+    "option_weights_figure",
     "parallel_figure",
+    "shared_accuracy_figure",
     "shares_figure",
     "survival_figure",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from raynas.analysis import SEARCH, compared
 from raynas.core.architecture import Architecture
+from raynas.core.archive import Archive
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.core.measurement import as_plain
@@ -29,6 +30,9 @@ HTML, MARKDOWN = "report.html", "report.md"
 
 OPTIONS = "options.yaml"
 """File of all options of ``raynas search``, beside its report."""
+
+SUPERNET = "supernet"
+"""Folder of the training of shared weights, in that of the search among the networks that share them."""
 
 
 def write(
@@ -66,6 +70,7 @@ def write(
                 others=others,
                 stages=stages or {},
                 options=options_in(directory),
+                shared=shared_weights_in(searches[SEARCH].path),
             )
             _write_pages(findings, directory)
     except OSError as error:
@@ -98,6 +103,16 @@ def options_in(directory: Path) -> str:
         return read_file(directory / OPTIONS).decode(errors="replace")
     except (OSError, ContentError):
         return ""
+
+
+def shared_weights_in(path: Path) -> Archive | None:
+    """Return the archive of the training of shared weights in the folder of a search; None if there is none."""
+    file = path / SUPERNET / "archive.jsonl"
+    try:
+        return Archive.load(file) if file.is_file() else None
+    except RaynasError as error:
+        logger.warning("the report says nothing of shared weights: %s", one_line(error))
+        return None
 
 
 def as_json(summary: Summary) -> dict[str, object]:

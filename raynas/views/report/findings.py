@@ -6,7 +6,7 @@ from functools import cached_property
 
 from raynas import analysis
 from raynas.core.architecture import Architecture
-from raynas.core.archive import Record
+from raynas.core.archive import Archive, Record
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal, Objective
 from raynas.core.result import SearchResult
@@ -24,6 +24,7 @@ class Findings:
         stages: scores of earlier stages of a funnel, larger is better, by name.
         options: the file of all settings, as the command line wrote it; "" if there is none.
         is_running: whether the search still runs.
+        shared: archive of the training of the weights that the networks share, if they do.
     """
 
     summary: Summary
@@ -32,6 +33,7 @@ class Findings:
     stages: Mapping[str, Mapping[Architecture, float]] = field(default_factory=dict)
     options: str = ""
     is_running: bool = False
+    shared: Archive | None = None
 
     @property
     def goal(self) -> Goal:
@@ -83,3 +85,9 @@ class Findings:
     def spending(self) -> analysis.Spending:
         """Hours of devices."""
         return analysis.spending(self.result.archive)
+
+    @cached_property
+    def shared_weights(self) -> analysis.SharedWeights | None:
+        """Return the training of the weights that the networks share; None if they share none."""
+        trained = self.shared and analysis.shared_weights(self.shared)
+        return trained if trained and trained.epochs else None

@@ -12,7 +12,7 @@ from raynas.files.replacing import write_whole
 from raynas.views.callback import ViewCallback
 from raynas.views.report.blocks import Image
 from raynas.views.report.facts import summarise
-from raynas.views.report.files import HTML
+from raynas.views.report.files import HTML, shared_weights_in
 from raynas.views.report.findings import Findings
 from raynas.views.report.winner_picture import picture_name, winner_picture
 
@@ -70,7 +70,12 @@ class LiveReport:
         result = SearchResult(self._space, goal, archive, self._directory)
         sessions = archive.events("session")
         title = str(sessions[-1].get("title", "")) if sessions else ""
-        findings = Findings(summary=summarise(result, title=title or self._space.name), result=result, is_running=True)
+        findings = Findings(
+            summary=summarise(result, title=title or self._space.name),
+            result=result,
+            is_running=True,
+            shared=shared_weights_in(self._directory),
+        )
         best = findings.summary.best
         if best and (self._picture is None or self._picture.name != picture_name(best.arch)):
             self._picture = winner_picture(self._space, best.arch)

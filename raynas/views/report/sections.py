@@ -11,7 +11,9 @@ from raynas.views.figures import (
     history_figure,
     hypervolume_figure,
     importance_figure,
+    option_weights_figure,
     parallel_figure,
+    shared_accuracy_figure,
     shares_figure,
     survival_figure,
 )
@@ -57,6 +59,7 @@ def page_of(findings: Findings, picture: Image | None = None) -> Page:
     sections = {
         "The winner": _winner(findings, picture),
         "The search": _course(findings),
+        "Shared weights": _shared_weights(findings),
         "Trade-offs": _trade_offs(findings),
         "Cheap scores": _cheap_scores(findings),
         "Importance of decisions": _importance(findings),
@@ -128,6 +131,25 @@ def _course(findings: Findings) -> Iterator[Block]:
         folded = sum(len(s.options) for s in shares) > MAX_OPEN_ROWS
         yield Text(text="Share of each option over time: darker is more frequent.", strong=True)
         yield Chart(name="shares", figure=chart, folded=folded, title=f"{len(shares)} decisions")
+
+
+def _shared_weights(findings: Findings) -> Iterator[Block]:
+    trained = findings.shared_weights
+    if trained is None:
+        return
+    yield Facts(rows=(("epochs", f"{trained.epochs[-1]}"), *_computed(trained.spending)))
+    if any(accuracy is not None for accuracy in trained.accuracy):
+        yield Text(text="Validation accuracy of networks that the method examined, with shared weights.", strong=True)
+        yield Chart(name="shared_accuracy", figure=shared_accuracy_figure(trained))
+    if trained.options:
+        n_rows = sum(len(o.options) for o in trained.options)
+        yield Text(text="Weight of each option after each epoch: darker is larger.", strong=True)
+        yield Chart(
+            name="option_weights",
+            figure=option_weights_figure(trained),
+            folded=n_rows > MAX_OPEN_ROWS,
+            title=f"{len(trained.options)} decisions",
+        )
 
 
 def _trade_offs(findings: Findings) -> Iterator[Block]:
@@ -210,17 +232,26 @@ def _trials(findings: Findings) -> Iterator[Block]:
 
 
 def _cost(findings: Findings) -> Iterator[Block]:
-    spent = findings.spending
-    if not spent.n_timed:
+    spent = {"": findings.spending}
+    spent |= {f"{name}: ": analysis.spending(result.archive) for name, result in findings.others.items()}
+    if findings.shared_weights:
+        spent["shared weights: "] = findings.shared_weights.spending
+    rows = [(f"{part}{what}", value) for part, took in spent.items() for what, value in _computed(took)]
+    if not rows:
         yield Text(text="No trial said how long it computed.")
         return
-    rows = [("computing time", f"{duration(spent.seconds)} in {spent.n_timed} of {spent.n_trials} trials")]
-    rows += [(f"{device.upper()} hours", f"{hours:.3g}") for device, hours in sorted(spent.device_hours.items())]
-    if not spent.device_hours:
-        rows.append(("device hours", "unknown: the archive does not say which devices a trial held"))
-    rows.append(("energy", "not measured"))
-    yield Facts(rows=tuple(rows))
+    yield Facts(rows=(*rows, ("energy", "not measured")))
     yield Text(
-        text="Time that trials computed, times the devices that they held; without the driver, waiting, and "
-        "the training of shared weights."
+        text="Time that trials computed, times the devices that they held; without the driver, waiting, and the "
+        "winner's training to its end."
     )
+
+
+def _computed(spent: analysis.Spending) -> Iterator[tuple[str, str]]:
+    """Yield the rows of computing time and device hours; none if no trial said how long it computed."""
+    if spent.n_timed:
+        yield "computing time", f"{duration(spent.seconds)} in {spent.n_timed} of {spent.n_trials} trials"
+        if not spent.device_hours:
+            yield "device hours", "unknown: the archive does not say which devices a trial held"
+        for device, hours in sorted(spent.device_hours.items()):
+            yield f"{device.upper()} hours", f"{hours:.3g}"

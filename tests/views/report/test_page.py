@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from raynas.core.archive import Archive
+from raynas.core.relaxed_weights import RelaxedWeights
 from raynas.core.result import SearchResult
 from raynas.metrics import read_goal
 from raynas.run.stored_result import RecordedSpace
@@ -177,3 +179,27 @@ def test_a_browser_draws_every_figure(pages: Path, tmp_path: Path) -> None:
         pytest.skip("the browser does not start here")
     assert 'data-drawn="yes"' in done.stdout and "cannot be drawn" not in done.stdout.replace("`", "")[: 10**6]
     assert done.stdout.count("main-svg") >= 6
+
+
+def test_shared_weights_have_a_section_and_their_cost(tmp_path: Path) -> None:
+    result = searched(path=tmp_path)
+    (tmp_path / "supernet").mkdir()
+    with closing(Archive(tmp_path / "supernet" / "archive.jsonl")) as archive:
+        archive.append("proposed", trial="00001", config={"arch": {}}, costs={})
+        for epoch in range(1, 101):
+            weights = RelaxedWeights(epoch=epoch, weights={"<b>edge": {"conv": epoch / 100, "skip": 1 - epoch / 100}})
+            metrics = {"accuracy": epoch / 200, "train_seconds": 36.0 * epoch}
+            archive.append("result", trial="00001", fidelity=epoch, metrics=metrics, **weights.as_field())
+    write(summary_of(result), tmp_path, searches={"search": result})
+    text = (tmp_path / HTML).read_text()
+    assert "<h2>Shared weights</h2>" in text and "1 h 00 m in 1 of 1 trials" in text
+    found = charts(text)
+    heat = found["option_weights"]["figure"]
+    assert heat["data"][0]["x"][:2] == ["1", "3"] and heat["data"][0]["x"][-1] == "100"
+    assert len(heat["data"][0]["x"]) == 60 and heat["data"][0]["z"][0][-1] == 1.0
+    assert heat["layout"]["yaxis"]["ticktext"][0] == "&lt;b&gt;edge = conv"
+    assert found["shared_accuracy"]["figure"]["data"][0]["y"][-1] == 0.5
+    assert "shared weights: computing time" in text
+    (tmp_path / "supernet" / "archive.jsonl").write_text("{")  # the report does without it
+    write(summary_of(result), tmp_path, searches={"search": result})
+    assert "<h2>Shared weights</h2>" not in (tmp_path / HTML).read_text()
