@@ -85,9 +85,7 @@ def test_what_differs_is_not_merged(tmp_path: Path) -> None:
     assert merge_archives([a, b], tmp_path / "c", mixed=True).n_evaluations > 0
 
 
-@pytest.mark.parametrize(
-    ("kind", "read"), [("csv", pd.read_csv), ("json", pd.read_json), ("parquet", pd.read_parquet)]
-)
+@pytest.mark.parametrize(("kind", "read"), [("csv", pd.read_csv), ("json", pd.read_json), ("parquet", pd.read_parquet)])
 def test_export(
     kind: str, read: Callable[[Path], pd.DataFrame], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

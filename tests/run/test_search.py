@@ -240,7 +240,7 @@ def test_a_search_and_a_study_continue_each_other(ray_cluster: None, tmp_path: P
 
     outside, *still_open = study(3).propose(3)
     study(3).observe(outside.trial, {"accuracy": 0.99})
-    with pytest.raises(ArchiveError, match="1 evaluation made otherwise: the trainable was .*on_change=continue"):
+    with pytest.raises(ArchiveError, match=r"1 evaluation made otherwise: the trainable was .*on_change=continue"):
         run(tmp_path, strategy=RandomSearch(), num_samples=4)
     result = run(tmp_path, strategy=RandomSearch(), num_samples=4, on_change="continue")
     assert result.evaluations[0].metrics["accuracy"] == 0.99  # as it was observed, not trained again
