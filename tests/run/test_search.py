@@ -246,7 +246,8 @@ def test_a_search_and_a_study_continue_each_other(ray_cluster: None, tmp_path: P
     assert result.evaluations[0].metrics["accuracy"] == 0.99  # as it was observed, not trained again
     found = {e.trial: e for e in result.evaluations}
     assert len(found) == 4 and all(found[p.trial].arch == p.arch for p in still_open)
-    assert [found[p.trial].metrics["accuracy"] for p in still_open] == [sum(map(int, p.arch.values())) / 48 for p in still_open]
+    trained = [sum(map(int, p.arch.values())) / 48 for p in still_open]
+    assert [found[p.trial].metrics["accuracy"] for p in still_open] == trained
     (mine,) = study(5).propose(2)
     study(5).observe(mine.trial, {"accuracy": 0.98})
     extended = run(tmp_path, strategy=RandomSearch(), num_samples=6)  # a study takes over how trials scored
