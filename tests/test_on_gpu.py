@@ -23,9 +23,10 @@ from raynas.nn import Choice, ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
 from raynas.oneshot import ONESHOT, OneShot
 from raynas.search_spaces import NASBench201
-from raynas.trials import Subnet, SupernetTraining, Training, ZeroCost
+from raynas.trials import Distillation, Subnet, SupernetTraining, Training, ZeroCost
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.supernet.parallel import Distributed
+from tests.compressing.assembling.nets import vit
 from tests.oneshot.contract import saved, setup_of
 from tests.oneshot.spaces import batches, everything, only_operations
 from tests.oneshot.test_contract import FITTED
@@ -116,6 +117,18 @@ def test_weights_are_taken_over_from_another_architecture(tmp_path: Path) -> Non
 def test_retraining(tmp_path: Path) -> None:
     metrics = raynas.trials.retrain(TinyCnn(), ARCH, Training(epochs=1, data_fraction=0.05), tmp_path)
     assert metrics["test_accuracy"] > 0 and (tmp_path / "weights.safetensors").exists()
+
+
+def test_a_library_of_blocks(tmp_path: Path) -> None:
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    scores = {}
+    for device in ("cuda", "cpu"):
+        training = Distillation(data="digits", epochs=1, data_fraction=0.1, device=device)
+        names = ("heads:0.5", "grouped_query:1", "linear", "skip")
+        library = raynas.block_library(vit(), images, training, tmp_path / device, alternatives=names, workers=0)
+        scores[device] = [library.records[path][name].scores["divergence"] for path in library.blocks for name in names]
+        assert library.scored(library.assemble(n=1)[0])["divergence"] == pytest.approx(0, abs=1e-6)
+    assert scores["cuda"] == pytest.approx(scores["cpu"], rel=0.05)
 
 
 def test_zero_cost_scoring() -> None:

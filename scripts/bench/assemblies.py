@@ -124,7 +124,7 @@ class Transformer(nn.Module):
 
 # --- data ------------------------------------------------------------------------------------------------------------
 
-LENGTH, N_TOKENS, N_TEXTS, N_VALID = 64, 128, 6400, 32
+LENGTH, N_TOKENS, N_TEXTS, N_VALID = 32, 128, 6400, 64
 
 
 def texts() -> tuple[TensorDataset, TensorDataset]:
@@ -189,11 +189,11 @@ def cases(npz: str, n_blocks: int, quick: bool) -> dict[str, Case]:
             Distillation(data="digits", epochs=1 if quick else 5, **share, **common),  # type: ignore[arg-type]
         ),
         "images": Case(
-            lambda: vit(3, 32, 4, 64),
+            lambda: vit(3, 32, 8, 64),
             torch.rand(2, 3, 32, 32),
             Classification(10),
-            1 if quick else 25,
-            Distillation(data=f"npz:{npz}", valid_share=0.04, epochs=1 if quick else 3, **share, **common),  # type: ignore[arg-type]
+            1 if quick else 15,
+            Distillation(data=f"npz:{npz}", valid_share=0.04, epochs=1 if quick else 2, **share, **common),  # type: ignore[arg-type]
         ),
         "gpt": Case(
             lambda: Transformer(nn.Embedding(N_TOKENS, 64), LENGTH, 64, N_TOKENS, n_blocks),

@@ -38,13 +38,15 @@ class Candidates(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the outputs of all of them, ``(n, ...)``."""
         self._n_calls += self.training
+        given = Arguments(args, kwargs)
+        devices = [each.device for each in given.tensors[:1] if each.device.type == "cuda"]
         outputs = []
         for name, module in zip(self.names, self.candidates, strict=True):
-            with torch.random.fork_rng(enabled=self.training):
+            with torch.random.fork_rng(devices, enabled=self.training):
                 if self.training:
                     torch.manual_seed(seed_of(self._seed, name, self._n_calls))
                 # Some blocks change their inputs in place.
-                output = Arguments(args, kwargs).map(torch.clone).call(module)
+                output = given.map(torch.clone).call(module)
                 outputs.append(next(tensors_in(output)))
         return torch.stack(outputs)
 
