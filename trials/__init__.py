@@ -11,7 +11,7 @@ from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
 from raynas.trials.subnet import Subnet
 from raynas.trials.supernet.trained import TrainedSupernet
-from raynas.trials.supernet.training import SupernetTraining
+from raynas.trials.supernet.training import SupernetDistillation, SupernetTraining
 from raynas.trials.tabular import Tabular
 from raynas.trials.trainable import ArchitectureTrainable
 from raynas.trials.training import Training
@@ -35,6 +35,7 @@ __all__ = [
     "Distillation",
     "Function",
     "Subnet",
+    "SupernetDistillation",
     "SupernetTraining",
     "Tabular",
     "TrainedSupernet",

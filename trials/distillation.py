@@ -143,21 +143,32 @@ class Distillation(GradientTraining):
     def runner(self, space: SearchSpace, metrics: Metrics = ("divergence",)) -> "TrialRunner[DistillationTrial]":
         """Return what trains architectures of ``space`` in this process; data and teacher are loaded once."""
         space = space.architecture_space
-        whole = self.load_source()
-        source = whole.without_test().reduced(self.data_fraction, self.resolution)
-        space = fit_space(space, source)
-        source, teacher = fit_source(source, space), self.teacher_of(space).eval()
-        check_student(space, teacher, source, self.kind)
-        batch = batch_for(metrics, lambda: first_batch(self, fit_source(whole, space), BATCH_SIZE, self.seed))
+        space, source = self.fitted_data(space)
+        teacher, whole = self.teacher_of(space).eval(), partial(fit_source, space=space)
+        batch = batch_for(metrics, lambda: first_batch(self, whole(self.load_source()), BATCH_SIZE, self.seed))
         make = partial(DistillationTrial, source=source, teacher=teacher)
         return TrialRunner(space, self, make, metrics, batch=batch)
 
-    def task(self, teacher: nn.Module, student: nn.Module, space: SearchSpace, device: torch.device) -> Distilled:
+    def fitted_data(self, space: SearchSpace) -> tuple[SearchSpace, Source]:
+        """Return the space fitted to the data, and the data at the fidelity of the training, without its test split.
+
+        Raises:
+            RaynasError: if data, space, teacher and settings do not fit together.
+        """
+        source = self.load_source().without_test().reduced(self.data_fraction, self.resolution)
+        space = fit_space(space, source)
+        source = fit_source(source, space)
+        check_student(space, self.teacher_of(space).eval(), source, self.kind)
+        return space, source
+
+    def task(
+        self, teacher: nn.Module, student: nn.Module | None, space: SearchSpace, device: torch.device
+    ) -> Distilled:
         """Return the task of a student.
 
         Args:
             teacher: the trained model; only read.
-            student: the network, on the CPU.
+            student: the network, on the CPU; None where no hidden states are matched.
             space: gives an example of their inputs.
             device: device of the training.
 
@@ -165,7 +176,7 @@ class Distillation(GradientTraining):
             RaynasError: if a layer is unknown, or hidden states cannot be matched.
         """
         matching = None
-        if self.features:
+        if self.features and student is not None:
             layers = {own: given or own for own, _, given in (each.partition("=") for each in self.features)}
             matching = FeatureMatching(student, teacher.cpu(), layers, space.example(2, "cpu"))
         return Distilled(

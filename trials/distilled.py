@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from raynas.core.inputs import Arguments, Inputs
-from raynas.data.batches import Batches
 from raynas.errors import RaynasError
+from raynas.trials.examples import Examples
 from raynas.trials.features import FeatureMatching, captured
 from raynas.trials.output_kinds import IGNORED, OutputKind
 from raynas.trials.task import Task, Total
@@ -133,6 +133,11 @@ class Distilled(Task):
             loss = loss + self._feature_weight * self._features.error(self._own, targets.features)
         return loss
 
+    def imitation(self, outputs: Tensor, given: Tensor, targets: Taught) -> Tensor:
+        """Return the divergence from another network, at the temperature of the loss, of the predictions that count."""
+        rows, taught, counts = self._rows(outputs, replace(targets, outputs=given))
+        return _mean(self.kind.divergence(rows, taught, self._temperature), counts)
+
     def _against_labels(self, outputs: Tensor, rows: Tensor, targets: Taught) -> Tensor:
         if self._label_loss is not None:
             return self._label_loss(outputs, targets.labels)
@@ -174,20 +179,18 @@ class Distilled(Task):
                 scores["accuracy"] = total(answers == labels.reshape(-1), is_share=True)
         return scores
 
-    def examine(
+    def scores(
         self,
         model: nn.Module,
-        batches: Batches,
-        part: str = "valid",
-        *,
+        examples: Examples,
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> dict[str, float]:
         """Return the scores, and those of the user's function."""
-        scores = super().examine(model, batches, part, precision=precision)
+        scores = super().scores(model, examples, precision)
         if self._score is None:
             return scores
         with torch.inference_mode(), precision():
-            own = self._score(model, batches.examine(part))
+            own = self._score(model, examples.pairs())
         if not isinstance(own, Mapping):
             raise RaynasError(f"score must return metrics by name, such as {{'rmse': 0.1}}, got {own!r}")
         return {**scores, **own}

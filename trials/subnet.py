@@ -3,9 +3,10 @@
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,28 +20,34 @@ from raynas.data.sources import Source
 from raynas.errors import RaynasError
 from raynas.metrics import Metrics
 from raynas.nn import ModelSpace, Supernet
-from raynas.nn.batch_statistics import recalibrate
+from raynas.nn.batch_statistics import is_recalibrated, recalibrate
 from raynas.trials.checkpoint import State
 from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.data_settings import DataSettings
+from raynas.trials.distillation import Distillation, check_student
+from raynas.trials.examples import MAX_KEPT_BYTES, Examples
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import refuse_all
 from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
 from raynas.trials.supernet.trained import ABOUT, TrainedSupernet, read_about
-from raynas.trials.task import Classification
+from raynas.trials.task import Classification, Task
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
 from raynas.validate import require, require_whole
+
+OF_TASK = ("teacher", "outputs", "class_dim", "score")
+"""Settings of a distillation that scores depend on, besides the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subnet(DataSettings):
     """Score each architecture with weights inherited from a trained supernet, without any training.
 
-    Its batch norms are recalibrated on training images; ``accuracy`` and ``loss`` are those of the validation split
-    that the supernet's training left untouched.
+    Its batch norms, if it has any, are recalibrated on training examples. Scores are those of the validation split that
+    the supernet's training left untouched: ``accuracy`` and ``loss``, or what ``Distillation`` reports where the
+    supernet was trained to predict what a teacher predicts.
 
     Args:
         supernet: the folder of ``raynas.train_supernet``, or what it returned.
@@ -49,6 +56,9 @@ class Subnet(DataSettings):
         data_dir: folder of downloads, likewise.
         calibration_batches: number of batches of training images that batch norms are recalibrated with.
         batch_size: number of images in each of these.
+        distillation: the task of a supernet that was trained by ``SupernetDistillation``, where ``supernet`` is a
+            folder: teacher, kind of outputs and score; data and fidelity are those of the training. By default the
+            teacher is the given model of a converted space.
         bulk: number of architectures proposed at a time, for a few long-lived actors; 0 for a Tune trial each.
 
     Raises:
@@ -60,6 +70,7 @@ class Subnet(DataSettings):
     data_dir: str | None = None
     calibration_batches: int = 8
     batch_size: int = 64
+    distillation: Distillation | None = None
     bulk: int = 16
 
     def __post_init__(self) -> None:
@@ -68,11 +79,18 @@ class Subnet(DataSettings):
         for name, value in getattr(self.supernet, "named", {}).items():
             if getattr(self, name) is None and _is_own(name, value):
                 object.__setattr__(self, name, value)
+        if self.distillation is None:
+            object.__setattr__(self, "distillation", getattr(self.supernet, "distillation", None))
         # Only the path travels: the weights are in the object store, once per node.
         object.__setattr__(self, "supernet", str(Path(os.fspath(self.supernet)).expanduser().resolve()))
         for name in ("calibration_batches", "batch_size"):
             require_whole(name, getattr(self, name), 1)
         require_whole("bulk", self.bulk, 0)
+        if self.distillation is not None:
+            rule = "distillation must be a Distillation"
+            require(isinstance(self.distillation, Distillation), rule, self.distillation)
+            task = {name: getattr(self.distillation, name) for name in OF_TASK}
+            object.__setattr__(self, "distillation", Distillation(**task))
 
     @property
     def bulk_size(self) -> int:
@@ -83,7 +101,36 @@ class Subnet(DataSettings):
         """These settings in one line; the weights are named by their digest, not by their folder."""
         where = f"supernet={self.supernet!r}"
         weights = f"supernet={read_about(Path(str(self.supernet)))['digest']!r}"
-        return super().description.replace(where, weights)
+        given = self.distillation
+        described = super().description.replace(where, weights)
+        return described if given is None else described.replace(repr(given), given.description)
+
+    @property
+    def reports(self) -> frozenset[str] | None:
+        """The scores, time and memory; None where a function of the user's gives more."""
+        return super().reports if self.task is None else self.task.reports
+
+    @property
+    def task(self) -> Distillation | None:
+        """The task of the supernet's training; None if it is to tell the classes of the data apart.
+
+        Raises:
+            RaynasError: if the teacher is one that has to be named, or the supernet has another task.
+        """
+        path = Path(str(self.supernet))
+        held, given = read_about(path)["training"].get("task"), self.distillation
+        if held is None:
+            if given is not None:
+                raise RaynasError(f"{path} was not trained by SupernetDistillation: leave out distillation")
+            return None
+        if given is not None:
+            return given
+        if held["teacher"] != "given":
+            raise RaynasError(
+                f"{path} learned from a teacher that has to be named: Subnet(supernet=..., "
+                f"distillation=Distillation(teacher=..., outputs={held['outputs']!r}))"
+            )
+        return Distillation(outputs=held["outputs"], class_dim=held["class_dim"])
 
     def check_hyperparameters(self, names: Iterable[str]) -> None:
         """Refuse all: nothing is trained.
@@ -93,7 +140,7 @@ class Subnet(DataSettings):
         """
         refuse_all("hyperparameter of subnets, which are not trained:", names)
 
-    def runner(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> "TrialRunner[SubnetTrial]":
+    def runner(self, space: SearchSpace, metrics: Metrics = ()) -> "TrialRunner[SubnetTrial]":
         """Return what scores architectures of ``space`` in this process; weights and data are read once."""
         space = space.architecture_space
         trained = TrainedSupernet.load(str(self.supernet), space)
@@ -103,9 +150,13 @@ class Subnet(DataSettings):
         source = training.load_source()
         space = fit_space(space, source)
         source = fit_source(source, space)
+        teacher = None
+        if isinstance(training, Distillation):
+            teacher = training.teacher_of(space).eval()
+            check_student(space, teacher, source, training.kind)
         batch = batch_for(metrics, partial(first_batch, training, source, BATCH_SIZE, self.seed))
         source = source.without_test().reduced(training.data_fraction, training.resolution)
-        shared = SharedSupernet(self, trained, training, source)
+        shared = SharedSupernet(self, trained, training, source, teacher)
         return TrialRunner(space, self, partial(SubnetTrial, shared=shared), metrics, batch=batch)
 
     def trained_model(self, space: SearchSpace, arch: Architecture, state: State | None) -> nn.Module:
@@ -133,10 +184,10 @@ class Subnet(DataSettings):
         """Return the space of the supernet, at the size that was trained."""
         return TrainedSupernet.load(str(self.supernet), space.architecture_space).space
 
-    def data_settings(self) -> Training:
-        """Return the settings of a training on the supernet's data, at its present path."""
+    def data_settings(self) -> Training | Distillation:
+        """Return the settings of a training on the supernet's data, at its present path, for its task."""
         path = Path(str(self.supernet))
-        held = read_about(path)["training"]
+        held, task = read_about(path)["training"], self.task
         given = {name: value for name in ("data", "data_dir") if (value := getattr(self, name)) is not None}
         for name, value in (("data", held["data"]), ("data_dir", held["data_dir"])):
             if _is_own(name, value) and name not in given:
@@ -145,7 +196,9 @@ class Subnet(DataSettings):
                     f"yours, say so: Subnet(supernet=..., {name}={value!r})"
                 )
         try:
-            return Training(**{**held, **given, "batch_size": self.batch_size}, epochs=1, warmup_epochs=0)
+            data = {name: value for name, value in held.items() if name not in ("scale", "task")} | given
+            values: dict[str, Any] = {**data, "batch_size": self.batch_size, "epochs": 1, "warmup_epochs": 0}
+            return Training(scale=held["scale"], **values) if task is None else replace(task, **values)
         except (TypeError, ValueError) as error:
             raise RaynasError(f"{path / ABOUT} holds impossible settings: {error}; train the supernet again") from None
 
@@ -163,10 +216,18 @@ class SharedSupernet:
         trained: the supernet.
         training: makes the batches.
         source: the data; only read.
+        teacher: of the task; only read. None if the task is to tell classes apart.
     """
 
-    def __init__(self, settings: Subnet, trained: TrainedSupernet, training: Training, source: Source) -> None:
-        self.settings, self.training, self.source = settings, training, source
+    def __init__(
+        self,
+        settings: Subnet,
+        trained: TrainedSupernet,
+        training: Training | Distillation,
+        source: Source,
+        teacher: nn.Module | None,
+    ) -> None:
+        self.settings, self.training, self.source, self.teacher = settings, training, source, teacher
         self.space: ModelSpace = trained.space
         # Arrays, because these travel through Ray's object store without a copy.
         self.weights: Arrays = trained.weights
@@ -182,13 +243,30 @@ class SharedSupernet:
         return self.training.batches(self.source, self.settings.torch_device)
 
     @cached_property
+    def task(self) -> Task:
+        """The task of the subnets."""
+        if self.teacher is None or not isinstance(self.training, Distillation):
+            return Classification(self.source.n_classes)
+        return self.training.task(copy.deepcopy(self.teacher), None, self.space, self.settings.torch_device)
+
+    def precision(self) -> torch.autocast:
+        """Return the context of forward passes."""
+        device = self.settings.torch_device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.training.dtype == "bfloat16")
+
+    @cached_property
+    def examples(self) -> Examples:
+        """The examples that every subnet is scored on; a teacher is asked once about them."""
+        return Examples(self.task, self.batches, "valid", self.precision, MAX_KEPT_BYTES)
+
+    @cached_property
     def calibration(self) -> Callable[[], Iterable[Inputs]]:
         """Gives the inputs that batch norms are recalibrated with."""
         n_batches = self.settings.calibration_batches
         return calibration_inputs(self.source, self.training, n_batches, self.settings.torch_device)
 
     def __getstate__(self) -> dict[str, object]:
-        made_here = ("supernet", "batches", "calibration")
+        made_here = ("supernet", "batches", "task", "examples", "calibration")
         return {name: value for name, value in vars(self).items() if name not in made_here}
 
 
@@ -213,6 +291,6 @@ class SubnetTrial(Trial[Subnet]):
     def advance(self) -> Mapping[str, float]:
         """Recalibrate, then examine."""
         shared = self.shared
-        recalibrate(self.model, shared.calibration())
-        precision = partial(torch.autocast, self.device.type, torch.bfloat16, shared.training.dtype == "bfloat16")
-        return Classification(shared.source.n_classes).examine(self.model, shared.batches, precision=precision)
+        if is_recalibrated(self.model):
+            recalibrate(self.model, shared.calibration())
+        return shared.task.scores(self.model, shared.examples, shared.precision)

@@ -14,8 +14,10 @@ from raynas.core.inputs import Arguments, Inputs
 from raynas.core.near_ties import share_of
 from raynas.data.batches import Batches
 from raynas.data.logits import as_logits
-from raynas.errors import DataError
+from raynas.errors import DataError, RaynasError
+from raynas.oneshot.base import soft_cross_entropy
 from raynas.trials.cell_training import AuxiliaryHead
+from raynas.trials.examples import Examples
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ class Task(ABC):
     def loss(self, outputs: Tensor, targets: Any) -> Tensor:
         """Return the loss to minimise, a scalar: the mean over the predictions of a batch."""
 
+    def imitation(self, outputs: Tensor, given: Tensor, targets: Any) -> Tensor:
+        """Return the loss of outputs against those of another network for the same inputs, a scalar.
+
+        Raises:
+            RaynasError: if the task has none, by default.
+        """
+        raise RaynasError(f"{type(self).__name__} does not say how far one network's outputs are from another's")
+
     @abstractmethod
     def totals(self, outputs: Tensor, targets: Any) -> Mapping[str, Total]:
         """Return scores of a batch by name, such as "accuracy" and "loss"; outputs are in single precision."""
@@ -92,16 +102,25 @@ class Task(ABC):
             DataError: if there is nothing to examine.
             RaynasError: if the network gives something else than the task needs.
         """
+        return self.scores(model, Examples(self, batches, part, precision), precision)
+
+    @torch.inference_mode()
+    def scores(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> dict[str, float]:
+        """Return the scores of a network over examples, as ``examine`` does."""
         model.eval()
         sums: dict[str, Total] = {}
-        for inputs, labels in batches.examine(part):
+        for inputs, _, targets in examples:
             with precision():
-                targets = self.targets(inputs, labels)
                 outputs = self.outputs(model, inputs)
             totals = self.totals(outputs.float(), targets)
             sums = {name: sums[name] + total if name in sums else total for name, total in totals.items()}
         if not any(total.n for total in sums.values()):
-            raise DataError(f"the {part} split is empty")
+            raise DataError(f"the {examples.part} split is empty")
         return {name: total.mean for name, total in sums.items()}
 
 
@@ -142,6 +161,10 @@ class Classification(Task):
             second = functional.cross_entropy(self._auxiliary(), targets, label_smoothing=self._label_smoothing)
             loss = loss + self._weight * second
         return loss
+
+    def imitation(self, outputs: Tensor, given: Tensor, targets: object) -> Tensor:
+        """Return the cross entropy against the other network's probabilities."""
+        return soft_cross_entropy(outputs, given, targets)
 
     def totals(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Total]:
         """Return the number of correct predictions, and the cross entropy."""

@@ -158,9 +158,15 @@ def mapped(value: T, function: Callable[[Any], Any]) -> T:
     return result  # type: ignore[no-any-return]
 
 
-def part_of(inputs: Inputs, chosen: slice) -> Inputs:
-    """Return some of the examples, in the structure of the inputs."""
-    n = Arguments.of(inputs).n_examples
+def part_of(inputs: Inputs, chosen: slice, n_examples: int | None = None) -> Inputs:
+    """Return some of the examples, in the structure of the inputs.
+
+    Args:
+        inputs: a batch; or targets of one, of any structure.
+        chosen: the examples.
+        n_examples: size of the batch, where it does not follow from ``inputs``.
+    """
+    n = Arguments.of(inputs).n_examples if n_examples is None else n_examples
 
     def cut(leaf: Any) -> Any:
         return leaf[chosen] if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == n else leaf

@@ -38,6 +38,15 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
+def is_recalibrated(model: nn.Module) -> bool:
+    """Return True if a network has batch norms that ``recalibrate`` sets: without any, it needs no examples."""
+    return bool(_recalibrated(model))
+
+
+def _recalibrated(model: nn.Module) -> list[_PlainNorm]:
+    return [m for m in model.modules() if isinstance(m, _PlainNorm) and m.track_running_stats]
+
+
 def recalibrate(model: nn.Module, batches: Iterable[Inputs]) -> None:
     """Replace the running statistics of a subnet's batch norms by those of its activations, in place.
 
@@ -52,7 +61,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Inputs]) -> None:
     Raises:
         ValueError: if there are batch norms but no batch.
     """
-    norms = [m for m in model.modules() if isinstance(m, _PlainNorm) and m.track_running_stats]
+    norms = _recalibrated(model)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

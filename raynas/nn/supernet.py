@@ -113,3 +113,22 @@ class Supernet(nn.Module):
     @property
     def _elastic(self) -> dict[str, ElasticLayer]:
         return {path: module for path, module in self.net.named_modules() if isinstance(module, ElasticLayer)}
+
+
+class Selected(nn.Module):
+    """A supernet as the network of one selection, with the arguments of that.
+
+    Args:
+        supernet: computes it.
+        selection: see ``Supernet.forward``.
+    """
+
+    def __init__(self, supernet: Supernet, selection: Selection) -> None:
+        super().__init__()
+        self.supernet, self._selection = supernet, selection
+        self.training = supernet.training
+
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
+        """Compute the selection."""
+        output: Tensor = self.supernet(Arguments(args, kwargs), self._selection)
+        return output

@@ -13,17 +13,35 @@ from torch.nn import functional
 
 from raynas.core.architecture import Architecture
 from raynas.core.feasible_sampler import FeasibleSampler, MemberLimits
-from raynas.core.inputs import Inputs
+from raynas.core.inputs import Arguments, Inputs
 from raynas.nn.selection import Selection
-from raynas.nn.supernet import Supernet
+from raynas.nn.supernet import Selected, Supernet
 from raynas.seeds import seed_of
 
-Batch = tuple[Any, Tensor]
-"""Inputs, such as images ``(batch, channels, height, width)``, and labels ``(batch,)``, on the supernet's device."""
+Batch = tuple[Any, Any]
+"""Inputs, such as images ``(batch, channels, height, width)``, and what the loss compares predictions with, such as
+labels ``(batch,)``, on the supernet's device."""
 
 
 def _nothing(parameters: Iterable[nn.Parameter]) -> None:
     """Leave gradients as they are: there is one worker."""
+
+
+def _called(model: nn.Module, inputs: Inputs) -> Tensor:
+    """Return the output of a network."""
+    output: Tensor = Arguments.of(inputs).call(model)
+    return output
+
+
+def soft_cross_entropy(logits: Tensor, given: Tensor, targets: object) -> Tensor:
+    """Return the cross entropy of logits ``(batch, n_classes)`` against the probabilities that another network gives.
+
+    Args:
+        logits: of the network that is trained.
+        given: logits of the other network for the same inputs.
+        targets: of the batch, which have no part in it.
+    """
+    return functional.cross_entropy(logits, given.softmax(dim=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +54,9 @@ class Setup:
         n_epochs: how long the training is, for the schedules of a method.
         n_steps: training batches in an epoch.
         seed: everything random follows from it, the epoch and the step.
-        loss: of logits ``(batch, n_classes)`` and labels, a scalar.
+        loss: of predictions and targets, a scalar; for classes, of logits ``(batch, n_classes)`` and labels.
+        imitation: loss of predictions against those of another subnet for the same inputs, given the targets too.
+        outputs: gives the prediction of a network for inputs.
         precision: the context that forward passes run in, e.g. ``partial(torch.autocast, "cpu", torch.bfloat16)``.
         average_gradients: called with parameters after each backward pass; averages their gradients over the workers
             of data-parallel training.
@@ -50,7 +70,9 @@ class Setup:
     n_epochs: int
     n_steps: int
     seed: int = 0
-    loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy
+    loss: Callable[[Tensor, Any], Tensor] = functional.cross_entropy
+    imitation: Callable[[Tensor, Tensor, Any], Tensor] = soft_cross_entropy
+    outputs: Callable[[nn.Module, Inputs], Tensor] = _called
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext
     average_gradients: Callable[[Iterable[nn.Parameter]], None] = _nothing
     clip_norm: float | None = None
@@ -68,6 +90,9 @@ class OneShot(ABC):
     what is trained: the largest network, which teaches others, the smallest, the options that FairNAS deals evenly, and
     the phases of progressive shrinking. These weights are shared by those that comply.
     """
+
+    needs_classes: ClassVar[bool] = False
+    """True if it can train networks that tell classes apart alone, as methods do that learn from accuracies."""
 
     uses_valid: ClassVar[bool] = False
     """True if each step also takes a batch of held-out data, as methods do that learn the architecture."""
@@ -199,7 +224,9 @@ class Learner(ABC):
         return self.supernet.parameters()
 
     def logits(self, inputs: Inputs, selection: Selection, supernet: Supernet | None = None) -> Tensor:
-        """Return logits ``(batch, n_classes)`` of a supernet in float32, computed in the precision of the setup.
+        """Return predictions of a supernet, such as logits ``(batch, n_classes)``, in float32.
+
+        They are computed in the precision of the setup.
 
         Args:
             inputs: what the networks take; see ``Inputs``.
@@ -207,7 +234,7 @@ class Learner(ABC):
             supernet: another one than that which is trained, such as a teacher.
         """
         with self.setup.precision():
-            logits: Tensor = (supernet or self.supernet)(inputs, selection)
+            logits = self.setup.outputs(Selected(supernet or self.supernet, selection), inputs)
         return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
     def accumulate(self, inputs: Inputs, selection: Selection, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
@@ -216,7 +243,7 @@ class Learner(ABC):
         Args:
             inputs: what the networks take; see ``Inputs``.
             selection: what is computed.
-            loss_of: gives the loss of logits.
+            loss_of: gives the loss of predictions.
 
         Returns:
             The loss, detached.
@@ -225,9 +252,9 @@ class Learner(ABC):
         loss.backward()
         return loss.detach()
 
-    def supervised(self, labels: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the loss of logits against ``labels``."""
-        return lambda logits: self.setup.loss(logits, labels)
+    def supervised(self, targets: Any) -> Callable[[Tensor], Tensor]:
+        """Return the loss of predictions against targets, such as labels."""
+        return lambda outputs: self.setup.loss(outputs, targets)
 
     def averaged(self, value: Tensor) -> Tensor:
         """Average a number over the workers of data-parallel training.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ class Enas(OneShot):
         n_aggregate: architectures drawn for each of them.
         n_derived: architectures drawn at the end, of which the best is taken.
     """
+
+    needs_classes: ClassVar[bool] = True
 
     hidden_size: int = 100
     tanh_constant: float = 2.5

@@ -47,9 +47,9 @@ class FairLearner(SinglePathLearner):
         self._decks = {}  # An epoch must not depend on what the one before left over.
 
     def update(self, train: Batch, valid: Batch | None) -> Tensor:
-        images, labels = train
-        loss_of = self.supervised(labels)
-        losses = [self.accumulate(images, self.drawn(), loss_of) for _ in range(self.n_paths)]
+        inputs, targets = train
+        loss_of = self.supervised(targets)
+        losses = [self.accumulate(inputs, self.drawn(), loss_of) for _ in range(self.n_paths)]
         self.apply_gradients()
         return torch.stack(losses).mean()
 

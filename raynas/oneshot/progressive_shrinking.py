@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.inputs import Inputs
@@ -129,13 +128,13 @@ class ProgressiveLearner(Learner):
     def update(self, train: Batch, valid: Batch | None) -> Tensor:
         for number in range(self._entered + 1, self.phase_at(self._step) + 1):
             self._enter(number)
-        images, labels = train
+        inputs, targets = train
         phase = self.phases[self._entered]
         # As published, all subnets of a step see the images at one resolution.
         resolution = {name: self._draw(phase, name, self.rng) for name, kind in self._kinds.items() if kind == "side"}
-        loss_of = self._loss_of(images, labels, resolution)
+        loss_of = self._loss_of(inputs, targets, resolution)
         subnets = [self._subnet(phase, self.rng, resolution) for _ in range(phase.n_subnets)]
-        losses = [self.accumulate(images, subnet, loss_of) for subnet in subnets]
+        losses = [self.accumulate(inputs, subnet, loss_of) for subnet in subnets]
         self.apply_gradients()
         return torch.stack(losses).mean()
 
@@ -153,14 +152,15 @@ class ProgressiveLearner(Learner):
         space = self.supernet.space
         return copy.deepcopy(self.supernet, {id(space): space}).requires_grad_(False)
 
-    def _loss_of(self, images: Inputs, labels: Tensor, resolution: Mapping[str, Option]) -> Callable[[Tensor], Tensor]:
-        """Return the loss of a subnet's logits against the labels and the predictions of the largest network."""
-        hard, teacher = self.supervised(labels), self.teacher
+    def _loss_of(self, inputs: Inputs, targets: Any, resolution: Mapping[str, Option]) -> Callable[[Tensor], Tensor]:
+        """Return the loss of a subnet's predictions against the targets and the predictions of the largest network."""
+        hard, teacher = self.supervised(targets), self.teacher
         if teacher is None:
             return hard
         with torch.no_grad(), batch_statistics(teacher):
-            soft = self.logits(images, {**self.largest, **resolution}, teacher).softmax(dim=1)
-        return lambda logits: hard(logits) + self.settings.kd_ratio * functional.cross_entropy(logits, soft)
+            soft = self.logits(inputs, {**self.largest, **resolution}, teacher)
+        weight, imitation = self.settings.kd_ratio, self.setup.imitation
+        return lambda outputs: hard(outputs) + weight * imitation(outputs, soft, targets)
 
     def _subnet(
         self, phase: Phase, rng: np.random.Generator, given: Mapping[str, Option] | None = None

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from raynas.converting import ConvertedSpace
 from raynas.core.architecture import Architecture
 from raynas.errors import SettingError
 from raynas.oneshot.base import Batch, OneShot, Setup
@@ -19,7 +19,8 @@ from raynas.oneshot.single_path import SinglePathLearner
 class Sandwich(OneShot):
     """The largest, the smallest and some random subnets in each step (BigNAS; Yu et al., ECCV 2020, arXiv:2003.11142).
 
-    The largest learns from the labels; the others from what it predicts for the same batch. Gradients are summed.
+    The largest learns from the labels, or from a teacher where the training has one; the others from what it predicts
+    for the same batch. Gradients are summed.
     BigNAS also takes weight decay and dropout off all subnets but the largest; that is a matter of the optimizer and
     the model, and not done here. Without distillation this is the sandwich rule of universally slimmable networks
     (Yu and Huang, ICCV 2019, arXiv:1903.05134).
@@ -28,7 +29,8 @@ class Sandwich(OneShot):
         n_random: how many random subnets besides the two, at least 0; the paper has 2.
         distillation: whether the others learn from the largest instead of from the labels.
         zero_branches: whether the last batch norm of each residual branch starts with weights of 0, as in the paper;
-            a branch is the ``body`` of a module with a true ``residual`` or a ``shortcut`` that is an identity.
+            a branch is the ``body`` of a module with a true ``residual`` or a ``shortcut`` that is an identity. Weights
+            of a given model stay as they are.
     """
 
     n_random: int = 2
@@ -40,7 +42,7 @@ class Sandwich(OneShot):
             raise SettingError(f"n_random must be at least 0, got {self.n_random}")
 
     def start(self, setup: Setup) -> "SandwichLearner":
-        if self.zero_branches:
+        if self.zero_branches and not isinstance(setup.supernet.space, ConvertedSpace):
             zero_branches(setup.supernet)
         return SandwichLearner(setup, self)
 
@@ -70,19 +72,19 @@ class SandwichLearner(SinglePathLearner):
         self.smallest = smallest(self.supernet)
 
     def update(self, train: Batch, valid: Batch | None) -> Tensor:
-        images, labels = train
-        teacher = self.logits(images, self.largest)
-        loss = self.supervised(labels)(teacher)
+        inputs, targets = train
+        teacher = self.logits(inputs, self.largest)
+        loss = self.supervised(targets)(teacher)
         loss.backward()
-        loss_of = self._loss_of_others(labels, teacher)
-        losses = [loss.detach(), *(self.accumulate(images, arch, loss_of) for arch in self._others())]
+        loss_of = self._loss_of_others(targets, teacher.detach())
+        losses = [loss.detach(), *(self.accumulate(inputs, arch, loss_of) for arch in self._others())]
         self.apply_gradients()
         return torch.stack(losses).mean()
 
-    def _loss_of_others(self, labels: Tensor, teacher: Tensor) -> Callable[[Tensor], Tensor]:
+    def _loss_of_others(self, targets: Any, teacher: Tensor) -> Callable[[Tensor], Tensor]:
         if self.settings.distillation:
-            return partial(functional.cross_entropy, target=teacher.detach().softmax(dim=1))
-        return self.supervised(labels)
+            return lambda outputs: self.setup.imitation(outputs, teacher, targets)
+        return self.supervised(targets)
 
     def _others(self) -> Iterator[Architecture]:
         yield self.smallest

@@ -26,7 +26,10 @@ def final_training(settings: TrialSettings, winner: Evaluation, epochs: int | No
         RaynasError: if the search did not train by settings of raynas's.
     """
     if isinstance(settings, Subnet):
-        training = dataclasses.replace(settings.data_settings(), epochs=epochs or EPOCHS)
+        training = settings.data_settings()
+        if not isinstance(training, Training):
+            raise RaynasError("subnets of a distilled supernet recover by Distillation, not by training from scratch")
+        training = dataclasses.replace(training, epochs=epochs or EPOCHS)
     elif isinstance(settings, Training):
         training = Training(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(Training)})
     else:

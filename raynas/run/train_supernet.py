@@ -23,13 +23,13 @@ from raynas.strategies import RandomSearch
 from raynas.trials.checkpoint import Checkpoint
 from raynas.trials.supernet.space import SupernetSpace
 from raynas.trials.supernet.trained import ABOUT, TrainedSupernet
-from raynas.trials.supernet.training import SupernetTraining
+from raynas.trials.supernet.training import SupernetDistillation, SupernetTraining, WeightSharing
 from raynas.trials.supernet.writing import write_supernet
 
 
 def train_supernet(
     space: SearchSpace,
-    settings: SupernetTraining | None = None,
+    settings: WeightSharing | None = None,
     *,
     constraints: str | Constraint | Sequence[str | Constraint] = (),
     metrics: Metrics = (),
@@ -44,7 +44,7 @@ def train_supernet(
 
     Args:
         space: read off a model with choices.
-        settings: of the training; default ``SupernetTraining()``.
+        settings: of the training: ``SupernetTraining``, the default, or ``SupernetDistillation``.
         constraints: hard limits on costs that follow from the shapes of a network alone, such as ``"params <= 1e5"`` or
             a predicted latency, at the size that is trained; see ``OneShot`` for what obeys them.
         metrics: metrics of your own that constraints may name, such as ``table.metric()``.
@@ -65,11 +65,12 @@ def train_supernet(
     """
     settings = settings or SupernetTraining()
     path = results_path(run_config, f"{space.name}-{type(settings.method).__name__}-supernet")
-    goal = _limits(space, settings, read_goal("accuracy", constraints, metrics), baseline)
+    goal = _limits(space, settings, read_goal(settings.objective, constraints, metrics), baseline)
     result = search(
         SupernetSpace(space, settings.method, goal),
         settings,
         RandomSearch(),
+        objectives=settings.objective,
         num_samples=1,
         max_concurrent=1,
         retry_failed=True,
@@ -81,10 +82,12 @@ def train_supernet(
     ended = _ended(result, settings)
     is_written = (path / ABOUT).exists()
     trained = TrainedSupernet.load(path, space) if is_written else _written(path, space, settings, ended)
-    return replace(trained, named={"data": settings.data, "data_dir": settings.data_dir})
+    distillation = settings if isinstance(settings, SupernetDistillation) else None
+    named = {"data": settings.data, "data_dir": settings.data_dir}
+    return replace(trained, named=named, distillation=distillation)
 
 
-def _limits(space: SearchSpace, settings: SupernetTraining, goal: Goal, baseline: Baseline | None) -> Goal | None:
+def _limits(space: SearchSpace, settings: WeightSharing, goal: Goal, baseline: Baseline | None) -> Goal | None:
     """Check limits on the networks, and resolve relative ones."""
     if not goal.constraints:
         return None
@@ -103,7 +106,7 @@ def _limits(space: SearchSpace, settings: SupernetTraining, goal: Goal, baseline
     return goal.against({name: cost(reference.arch) for name, cost in costs.items()})
 
 
-def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
+def _ended(result: SearchResult, settings: WeightSharing) -> Evaluation:
     if result.interrupted or not result.evaluations:
         n_done = max((record["fidelity"] for record in result.archive.events("result")), default=0)
         raise KeyboardInterrupt(f"{n_done} of {settings.epochs} epochs of the supernet are done")
@@ -114,7 +117,7 @@ def _ended(result: SearchResult, settings: SupernetTraining) -> Evaluation:
     return ended
 
 
-def _written(path: Path, space: SearchSpace, settings: SupernetTraining, ended: Evaluation) -> TrainedSupernet:
+def _written(path: Path, space: SearchSpace, settings: WeightSharing, ended: Evaluation) -> TrainedSupernet:
     """Write the state in the last checkpoint as files that need no trial to be read."""
     folder = inside(path, ended.trial)
     found = last_checkpoint(folder, ended.fidelity)

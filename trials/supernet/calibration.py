@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from raynas.core.inputs import Arguments
 from raynas.data.sources import Source
 from raynas.seeds import seed_of
 
@@ -33,7 +34,9 @@ def calibration_inputs(
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 taken = islice(batches.train(seed_of("calibration")), n_batches)
-                kept.extend(inputs for inputs, labels in taken if len(labels) > 1)  # one is too few for a batch norm
+                kept.extend(
+                    inputs for inputs, _ in taken if Arguments.of(inputs).n_examples > 1
+                )  # one is too few for a batch norm
         return kept
 
     return inputs

@@ -23,7 +23,7 @@ from raynas.trials.supernet.trainer import MethodReport
 from raynas.trials.supernet.workers import Workers
 
 if TYPE_CHECKING:
-    from raynas.trials.supernet.training import SupernetTraining
+    from raynas.trials.supernet.training import WeightSharing
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class ParallelTraining:
 
     def __init__(
         self,
-        settings: "SupernetTraining",
+        settings: "WeightSharing",
         space: ModelSpace,
         source: Source,
         directory: str | None = None,

@@ -21,9 +21,13 @@ from raynas.errors import ContentError, RaynasError, SpaceError, one_line
 from raynas.exporting import Exported, Provenance, export
 from raynas.files.content import check_file, decode_json, read_file
 from raynas.nn import ModelSpace, Supernet
+from raynas.trials.distillation import Distillation
 from raynas.trials.supernet.shared_weights import Arrays, supernet_on
 
 WEIGHTS, ABOUT, DERIVED = "supernet.safetensors", "supernet.json", "derived.json"
+
+SCORES = ("accuracy", "agreement", "divergence", "loss")
+"""Scores of a subnet that a card of its export lists."""
 
 MAX_ABOUT_BYTES = 16 * 2**20
 """Largest size of ``supernet.json``: thousands of epochs, each with an architecture."""
@@ -35,8 +39,28 @@ Size = Annotated[int, Meta(ge=0, le=10_000)]
 """Channels, cells, layers, pixels: beyond this a network is not meant to be built."""
 
 
-class AboutTraining(TypedDict):
-    """Settings of the training that decide about data and size; see ``Training``."""
+class TaskOfDistillation(TypedDict):
+    """Task of a supernet that predicts what a teacher predicts; see ``Distillation``.
+
+    Args:
+        outputs: kind of predictions.
+        class_dim: dimension of the classes.
+        teacher: "given" for the given model of a converted space, "named" for another one.
+    """
+
+    outputs: str
+    class_dim: int | None
+    teacher: str
+
+
+class AboutTask(TypedDict, total=False):
+    """The task, where it is not to tell the classes of the data apart."""
+
+    task: TaskOfDistillation
+
+
+class AboutTraining(AboutTask):
+    """Settings of the training that decide about data, size and scores; see ``Training``."""
 
     data: str
     data_dir: str
@@ -93,12 +117,14 @@ class TrainedSupernet:
         about: content of ``supernet.json``.
         named: "data" and "data_dir" as the caller of ``raynas.train_supernet`` named them: a file is not believed where
             it names code or files.
+        distillation: the settings of the distillation as the caller gave them, likewise; None if there was none.
     """
 
     space: ModelSpace
     path: Path
     about: About
     named: Mapping[str, str] = field(default_factory=dict)
+    distillation: Distillation | None = None
 
     @classmethod
     def load(cls, path: str | Path, space: SearchSpace) -> "TrainedSupernet":
@@ -177,7 +203,7 @@ class TrainedSupernet:
         source = subnet.source_of_trials()
         about = Provenance(
             arch=chosen,
-            metrics={name: result[name] for name in ("accuracy", "loss")},
+            metrics={name: result[name] for name in SCORES if name in result},
             measured=f"Weights inherited from a supernet; measured on the validation split of {source.name}.",
             preprocessing=preprocessing_of(source),
             seed=subnet.seed,

@@ -5,30 +5,30 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, count
 from statistics import fmean
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from raynas.core.architecture import Architecture, Option
 from raynas.core.feasible_sampler import MemberLimits
-from raynas.core.inputs import Arguments, Inputs
+from raynas.core.inputs import Inputs
 from raynas.data.batches import Batch, Batches
 from raynas.data.fit_space import fields_of
 from raynas.data.sources import Source
 from raynas.errors import DataError
-from raynas.nn.batch_statistics import recalibrate
-from raynas.nn.supernet import Supernet
+from raynas.nn.batch_statistics import is_recalibrated, recalibrate
+from raynas.nn.supernet import Selected, Supernet
 from raynas.oneshot import Learner, Setup
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.supernet.workers import Workers
-from raynas.trials.task import Classification
+from raynas.trials.task import Classification, Task
 from raynas.trials.trainer import Trainer
 
 if TYPE_CHECKING:
-    from raynas.trials.supernet.training import SupernetTraining
+    from raynas.trials.supernet.training import WeightSharing
 
 
 class MethodReport(TypedDict):
@@ -57,6 +57,7 @@ class SupernetTrainer(Trainer):
         source: the data, at the fidelity of the training.
         settings: settings of the training.
         device: device of the training.
+        task: gives losses and scores; None for the classes of the data.
         workers: those that share each batch.
         limits: hard limits on costs of the networks.
     """
@@ -65,9 +66,10 @@ class SupernetTrainer(Trainer):
         self,
         supernet: Supernet,
         source: Source,
-        settings: "SupernetTraining",
+        settings: "WeightSharing",
         *,
         device: torch.device,
+        task: Task | None = None,
         workers: Workers | None = None,
         limits: MemberLimits | None = None,
     ) -> None:
@@ -78,7 +80,7 @@ class SupernetTrainer(Trainer):
             source, held_out = source.halves()
             self._held_out = settings.batches(held_out, device)
         seed, batches = seed_of(settings.seed, "supernet"), settings.batches(source, device)
-        task = Classification(source.n_classes, label_smoothing=settings.label_smoothing)
+        task = task or Classification(source.n_classes)
         super().__init__(supernet, batches, settings, seed=seed, device=device, task=task)
         if batches.n_steps is None:
             raise DataError(f"{source.name}: training shared weights needs a training loader with a length")
@@ -93,6 +95,8 @@ class SupernetTrainer(Trainer):
                 n_steps=batches.n_steps,
                 seed=seed,
                 loss=task.loss,
+                imitation=task.imitation,
+                outputs=task.outputs,
                 precision=self._precision,
                 average_gradients=self._workers.average_gradients,
                 clip_norm=settings.clip_norm,
@@ -105,8 +109,8 @@ class SupernetTrainer(Trainer):
         """Train for one epoch, then score the learner's candidates.
 
         Returns:
-            "train_loss", "accuracy" and "loss" of the candidates with inherited weights, and those of the learner;
-            only the first of several workers examines.
+            "train_loss", the scores of the candidates with inherited weights ("accuracy" and "loss" for classes), and
+            those of the learner; only the first of several workers examines.
         """
         train_loss = self.train_epoch()
         scores = self.examine_candidates() if self._workers.rank == 0 else {}
@@ -124,12 +128,18 @@ class SupernetTrainer(Trainer):
         self.watched = self.learner.end_epoch(partial((self._held_out or self.batches).examine, "valid"))
         return float(loss)
 
-    def _step(self, inputs: Inputs, labels: Tensor) -> Tensor:
-        valid = self._workers.share(next(self._valid)) if self._held_out else None
-        return self.learner.step(self._workers.share((inputs, labels)), valid)
+    def _step(self, inputs: Inputs, labels: Any) -> Tensor:
+        valid = self._with_targets(next(self._valid)) if self._held_out else None
+        return self.learner.step(self._with_targets((inputs, labels)), valid)
+
+    def _with_targets(self, batch: Batch) -> Batch:
+        """Return this worker's share of a batch, with the targets of the task in the place of labels."""
+        inputs, labels = self._workers.share(batch)
+        with self._precision():
+            return inputs, self.task.targets(inputs, labels)
 
     def examine_candidates(self) -> dict[str, float]:
-        """Return the mean accuracy and loss of the learner's candidates, on the validation split."""
+        """Return the mean scores of the learner's candidates, on the validation split."""
         scores = [self.examine("valid", self._inherited(arch)) for arch in self.learner.candidates()]
         return {name: fmean(score[name] for score in scores) for name in scores[0]}
 
@@ -137,10 +147,11 @@ class SupernetTrainer(Trainer):
         """Return the candidate as a network with the shared weights, its batch norms recalibrated."""
         supernet = self.learner.supernet
         if supernet.partial_channels > 1:  # nothing can be extracted from it, so a path of a copy is scored
-            model: nn.Module = _Path(copy.deepcopy(supernet), arch)
+            model: nn.Module = Selected(copy.deepcopy(supernet), arch)
         else:
             model = supernet.extract(arch, copy_weights=False)
-        recalibrate(model, self._calibration())
+        if is_recalibrated(model):
+            recalibrate(model, self._calibration())
         return model
 
     @property
@@ -169,15 +180,3 @@ class SupernetTrainer(Trainer):
         """
         self.learner.load_state_dict(state)
         self.epoch = self.learner.epoch
-
-
-class _Path(nn.Module):
-    """One path of a supernet, as a network."""
-
-    def __init__(self, supernet: Supernet, arch: Architecture) -> None:
-        super().__init__()
-        self.supernet, self._arch = supernet, arch
-
-    def forward(self, *args: object, **kwargs: object) -> Tensor:
-        logits: Tensor = self.supernet(Arguments(args, kwargs), self._arch)
-        return logits

@@ -1,10 +1,11 @@
-"""SupernetTraining: trains the weights that all networks of a space share, as one trial of Ray Tune."""
+"""SupernetTraining and SupernetDistillation: train the weights that all networks of a space share, as one trial."""
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,9 +19,11 @@ from raynas.data.sources import Source
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.metrics import METRICS, Measurer, Metrics
 from raynas.nn import ModelSpace, Supernet
-from raynas.oneshot import ONESHOT, OneShot, SinglePath
+from raynas.oneshot import ONESHOT, OneShot, Sandwich, SinglePath
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
+from raynas.trials.distillation import Distillation
+from raynas.trials.gradient_training import GradientTraining
 from raynas.trials.runner import TrialRunner
 from raynas.trials.scores import checked_scores
 from raynas.trials.supernet.parallel import ParallelTraining
@@ -28,14 +31,112 @@ from raynas.trials.supernet.recipes import RECIPES
 from raynas.trials.supernet.space import SupernetSpace
 from raynas.trials.supernet.trainer import MethodReport, SupernetTrainer
 from raynas.trials.supernet.workers import Workers
+from raynas.trials.task import Classification, Task
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
 from raynas.validate import require, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupernetTraining(Training):
-    """Train the weights that all networks of a space share.
+class WeightSharing(GradientTraining):
+    """Settings of trainings of the weights that all networks of a space share.
+
+    Args:
+        method: one of ``raynas.oneshot``.
+        workers: number of processes that share each batch, for data-parallel training with Ray Train.
+        calibration_batches: number of training batches that batch norms are recalibrated with.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+
+    resumes_after_errors = True  # hours of one training are lost otherwise, not one of many trials
+    objective: ClassVar[str] = "accuracy"
+    """The metric of the candidates that the progress of the training is shown by."""
+
+    method: OneShot = field(default_factory=SinglePath)
+    workers: int = 1
+    calibration_batches: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(isinstance(self.method, OneShot), "method must be one of raynas.oneshot", self.method)
+        for name in ("workers", "calibration_batches"):
+            require_whole(name, getattr(self, name), 1)
+        rule = f"batch_size must be a multiple of workers ({self.workers})"
+        require(self.batch_size % self.workers == 0, rule, self.batch_size)
+
+    @abstractmethod
+    def fitted(self, space: SearchSpace) -> tuple[ModelSpace, Source]:
+        """Return the space at the size that is trained, and the data at the fidelity of the training, without its test.
+
+        Raises:
+            RaynasError: if data, space and settings do not fit together, or the space has no supernet.
+        """
+
+    @abstractmethod
+    def shared_task(self, space: ModelSpace, source: Source, device: torch.device) -> Task:
+        """Return the task of the networks."""
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """Resources of one trainer; several workers ask for their own, and the trial only waits for them."""
+        return {"memory": 2**20} if self.workers > 1 else super().resources  # Tune takes no trial that needs nothing
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Device of a training in one process; a trial that only waits for workers needs no GPU."""
+        return super().torch_device if self.workers == 1 else torch.device("cpu")
+
+    @property
+    def worker_resources(self) -> dict[str, float]:
+        """Resources of each worker, as Ray Train names them."""
+        return {{"cpu": "CPU", "gpu": "GPU"}[name]: n for name, n in super().resources.items()}
+
+    def runner(self, space: SearchSpace, metrics: Metrics = ()) -> TrialRunner[Any]:
+        """Return what trains the supernet of ``space`` in this process, by a ``SupernetTrial``."""
+        inner = space.space if isinstance(space, SupernetSpace) else space
+        fitted, source = self.fitted(inner)
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):  # better refused here than in the trial
+            Supernet(fitted, partial_channels=self.method.partial_channels)
+        supernets = SupernetSpace(fitted, self.method)
+        limits = limits_of(fitted, space.goal) if isinstance(space, SupernetSpace) and space.goal else None
+        make = partial(SupernetTrial, networks=fitted, source=source, limits=limits)
+        params = dataclasses.replace(METRICS["params"], measure=lambda candidate: supernets.params(candidate.arch))
+        return TrialRunner(supernets, self, make, [*(metrics or [self.objective]), params], counted=())
+
+    def trainer(
+        self,
+        space: ModelSpace,
+        source: Source,
+        device: torch.device,
+        workers: Workers | None = None,
+        limits: MemberLimits | None = None,
+    ) -> SupernetTrainer:
+        """Return a trainer of a fresh supernet; every worker makes the same one.
+
+        It begins with the weights of the given model where the space was made of one.
+        """
+        torch.manual_seed(seed_of(self.seed, "supernet weights"))
+        supernet = Supernet(space, partial_channels=self.method.partial_channels)
+        task = self.shared_task(space, source, device)
+        return SupernetTrainer(supernet, source, self, device=device, task=task, workers=workers, limits=limits)
+
+
+def _with_supernet(space: SearchSpace) -> ModelSpace:
+    """Return a space if its networks can share weights.
+
+    Raises:
+        SpaceError: if they cannot.
+    """
+    if not isinstance(space, ModelSpace):
+        raise SpaceError(f"{space.name} is not read off a model with choices, so its networks cannot share weights")
+    return space
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetTraining(WeightSharing, Training):
+    """Train the weights that all networks of a space share to classify.
 
     ``accuracy`` and ``loss`` are those of the method's candidates with inherited weights, batch norms recalibrated, on
     the validation split. Methods that learn the architecture on held-out images get half of the training images for
@@ -49,20 +150,6 @@ class SupernetTraining(Training):
     Raises:
         ValueError: if a value is out of range.
     """
-
-    resumes_after_errors = True  # hours of one training are lost otherwise, not one of many trials
-
-    method: OneShot = field(default_factory=SinglePath)
-    workers: int = 1
-    calibration_batches: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(isinstance(self.method, OneShot), "method must be one of raynas.oneshot", self.method)
-        for name in ("workers", "calibration_batches"):
-            require_whole(name, getattr(self, name), 1)
-        rule = f"batch_size must be a multiple of workers ({self.workers})"
-        require(self.batch_size % self.workers == 0, rule, self.batch_size)
 
     @classmethod
     def paper(cls, name: str, **changes: object) -> "SupernetTraining":
@@ -81,21 +168,6 @@ class SupernetTraining(Training):
             raise UnknownNameError("recipe", name, RECIPES)
         return cls(**dict[str, Any]({"method": ONESHOT[name](), **RECIPES[name], **changes}))
 
-    @property
-    def resources(self) -> dict[str, float]:
-        """Resources of one trainer; several workers ask for their own, and the trial only waits for them."""
-        return {"memory": 2**20} if self.workers > 1 else super().resources  # Tune takes no trial that needs nothing
-
-    @property
-    def torch_device(self) -> torch.device:
-        """Device of a training in one process; a trial that only waits for workers needs no GPU."""
-        return super().torch_device if self.workers == 1 else torch.device("cpu")
-
-    @property
-    def worker_resources(self) -> dict[str, float]:
-        """Resources of each worker, as Ray Train names them."""
-        return {{"cpu": "CPU", "gpu": "GPU"}[name]: n for name, n in super().resources.items()}
-
     def fitted(self, space: SearchSpace) -> tuple[ModelSpace, Source]:
         """Return the space at the size that is trained, and the data at the fidelity of the training, without its test.
 
@@ -103,36 +175,55 @@ class SupernetTraining(Training):
             RaynasError: if data, space and settings do not fit together, or the space has no supernet.
         """
         _, reduced, source = self.at_fidelity(space)
-        if not isinstance(reduced, ModelSpace):
-            raise SpaceError(f"{space.name} is not read off a model with choices, so its networks cannot share weights")
-        return reduced, source
+        return _with_supernet(reduced), source
 
-    def runner(  # type: ignore[override]  # settings of a training, of something else than one architecture
-        self, space: SearchSpace, metrics: Metrics = ("accuracy",)
-    ) -> "TrialRunner[SupernetTrial]":
-        """Return what trains the supernet of ``space`` in this process."""
-        inner = space.space if isinstance(space, SupernetSpace) else space
-        fitted, source = self.fitted(inner)
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):  # better refused here than in the trial
-            Supernet(fitted, partial_channels=self.method.partial_channels)
-        supernets = SupernetSpace(fitted, self.method)
-        limits = limits_of(fitted, space.goal) if isinstance(space, SupernetSpace) and space.goal else None
-        make = partial(SupernetTrial, networks=fitted, source=source, limits=limits)
-        params = dataclasses.replace(METRICS["params"], measure=lambda candidate: supernets.params(candidate.arch))
-        return TrialRunner(supernets, self, make, [*metrics, params], counted=())
+    def shared_task(self, space: ModelSpace, source: Source, device: torch.device) -> Task:
+        """Return the task of telling the classes of the data apart."""
+        return Classification(source.n_classes, label_smoothing=self.label_smoothing)
 
-    def trainer(
-        self,
-        space: ModelSpace,
-        source: Source,
-        device: torch.device,
-        workers: Workers | None = None,
-        limits: MemberLimits | None = None,
-    ) -> SupernetTrainer:
-        """Return a trainer of a fresh supernet; every worker makes the same one."""
-        torch.manual_seed(seed_of(self.seed, "supernet weights"))
-        supernet = Supernet(space, partial_channels=self.method.partial_channels)
-        return SupernetTrainer(supernet, source, self, device=device, workers=workers, limits=limits)
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetDistillation(WeightSharing, Distillation):
+    """Train the weights that all networks of a space share to predict what a given model predicts.
+
+    Made for ``raynas.convert``: the shared weights begin as those of the given model, which is the teacher too. Each
+    subnet learns from the teacher, and from labels by ``label_weight``; where the method distils in place, the largest
+    subnet does, and the others learn from the largest. Scores are those of the method's candidates, batch norms
+    recalibrated, on the validation split.
+
+    Args:
+        method: one of ``raynas.oneshot`` that trains weights alone.
+        workers: number of processes that share each batch, for data-parallel training with Ray Train.
+        calibration_batches: number of training batches that batch norms are recalibrated with.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    method: OneShot = field(default_factory=Sandwich)
+
+    objective: ClassVar[str] = "divergence"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rule = "method must train weights alone, by any targets: sandwich, progressive_shrinking, single_path or fair"
+        require(not self.method.needs_classes, rule, type(self.method).__name__)
+        require(not self.features, "features cannot be matched while weights are shared", self.features)
+
+    def fitted(self, space: SearchSpace) -> tuple[ModelSpace, Source]:
+        """Return the space, and the data at the fidelity of the training, without its test.
+
+        Raises:
+            RaynasError: if data, space, teacher and settings do not fit together, or the space has no supernet.
+        """
+        fitted, source = self.fitted_data(space.architecture_space)
+        return _with_supernet(fitted), source
+
+    def shared_task(self, space: ModelSpace, source: Source, device: torch.device) -> Task:
+        """Return the task of predicting what the teacher predicts."""
+        return self.task(self.teacher_of(space), None, space, device)
 
 
 def limits_of(space: ModelSpace, goal: Goal) -> MemberLimits:
@@ -147,7 +238,7 @@ def limits_of(space: ModelSpace, goal: Goal) -> MemberLimits:
     return limits
 
 
-class SupernetTrial(Trial[SupernetTraining]):
+class SupernetTrial(Trial[WeightSharing]):
     """Trains shared weights, one epoch a step.
 
     Args:
@@ -161,7 +252,7 @@ class SupernetTrial(Trial[SupernetTraining]):
     def __init__(
         self,
         space: SearchSpace,
-        settings: SupernetTraining,
+        settings: WeightSharing,
         *,
         networks: ModelSpace,
         source: Source,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from raynas.core.inputs import part_of
+from raynas.core.inputs import Arguments, part_of
 from raynas.data.batches import Batch
 
 
@@ -21,10 +21,10 @@ class Workers:
 
     def share(self, batch: Batch) -> Batch:
         """Return this worker's share of a batch, as large as every other's; the rest of the division is left out."""
-        inputs, labels = batch
-        even = len(labels) // self.n * self.n
-        share = slice(self.rank, even, self.n)
-        return part_of(inputs, share), labels[share]
+        inputs, targets = batch
+        n = Arguments.of(inputs).n_examples
+        share = slice(self.rank, n // self.n * self.n, self.n)
+        return part_of(inputs, share, n), part_of(targets, share, n)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over all workers, which call this with the same parameters."""

@@ -11,13 +11,32 @@ from raynas.data.fit_space import scaled
 from raynas.files.replacing import Replacing, write_whole
 from raynas.nn import ModelSpace
 from raynas.trials.checkpoint import State
-from raynas.trials.supernet.trained import ABOUT, DERIVED, WEIGHTS, About, AboutTraining, TrainedSupernet, digest_of
+from raynas.trials.distillation import Distillation
+from raynas.trials.supernet.trained import (
+    ABOUT,
+    DERIVED,
+    WEIGHTS,
+    About,
+    AboutTask,
+    AboutTraining,
+    TrainedSupernet,
+    digest_of,
+)
+from raynas.trials.training import Training
 
 if TYPE_CHECKING:
-    from raynas.trials.supernet.training import SupernetTraining
+    from raynas.trials.supernet.training import WeightSharing
 
 
-def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraining", state: State) -> TrainedSupernet:
+def _task(settings: "WeightSharing") -> AboutTask:
+    """Return what to write of the task of a distillation; nothing of others."""
+    if not isinstance(settings, Distillation):
+        return {}
+    teacher = "given" if settings.teacher is None else "named"
+    return {"task": {"outputs": settings.outputs, "class_dim": settings.class_dim, "teacher": teacher}}
+
+
+def write_supernet(directory: Path, space: ModelSpace, settings: "WeightSharing", state: State) -> TrainedSupernet:
     """Write the files of a finished training; ``supernet.json`` comes last and makes them complete.
 
     Args:
@@ -47,8 +66,9 @@ def write_supernet(directory: Path, space: ModelSpace, settings: "SupernetTraini
             valid_share=settings.valid_share,
             data_fraction=settings.data_fraction,
             resolution=settings.resolution,
-            scale=dict(settings.scale),
+            scale=dict(settings.scale) if isinstance(settings, Training) else {},
             dtype=settings.dtype,
+            **_task(settings),
         ),
         "derived": report["derived"],
         "ended_because": report["ended_because"],

@@ -54,6 +54,7 @@ class Differentiable(OneShot):
         SettingError: if a number is out of range.
     """
 
+    needs_classes: ClassVar[bool] = True
     uses_valid: ClassVar[bool] = True
 
     relaxation: Relaxation = field(default_factory=Softmax)
