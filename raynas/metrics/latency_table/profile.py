@@ -108,16 +108,7 @@ class _Profile:
     table: LatencyTable = field(init=False)
 
     def __post_init__(self) -> None:
-        settings = f"{self.measure}, n_threads={self.n_threads}, device={self.device}"
-        space = f"{self.space.name} {self.space.fingerprint}"
-        self.table = LatencyTable(space=space, measurement=settings, batch_size=self.measure.batch_size)
-        if not self.path.exists():
-            return
-        found = load_table(self.path)
-        for what, before, now in (("space", found.space, space), ("measurement", found.measurement, settings)):
-            if before != now:
-                raise RaynasError(f"{self.path} is of another {what} ({before}, now {now}): write to another file")
-        self.table = found
+        self.table = begun(self.path, self.space, self.measure, n_threads=self.n_threads, device=self.device)
 
     def time_operations(self) -> None:
         """Time the operations that the table does not hold yet."""
@@ -144,13 +135,11 @@ class _Profile:
 
     def time_networks(self, n_corrected: int, n_left_out: int) -> None:
         """Measure whole networks, different ones to correct the sums and to find their error."""
-        archs = [*self._networks(n_corrected + n_left_out)]
-        if len(archs) < n_corrected + n_left_out:  # a small space
-            n_corrected = len(archs) * n_corrected // (n_corrected + n_left_out)
-        corrected_by = self._timed_networks(archs[:n_corrected], "whole networks", "corrected_by")
+        correcting, others = whole_networks(self.space, n_corrected, n_left_out, self.seed)
+        corrected_by = self._timed_networks(correcting, "whole networks", "corrected_by")
         self._keep(None, corrected_by=corrected_by)
         known = [n.arch for n in self.table.left_out]  # those of an earlier run that asked for more are kept
-        left_out = [arch for arch in dict.fromkeys([*archs[n_corrected:], *known]) if arch not in archs[:n_corrected]]
+        left_out = [arch for arch in dict.fromkeys([*others, *known]) if arch not in correcting]
         self._keep(None, left_out=self._timed_networks(left_out, "networks left out", "left_out"))
 
     def _timed_networks(self, archs: Sequence[Architecture], what: str, name: str) -> list[TimedNetwork]:
@@ -188,11 +177,6 @@ class _Profile:
                 break
         return {call.key: (arch, call) for arch in reversed(calls) for call in to_be_timed(calls[arch], kinds)}
 
-    def _networks(self, n: int) -> Iterator[Architecture]:
-        """Yield random networks, other ones than those that the operations were found in where there are enough."""
-        rng = np.random.default_rng([self.seed, 1])
-        return _different(self.space, n, rng)
-
     def _random_networks(self, n: int) -> Iterator[Architecture]:
         return _different(self.space, n, np.random.default_rng(self.seed))
 
@@ -208,6 +192,47 @@ class _Profile:
         facts = {} if timing is None else {"facts": about(timing)}
         self.table = replace(self.table, **facts, **fields)  # type: ignore[arg-type]
         save_table(self.table, self.path)
+
+
+def begun(
+    path: Path, space: SearchSpace, measure: LatencyMeasure, *, n_threads: int, device: torch.device
+) -> LatencyTable:
+    """Return the table of a file, or an empty one if there is none.
+
+    Args:
+        path: of the file.
+        space: the space of the networks.
+        measure: how latency is measured.
+        n_threads: CPU threads, where the measurement has no number.
+        device: device of torch, where the measurement has none.
+
+    Raises:
+        RaynasError: if the file is of another space or measurement.
+    """
+    settings = f"{measure}, n_threads={n_threads}, device={device}"
+    named = f"{space.name} {space.fingerprint}"
+    if not path.exists():
+        return LatencyTable(space=named, measurement=settings, batch_size=measure.batch_size)
+    found = load_table(path)
+    for what, before, now in (("space", found.space, named), ("measurement", found.measurement, settings)):
+        if before != now:
+            raise RaynasError(f"{path} is of another {what} ({before}, now {now}): write to another file")
+    return found
+
+
+def whole_networks(
+    space: SearchSpace, n_corrected: int, n_left_out: int, seed: int = 0
+) -> tuple[Sequence[Architecture], Sequence[Architecture]]:
+    """Return random networks that correct sums, and others to find their error on.
+
+    They are other ones than those that the operations were found in where there are enough. Of a small space the
+    numbers are smaller, in their ratio.
+    """
+    n = n_corrected + n_left_out
+    archs = [*_different(space, n, np.random.default_rng([seed, 1]))]
+    if len(archs) < n:
+        n_corrected = len(archs) * n_corrected // n
+    return archs[:n_corrected], archs[n_corrected:]
 
 
 def about(timing: Timing) -> dict[str, str | int]:
