@@ -13,8 +13,8 @@ from raynas.converting.layer import ConvertedModel, Plan
 from raynas.converting.profile import Profile, Profiler, member, members
 from raynas.converting.summary import as_text, counted, rows_of
 from raynas.core.architecture import Architecture, Option
-from raynas.core.constraint import Constraint
 from raynas.core.decision import Categorical, Decision
+from raynas.core.goal import Constraints
 from raynas.core.inputs import InputSpec
 from raynas.errors import SettingError, SpaceError
 from raynas.metrics import Measurer, Metrics, read_goal
@@ -124,7 +124,7 @@ class ConvertedSpace(ModelSpace):
 
     def profile(
         self,
-        constraints: str | Constraint | Sequence[str | Constraint] = (),
+        constraints: Constraints = (),
         *,
         metrics: Metrics = (),
         device: str = "cpu",

@@ -12,7 +12,13 @@ from raynas.core.objective import ACCURACY, Objective
 from raynas.core.pareto import crowding_distance, is_non_dominated, non_dominated_rank
 from raynas.errors import SettingError
 
-__all__ = ["ACCURACY", "Goal", "Objective"]
+__all__ = ["ACCURACY", "Constraints", "Goal", "Objective", "Objectives"]
+
+Objectives = str | Objective | Sequence[str | Objective]
+"""One or several objectives, as a user writes them."""
+
+Constraints = str | Constraint | Sequence[str | Constraint]
+"""One or several constraints, as a user writes them; see ``Constraint``."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class Goal:
     @classmethod
     def parse(
         cls,
-        objectives: "str | Objective | Sequence[str | Objective]" = "accuracy",
-        constraints: "str | Constraint | Sequence[str | Constraint]" = (),
+        objectives: Objectives = "accuracy",
+        constraints: Constraints = (),
         metrics: Mapping[str, Metric] | None = None,
         watched: Sequence[str] = (),
     ) -> "Goal":

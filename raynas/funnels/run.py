@@ -18,14 +18,14 @@ from torch import nn
 from raynas.analysis import RankCorrelation, rank_correlation
 from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive
-from raynas.core.goal import Goal
+from raynas.core.goal import Constraints, Goal, Objectives
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.files.inside import refuse_links
 from raynas.funnels.report import after, before, draw, write
 from raynas.funnels.result import FunnelResult, StageResult
-from raynas.funnels.stage import Constraints, FunnelStage, Listed, Objectives, check_stages, survivors
+from raynas.funnels.stage import FunnelStage, Listed, check_stages, survivors
 from raynas.metrics import Metrics, read_goal
 from raynas.run.baseline import Baseline, check_baseline, read_baseline
 from raynas.run.on_change import OnChange

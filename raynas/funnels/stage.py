@@ -10,9 +10,8 @@ from ray import tune
 from typing_extensions import Unpack
 
 from raynas.core.architecture import Architecture
-from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Constraints, Goal, Objective, Objectives
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
 from raynas.errors import SettingError
@@ -22,9 +21,6 @@ from raynas.strategies import EarlyStopping, Strategy
 from raynas.trials import TRIALS, Training, TrialSettings, ZeroCost
 from raynas.trials.proxy_scorer import ENSEMBLE_KEY
 from raynas.validate import whole
-
-Objectives = str | Objective | Sequence[str | Objective]
-Constraints = str | Constraint | Sequence[str | Constraint]
 
 
 @dataclass(frozen=True)

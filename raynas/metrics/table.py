@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from raynas.core.constraint import Constraint
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Constraints, Goal, Objectives
 from raynas.core.metric import Metric
 from raynas.errors import SettingError, UnknownNameError
 from raynas.metrics.cost import activations, inference_memory_mb, macs, params, size_mb
@@ -91,8 +90,8 @@ def with_metrics(metrics: Iterable[Metric | str]) -> Mapping[str, Metric]:
 
 
 def read_goal(
-    objectives: str | Objective | Sequence[str | Objective] = "accuracy",
-    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    objectives: Objectives = "accuracy",
+    constraints: Constraints = (),
     metrics: Iterable[Metric | str] = (),
 ) -> Goal:
     """Read a goal with the table of metrics and further ones, which are measured and shown in any case.

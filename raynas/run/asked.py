@@ -1,11 +1,10 @@
 """Metrics that a search asks its trials for, and the check that they report them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from raynas.core.constraint import Constraint
 from raynas.core.evaluation import metrics_of
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Constraints, Goal, Objectives
 from raynas.core.metric import Metric
 from raynas.core.outcome import Result
 from raynas.core.searcher import ArchitectureSearcher
@@ -25,8 +24,8 @@ def wanted(searcher: ArchitectureSearcher) -> list[Metric | str]:
 
 
 def read_asked(
-    objectives: str | Objective | Sequence[str | Objective],
-    constraints: str | Constraint | Sequence[str | Constraint],
+    objectives: Objectives,
+    constraints: Constraints,
     metrics: Metrics,
     strategy: Strategy,
     settings: TrialSettings,

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raynas.core.archive import Archive
-from raynas.core.constraint import Constraint
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Constraints, Goal, Objectives
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics
@@ -53,8 +52,8 @@ class SearchPlan:
         trainable: Trainable,
         strategy: Strategy | None,
         *,
-        objectives: str | Objective | Sequence[str | Objective],
-        constraints: str | Constraint | Sequence[str | Constraint],
+        objectives: Objectives,
+        constraints: Constraints,
         metrics: Metrics,
         seed: int,
         hyperparameters: Mapping[str, object] | None,

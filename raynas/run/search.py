@@ -7,10 +7,8 @@ from typing import Literal
 
 from ray import tune
 
-from raynas.core.constraint import Constraint
-from raynas.core.goal import Objective
+from raynas.core.goal import Constraints, Objectives
 from raynas.core.result import SearchResult
-from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import Metrics
 from raynas.run.baseline import Baseline
@@ -26,12 +24,12 @@ from raynas.run.report import announce, report
 from raynas.run.results_folder import open_archive, results_path
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import start_session
+from raynas.run.so_far import is_open, result_so_far
 from raynas.run.tracking import track_all
 from raynas.run.trainables import Trainable
 from raynas.run.tuner import run_trials
 from raynas.run.warm_start import import_evaluations
 from raynas.strategies import Strategy
-from raynas.views.result_plots import ResultPlots
 from raynas.views.trackers import Trackers, as_trackers
 
 
@@ -40,8 +38,8 @@ def search(
     trainable: Trainable,
     strategy: Strategy | None = None,
     *,
-    objectives: str | Objective | Sequence[str | Objective] = "accuracy",
-    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    objectives: Objectives = "accuracy",
+    constraints: Constraints = (),
     metrics: Metrics = (),
     num_samples: int = 50,
     seed: int = 0,
@@ -171,8 +169,9 @@ def search(
         import_evaluations(archive, warm_start, searcher.space, plan.goal)
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
-        stopped = run_trials(searcher, settings, plan.strategy, run, path) if _is_open(searcher, run) else ""
-        result = _result(space, searcher, TrialNetworks(space, settings, path), run, stopped)
+        wants_trials = is_open(archive, run.num_samples)
+        stopped = run_trials(searcher, settings, plan.strategy, run, path) if wants_trials else ""
+        result = result_so_far(space, searcher, TrialNetworks(space, settings, path), run.num_samples, stopped)
         if not result.interrupted:
             finish(result, settings, run)
         if leave_report is True:
@@ -180,26 +179,3 @@ def search(
             report(result, settings, facts["title"], logs=logs, progress=progress)
         track_all(result, run.trackers)
         return result
-
-
-def _is_open(searcher: ArchitectureSearcher, run: RunSettings) -> bool:
-    """Return whether trials are to be run: unfinished ones, or those that are not proposed yet."""
-    archive = searcher.archive
-    return bool(archive.unfinished()) or len(archive.events("proposed")) < run.num_samples
-
-
-def _result(
-    space: SearchSpace, searcher: ArchitectureSearcher, networks: TrialNetworks, run: RunSettings, stopped: str
-) -> SearchResult:
-    archive = searcher.archive
-    is_open = bool(archive.unfinished()) if searcher.ended_because else _is_open(searcher, run)
-    return SearchResult(
-        space=space,
-        goal=searcher.goal,
-        archive=archive,
-        path=networks.path,
-        ended_because=stopped or searcher.ended_because,
-        interrupted=is_open and not stopped,
-        networks=networks,
-        plots=ResultPlots(space, searcher.goal, archive),
-    )

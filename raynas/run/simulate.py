@@ -10,8 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raynas.core.architecture import Architecture
-from raynas.core.constraint import Constraint
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Constraints, Goal, Objectives
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.errors import DataError, RaynasError, SpaceError, UnknownNameError, one_line
@@ -156,8 +155,8 @@ def drive(
     n: int,
     seeds: Iterable[int] = (0,),
     *,
-    objectives: str | Objective | Sequence[str | Objective] = "accuracy",
-    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    objectives: Objectives = "accuracy",
+    constraints: Constraints = (),
     metrics: Metrics = (),
     baseline: Mapping[str, object] | str | Path | None = None,
     n_workers: int = 1,

@@ -16,6 +16,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.metrics import read_goal
 from raynas.run.file_names import ARCHIVE
+from raynas.run.so_far import is_open
 from raynas.views.result_plots import ResultPlots
 
 
@@ -68,7 +69,7 @@ def stored_result(path: Path) -> SearchResult:
         goal=goal,
         archive=archive,
         path=path,
-        interrupted=len(archive.events("proposed")) < session["num_samples"] or bool(archive.unfinished()),
+        interrupted=is_open(archive, session["num_samples"]),
         plots=ResultPlots(space, goal, archive),
     )
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from ray.tune.search import Searcher
 
 from raynas.core.archive import Archive, evaluation_of
-from raynas.core.constraint import Constraint
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Objective
+from raynas.core.goal import Constraints, Objectives
 from raynas.core.result import SearchResult
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
@@ -30,6 +29,7 @@ from raynas.run.proposal import Outside, Proposal
 from raynas.run.results_folder import open_archive
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import start_session
+from raynas.run.so_far import is_open
 from raynas.run.warm_start import import_evaluations
 from raynas.seeds import seed_of
 from raynas.strategies import Strategy
@@ -83,8 +83,8 @@ class Study:
         path: str | Path,
         strategy: Strategy | None = None,
         *,
-        objectives: str | Objective | Sequence[str | Objective] = "accuracy",
-        constraints: str | Constraint | Sequence[str | Constraint] = (),
+        objectives: Objectives = "accuracy",
+        constraints: Constraints = (),
         metrics: Metrics = (),
         num_samples: int = 50,
         seed: int = 0,
@@ -212,14 +212,13 @@ class Study:
     def result(self) -> SearchResult:
         """Return the findings so far."""
         with self._held() as archive:
-            missing = len(archive.events("proposed")) < self._run.num_samples or bool(archive.unfinished())
             return SearchResult(
                 space=self._plan.space,
                 goal=self._current(archive).goal,
                 archive=Archive.load(self.path / ARCHIVE),
                 path=self.path,
                 ended_because=self.ended_because,
-                interrupted=missing and not self.ended_because,
+                interrupted=is_open(archive, self._run.num_samples) and not self.ended_because,
             )
 
     # --- the state ---------------------------------------------------------------------------------------------------

@@ -1,15 +1,13 @@
 """train_supernet(): the training of shared weights with Ray Tune, as a search whose space has one member."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ray import tune
 
-from raynas.core.constraint import Constraint
 from raynas.core.cost_limits import is_counted
 from raynas.core.evaluation import Evaluation
-from raynas.core.goal import Goal
+from raynas.core.goal import Constraints, Goal
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, SettingError, one_line
@@ -31,7 +29,7 @@ def train_supernet(
     space: SearchSpace,
     settings: WeightSharing | None = None,
     *,
-    constraints: str | Constraint | Sequence[str | Constraint] = (),
+    constraints: Constraints = (),
     metrics: Metrics = (),
     baseline: Baseline | None = None,
     progress: bool = True,

@@ -10,9 +10,8 @@ from ray.tune.schedulers import TrialScheduler
 from typing_extensions import Unpack
 
 from raynas.core.archive import Archive
-from raynas.core.constraint import Constraint
 from raynas.core.cost_limits import Costs
-from raynas.core.goal import Goal, Objective
+from raynas.core.goal import Constraints, Goal, Objective, Objectives
 from raynas.core.joint_space import JointSpace
 from raynas.core.searcher import ArchitectureSearcher, SearcherOptions
 from raynas.core.space import SearchSpace
@@ -59,8 +58,8 @@ class Strategy(ABC):
     def searcher(
         self,
         space: SearchSpace,
-        objectives: str | Objective | Sequence[str | Objective] | Goal = "accuracy",
-        constraints: str | Constraint | Sequence[str | Constraint] = (),
+        objectives: Objectives | Goal = "accuracy",
+        constraints: Constraints = (),
         *,
         metrics: Metrics = (),
         seed: int = 0,

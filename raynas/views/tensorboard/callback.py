@@ -1,12 +1,11 @@
 """TensorBoardCallback: TensorBoard logs of any run of Tune that searches architectures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from raynas.core.archive import Archive
-from raynas.core.constraint import Constraint
-from raynas.core.goal import Objective
+from raynas.core.goal import Constraints, Objectives
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.core.space import SearchSpace
 from raynas.metrics import read_goal
@@ -37,8 +36,8 @@ class TensorBoardCallback(ViewCallback):
         self,
         source: ArchitectureSearcher | SearchSpace,
         log_dir: str | Path,
-        objectives: str | Objective | Sequence[str | Objective] = "accuracy",
-        constraints: str | Constraint | Sequence[str | Constraint] = (),
+        objectives: Objectives = "accuracy",
+        constraints: Constraints = (),
         baseline: Mapping[str, float] | None = None,
     ) -> None:
         self._made_of = (source, log_dir, objectives, constraints, baseline)
