@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raynas.cli.flags import expand
-from raynas.cli.parser import OptionParser
-from raynas.cli.report_request import results_folder, search_in
+from raynas.cli.stored_search import read_words, results_folder, search_in
 from raynas.errors import RaynasError
 
 EXAMPLES = """\
@@ -36,15 +34,14 @@ def read_track(argv: Sequence[str]) -> TrackRequest:
         RaynasError: if it names no folder of a search or no tracker, or there is an option.
         SystemExit: after ``--help``.
     """
-    given = [token for token in argv if not token.startswith("-")]
-    parser = OptionParser(
+    given = read_words(
+        argv,
         "raynas track",
         "RESULTS_DIR TRACKER...",
         "Write a search to trackers (mlflow, wandb): a run for the search, and one for each trial that ended. "
         "What is there already stays. Environment variables of the trackers say where.",
         EXAMPLES,
     )
-    parser.parse(expand([token for token in argv if token.startswith("-")]))
     if len(given) < 2:
         got = " ".join(given) or "none"
         raise RaynasError(f"give a folder and at least one tracker: raynas track RESULTS_DIR mlflow, got {got}")
