@@ -9,17 +9,15 @@ from torch import Tensor, nn
 from raynas.converting import importance as criteria
 from raynas.converting.activations import activation
 from raynas.converting.blocks import BlockRow
-from raynas.converting.groups import Group, groups_of
-from raynas.converting.images import images_in
-from raynas.converting.kernels import ConvKernel, kernels_of
+from raynas.converting.groups import Group
 from raynas.converting.layer import Plan
 from raynas.converting.members import Wiring
 from raynas.converting.options import Range
 from raynas.converting.resolutions import ResolutionCheck
 from raynas.converting.space import ConvertedSpace, Fixed
-from raynas.converting.ties import ties_of
 from raynas.converting.traced import Traced
-from raynas.converting.verification import Verification, smallest
+from raynas.converting.varying import Parts, Varying
+from raynas.converting.verification import Verification
 from raynas.converting.wanted import Wanted
 from raynas.core.inputs import Arguments, Inputs, InputSpec
 from raynas.errors import SpaceError
@@ -72,61 +70,44 @@ def convert(
     traced = Traced(model, example)
     wanted = Wanted(vary, keep, divisor)
     wiring = Wiring(model, traced.dimensions, traced.inputs_of)
-    groups = groups_of(model, traced.dimensions, traced.reads)
-    widths = {group.name: options for group in groups if not group.atom.frozen and (options := wanted.widths(group))}
-    rows = {row.name: row for row in traced.rows}
-    depths = {name: options for name, row in rows.items() if (options := wanted.depths(row))}
-    kernels = {kernel.name: kernel for kernel in kernels_of(model, traced.dimensions)}
-    sizes = {name: found for name, kernel in kernels.items() if (found := wanted.kernel_sizes(kernel, model))}
-    images = images_in(model, example)
-    wanted.check(groups, rows.values(), kernels.values(), images)
-    sides = wanted.resolutions(images)
-    by_name = {group.name: group for group in groups}
-    checked = Verification(wiring, example, traced.trace)
-    in_rows = {name: (rows[name], options) for name, options in depths.items()}
-    ties = {tie: wanted.widths(tie) for tie in ties_of([group for group in groups if not group.atom.frozen])}
-    failed = checked.failures({by_name[name]: options for name, options in widths.items()}, in_rows, ties)
-    failed |= checked.failures_of_kernels({kernels[name]: options for name, options in sizes.items()})
-    sizes = {name: options for name, options in sizes.items() if name not in failed}
-    by_name |= {tie.name: tie for tie in checked.tied}
-    widths |= {tie.name: options for tie, options in checked.tied.items()}
-    tied = {each.name for tie in checked.tied for each in tie.tied} - failed.keys()
-    widths = {name: widths[name] for name in by_name if name in widths and name not in {*failed, *tied}}
-    depths = {name: options for name, options in depths.items() if name not in failed}
-    varying = {name: by_name[name] for name in widths}
+    parts = Parts.of(model, traced, example)
+    asked = Varying.asked(parts, wanted, model)
+    wanted.check(parts.groups, parts.rows.values(), parts.kernels.values(), parts.images)
+    sides = wanted.resolutions(parts.images)
+    varying = asked.verified(parts, wanted, Verification(wiring, example, traced.trace))
     if sides:
-        narrowest = smallest({varying[name]: options for name, options in widths.items()})
-        ResolutionCheck(wiring, example, traced.trace).check(sides, narrowest)
+        ResolutionCheck(wiring, example, traced.trace).check(sides, varying.narrowest)
     plan = Plan(
-        wiring,
-        widths,
-        varying,
-        depths,
-        {name: rows[name] for name in depths},
-        criteria.orders(list(varying.values()), _score(model, importance, losses, batches), seed),
-        {name: _block_order(rows[name], traced.block_scores[name], importance, seed) for name in depths},
-        sizes,
-        {name: kernels[name] for name in sizes},
-        {resized.name: options for resized, options in sides.items()},
-        {resized.name: resized for resized in sides},
+        wiring=wiring,
+        widths=varying.widths,
+        groups=varying.groups,
+        depths=varying.depths,
+        rows={name: parts.rows[name] for name in varying.depths},
+        orders=criteria.orders(list(varying.groups.values()), _score(model, importance, losses, batches), seed),
+        block_orders={
+            name: _block_order(parts.rows[name], traced.block_scores[name], importance, seed) for name in varying.depths
+        },
+        kernel_sizes=varying.kernel_sizes,
+        kernels={name: parts.kernels[name] for name in varying.kernel_sizes},
+        resolutions={images.name: options for images, options in sides.items()},
+        images={images.name: images for images in sides},
     )
-    left = [group for group in groups if group.name not in {*widths, *tied} and not wanted.is_kept(group)]
-    fixed = _all_fixed(left, rows, kernels, failed)
+    fixed = _all_fixed(parts, varying, wanted)
     if not plan.options:
         listed = "; ".join(f"{each.name}: {each.reason}" for each in fixed[:5])
-        why = listed or ("all of it is kept" if groups or rows else "it has no layers with weights")
+        why = listed or ("all of it is kept" if parts.groups or parts.rows else "it has no layers with weights")
         raise SpaceError(f"nothing in {type(model).__name__} can vary ({why})")
     return ConvertedSpace(plan, example_inputs if inputs is None else inputs, fixed, type(model).__name__)
 
 
-def _all_fixed(
-    groups: Sequence[Group], rows: Mapping[str, BlockRow], kernels: Mapping[str, ConvKernel], failed: Mapping[str, str]
-) -> list[Fixed]:
+def _all_fixed(parts: Parts, varying: Varying, wanted: Wanted) -> list[Fixed]:
     """Return what could not be made variable, with the reason, but for what nobody expects to vary."""
-    told = [group for group in groups if group.atom.frozen not in EXPECTED or group.kind == "heads"]
-    fixed = [_fixed(group, failed) for group in told]
-    fixed += [Fixed(name, tuple(rows[name].paths), failed[name]) for name in rows if name in failed]
-    fixed += [Fixed(name, (kernels[name].layer,), failed[name]) for name in kernels if name in failed]
+    failed = varying.failed
+    left = [group for group in parts.groups if group.name not in {*varying.widths, *varying.tied}]
+    told = [group for group in left if group.atom.frozen not in EXPECTED or group.kind == "heads"]
+    fixed = [_fixed(group, failed) for group in told if not wanted.is_kept(group)]
+    fixed += [Fixed(name, tuple(row.paths), failed[name]) for name, row in parts.rows.items() if name in failed]
+    fixed += [Fixed(name, (kernel.layer,), failed[name]) for name, kernel in parts.kernels.items() if name in failed]
     return fixed
 
 
