@@ -71,15 +71,10 @@ def latency(
         UnknownNameError: if there is no such back end.
     """
     name = name or (f"{NAME}@{device}" if device else NAME)
-    if table is not None and predictor is not None:
-        raise SettingError("latency comes from a table or from a predictor, not from both")
     if table is not None:
-        given = (backend, measure, batch_size, n_threads, dtype, torch_device, time_limit)
-        if given != (None, None, 1, None, "float32", None, 300.0):
-            raise SettingError("a table of latencies says itself how they were measured: give a name or a device alone")
-        from raynas.metrics.latency_table import load_table  # its parts measure by this module
-
-        return load_table(table).metric(name)
+        if predictor is not None:
+            raise SettingError("latency comes from a table or from a predictor, not from both")
+        return _of_table(table, name, (backend, measure, batch_size, n_threads, dtype, torch_device, time_limit))
     command = None if measure is None else Command(text=measure, seconds=time_limit)
     measurement = LatencyMeasure(
         backend=backend or ("eager" if command is None else "onnxruntime"),
@@ -90,15 +85,29 @@ def latency(
         dtype=dtype,
         torch_device=torch_device,
     )
-    title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
-    # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
-    needs: Needs = "device" if device is None and command is None else "weights"
-    measured = Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs, final=True)
+    measured = _of_measurement(measurement, name)
     if predictor is None:
         return measured
     from raynas.metrics.latency_predictor import read_predictor  # takes half a second
 
     return read_predictor(predictor).metric(name, final=measured if backend or measure else None)
+
+
+def _of_table(table: Path | str, name: str, given: tuple[object, ...]) -> Metric:
+    """Return the metric of the sums of a table, for which no settings of a measurement may be given."""
+    if given != (None, None, 1, None, "float32", None, 300.0):
+        raise SettingError("a table of latencies says itself how they were measured: give a name or a device alone")
+    from raynas.metrics.latency_table import load_table  # its parts measure by this module
+
+    return load_table(table).metric(name)
+
+
+def _of_measurement(measurement: "LatencyMeasure", name: str) -> Metric:
+    """Return the metric of a measurement, which the best are measured by at the end too."""
+    title = name.replace("_ms", "", 1) if name.startswith(NAME) else name
+    # A named device, and a command, get a file or a network of the CPU; where it was made is all the same to them.
+    needs: Needs = "device" if measurement.device is None and measurement.command is None else "weights"
+    return Metric(name=name, mode="min", unit="ms", title=title, measure=measurement, needs=needs, final=True)
 
 
 @dataclass(frozen=True, kw_only=True)
