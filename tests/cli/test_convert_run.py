@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray  # noqa: F401  # for itself: it changes sys.path when it is imported
 
 from raynas.cli import commands, convert_model
 
