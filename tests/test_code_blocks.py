@@ -168,6 +168,7 @@ def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         "retrain",
         "export",
         "convert",
+        "blocks",
         "profile",
         "track",
         "report",

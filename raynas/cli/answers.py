@@ -93,6 +93,24 @@ class ConvertAnswer(Struct, kw_only=True):
     profile: ProfiledMembers | None = None
 
 
+class AssemblyAnswer(Struct, kw_only=True):
+    """An assembly: the alternatives by the blocks that they replace, and its predicted scores and its costs."""
+
+    choices: dict[str, str]
+    predicted: dict[str, float]
+
+
+class BlocksAnswer(Struct, kw_only=True):
+    """A library of blocks, and its best assemblies; ``best`` has the choices of that which has the ``scores``."""
+
+    folder: str
+    given: dict[str, float]
+    assemblies: list[AssemblyAnswer] = []
+    best: dict[str, str] = {}
+    scores: dict[str, float] = {}
+    files: list[str] = []
+
+
 class ProfileAnswer(Struct, kw_only=True):
     """A table of latencies."""
 
@@ -183,6 +201,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "retrain": RetrainAnswer,
     "export": ExportAnswer,
     "convert": ConvertAnswer,
+    "blocks": BlocksAnswer,
     "profile": ProfileAnswer,
     "track": TrackAnswer,
     "propose": ProposeAnswer,

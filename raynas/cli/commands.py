@@ -13,6 +13,7 @@ from rich.console import Console
 from raynas.cli.answering import answered, as_plain
 from raynas.cli.answers import SearchAnswer, TrackAnswer
 from raynas.cli.archive_request import ACTIONS, ArchiveRequest, read_archive
+from raynas.cli.blocks_request import BlocksRequest, read_blocks
 from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.exit_codes import ExitCode
 from raynas.cli.export_request import read_export
@@ -51,6 +52,11 @@ def export_found(argv: Sequence[str]) -> int:
 def convert_model(argv: Sequence[str]) -> int:
     """Show what of a given model can vary, and what its smaller relatives cost; return the exit code."""
     return answered("convert", argv, lambda rest: _convert(read_convert(rest)))
+
+
+def replace_blocks(argv: Sequence[str]) -> int:
+    """Replace blocks of a trained model by alternatives, within limits; return the exit code."""
+    return answered("blocks", argv, lambda rest: _blocks(read_blocks(rest)))
 
 
 def profile_space(argv: Sequence[str]) -> int:
@@ -117,6 +123,13 @@ def _convert(request: ConvertRequest) -> Done:
     from raynas.cli.convert_run import run_convert  # imports torch
 
     return OK, run_convert(request, Console())
+
+
+def _blocks(request: BlocksRequest) -> Done:
+    say(f"Blocks of {request.model.name} on {request.data}; everything goes to {shown(request.path)}", Console())
+    from raynas.cli.blocks_run import run_blocks  # imports torch and Ray
+
+    return OK, run_blocks(request, Console())
 
 
 def _profile(request: ProfileRequest) -> Done:

@@ -12,6 +12,7 @@ COMMANDS = {
     "retrain": ("retrain_found", "train a found architecture to its end, and test it"),
     "export": ("export_found", "write a found network to files that run without raynas"),
     "convert": ("convert_model", "show what of a model of yours can vary, and what its smaller relatives cost"),
+    "blocks": ("replace_blocks", "replace blocks of a trained model by alternatives, the best within limits"),
     "profile": ("profile_space", "time every operation of a space, for a table that predicts latency"),
     "propose": ("propose", "ask a search for architectures to evaluate elsewhere"),
     "observe": ("observe", "book results of architectures in a search"),
@@ -53,7 +54,7 @@ def _refused(name: str, rest: Sequence[str]) -> int:
 def _help() -> str:
     rows = "\n".join(f"  {name:<9} {summary}" for name, (_, summary) in COMMANDS.items())
     return (
-        "usage: raynas SUB-COMMAND [OPTIONS]\n\nNeural architecture search on Ray Tune.\n\n"
+        "usage: raynas SUB-COMMAND [OPTIONS]    neural architecture search on Ray Tune\n\n"
         f"sub-commands:\n{rows}\n\noptions:\n  --help     this text; raynas SUB-COMMAND --help lists its options\n"
         "  --json     the result of a sub-command as one JSON object\n  --version  the version\n\nexamples:\n"
         "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
