@@ -20,7 +20,15 @@ PAGES = {
     for module in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))
 }
 PARTS = ("analysis", "codesign", "converting", "exporting", "metrics", "nn", "oneshot", "search_spaces", "strategies")
-OTHERS = ("compressing.assembling", "testing", "trials", "views.trackers")
+OTHERS = (
+    "compressing.adapters",
+    "compressing.assembling",
+    "low_rank",
+    "precision",
+    "testing",
+    "trials",
+    "views.trackers",
+)
 PUBLIC = ["raynas", *(f"raynas.{part}" for part in (*PARTS, *OTHERS))]
 
 

@@ -24,6 +24,8 @@ from raynas.seeds import seed_of
 from raynas.strategies import Strategy
 from raynas.validate import positive, require_whole
 
+__all__ = ["NestedAdapters", "loss_of", "ranks_by_sensitivity", "search_ranks"]
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """A function of a network's output and targets that returns their mean loss."""
 

@@ -83,7 +83,7 @@ class RankSpace(ModelSpace):
 
     @property
     def _more(self) -> str:
-        """What else networks follow from."""
+        """Digits of all else that networks follow from."""
         return ""
 
     @property

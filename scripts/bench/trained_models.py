@@ -40,7 +40,7 @@ class Trained:
 
 
 class GPTBlock(nn.Module):
-    """A block of a transformer, whose projections are layers of their own."""
+    """A block of a transformer; each projection is a layer."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class GPTBlock(nn.Module):
 class GPT(nn.Module):
     """A language model of characters: numbers of characters to logits of the next ones."""
 
-    def __init__(self, width: int = 96, depth: int = 4, heads: int = 4) -> None:
+    def __init__(self, width: int = 64, depth: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.characters = nn.Embedding(VOCABULARY, width)
         self.positions = nn.Embedding(CONTEXT, width)
@@ -102,7 +102,7 @@ def legal_text(most: int = 1_000_000) -> Tensor:
     return characters(iter(found), most)
 
 
-def text_batches(text: Tensor, n: int, seed: int, size: int = 32) -> Batches:
+def text_batches(text: Tensor, n: int, seed: int, size: int = 16) -> Batches:
     """Return random batches of a text: characters and those that follow them."""
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(len(text) - CONTEXT - 1, (n, size), generator=generator)
@@ -145,7 +145,7 @@ def kept(model: nn.Module, path: Path, train: Callable[[], None]) -> None:
     model.eval()
 
 
-def gpt(folder: Path, *, depth: int = 4, steps: int = 1500, seed: int = 0) -> Trained:
+def gpt(folder: Path, *, depth: int = 3, steps: int = 1500, seed: int = 0) -> Trained:
     """Return a language model of characters, trained on the source code of Python's standard library."""
     torch.manual_seed(seed)
     model = GPT(depth=depth)
@@ -168,11 +168,12 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.second(self.first(x)) + self.shortcut(x))
 
 
-def residual(folder: Path, *, epochs: int = 40, seed: int = 0) -> Trained:
-    """Return a residual network of ten layers with weights, trained on digits among fragments of others."""
+def residual(folder: Path, *, epochs: int = 15, seed: int = 0) -> Trained:
+    """Return a residual network of eight layers with weights, trained on digits among fragments of others."""
     torch.manual_seed(seed)
-    blocks = [ResidualBlock(32, 32, 1), ResidualBlock(32, 64, 2), ResidualBlock(64, 64, 2)]
     stem = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
+    middle = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
+    blocks = [ResidualBlock(32, 32, 1), middle, ResidualBlock(32, 64, 2)]
     model = nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
     data = {
         name: (torch.from_numpy(images).float()[:, None] / 255, torch.from_numpy(labels).long())

@@ -69,7 +69,18 @@ def test_both_ways_give_the_budget_to_the_layer_that_needs_it(
     assert loss_of(supernet, best, valid, functional.mse_loss) <= loss_of(
         supernet, by_sensitivity, valid, functional.mse_loss
     )
-    assert (tmp_path / "ranks").is_dir()
+    again = search_ranks(
+        space,
+        supernet,
+        valid,
+        functional.mse_loss,
+        budget=budget,
+        strategy=RegularizedEvolution(population_size=8, tournament_size=3),
+        num_samples=41,  # the folder has forty of them
+        points_to_evaluate=[by_sensitivity],
+        path=tmp_path / "ranks",
+    )
+    assert len(again.evaluations) == len(result.evaluations) + 1
 
 
 def test_a_budget_that_nothing_meets_is_said() -> None:
