@@ -5,8 +5,12 @@ costs are taken to add up over blocks. Solutions are exact; the next best one is
 before.
 """
 
+import ctypes
 import math
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -112,13 +116,14 @@ class Programme:
         starts = self._starts
         rows = [*self._one_each(), *map(self._row_of_limit, limits), *map(self._row_of_cut, cuts)]
         matrix, low, high = (np.array([row[i] for row in rows]) for i in range(3))
-        found: Any = milp(
-            objective / (float(np.abs(objective).max()) or 1.0) * OBJECTIVE_SIZE,
-            integrality=np.ones(len(objective)),
-            bounds=(0, 1),
-            constraints=LinearConstraint(matrix, low, high),
-            options={"mip_rel_gap": 0, "time_limit": max_seconds},
-        )
+        with _silent():
+            found: Any = milp(
+                objective / (float(np.abs(objective).max()) or 1.0) * OBJECTIVE_SIZE,
+                integrality=np.ones(len(objective)),
+                bounds=(0, 1),
+                constraints=LinearConstraint(matrix, low, high),
+                options={"mip_rel_gap": 0, "time_limit": max_seconds},
+            )
         if found.status == 1:
             raise RaynasError(
                 f"the integer programme took more than {max_seconds:g} seconds: set max_seconds higher, or ask for "
@@ -137,7 +142,7 @@ class Programme:
     def _row_of_limit(self, limit: Constraint) -> Row:
         values, given = self._column(limit.metric), self.given[limit.metric]
         bound = limit.limit
-        if limit.op in ("<", ">") and given.is_integer() and bool((values % 1 == 0).all()):
+        if limit.op in ("<", ">") and float(given).is_integer() and bool((values % 1 == 0).all()):
             bound = math.ceil(bound) - 1 if limit.op == "<" else math.floor(bound) + 1
         scale = float(np.abs(values).max()) or 1.0
         room = (bound - given) / scale
@@ -177,3 +182,23 @@ class Programme:
 
 def _extreme_word(limit: Constraint) -> str:
     return "smallest" if limit.is_upper else "largest"
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep notes of the solver, which releases of HiGHS print past Python, from the output of this process."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # There is no output.
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            yield
+    finally:
+        with suppress(Exception):  # Only some systems have it by that name.
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)

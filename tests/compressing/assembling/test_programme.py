@@ -1,10 +1,14 @@
 """The integer programme against all combinations."""
 
+import ctypes
 import itertools
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import milp
 
 from raynas.compressing.assembling.programme import Programme
 from raynas.core.constraint import Constraint
@@ -84,3 +88,16 @@ def test_soft_limits_and_unknown_names_are_refused() -> None:
         next(programme(0).solutions(limits("latency_ms <= 10"), "divergence"))
     with pytest.raises(UnknownNameError, match="'divergance'; did you mean 'divergence'"):
         next(programme(0).solutions([], "divergance"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the C library has another name there")
+def test_notes_of_the_solver_are_no_output(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def noisy(*args: Any, **options: Any) -> Any:
+        ctypes.CDLL(None).puts(b"a note of the solver")
+        return milp(*args, **options)
+
+    monkeypatch.setattr("raynas.compressing.assembling.programme.milp", noisy)
+    print("before")
+    assert next(programme(0).solutions([], "params"))
+    print("after")
+    assert capfd.readouterr().out == "before\nafter\n"
