@@ -39,6 +39,10 @@ class BusyError(ArchiveError):
     """Another process holds an archive."""
 
 
+class StorageError(RaynasError):
+    """A storage beyond this machine cannot be read or written, though it was tried again for a while."""
+
+
 class DataError(RaynasError, ValueError):
     """A data set is missing, empty or malformed."""
 

@@ -44,6 +44,7 @@ class _Meta(Struct):
     costs: dict[str, float]
     scores: dict[str, float]
     provenance: dict[str, Provenance] = {}
+    state_bytes: Annotated[int, Meta(ge=0)] | None = None
 
 
 _META: "Decoder[_Meta]" = Decoder(_Meta)
@@ -91,6 +92,7 @@ class Checkpoint:
         if self.state is not None:
             with Replacing(directory / STATE) as path:
                 torch.save(dict(self.state), path)
+                meta["state_bytes"] = path.stat().st_size
         write_whole(directory / META, json.dumps(_without_nan(meta)))
 
     @classmethod
@@ -103,6 +105,8 @@ class Checkpoint:
         directory = Path(directory)
         try:
             meta = read_meta(directory)
+            refuse_cut(meta, _size(directory / STATE))
+            meta.pop("state_bytes", None)
             meta["costs"] = with_provenance(meta["costs"], from_plain(meta.pop("provenance", {})))
             return cls(**{**meta, "arch": Architecture(meta["arch"]), "state": _read_state(directory / STATE)})
         except FileNotFoundError as error:
@@ -118,8 +122,48 @@ def read_meta(directory: Path) -> dict[str, Any]:
         ContentError: if it is damaged.
         OSError: if it cannot be read.
     """
-    meta = decode_json(read_file(directory / META), _META)
+    return decode_meta(read_file(directory / META))
+
+
+def whole_epoch(directory: Path) -> int:
+    """Return the epoch of a checkpoint.
+
+    Raises:
+        ContentError: if the checkpoint is damaged, or not whole.
+        OSError: if it cannot be read.
+    """
+    meta = read_meta(directory)
+    refuse_cut(meta, _size(directory / STATE))
+    return int(meta["epoch"])
+
+
+def decode_meta(content: bytes) -> dict[str, Any]:
+    """Return the content of a ``meta.json``.
+
+    Raises:
+        ContentError: if it is damaged.
+    """
+    meta = decode_json(content, _META)
     return {name: meta[name] for name in _Meta.__struct_fields__ if name in meta}
+
+
+def refuse_cut(meta: Mapping[str, Any], state_bytes: int | None) -> None:
+    """Refuse a checkpoint that was not copied to its end, as ``meta.json`` may have been copied first.
+
+    Args:
+        meta: the content of ``meta.json``.
+        state_bytes: size of ``state.pt``; None if there is none.
+
+    Raises:
+        ContentError: if it was not.
+    """
+    size = meta.get("state_bytes")
+    if size is not None and size != state_bytes:
+        raise ContentError(f"{STATE} has {state_bytes or 0} bytes of {size}")
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None
 
 
 def _read_state(path: Path) -> State | None:

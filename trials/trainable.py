@@ -3,12 +3,16 @@
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from raynas.errors import one_line
+from raynas.trials.bucket_storage import bucket_of, fetched
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
 from raynas.trials.sick_process import SickProcessError, refuse_sick
@@ -35,7 +39,8 @@ class ArchitectureTrainable(tune.Trainable):
         if runner is None:
             raise TypeError("ArchitectureTrainable is made by settings.trainable(space), not used as it is")
         self._runner = runner
-        runner.directory = self._storage.trial_fs_path if self._storage else None
+        storage = None if bucket_of(self._storage) else self._storage
+        runner.directory = storage.trial_fs_path if storage else None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -49,8 +54,19 @@ class ArchitectureTrainable(tune.Trainable):
         """Begin the trial if it has not begun yet; return the runner."""
         config, self._config = self._config, None
         if config is not None:
-            self._runner.begin(config)
+            with self._with_checkpoint(config) as ready:
+                self._runner.begin(ready)
         return self._runner
+
+    @contextmanager
+    def _with_checkpoint(self, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give a config whose checkpoint, if it has one, is in a folder of this machine."""
+        bucket = bucket_of(self._storage)
+        if bucket is None or CHECKPOINT_KEY not in config:
+            yield config
+            return
+        with fetched(bucket.entry(config[CHECKPOINT_KEY])) as folder:
+            yield {**config, CHECKPOINT_KEY: str(folder)}
 
     def step(self) -> Result:
         """Do one epoch; return the result after it.

@@ -51,7 +51,7 @@ class ArchiveFile:
             if path.exists():
                 check_file(path, MAX_ARCHIVE_BYTES)
             self._file = path.open("ab+", buffering=0)
-            _lock(self._file, path, wait_seconds)
+            lock_file(self._file, path, wait_seconds)
             self._content = read_file(path, MAX_ARCHIVE_BYTES)
             self._n_whole = self._content.rfind(b"\n") + 1
             if self._n_whole < n_read:
@@ -73,7 +73,7 @@ class ArchiveFile:
             ArchiveError: if a line is damaged.
         """
         known, whole, self._content = self.n_read, self._n_whole, self._content[: self._n_whole]
-        records = _parse(self._content[known:], self.path, self._content.count(b"\n", 0, known))
+        records = parse_records(self._content[known:], self.path, self._content.count(b"\n", 0, known))
         assert self._file is not None
         self._file.truncate(whole)
         self.n_read, self._content = whole, b""
@@ -139,7 +139,7 @@ def read_records(path: Path) -> list[Record]:
         raise ArchiveError(f"cannot read the archive {path}: {error.strerror}") from None
     except ContentError as error:
         raise ArchiveError(f"cannot read the archive {path}: {error}") from None
-    return _parse(content[: content.rfind(b"\n") + 1], path)
+    return parse_records(content[: content.rfind(b"\n") + 1], path)
 
 
 def provenance_in(fields: Mapping[str, Any]) -> Record:
@@ -156,7 +156,17 @@ def _with_provenance(record: Record) -> Record:
     return record
 
 
-def _parse(content: bytes, path: Path, n_before: int = 0) -> list[Record]:
+def parse_records(content: bytes, path: object, n_before: int = 0) -> list[Record]:
+    """Return the records in whole lines.
+
+    Args:
+        content: the lines.
+        path: says in an error where they are.
+        n_before: number of lines before them.
+
+    Raises:
+        ArchiveError: if one is damaged.
+    """
     records = []
     for number, line in enumerate(content.splitlines(), n_before + 1):
         try:
@@ -168,7 +178,12 @@ def _parse(content: bytes, path: Path, n_before: int = 0) -> list[Record]:
     return records
 
 
-def _lock(file: FileIO, path: Path, wait_seconds: float) -> None:
+def lock_file(file: FileIO, path: Path, wait_seconds: float = 0.0) -> None:
+    """Lock a file against other processes until it is closed.
+
+    Raises:
+        BusyError: if another process holds it for longer than ``wait_seconds``.
+    """
     try:
         import fcntl
     except ImportError:  # Windows opens files exclusively enough

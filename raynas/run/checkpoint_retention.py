@@ -3,15 +3,13 @@
 Tune's own ``num_to_keep`` writes the whole state of the experiment every time it deletes one.
 """
 
-from pathlib import Path
-
 from ray import tune
 from ray.tune.experiment import Trial
 
 from raynas.core.evaluation import Evaluation
 from raynas.core.final_metrics import limits_at_end
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.files.inside import delete, inside
+from raynas.run.checkpoints import Checkpoints
 
 N_BEST = 3
 """Number of trials that keep their checkpoints after their end."""
@@ -27,16 +25,21 @@ class KeepBest(tune.Callback):
 
     Args:
         searcher: knows the evaluations and their order.
-        path: the folder that holds a folder per trial.
+        checkpoints: those of the trials.
         n_best: number of trials that keep theirs; by default ``N_BEST``, and ``N_SPARE`` more where a limit is measured
             at the end. With several objectives the best in the first keeps its own besides.
     """
 
     def __init__(
-        self, searcher: ArchitectureSearcher, path: Path, n_best: int | None = None, *, n_repeated: int = 0
+        self,
+        searcher: ArchitectureSearcher,
+        checkpoints: Checkpoints,
+        n_best: int | None = None,
+        *,
+        n_repeated: int = 0,
     ) -> None:
         self._searcher = searcher
-        self._path = path
+        self._checkpoints = checkpoints
         self._n_best = n_best or max(N_BEST, n_repeated) + (N_SPARE if limits_at_end(searcher.goal) else 0)
         finished = [e for e in searcher.archive.evaluations if e.status == "finished"]
         self._best = self._best_of(finished)
@@ -45,7 +48,7 @@ class KeepBest(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: object
     ) -> None:
         """Delete the older checkpoints of a running trial."""
-        _delete_checkpoints(inside(self._path, trial.trial_id), keep=2)
+        self._checkpoints.thin(trial.trial_id, checkpoint)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Rank the trial, and delete the checkpoints of those that are no longer among the best."""
@@ -55,7 +58,7 @@ class KeepBest(tune.Callback):
         candidates = [*self._best, evaluation] if evaluation.status == "finished" else self._best
         self._best = self._best_of(candidates)
         for loser in {e.trial for e in [*candidates, evaluation]} - {e.trial for e in self._best}:
-            _delete_checkpoints(inside(self._path, loser))
+            self._checkpoints.drop(loser)
 
     def _best_of(self, candidates: list[Evaluation]) -> list[Evaluation]:
         """Return those that keep their checkpoints, the one that ``SearchResult.best`` returns among them.
@@ -76,10 +79,4 @@ class KeepBest(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Delete the checkpoints of a failed trial; one that was lost continues from them."""
         if self._searcher.evaluation_of(trial.trial_id):
-            _delete_checkpoints(inside(self._path, trial.trial_id))
-
-
-def _delete_checkpoints(trial: Path, keep: int = 0) -> None:
-    checkpoints = sorted(trial.glob("checkpoint_*"), key=lambda path: path.lstat().st_mtime)
-    for checkpoint in checkpoints[: len(checkpoints) - keep]:
-        delete(checkpoint)
+            self._checkpoints.drop(trial.trial_id)

@@ -1,10 +1,11 @@
 """The checkpoints that trials of an earlier session left behind."""
 
+import re
 from pathlib import Path
 
 from raynas.errors import ContentError
 from raynas.files.inside import delete, inside
-from raynas.trials.checkpoint import read_meta
+from raynas.trials.checkpoint import whole_epoch
 
 
 def trial_folder(path: Path, trial: str) -> Path:
@@ -28,7 +29,7 @@ def last_checkpoint(directory: Path, max_epoch: int) -> tuple[Path, int] | None:
     found = []
     for folder in directory.glob("checkpoint_*"):
         try:
-            epoch = int(read_meta(folder)["epoch"])
+            epoch = whole_epoch(folder)
         except (OSError, ContentError):
             continue
         if epoch <= max_epoch and not folder.is_symlink():
@@ -43,3 +44,9 @@ def set_aside(checkpoint: Path) -> Path:
         if other != checkpoint:
             delete(other)
     return checkpoint if checkpoint == target else checkpoint.rename(target)
+
+
+def number_of(checkpoint: str) -> int:
+    """Return the number in the name of a checkpoint's folder; -1 if it has none."""
+    found = re.fullmatch(r"checkpoint_(\d{1,9})", checkpoint.rstrip("/").rpartition("/")[2])
+    return int(found.group(1)) if found else -1

@@ -16,10 +16,13 @@ from ray.exceptions import (
     RpcError,
     WorkerCrashedError,
 )
+from ray.train._internal.session import _TrainingResult
+from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 
 from raynas.core.archive import Archive
-from raynas.errors import RaynasError, one_line
+from raynas.errors import RaynasError, StorageError, one_line
+from raynas.run.last_checkpoint import number_of
 from raynas.trials.failures import is_out_of_disk, reason_of
 from raynas.trials.sick_process import SickProcessError
 
@@ -41,6 +44,9 @@ class SearchTrial(Trial):
 
     exception: Exception | None = None
 
+    resumes_at: int = 0
+    """Epoch of the checkpoint that the trial continues from; 0 if it begins again."""
+
     has_run: bool = False
     """True as soon as a process was there to run it."""
 
@@ -49,6 +55,16 @@ class SearchTrial(Trial):
 
     failed_because: str = ""
     """Reason for which an epoch failed, of a trial that is tried again from the one before."""
+
+    def restore_from(self, saved: Checkpoint) -> None:
+        """Let Tune restore a checkpoint before the trial runs, and number those that follow after it."""
+        self._restore_checkpoint_result = _TrainingResult(checkpoint=saved, metrics={})
+        self.number_after(number_of(saved.path))
+
+    def number_after(self, last: int) -> None:
+        """Let the numbers of further checkpoints follow ``last``."""
+        assert self.storage is not None
+        self.storage.current_checkpoint_index = last
 
     def init_local_path(self) -> None:
         """Use the folder of the trial's name also if it was tried before, where Tune would add another."""
@@ -73,7 +89,7 @@ class SearchTrial(Trial):
 
     @property
     def is_lost(self) -> bool:
-        """True if the exception is of Ray, not of the code that the trial ran, or of a process that is sick."""
+        """True if the exception is of Ray or a storage, not of the code that the trial ran, or a process is sick."""
         return not self.killed_because and (_is_rays(self.exception) or self._is_sick)
 
     @property
@@ -108,7 +124,7 @@ class SearchTrial(Trial):
 
 def _is_rays(error: Exception | None) -> bool:
     if isinstance(error, RayTaskError):
-        return _is_rays(error.cause)
+        return _is_rays(error.cause) or isinstance(error.cause, StorageError)
     if isinstance(error, RayActorError):
         return not error.actor_init_failed
     return isinstance(error, _RAYS)

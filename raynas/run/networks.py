@@ -15,11 +15,10 @@ from raynas.data.preprocessing import preprocessing_of
 from raynas.errors import RaynasError
 from raynas.exporting import Exported, Provenance, export
 from raynas.run.checkpoint_retention import N_BEST
+from raynas.run.checkpoints import Checkpoints, LocalCheckpoints
 from raynas.run.file_names import BEST
-from raynas.run.last_checkpoint import last_checkpoint, trial_folder
 from raynas.run.retraining import final_training, folder_for
 from raynas.trials import TrialSettings, retrain
-from raynas.trials.checkpoint import Checkpoint
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.settings import ArchitectureSettings
 
@@ -32,11 +31,17 @@ class TrialNetworks:
         space: the space of the search.
         settings: the way of scoring.
         path: the folder.
+        checkpoints: those of the trials; by default in the folder.
     """
 
     space: SearchSpace
     settings: TrialSettings
     path: Path
+    checkpoints: Checkpoints | None = None
+
+    @property
+    def _checkpoints(self) -> Checkpoints:
+        return self.checkpoints or LocalCheckpoints(self.path)
 
     def state(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         """Return the state in the last checkpoint of a trial; None if it has no checkpoint with a state.
@@ -44,8 +49,8 @@ class TrialNetworks:
         Raises:
             RaynasError: if the checkpoint cannot be read.
         """
-        found = last_checkpoint(trial_folder(self.path, evaluation.trial), evaluation.fidelity)
-        return Checkpoint.read(found[0]).state if found else None
+        found = self._checkpoints.read(evaluation.trial, evaluation.fidelity)
+        return found.state if found else None
 
     def model(self, evaluation: Evaluation) -> nn.Module:
         """Return the network of a trial with its weights, in eval mode.
@@ -56,8 +61,8 @@ class TrialNetworks:
         try:
             return self.settings.trained_model(self.space, evaluation.arch, self.state(evaluation))
         except RaynasError as error:
-            folder = self.path / evaluation.trial
-            found = any(folder.glob("checkpoint_*"))
+            found = self._checkpoints.any_of(evaluation.trial)
+            folder = f"{self._checkpoints.place}/{evaluation.trial}"
             hint = f"its checkpoints are in {folder}" if found else f"the {N_BEST} best trials keep their checkpoints"
             raise RaynasError(f"no weights of trial {evaluation.trial}: {error} ({hint})") from None
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import ray
@@ -12,24 +13,28 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import RaynasError, one_line
 from raynas.nodes import Resources, ray_nodes, room_for
+from raynas.storage import Bucket
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 60.0
 """Seconds that nodes may take to start a process and to answer."""
 
+Marker = tuple[str, Any] | None
+"""Path of a file that nodes should see, and its file system; None for that of the node."""
+
 Facts = Mapping[str, str]
 """Properties of a process that must be the same everywhere, by name; an empty text for a missing package."""
 
 
-def check_nodes(bundles: Sequence[Resources], folder: Path | None) -> None:
+def check_nodes(bundles: Sequence[Resources], folder: Path | Bucket | None) -> None:
     """Make sure that the nodes that trials may run on have what this process has.
 
     Nothing is done where this machine is the only such node: its processes are as this one.
 
     Args:
         bundles: what a trial needs; nodes without room for any of it are left out.
-        folder: the results folder, which every node must see; None if nothing is written from nodes.
+        folder: the results folder, or a bucket, which every node must see; None if nothing is written from nodes.
 
     Raises:
         RaynasError: if a node has another release of Python, torch or raynas, or does not see the folder.
@@ -49,7 +54,7 @@ def check_nodes(bundles: Sequence[Resources], folder: Path | None) -> None:
         raise RaynasError(f"trials cannot run on node {node}: {fault}{alike}")
 
 
-def fault_of(facts: Facts | RayError, mine: Facts, folder: Path | None) -> str:
+def fault_of(facts: Facts | RayError, mine: Facts, folder: Path | Bucket | None) -> str:
     """Say in which way a node differs from this process; an empty text if it does not.
 
     Args:
@@ -64,26 +69,36 @@ def fault_of(facts: Facts | RayError, mine: Facts, folder: Path | None) -> str:
             return f"it has {name} {facts[name] or '(missing)'}, this process {mine[name]}; install the same on both"
     if facts["sources"] != mine["sources"]:
         return f"its raynas {facts['raynas']} has other source files than this process; install the same on both"
+    if not facts["folder"] and isinstance(folder, Bucket):
+        return f"it cannot read {folder}: give it the same access as this machine has ({facts['error'] or 'not found'})"
     if not facts["folder"]:
         return f"it does not see the results folder {folder}; choose one on a file system that every node shares"
     return ""
 
 
 @contextmanager
-def _marker(folder: Path | None) -> Iterator[str | None]:
-    """Put a file into the folder for as long as nodes look for it."""
+def _marker(folder: Path | Bucket | None) -> Iterator[Marker]:
+    """Put a file into the folder for as long as nodes look for it; give its path, and the file system."""
     if folder is None:
         yield None
+        return
+    if isinstance(folder, Bucket):
+        name = f".seen-{uuid4().hex}"
+        folder.write(name, b"seen")
+        try:
+            yield f"{folder.path}/{name}", folder.filesystem
+        finally:
+            folder.delete(name)
         return
     marker = folder / f".seen-{uuid4().hex}"
     marker.touch()
     try:
-        yield str(marker)
+        yield str(marker), None
     finally:
         marker.unlink(missing_ok=True)
 
 
-def _ask(nodes: Iterable[str], marker: str | None) -> dict[str, Facts | RayError]:
+def _ask(nodes: Iterable[str], marker: Marker) -> dict[str, Facts | RayError]:
     """Return the facts of the nodes that answer in time."""
     task = ray.remote(_look())
     asked = {}
@@ -104,15 +119,17 @@ def _ask(nodes: Iterable[str], marker: str | None) -> dict[str, Facts | RayError
     return facts
 
 
-def _look() -> Callable[[str | None], Facts]:
+def _look() -> Callable[[Marker], Facts]:
     """Return a function that looks at the process that it runs in; it is sent whole, as raynas may be missing there."""
 
-    def look(marker: str | None) -> dict[str, str]:
+    def look(marker: Any) -> dict[str, str]:
         import hashlib
         import importlib.metadata
         import importlib.util
         import sys
+        import time
         from pathlib import Path
+        from typing import Any
 
         def version(package: str) -> str:
             if importlib.util.find_spec(package) is None:
@@ -132,12 +149,25 @@ def _look() -> Callable[[str | None], Facts]:
             found = {(f.name, f.read_bytes()) for root in roots if root.is_dir() for f in root.rglob("*.py")}
             return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()
 
+        def sees(path: str, filesystem: Any) -> str:
+            if filesystem is None:
+                return "" if Path(path).exists() else "it is not there"
+            for pause in (0.1, 0.5, 2.0, 0.0):
+                try:
+                    return "" if filesystem.get_file_info(path).is_file else "it is not there"
+                except Exception as error:
+                    failure = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                    time.sleep(pause)
+            return failure
+
+        error = sees(*marker) if marker else ""
         return {
             "Python": "{}.{}".format(*sys.version_info),
             "torch": version("torch"),
             "raynas": version("raynas"),
             "sources": sources("raynas"),
-            "folder": "" if marker and not Path(marker).exists() else "seen",
+            "folder": "" if error else "seen",
+            "error": error,
         }
 
     return look

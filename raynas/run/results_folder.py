@@ -1,7 +1,9 @@
 """The folder of a search: its path and its archive."""
 
-import re
 import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
@@ -9,27 +11,73 @@ from ray import tune
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError
 from raynas.files.inside import refuse_links
+from raynas.run.checkpoints import BucketCheckpoints, Checkpoints, LocalCheckpoints
 from raynas.run.file_names import ARCHIVE
 from raynas.run.run_config import checked_run_config
+from raynas.storage import Bucket, Replica, find_bucket
+from raynas.storage.location import working_copy
 
 MIN_FREE_BYTES = 100 * 2**20
 """Less free space than this in a results folder is refused before anything is computed."""
 
 
-def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:
-    """Return the folder that a run config names.
+@dataclass(frozen=True)
+class Place:
+    """The place of a search.
+
+    Args:
+        path: its folder on this machine.
+        bucket: its folder in a storage beyond this machine, of which the other is a working copy; None for none.
+    """
+
+    path: Path
+    bucket: Bucket | None = None
+
+
+def results_place(run_config: tune.RunConfig | None, default_name: str) -> Place:
+    """Return the place that a run config names.
+
+    The working copy of a bucket is a folder in ``~/ray_results``.
 
     Raises:
-        ArchiveError: if it is not in a file system.
-        SettingError: if a setting of the run config cannot be carried out.
+        SettingError: if a setting of the run config cannot be carried out, or there is no such storage.
     """
     given = checked_run_config(run_config)
-    storage = str(given.storage_path)
-    if re.match(r"\w+://", storage):
-        raise ArchiveError(
-            f"the archive needs a folder that every node can see, got {storage!r}: give a path on a shared file system"
-        )
-    return Path(storage).expanduser().resolve() / (given.name or default_name)
+    storage, name = str(given.storage_path), given.name or default_name
+    found = find_bucket(storage, given.storage_filesystem)
+    if isinstance(found, Path):
+        return Place(found / name)
+    local = working_copy(found, storage, Path(str(tune.RunConfig().storage_path)).expanduser().resolve())
+    return Place(local / name, found.entry(name))
+
+
+def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:
+    """Return the folder of this machine that a run config names; see ``results_place``."""
+    return results_place(run_config, default_name).path
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[tuple[Archive, Checkpoints]]:
+    """Open the archive of a search, or begin one, and give the checkpoints of its trials.
+
+    Raises:
+        ArchiveError: if it cannot be written or read, or the disk is almost full.
+        BusyError: if another driver runs the search.
+        OutsideError: if a link in the folder leads out of it.
+        StorageError: if the bucket cannot be read or written.
+    """
+    if place.bucket is None:
+        with closing(open_archive(place.path)) as archive:
+            yield archive, LocalCheckpoints(place.path)
+        return
+    replica = Replica(place.bucket, place.path, ARCHIVE)
+    replica.begin()
+    try:
+        with closing(open_archive(place.path)) as archive:
+            replica.start(archive)
+            yield archive, BucketCheckpoints(place.bucket, replica.later)
+    finally:
+        replica.finish()
 
 
 def open_archive(path: Path, wait_seconds: float = 0.0) -> Archive:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ray.tune import Checkpoint
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm, Searcher
@@ -20,10 +21,9 @@ from ray.tune.utils import flatten_dict
 from raynas.core.architecture import Config
 from raynas.core.outcome import Result, fidelity_of
 from raynas.core.searcher import ArchitectureSearcher
-from raynas.errors import RaynasError
-from raynas.files.inside import inside
+from raynas.errors import RaynasError, StorageError
+from raynas.run.checkpoints import Checkpoints, LocalCheckpoints
 from raynas.run.failure_streak import FailureStreak
-from raynas.run.last_checkpoint import last_checkpoint, set_aside
 from raynas.run.lost_trials import Losses, SearchTrial, full_disk_error
 from raynas.run.scheduler_replay import replay_scheduler
 from raynas.trials.checkpoint import CHECKPOINT_KEY
@@ -43,6 +43,7 @@ class ArchivedSearch(SearchAlgorithm):
         streak: says when enough trials in a row have failed; by default never.
         resumes_after_errors: whether a trial that fails after a report is tried again from its last checkpoint; if that
             helps nothing, the search ends, and the trial continues there in the next.
+        checkpoints: those of the trials; by default in the folder of the experiment.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class ArchivedSearch(SearchAlgorithm):
         watch: Callable[[str, Result], object] = lambda trial, result: None,
         streak: FailureStreak | None = None,
         resumes_after_errors: bool = False,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.searcher = searcher
         self.scheduler = scheduler
+        self._checkpoints = checkpoints
         self.num_samples = num_samples
         self.max_concurrent = max_concurrent
         self._check, self._watch = check, watch
@@ -88,6 +91,8 @@ class ArchivedSearch(SearchAlgorithm):
         experiment = experiments[0] if isinstance(experiments, list) else experiments
         assert isinstance(experiment, Experiment)
         self._spec = experiment.spec
+        folder = Path(self._spec["storage"].experiment_fs_path)
+        self._checkpoints = self._checkpoints or LocalCheckpoints(folder)
         archive = self.searcher.archive
         unfinished = {name: self.searcher.config_of(record) for name, record in archive.unfinished().items()}
         self._unfinished += [self._trial_again(name, config) for name, config in unfinished.items()]
@@ -135,8 +140,7 @@ class ArchivedSearch(SearchAlgorithm):
         if not self._is_fine(None if error else result):
             return
         if raised and raised.is_lost and self._losses.add(raised):
-            saved = raised.checkpoint  # of a class of the user's: in another run nobody knows who wrote it
-            self._unfinished.appendleft(self._trial_again(trial_id, raised.config, saved.path if saved else None))
+            self._again(raised, raised.checkpoint)  # of a class of the user's: in another run nobody knows who wrote it
             return
         if trial and result and result.get("failed") and fidelity_of(result) and self._resumes_after_errors:
             self._resume(trial, str(result["error"]))
@@ -152,10 +156,17 @@ class ArchivedSearch(SearchAlgorithm):
         trial.failed_because = reason
         epoch = self._losses.last_epoch(trial.trial_id)
         if self._losses.add(trial):
-            self._unfinished.appendleft(self._trial_again(trial.trial_id, trial.config))
+            self._again(trial)
         else:
             kept = f"epoch {epoch} is kept, and the same command continues from there"
             self.failure = RaynasError(f"the training failed: {reason}; {kept}")
+
+    def _again(self, trial: SearchTrial, saved: Checkpoint | None = None) -> None:
+        """Let a trial be the next; where an exception would only be taken for the trial's, it ends the search."""
+        try:
+            self._unfinished.appendleft(self._trial_again(trial.trial_id, trial.config, saved))
+        except StorageError as error:
+            self.failure = self.failure or error
 
     def _is_fine(self, result: Result | None) -> bool:
         """Return whether the search continues: after a failure nothing is recorded."""
@@ -181,33 +192,39 @@ class ArchivedSearch(SearchAlgorithm):
             self.failure = self.failure or error
             return 0
 
-    def _trial(self, trial_id: str, config: Config, restore_path: str | None = None) -> SearchTrial:
+    def _trial(self, trial_id: str, config: Config) -> SearchTrial:
         spec = self._spec
+        assert self._checkpoints is not None
         return SearchTrial(
             spec["run"],
             config={**spec["config"], **config},
             trial_id=trial_id,
-            storage=spec["storage"],
+            storage=self._checkpoints.storage(spec["storage"]),
             evaluated_params=flatten_dict(config),
             experiment_tag=trial_id,
             placement_group_factory=spec.get("resources_per_trial"),
             stopping_criterion=spec.get("stop") or {},
             checkpoint_config=spec["checkpoint_config"],
             max_failures=spec["max_failures"],
-            restore_path=restore_path,
             trial_name_creator=_short_name,
             trial_dirname_creator=_short_name,
             log_to_file=spec.get("log_to_file"),
         )
 
-    def _trial_again(self, trial_id: str, config: Config, restore_path: str | None = None) -> SearchTrial:
+    def _trial_again(self, trial_id: str, config: Config, saved: Checkpoint | None = None) -> SearchTrial:
         """Make an unfinished trial again under its old name, from its last checkpoint if it has one."""
-        directory = inside(Path(self._spec["storage"].experiment_fs_path), trial_id)
-        found = last_checkpoint(directory, self._losses.last_epoch(trial_id))
+        assert self._checkpoints is not None
+        found = self._checkpoints.to_resume(trial_id, self._losses.last_epoch(trial_id))
         config = {name: value for name, value in config.items() if name != CHECKPOINT_KEY}
         if found:
-            config[CHECKPOINT_KEY] = str(set_aside(found[0]))
-        return self._trial(trial_id, config, None if found else restore_path)
+            config[CHECKPOINT_KEY] = found.name
+        trial = self._trial(trial_id, config)
+        if found:
+            trial.resumes_at = found.epoch
+            trial.number_after(found.last_index)
+        elif saved:
+            trial.restore_from(saved)
+        return trial
 
 
 def _full_disk(result: Result) -> str:

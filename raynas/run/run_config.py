@@ -15,11 +15,8 @@ CARRIED = frozenset(
 )
 """Settings that reach Tune as they are."""
 
-OWN = frozenset(("failure_config", "name", "storage_path"))
+OWN = frozenset(("failure_config", "name", "storage_filesystem", "storage_path"))
 """Settings that raynas itself carries out."""
-
-REFUSED = {"storage_filesystem": "the archive needs a folder that every node can see; mount it, and give storage_path"}
-"""Settings that cannot be carried out, with the reason."""
 
 
 def checked_run_config(run_config: object) -> tune.RunConfig:
@@ -33,8 +30,7 @@ def checked_run_config(run_config: object) -> tune.RunConfig:
         raise SettingError(f"run_config must be a ray.tune.RunConfig, got {given!r}")
     for name in changed(given):
         if name not in CARRIED | OWN:
-            reason = REFUSED.get(name, "raynas does not know it")
-            raise SettingError(f"{name} of the run config cannot be carried out: {reason}")
+            raise SettingError(f"{name} of the run config cannot be carried out: raynas does not know it")
     stopper_of(given.stop)
     for callback in given.callbacks or ():
         if not isinstance(callback, tune.Callback):

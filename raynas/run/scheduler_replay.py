@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from raynas.core.archive import Record
 from raynas.core.outcome import Result, as_result
+from raynas.run.lost_trials import SearchTrial
 from raynas.run.no_controller import NO_CONTROLLER
-from raynas.trials.checkpoint import CHECKPOINT_KEY, read_meta
 
 
 def replay_scheduler(
@@ -53,8 +52,7 @@ def replay_scheduler(
 
 def _epochs_kept(unfinished: Trial) -> int:
     """Return the epoch of the checkpoint that a trial continues from; 0 for one that begins again."""
-    checkpoint = unfinished.config.get(CHECKPOINT_KEY)
-    return int(read_meta(Path(checkpoint))["epoch"]) if checkpoint else 0
+    return unfinished.resumes_at if isinstance(unfinished, SearchTrial) else 0
 
 
 def _report(scheduler: TrialScheduler, trial: Trial, result: Result) -> None:

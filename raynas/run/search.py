@@ -1,7 +1,6 @@
 """search(): from the arguments of a search to its result."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +20,7 @@ from raynas.run.on_change import OnChange
 from raynas.run.plan import SearchPlan
 from raynas.run.repeats import Repeats
 from raynas.run.report import announce, report
-from raynas.run.results_folder import open_archive, results_path
+from raynas.run.results_folder import opened, results_place
 from raynas.run.run_settings import RunSettings
 from raynas.run.session import start_session
 from raynas.run.so_far import is_open, result_so_far
@@ -112,15 +111,19 @@ def search(
             best architecture with its weights into the folder; "live" leaves out what is written at the end.
         run_config: Tune's; its ``name`` and ``storage_path`` (by default ``~/ray_results``) name its folder. The name
             is by default made of the space, the script and its function (or the data), the strategy, and what is asked
-            for if that is not accuracy alone.
+            for if that is not accuracy alone. A storage such as ``"s3://bucket/path"``, or a path on
+            ``storage_filesystem``, gets all that a run of the same call on another machine needs; the folder here is
+            then a working copy of it.
 
     Returns:
         The findings so far, also after an interrupt.
 
     Raises:
         ArchiveError: if the results folder cannot be written or disappears, or holds a search of something else.
+        BusyError: if another driver runs this search.
         InfeasibleError: if no architecture meets the constraints that need no training.
         RaynasError: if a disk is full; run the same call again when there is space.
+        StorageError: if a storage cannot be reached.
         ValueError: if an argument cannot be read.
     """
     run = RunSettings(
@@ -155,8 +158,8 @@ def search(
     run.check(plan.strategy, plan.settings)
     join_cluster()
     settings = plan.settings
-    path = results_path(run.run_config, plan.default_name)
-    with closing(open_archive(path)) as archive:
+    place = results_place(run.run_config, plan.default_name)
+    with opened(place) as (archive, checkpoints):
         plan = plan.begun(archive, run.num_samples)
         figures = plan.figures(archive)
         searcher = plan.searcher(archive, figures)
@@ -170,12 +173,13 @@ def search(
         searcher.warm_start((e for e in archive.earlier_evaluations if e.ok), again=True)
         searcher.replay(archive)
         wants_trials = is_open(archive, run.num_samples)
-        stopped = run_trials(searcher, settings, plan.strategy, run, path) if wants_trials else ""
-        result = result_so_far(space, searcher, TrialNetworks(space, settings, path), run.num_samples, stopped)
+        stopped = run_trials(searcher, settings, plan.strategy, run, place.path, checkpoints) if wants_trials else ""
+        networks = TrialNetworks(space, settings, place.path, checkpoints)
+        result = result_so_far(space, searcher, networks, run.num_samples, stopped)
         if not result.interrupted:
             finish(result, settings, run)
         if leave_report is True:
-            logs = path / "tensorboard" if tensorboard else None
+            logs = place.path / "tensorboard" if tensorboard else None
             report(result, settings, facts["title"], logs=logs, progress=progress)
         track_all(result, run.trackers)
         return result

@@ -12,6 +12,7 @@ from raynas.metrics.table import COUNTED
 from raynas.run.asked import ReportCheck, wanted
 from raynas.run.bulk_search import search_in_bulk
 from raynas.run.checkpoint_retention import KeepBest
+from raynas.run.checkpoints import Checkpoints, LocalCheckpoints
 from raynas.run.cluster import start_ray
 from raynas.run.environment import FAST_SETTINGS, environment, quiet_tune, terminate_as_interrupt
 from raynas.run.failure_streak import FailureStreak
@@ -34,7 +35,12 @@ from raynas.views.trackers import TrackerCallback
 
 
 def run_trials(
-    searcher: ArchitectureSearcher, settings: TrialSettings, strategy: Strategy, run: RunSettings, path: Path
+    searcher: ArchitectureSearcher,
+    settings: TrialSettings,
+    strategy: Strategy,
+    run: RunSettings,
+    path: Path,
+    checkpoints: Checkpoints | None = None,
 ) -> str:
     """Run the trials that a search still lacks, to its end or until it is interrupted.
 
@@ -44,6 +50,7 @@ def run_trials(
         strategy: gives the scheduler.
         run: how trials run.
         path: the search's folder.
+        checkpoints: those of the trials; by default in that folder.
 
     Returns:
         The reason why it ended before its number of trials; "" if it did not, or if the searcher knows it.
@@ -57,7 +64,8 @@ def run_trials(
     if settings.bulk_size:
         check_bulk(run.run_config, strategy.early_stopping)
     start_ray()
-    check_nodes(settings.bundles, None if settings.bulk_size else path)
+    checkpoints = checkpoints or LocalCheckpoints(path)
+    check_nodes(settings.bundles, None if settings.bulk_size else checkpoints.place)
     callbacks: list[tune.Callback] = []
     if run.tensorboard:
         callbacks.append(TensorBoardCallback(searcher, path / "tensorboard"))
@@ -73,7 +81,7 @@ def run_trials(
     if settings.bulk_size:
         _run_in_bulk(searcher, settings, run, callbacks, streak)
     else:
-        _run_on_tune(searcher, settings, strategy, run, path, callbacks, streak)
+        _run_on_tune(searcher, settings, strategy, run, path, checkpoints, callbacks, streak)
     if fail_fast == "raise" and streak.verdict:
         raise RaynasError(streak.verdict)
     return streak.verdict
@@ -85,13 +93,14 @@ def _run_on_tune(
     strategy: Strategy,
     run: RunSettings,
     path: Path,
+    checkpoints: Checkpoints,
     callbacks: list[tune.Callback],
     streak: FailureStreak,
 ) -> None:
     room = Room(settings.bundles, run.max_concurrent)
     stop = StopCriteria(run.run_config.stop, end_now=lambda: streak.ends_what_runs)
     if not keeps_all(run.run_config):
-        callbacks.insert(0, KeepBest(searcher, path, n_repeated=run.repeats.top if run.repeats else 0))
+        callbacks.insert(0, KeepBest(searcher, checkpoints, n_repeated=run.repeats.top if run.repeats else 0))
     if run.max_trial_seconds is not None:
         callbacks.append(TimeLimit(run.max_trial_seconds, searcher.archive))
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
@@ -107,6 +116,7 @@ def _run_on_tune(
         watch=stop.replay,
         streak=streak,
         resumes_after_errors=settings.resumes_after_errors,
+        checkpoints=checkpoints,
     )
     cls = settings.trainable(searcher.space, wanted(searcher))
     tuner = tune.Tuner(

@@ -23,6 +23,7 @@ from raynas.data.image_sets import load_images
 from raynas.files.inside import inside
 from raynas.run.architecture_file import read_architecture
 from raynas.run.checkpoint_retention import KeepBest
+from raynas.run.checkpoints import LocalCheckpoints
 from raynas.run.last_checkpoint import last_checkpoint, set_aside
 from raynas.run.results_folder import open_archive
 from raynas.search_spaces import MLP
@@ -87,7 +88,7 @@ def continue_search(folder: Path) -> None:
         searcher = RandomSearch().searcher(TOY, costs={}, archive=archive)
         searcher.warm_start(archive.earlier_evaluations, again=True)
         searcher.replay(archive)
-        keeper = KeepBest(searcher, folder)
+        keeper = KeepBest(searcher, LocalCheckpoints(folder))
         for evaluation in archive.evaluations:
             keeper.on_trial_complete(0, [], type("Trial", (), {"trial_id": evaluation.trial})())
         for trial, record in archive.unfinished().items():

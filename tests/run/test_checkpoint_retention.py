@@ -8,6 +8,7 @@ from raynas.core.near_ties import share_of
 from raynas.core.searcher import ArchitectureSearcher
 from raynas.metrics import read_goal
 from raynas.run.checkpoint_retention import N_BEST, N_SPARE, KeepBest
+from raynas.run.checkpoints import LocalCheckpoints
 from raynas.strategies import GridSearch
 from raynas.testing import ToySpace
 
@@ -38,13 +39,13 @@ def end(searcher: ArchitectureSearcher, name: str, accuracy: float, **more: Any)
 
 def test_a_running_trial_keeps_two(tmp_path: Path) -> None:
     checkpoints(tmp_path / "1", 4)
-    KeepBest(new_searcher(), tmp_path).on_checkpoint(0, [], trial("1"), None)  # type: ignore[arg-type]
+    KeepBest(new_searcher(), LocalCheckpoints(tmp_path)).on_checkpoint(0, [], trial("1"), None)  # type: ignore[arg-type]
     assert left(tmp_path) == ["1", "1"]
 
 
 def test_the_best_of_those_that_ended_keep_theirs(tmp_path: Path) -> None:
     searcher = new_searcher()
-    keep = KeepBest(searcher, tmp_path, n_best=2)
+    keep = KeepBest(searcher, LocalCheckpoints(tmp_path), n_best=2)
     for name, accuracy, more in (("1", 0.5, {}), ("2", 0.9, {}), ("3", 0.7, {}), ("4", 0.99, {"complete": False})):
         checkpoints(tmp_path / name)
         end(searcher, name, accuracy, **more)
@@ -60,7 +61,7 @@ def test_a_failed_lost_or_unknown_trial(tmp_path: Path) -> None:
     searcher.suggest("lost")
     searcher.suggest("failed")
     searcher.on_trial_complete("failed", error=True)
-    keep = KeepBest(searcher, tmp_path)
+    keep = KeepBest(searcher, LocalCheckpoints(tmp_path))
     keep.on_trial_error(0, [], trial("failed"))
     keep.on_trial_error(0, [], trial("lost"))
     keep.on_trial_complete(0, [], trial("unknown"))
@@ -73,7 +74,7 @@ def test_an_earlier_session_counts(tmp_path: Path) -> None:
     end(first, "2", 0.8)
     second = new_searcher(first.archive)
     second.replay(first.archive)
-    keep = KeepBest(second, tmp_path, n_best=1)
+    keep = KeepBest(second, LocalCheckpoints(tmp_path), n_best=1)
     for name, accuracy in (("1", None), ("3", 0.7)):
         checkpoints(tmp_path / name)
         if accuracy is not None:
@@ -84,7 +85,7 @@ def test_an_earlier_session_counts(tmp_path: Path) -> None:
 
 def test_of_several_objectives_the_best_in_the_first_keeps_its_own(tmp_path: Path) -> None:
     searcher = new_searcher(objectives=["accuracy", "params"])
-    keep = KeepBest(searcher, tmp_path, n_best=1)
+    keep = KeepBest(searcher, LocalCheckpoints(tmp_path), n_best=1)
     for name, accuracy, params in (("1", 0.5, 1.0), ("2", 0.7, 5.0), ("3", 0.9, 9.0), ("4", 0.8, 8.0)):
         checkpoints(tmp_path / name)
         end(searcher, name, accuracy, params=params)
@@ -97,7 +98,7 @@ def test_where_a_limit_is_measured_at_the_end_the_next_best_keep_theirs(tmp_path
     for limit, n_kept in (("params <= 100", N_BEST), ("latency_ms <= 100", N_BEST + N_SPARE)):
         searcher = GridSearch().searcher(ToySpace(n_layers=3, n_options=3), read_goal("accuracy", limit), costs={})
         folder = tmp_path / limit.split()[0]
-        keep = KeepBest(searcher, folder)
+        keep = KeepBest(searcher, LocalCheckpoints(folder))
         for number in range(12):
             checkpoints(folder / str(number))
             end(searcher, str(number), number / 100)
@@ -108,7 +109,7 @@ def test_where_a_limit_is_measured_at_the_end_the_next_best_keep_theirs(tmp_path
 def test_what_may_become_the_winner_keeps_theirs(tmp_path: Path) -> None:
     """Within the noise of the best the cheapest wins; as the best rises, that is another one."""
     searcher = new_searcher()
-    keep = KeepBest(searcher, tmp_path, n_best=1)
+    keep = KeepBest(searcher, LocalCheckpoints(tmp_path), n_best=1)
     for name, n_right, params in (("1", 93, 1), ("2", 94, 2), ("3", 93, 3), ("4", 95, 4), ("5", 96, 5)):
         checkpoints(tmp_path / name)
         accuracy = share_of(n_right, 100)

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from raynas.errors import OutsideError
+from raynas.core.architecture import Architecture
+from raynas.errors import OutsideError, RaynasError
 from raynas.run.last_checkpoint import last_checkpoint, set_aside, trial_folder
+from raynas.trials.checkpoint import Checkpoint
 from tests.run.checkpoints import checkpoint
 
 
@@ -35,6 +37,19 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "checkpoint_000004" / "meta.json").parent.mkdir()
     (tmp_path / "checkpoint_000004" / "meta.json").write_bytes(b"\xff\xfe")
     assert last_checkpoint(tmp_path, 5) == (tmp_path / "checkpoint_000000", 1)
+
+
+def test_a_copy_that_ended_before_the_state_is_passed_over(tmp_path: Path) -> None:
+    """Tune copies checkpoints file by file in any order: a kill may leave the description without the state."""
+    for epoch in (1, 2, 3):
+        Checkpoint(Architecture({"layers.0": 0}), epoch, {"model": {}}).write(tmp_path / f"checkpoint_00000{epoch}")
+    (tmp_path / "checkpoint_000003" / "state.pt").unlink()
+    cut = tmp_path / "checkpoint_000002" / "state.pt"
+    cut.write_bytes(cut.read_bytes()[:-10])
+    assert last_checkpoint(tmp_path, 5) == (tmp_path / "checkpoint_000001", 1)
+    for number in (2, 3):
+        with pytest.raises(RaynasError, match=r"state.pt has \d+ bytes of \d+"):
+            Checkpoint.read(tmp_path / f"checkpoint_00000{number}")
 
 
 def test_the_folder_of_a_trial_of_a_search_inside_another(tmp_path: Path) -> None:

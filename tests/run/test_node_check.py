@@ -42,9 +42,9 @@ def test_a_node_that_starts_no_process_is_named() -> None:
 def test_the_look_sees_this_process_and_its_folder(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     look = ray.cloudpickle.loads(ray.cloudpickle.dumps(_look()))
-    missing = look(str(marker))
+    missing = look((str(marker), None))
     marker.touch()
-    facts = look(str(marker))
+    facts = look((str(marker), None))
     assert (missing["folder"], facts["folder"], look(None)["folder"]) == ("", "seen", "seen")
     assert facts["sources"] == missing["sources"] != "" and facts["torch"].startswith("2.")
 
@@ -63,7 +63,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.markers: list[str | None] = []
+        self.markers: list[Any] = []
         self.answers: dict[str, Any] = {}
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -73,10 +73,10 @@ class Cluster:
             for name, resources in has.items()
         ]
 
-    def ask(self, nodes: dict[str, str], marker: str | None) -> dict[str, Any]:
+    def ask(self, nodes: dict[str, str], marker: Any) -> dict[str, Any]:
         self.asked += nodes
         self.markers.append(marker)
-        assert marker is None or Path(marker).exists()
+        assert marker is None or Path(marker[0]).exists()
         mine = _look()(marker)
         return {node: {**mine, **self.answers.get(node, {})} for node in nodes}
 

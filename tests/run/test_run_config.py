@@ -4,13 +4,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs
 import pytest
 from ray import tune
 from ray.tune import CLIReporter
 
 from raynas.errors import SettingError
-from raynas.run.run_config import CARRIED, OWN, REFUSED, check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
+from raynas.run.run_config import CARRIED, OWN, check_bulk, checked_run_config, for_tune, keeps_all, shows_tune
 from raynas.run.stop_criteria import StopCriteria
 from raynas.run.user_callbacks import UserCallbacks
 from raynas.strategies import Asha
@@ -28,7 +27,7 @@ def carried(path: Path, cls: type[tune.Trainable] = Saving, **settings: Any) -> 
 
 def test_every_setting_of_tune_has_its_place() -> None:
     """``local_dir`` is refused by Tune itself."""
-    assert {field.name for field in fields(tune.RunConfig)} == CARRIED | OWN | REFUSED.keys() | {"local_dir"}
+    assert {field.name for field in fields(tune.RunConfig)} == CARRIED | OWN | {"local_dir"}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,6 @@ class Newer(tune.RunConfig):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (tune.RunConfig(storage_filesystem=pyarrow.fs.LocalFileSystem()), "storage_filesystem .* every node can see"),
         (Newer(colour="red"), "colour of the run config cannot be carried out: raynas does not know it"),
         (tune.RunConfig(stop="accuracy"), "stop of the run config must be"),  # type: ignore[arg-type]
         (tune.RunConfig(callbacks=[tune.Callback]), "instances of ray.tune.Callback, got <class"),  # type: ignore[list-item]
