@@ -48,6 +48,11 @@ class Alternative(ABC):
             SpaceError: if there is none for this block.
         """
 
+    @property
+    def code(self) -> Sequence[object]:
+        """Functions and classes that make it; a change of those that are the user's is noticed."""
+        return (type(self),)
+
     def begin(self, module: nn.Module, call: Call) -> None:
         """Set the weights from which its training begins, in place; by default they are those that it was made with.
 
@@ -68,6 +73,11 @@ class Custom(Alternative):
     """
 
     function: Make
+
+    @property
+    def code(self) -> Sequence[object]:
+        """The function."""
+        return (self.function,)
 
     def make(self, block: nn.Module, call: Call) -> nn.Module:
         """Return what the function makes."""

@@ -30,6 +30,7 @@ class Record(Struct, kw_only=True, forbid_unknown_fields=True):
         error: of its outputs relative to the block's, on the validation split.
         start_error: that before its training.
         refused: reason why there is none; "" if there is one.
+        code: fingerprints of the user's code that makes it, by part.
         seconds: of its making, training and scoring, shared with the others that were made together.
     """
 
@@ -38,6 +39,7 @@ class Record(Struct, kw_only=True, forbid_unknown_fields=True):
     error: float = 0.0
     start_error: float = 0.0
     refused: str = ""
+    code: dict[str, str] = {}
     seconds: float = 0.0
 
 

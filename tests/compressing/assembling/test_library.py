@@ -164,6 +164,13 @@ def test_an_alternative_without_finite_scores_is_left_out(tmp_path: Path) -> Non
     assert found.options["blocks.0"] == ["skip"]
 
 
+def test_other_code_is_noticed(tmp_path: Path) -> None:
+    library(tmp_path, (Custom("own", lambda block, call: nn.Identity()),))
+    library(tmp_path, (Custom("own", lambda block, call: nn.Identity()),))
+    with pytest.raises(ArchiveError, match="the code of alternative 'own' changed since"):
+        library(tmp_path, (Custom("own", lambda block, call: nn.Tanh()),))
+
+
 def test_networks_with_batch_norm_and_strides(tmp_path: Path) -> None:
     found = block_library(resnet().eval(), IMAGES, FAST, tmp_path, alternatives=("kernel:3", "linear"), workers=0)
     assert found.options == {path: ["kernel:3", "linear"] for path in ("1.0", "1.1", "2.0", "2.1")}
