@@ -1,11 +1,12 @@
 """ConvertedSpace: the search space of the smaller relatives of a given model."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raynas.converting.fingerprint import fingerprint_of, weights_fingerprint_of
 from raynas.converting.groups import Group
@@ -16,7 +17,7 @@ from raynas.core.architecture import Architecture, Option
 from raynas.core.decision import Categorical, Decision
 from raynas.core.goal import Constraints
 from raynas.core.inputs import InputSpec
-from raynas.errors import SettingError, SpaceError
+from raynas.errors import SettingError, SpaceError, one_line
 from raynas.metrics import Measurer, Metrics, read_goal
 from raynas.metrics.module_macs import macs_by_module
 from raynas.nn.model_space import ModelSpace
@@ -157,6 +158,26 @@ class ConvertedSpace(ModelSpace):
             SpaceError: if ``arch`` is not a member.
         """
         return self.plan.member(self.canonical(arch))
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> "ConvertedSpace":
+        """Return the same space with other weights of the given model, such as those of a trained supernet.
+
+        Members are the same, down to the channels that they keep.
+
+        Args:
+            weights: state of the model, by its names.
+
+        Raises:
+            SpaceError: if they are not those of the model.
+        """
+        changed = copy.deepcopy(self)
+        for name in ("fingerprint", "weights_fingerprint"):
+            vars(changed).pop(name, None)
+        try:
+            changed.given.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise SpaceError(f"the weights are not those of {self.name}: {one_line(error)}") from None
+        return changed
 
     def elastic_widths(self, options: Mapping[str, Option]) -> dict[str, int]:
         """Return the one elastic layer, which is the whole model."""

@@ -7,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, cast
 
+import torch
 from msgspec import Meta
 from msgspec.json import Decoder
 from safetensors.numpy import load_file
 from typing_extensions import Unpack
 
+from raynas.converting import ConvertedSpace
 from raynas.core.architecture import Architecture, JsonOptions, Option
 from raynas.core.networks import ExportOptions
 from raynas.core.space import SearchSpace
@@ -209,6 +211,19 @@ class TrainedSupernet:
             seed=subnet.seed,
         )
         return export(model, self.space.example(2), directory, about=about, **options)
+
+    @property
+    def inherited(self) -> ConvertedSpace:
+        """The converted space whose members have the trained weights; norms keep statistics over all members.
+
+        Raises:
+            SpaceError: if the space was made of no given model.
+        """
+        if not isinstance(self.space, ConvertedSpace):
+            raise SpaceError(f"{self.space.name} was made of no given model: use supernet().extract(arch)")
+        start = "net.shared."
+        arrays = {name.removeprefix(start): array for name, array in self.weights.items() if name.startswith(start)}
+        return self.space.with_weights({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
 
     def supernet(self) -> Supernet:
         """Return the supernet with a copy of the weights."""
