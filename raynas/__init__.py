@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from raynas.compressing.assembling import block_library
+    from raynas.compressing.mining import mine
     from raynas.converting import convert
     from raynas.core.architecture import Architecture
     from raynas.core.constraint import Constraint
@@ -69,6 +70,7 @@ __all__ = [
     "funnel",
     "latency",
     "low_rank_space",
+    "mine",
     "profile_latency",
     "score_many",
     "search",
@@ -110,6 +112,7 @@ _MODULES = {
     "funnel": "raynas.funnels",
     "latency": "raynas.metrics.latency",
     "low_rank_space": "raynas.low_rank",
+    "mine": "raynas.compressing.mining",
     "profile_latency": "raynas.metrics.latency_table.profile",
     "score_many": "raynas.run.score_many",
     "search": "raynas.run.search",

@@ -146,8 +146,13 @@ class Distillation(GradientTraining):
         space, source = self.fitted_data(space)
         teacher, whole = self.teacher_of(space).eval(), partial(fit_source, space=space)
         batch = batch_for(metrics, lambda: first_batch(self, whole(self.load_source()), BATCH_SIZE, self.seed))
-        make = partial(DistillationTrial, source=source, teacher=teacher)
+        make = partial(self.trial_type, source=source, teacher=teacher)
         return TrialRunner(space, self, make, metrics, batch=batch)
+
+    @property
+    def trial_type(self) -> "type[DistillationTrial]":
+        """The class of the trials."""
+        return DistillationTrial
 
     def fitted_data(self, space: SearchSpace) -> tuple[SearchSpace, Source]:
         """Return the space fitted to the data, and the data at the fidelity of the training, without its test split.

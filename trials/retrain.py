@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from msgspec.json import Decoder
@@ -22,6 +23,7 @@ from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
 from raynas.trials.progress import Result
 from raynas.trials.runner import REPORTED, TrialRunner
 from raynas.trials.training import Training, TrainingTrial
+from raynas.trials.trial import Trial
 
 KEPT_CHECKPOINTS = 2
 """Number of checkpoints kept: if a power cut damages the newest, the one before remains."""
@@ -101,14 +103,14 @@ def _retrain(
     on_epoch: Callable[[Result], None] | None,
 ) -> dict[str, float]:
     _claim(directory, arch, {"space": runner.space.name, "training": settings.description})
-    begun = next(_checkpoints(directory, arch), None)
+    begun = next(checkpoints_of(directory, arch), None)
     runner.begin({"arch": arch.to_config(), **({CHECKPOINT_KEY: str(begun)} if begun else {})})
     while True:
         result = runner.step()
         if result["failed"]:
             write_whole(directory / "error.txt", runner.progress.traceback)
             raise RaynasError(f"training {arch.key} failed in {result['error']}; details in {directory / 'error.txt'}")
-        _keep_checkpoint(runner, directory)
+        keep_checkpoint(runner, directory)
         if on_epoch:
             on_epoch(result)
         if result["done"]:
@@ -149,7 +151,7 @@ def _folders(directory: Path) -> list[Path]:
     return sorted(directory.glob("checkpoint_[0-9]*"), reverse=True)
 
 
-def _checkpoints(directory: Path, arch: Architecture) -> Iterator[Path]:
+def checkpoints_of(directory: Path, arch: Architecture) -> Iterator[Path]:
     """Yield the checkpoints of the architecture that can be read, newest first."""
     for folder in _folders(directory):
         try:
@@ -159,7 +161,8 @@ def _checkpoints(directory: Path, arch: Architecture) -> Iterator[Path]:
             continue
 
 
-def _keep_checkpoint(runner: TrialRunner[FinalTraining], directory: Path) -> None:
+def keep_checkpoint(runner: TrialRunner[Trial[Any]], directory: Path) -> None:
+    """Write a checkpoint after an epoch, and delete all but the two newest."""
     runner.save(directory / f"checkpoint_{runner.progress.epoch:06d}")
     for folder in _folders(directory)[KEPT_CHECKPOINTS:]:
         delete(folder)

@@ -2,16 +2,17 @@
 
 For each seed a network is trained on scikit-learn's digits with noise, as in ``importance.py``: a small residual one,
 or a small transformer. Its members have seven widths in each group, and fewer blocks. It is mined: one fine-tune of all
-members from its weights by the sandwich rule, members scored with inherited weights by NSGA-II, a sample of them trained
-further (recovered). And k members with equally reduced widths, at k costs from the least to the most, are fine-tuned
-separately, each as long as the compute of the mining allows. All learn from the given network and from labels alike.
+members from its weights by the sandwich rule, members scored with inherited weights by NSGA-II, a sample of them
+trained further (recovered). And k members with equally reduced widths, at k costs from the least to the most, are
+fine-tuned separately, each as long as the compute of the mining allows. All learn from the given network and from
+labels alike.
 
 Compute is counted in multiply-adds: a forward pass counts once, a backward pass twice, those of the teacher and of the
 scoring among them; not counted are members off the front, which are recovered for the correlation alone. Members are
-chosen by validation images. The hypervolume is that of all recovered members of the front, or of all k networks, on test
-images, in accuracy and the logarithm of multiply-adds, in percent of a network that is always right at the least cost.
-Spearman's correlation of inherited scores is with recovered ones, and with the scores of the same members trained as
-long from the given weights.
+chosen by validation images. The hypervolume is that of all recovered members of the front, or of all k networks, on
+test images, in accuracy and the logarithm of multiply-adds, in percent of a network that is always right at the least
+cost. Spearman's correlation of inherited scores is with recovered ones, and with the scores of the same members trained
+as long from the given weights.
 
     python scripts/bench/mined_front.py
     python scripts/bench/mined_front.py --networks resnet --seeds 1
@@ -41,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # for the modules beside thi
 import raynas
 from raynas.analysis import rank_correlation
 from raynas.converting import ConvertedSpace, Depth, Width
+from raynas.converting.options import Range
 from raynas.core.architecture import Architecture
 from raynas.core.evaluation import Evaluation
 from raynas.core.pareto import hypervolume
@@ -53,20 +55,20 @@ from raynas.strategies import NSGA2
 from raynas.testing.in_process import run_trials
 from raynas.trials import Distillation, Subnet, SupernetDistillation, TrainedSupernet
 from raynas.trials.supernet.writing import write_supernet
-from scripts.bench.importance import BATCH, EPOCHS, NETWORKS, noisy, train
+from scripts.bench.importance import BATCH, NETWORKS, noisy, train
 from scripts.bench.summaries import standard_error, verdict
 
 DATA = "scripts.bench.mined_front:data"
 SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 """Widths of each group, as shares."""
-SUPERNET_EPOCHS, RECOVERY_EPOCHS, MEMBERS = 20, 5, 300
-N_FRONT, N_ACROSS = 8, 4
+GIVEN_EPOCHS, SUPERNET_EPOCHS, RECOVERY_EPOCHS, MEMBERS = 12, 6, 2, 150
+N_FRONT, N_ACROSS = 6, 4
 """Members that are recovered: along the front, and from all others."""
-KS = (4, 8, 16)
+KS = (4, 8)
 """Numbers of networks that are fine-tuned separately."""
-N_VALID, N_TEST, DRAWS = 200, 400, 4
+N_VALID, N_TEST, DRAWS = 200, 400, 2
 """Held-out images, and draws of noise for each."""
-CALIBRATION = 4
+CALIBRATION = 2
 """Batches that statistics of norms are taken on."""
 
 
@@ -163,7 +165,9 @@ def distilled(space: ConvertedSpace, arch: Architecture, teacher: nn.Module, epo
     return Trained(arch, trainer.model, result, trainer.examine("test")["accuracy"])
 
 
-def mined(space: ConvertedSpace, seed: int, args: argparse.Namespace) -> tuple[TrainedSupernet, list[Evaluation], float]:
+def mined(
+    space: ConvertedSpace, seed: int, args: argparse.Namespace
+) -> tuple[TrainedSupernet, list[Evaluation], float]:
     """Train the supernet and score members; return them, and the compute."""
     settings = SupernetDistillation(
         data=DATA,
@@ -215,7 +219,7 @@ def of_share(space: ConvertedSpace, compute: Compute, share: float) -> Architect
 def volume(points: Sequence[tuple[float, float]], least: float) -> float:
     """Return the hypervolume of accuracies and shares of multiply-adds, in percent of all that there can be."""
     scores = [(accuracy, np.log(1 / share)) for accuracy, share in points]
-    return 100 * hypervolume(scores, (0.0, -1e-3)) / (np.log(1 / least) + 1e-3)
+    return float(100 * hypervolume(scores, (0.0, -1e-3)) / (np.log(1 / least) + 1e-3))
 
 
 # --- a seed ----------------------------------------------------------------------------------------------------------
@@ -225,8 +229,10 @@ def compared(network: str, seed: int, args: argparse.Namespace) -> dict[str, Any
     """Return the figures of one trained network."""
     torch.manual_seed(seed)
     given = NETWORKS[network]()
-    train(given, network, args.given_epochs or EPOCHS[network], seed)
-    vary = {"*": Width(*SHARES), **({"blocks": Depth(1, 2)} if network == "transformer" else {})}
+    train(given, network, args.given_epochs, seed)
+    vary: dict[str, Range] = {"*": Width(*SHARES)}
+    if network == "transformer":
+        vary["blocks"] = Depth(1, 2)
     space = raynas.convert(given, images()[0][:2], vary=vary, divisor=1)
     compute, n_train = Compute(space), len(images()[0]) - N_VALID - N_TEST
     least = compute.of(space.smallest)
@@ -241,7 +247,13 @@ def compared(network: str, seed: int, args: argparse.Namespace) -> dict[str, Any
     alone = [distilled(space, e.arch, given, args.recovery, seed) for e in [*chosen, *across]]
     spent += args.recovery * n_train * sum(compute.of_training([e.arch]) for e in chosen)
     points = [(each.test, compute.of(each.arch)) for each in recovered[: len(chosen)]]
-    row: dict[str, Any] = {"network": network, "seed": seed, "spent": spent, "n_front": len(front), "members": len(scored)}
+    row: dict[str, Any] = {
+        "network": network,
+        "seed": seed,
+        "spent": spent,
+        "n_front": len(front),
+        "members": len(scored),
+    }
     row |= {"decisions": len(space.decisions), "given": distillation_test(space, given), "least": least}
     row["mined"] = {"points": points, "volume": volume(points, least)}
     row["separate"] = {}
@@ -309,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--given-epochs", type=int, help=f"of the given networks; by default {EPOCHS}")
+    parser.add_argument("--given-epochs", type=int, default=GIVEN_EPOCHS, help="of the given networks")
     parser.add_argument("--epochs", type=int, default=SUPERNET_EPOCHS, help="of the shared weights")
     parser.add_argument("--recovery", type=int, default=RECOVERY_EPOCHS, help="epochs of recovered members")
     parser.add_argument("--members", type=int, default=MEMBERS, help="members that are scored")
