@@ -23,6 +23,7 @@ PARTS = ("analysis", "codesign", "converting", "exporting", "metrics", "nn", "on
 OTHERS = (
     "compressing.adapters",
     "compressing.assembling",
+    "compressing.mining",
     "low_rank",
     "precision",
     "testing",

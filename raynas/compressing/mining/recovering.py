@@ -59,7 +59,7 @@ class Recovery(Distillation):
 
 
 class RecoveryTrial(DistillationTrial):
-    """Trains one member; its norms begin with the statistics of its own activations."""
+    """Trains one member; its norms begin with the statistics that its activations have."""
 
     def start(self, arch: Architecture, hyperparameters: Mapping[str, object]) -> None:
         """Build the network and its optimizer, and recalibrate."""
