@@ -76,15 +76,14 @@ class BlockScorer:
         try:
             with isolated(), limited_threads(self.settings.n_threads):
                 path = str(config["block"])
-                return {
-                    **status,
-                    "finished": self._of_block(path, config["alternatives"]) if path else self._of_given(),
-                }
+                finished = self._of_block(path, config["alternatives"]) if path else self._of_given()
+                return {**status, "finished": finished}
         except Exception as error:
             return {**status, "failed": 1, "error": one_line(error)}
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name not in ("device", "given", "batches")}
+        made_here = ("device", "given", "teacher", "batches")
+        return {name: value for name, value in vars(self).items() if name not in made_here}
 
     @cached_property
     def device(self) -> torch.device:
@@ -102,6 +101,11 @@ class BlockScorer:
         return self._space.build(self._space.default).eval().to(self.device)
 
     @cached_property
+    def teacher(self) -> nn.Module:
+        """The model that whole models are compared with."""
+        return self.settings.teacher_of(self._space)
+
+    @cached_property
     def batches(self) -> Batches:
         """The data."""
         return self.settings.batches(self.source, self.device)
@@ -111,11 +115,8 @@ class BlockScorer:
 
     def _of_given(self) -> dict[str, Finished]:
         costs = Measurer(self._space).values(self.metrics, self._space.default)
-        return {
-            "": Finished(
-                Record(scores=self.scores(self.given), costs={name: float(cost) for name, cost in costs.items()})
-            )
-        }
+        record = Record(scores=self.scores(self.given), costs={name: float(cost) for name, cost in costs.items()})
+        return {"": Finished(record)}
 
     def _of_block(self, path: str, names: Sequence[str]) -> dict[str, Finished]:
         started = time.perf_counter()
@@ -137,6 +138,7 @@ class BlockScorer:
             record = Record(costs=costs[name], error=after[name], start_error=before[name])
             try:
                 record.scores = self.scores(space.build(space.of({path: name})))
+                checked_scores({"error before": record.start_error, "error after": record.error})
             except RaynasError as error:  # It is not a finite number, for instance.
                 record = Record(refused=one_line(error))
             finished[name] = Finished(record, {key: value.cpu() for key, value in module.state_dict().items()})
@@ -189,6 +191,6 @@ class BlockScorer:
         """Return the scores of a whole model on the validation split."""
         settings = replace(self.settings, features=())
         model = model.eval().to(self.device)
-        task = settings.task(settings.teacher_of(self._space), model, self._space, self.device)
+        task = settings.task(self.teacher, model, self._space, self.device)
         scores = checked_scores(task.examine(model, self.batches, precision=self._precision))
         return {name: float(value) for name, value in scores.items()}
