@@ -1,7 +1,7 @@
 """Ranks of LoRA found under a budget, against uniform rank with as many parameters.
 
 A language model trained here on Python's source code (``trained_models.py``) is adapted to licences and descriptions of
-packages. Each seed has its training batches. For a budget, that of one rank in all layers, four patterns are trained
+packages. Each seed has its training batches. For a budget, that of one rank in all layers, patterns are trained
 from scratch on the same batches with the same number of steps, and compared by their loss on a test text:
 
 - uniform: that rank in all layers,
@@ -32,7 +32,7 @@ from raynas.low_rank import AdapterSpace, adapter_space
 from scripts.bench.trained_models import Batches, fit, gpt, legal_text, loss_of, split, text_batches
 
 METHODS = ("uniform", "random", "sensitivity", "search")
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 RATE_SEED = 1000
 """Seed of the batches with which the learning rate is chosen; no comparison has it."""
 
@@ -110,7 +110,7 @@ def report(losses: Mapping[str, Sequence[float]], parameters: Mapping[str, Seque
     """Print losses, and what is gained over uniform rank, in pairs of the same seed."""
     print("| pattern | parameters, mean | test loss | below uniform, mean and 95 % interval | better in |")
     print("|---|---|---|---|---|")
-    for method in METHODS:
+    for method in (method for method in METHODS if losses[method]):
         gains = np.array(losses["uniform"]) - np.array(losses[method])
         n = len(gains)
         half = stats.t.ppf(0.975, n - 1) * gains.std(ddof=1) / n**0.5 if n > 1 and gains.any() else 0.0
@@ -125,9 +125,10 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the trained model")
     parser.add_argument("--ranks", type=int, nargs="+", default=[2], help="uniform ranks, each a budget")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--samples", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=1e-2)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=60)
+    parser.add_argument("--rate", type=float, default=3e-2)
     parser.add_argument("--pretraining", type=int, default=1500, help="steps of the given model's training")
     parser.add_argument("--choose-rate", action="store_true", help="print validation losses of learning rates instead")
     arguments = parser.parse_args(given)
@@ -153,6 +154,8 @@ def main(given: Sequence[str] | None = None) -> None:
             train = setting.batches(seed)[0]
             patterns = setting.patterns(rank, seed)
             for method, pattern in patterns.items():
+                if method not in arguments.methods:
+                    continue
                 losses[method].append(setting.trained_loss(pattern, train, held_out, seed))
                 parameters[method].append(space.n_trained(pattern))
             found.append(space.pattern(patterns["search"]))
