@@ -6,6 +6,7 @@ if not __name__.startswith("raynas."):
 
 from raynas.trials.distillation import Distillation
 from raynas.trials.function import Function
+from raynas.trials.inherited import Inherited
 from raynas.trials.retrain import retrain
 from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import ArchitectureSettings, TrialSettings
@@ -34,6 +35,7 @@ __all__ = [
     "ArchitectureTrainable",
     "Distillation",
     "Function",
+    "Inherited",
     "Subnet",
     "SupernetDistillation",
     "SupernetTraining",

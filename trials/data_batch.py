@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raynas.core.inputs import mapped
+from raynas.core.inputs import Arguments, mapped
 from raynas.core.metric import Metric
 from raynas.data.sources import Source
 from raynas.errors import RaynasError
@@ -22,7 +22,9 @@ BATCH_SIZE = 64
 """Default number of images that proxies are computed on."""
 
 
-def first_batch(training: "GradientTraining", source: Source, batch_size: int, seed: int) -> Batch:
+def first_batch(
+    training: "GradientTraining", source: Source, batch_size: int, seed: int, *, labelled: bool = True
+) -> Batch:
     """Return the batch that all architectures are measured with: the first of an epoch, without augmentation.
 
     Args:
@@ -30,15 +32,18 @@ def first_batch(training: "GradientTraining", source: Source, batch_size: int, s
         source: the data.
         batch_size: number of examples; loaders of the user's have their own size.
         seed: seed of the order.
+        labelled: False where no metric looks at labels, which are then zeros unless there is one for each example.
 
     Raises:
-        RaynasError: if it holds fewer than two examples, or anything but one label for each.
+        RaynasError: if it holds fewer than two examples, or lacks labels that are needed.
     """
     plain = replace(training.at_full_fidelity, augment="none", batch_size=batch_size)
     with torch.random.fork_rng(devices=[]):  # for samplers of the user's loaders
         torch.manual_seed(seed)
         inputs, labels = next(iter(plain.batches(source.without_test(), torch.device("cpu")).train(seed)))
     if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
+        if not labelled:
+            return Batch(inputs, torch.zeros(Arguments.of(inputs).n_examples, dtype=torch.long))
         raise RaynasError(
             f"{source.name} has no label for each example, which proxies that need data are computed with"
         )

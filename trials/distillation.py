@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,19 +21,21 @@ from raynas.data.loaders import Targets
 from raynas.data.sources import Source
 from raynas.errors import RaynasError, SettingError, SpaceError, UnknownNameError, one_line
 from raynas.low_rank import RankSpace
-from raynas.metrics import Metrics
+from raynas.metrics import METRICS, Batch, Metrics
+from raynas.nn.batch_statistics import has_fixed_statistics, is_recalibrated, recalibrate
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
-from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
+from raynas.trials.data_batch import BATCH_SIZE, HeldBatch, batch_for, first_batch
 from raynas.trials.distilled import Distilled, LabelLoss, Score, Teacher, output_of
 from raynas.trials.features import FeatureMatching
 from raynas.trials.gradient_training import GradientTraining
 from raynas.trials.output_kinds import OUTPUT_KINDS, Classes, OutputKind, are_probabilities
 from raynas.trials.runner import REPORTED, TrialRunner
+from raynas.trials.supernet.calibration import calibration_inputs
 from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
 from raynas.user_code import load_function, load_instance, split_call, split_reference
-from raynas.validate import is_number, require
+from raynas.validate import is_number, require, require_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,9 @@ class Distillation(GradientTraining):
         label_loss: function of outputs and targets, or its name ``module:function``; None for the usual one.
         features: layers whose hidden states are matched too, by name; "student=teacher" where names differ.
         feature_weight: weight of their relative squared error.
+        calibration_batches: number of training batches that statistics of batch norms are taken on before the training,
+            as those that members inherit are of another network; and after each epoch where training leaves them as
+            they are, with a momentum of 0. 0 for neither.
         score: function of a network and batches of inputs and targets that returns metrics, or its name
             ``module:function``; objectives may name these metrics.
 
@@ -78,6 +83,7 @@ class Distillation(GradientTraining):
     label_loss: str | LabelLoss | None = None
     features: Sequence[str] = ()
     feature_weight: float = 1.0
+    calibration_batches: int = 4
     score: str | Score | None = None
 
     targets: ClassVar[Targets] = "any"
@@ -102,6 +108,7 @@ class Distillation(GradientTraining):
         for name, low, high in (("temperature", 1, 1000), ("label_weight", 0, 1), ("feature_weight", 0, 1e6)):
             value = getattr(self, name)
             require(is_number(value) and low <= value <= high, f"{name} must be a number from {low} to {high}", value)
+        require_whole("calibration_batches", self.calibration_batches, 0)
         if self.class_dim is not None:
             require(self.outputs == "classes", "class_dim needs outputs='classes'", self.class_dim)
 
@@ -142,10 +149,7 @@ class Distillation(GradientTraining):
 
     def runner(self, space: SearchSpace, metrics: Metrics = ("divergence",)) -> "TrialRunner[DistillationTrial]":
         """Return what trains architectures of ``space`` in this process; data and teacher are loaded once."""
-        space = space.architecture_space
-        space, source = self.fitted_data(space)
-        teacher, whole = self.teacher_of(space).eval(), partial(fit_source, space=space)
-        batch = batch_for(metrics, lambda: first_batch(self, whole(self.load_source()), BATCH_SIZE, self.seed))
+        space, source, teacher, batch = self.prepared(space, metrics)
         make = partial(self.trial_type, source=source, teacher=teacher)
         return TrialRunner(space, self, make, metrics, batch=batch)
 
@@ -153,6 +157,42 @@ class Distillation(GradientTraining):
     def trial_type(self) -> "type[DistillationTrial]":
         """The class of the trials."""
         return DistillationTrial
+
+    def prepared(self, space: SearchSpace, metrics: Metrics) -> tuple[SearchSpace, Source, nn.Module, HeldBatch | None]:
+        """Return the space fitted to the data, the data, the teacher, and the batch that metrics are measured with.
+
+        Raises:
+            RaynasError: if they do not fit together.
+        """
+        space = space.architecture_space
+        space, source = self.fitted_data(space)
+        teacher = self.teacher_of(space).eval()
+        asked = (METRICS.get(metric) if isinstance(metric, str) else metric for metric in metrics)
+        labelled = any(metric.needs == "data" for metric in asked if metric and metric.measure)
+
+        def draw() -> Batch:
+            whole = fit_source(self.load_source(), space)
+            return first_batch(self, whole, BATCH_SIZE, self.seed, labelled=labelled)
+
+        batch = batch_for(metrics, draw)
+        return space, source, teacher, batch
+
+    def tested(self, space: SearchSpace, network: nn.Module) -> dict[str, float]:
+        """Return the scores of a network on the test split, or on the validation split of loaders that have no other.
+
+        Args:
+            space: the network's.
+            network: it is only read.
+
+        Raises:
+            DataError: if there is nothing to examine.
+        """
+        device = self.torch_device
+        source = fit_source(self.load_source(), space.architecture_space)
+        teacher = self.teacher_of(space).eval()
+        student = copy.deepcopy(network).eval()
+        task = replace(self, features=()).task(teacher, student, space, device)
+        return task.examine(student.to(device), self.batches(source, device), "test")
 
     def fitted_data(self, space: SearchSpace) -> tuple[SearchSpace, Source]:
         """Return the space fitted to the data, and the data at the fidelity of the training, without its test split.
@@ -247,6 +287,11 @@ class DistillationTrial(Trial[Distillation]):
         """Build the network and its optimizer."""
         settings = self.settings.with_hyperparameters(hyperparameters)
         model = self.space.build(arch)
+        self._calibration = None
+        if settings.calibration_batches and is_recalibrated(model):
+            n = settings.calibration_batches
+            self._calibration = calibration_inputs(self.source, settings, n, self.device)
+            recalibrate(model.to(self.device), self._calibration())
         self.trainer = Trainer(
             model,
             settings.batches(self.source, self.device),
@@ -259,6 +304,8 @@ class DistillationTrial(Trial[Distillation]):
     def advance(self) -> Mapping[str, float]:
         """Train for an epoch, then examine."""
         self.trainer.train_epoch()
+        if self._calibration is not None and has_fixed_statistics(self.trainer.model):
+            recalibrate(self.trainer.model, self._calibration())
         return self.trainer.examine()
 
     def state(self) -> State:

@@ -138,6 +138,23 @@ class Distilled(Task):
         rows, taught, counts = self._rows(outputs, replace(targets, outputs=given))
         return _mean(self.kind.divergence(rows, taught, self._temperature), counts)
 
+    def loss_of_labels(self, outputs: Tensor, targets: Taught) -> Tensor:
+        """Return the mean loss against labels that fit; where there are none, against the teacher's outputs."""
+        rows, taught, counts = self._rows(outputs, targets)
+        has_labels = self.kind.fits(rows, targets.labels)
+        each = self.kind.loss(rows, targets.labels) if has_labels else self.kind.divergence(rows, taught, 1.0)
+        return _mean(each, counts)
+
+    def loss_of_answers(self, outputs: Tensor, targets: Taught) -> Tensor:
+        """Return a mean loss whose gradient does not vanish where the network is its own teacher.
+
+        It is that against labels that fit; where there are none, against what the teacher decides, as if it were true;
+        where it decides nothing, as with values, the mean square of the outputs.
+        """
+        rows, taught, counts = self._rows(outputs, targets)
+        labels = targets.labels if self.kind.fits(rows, targets.labels) else self.kind.decided(taught)
+        return _mean(rows.square().mean(1) if labels is None else self.kind.loss(rows, labels), counts)
+
     def _against_labels(self, outputs: Tensor, rows: Tensor, targets: Taught) -> Tensor:
         if self._label_loss is not None:
             return self._label_loss(outputs, targets.labels)

@@ -8,7 +8,7 @@ from typing import Any
 from raynas.core.architecture import Architecture
 from raynas.core.measurement import as_entry
 from raynas.metrics import METRICS
-from raynas.metrics.table import TAUGHT
+from raynas.metrics.table import INHERITED, TAUGHT
 from raynas.trials.checkpoint import Checkpoint, State
 
 Config = Mapping[str, Any]
@@ -17,7 +17,9 @@ Config = Mapping[str, Any]
 Result = dict[str, Any]
 """Result after an epoch, flat: metrics, and the progress of the trial."""
 
-STANDARD = tuple(name for name, metric in METRICS.items() if metric.needs == "shapes" and name not in TAUGHT)
+STANDARD = tuple(
+    name for name, metric in METRICS.items() if metric.needs == "shapes" and name not in (*TAUGHT, *INHERITED)
+)
 """Metrics of every result: those that trials report, and those that are counted of every network."""
 
 

@@ -20,6 +20,9 @@ COUNTED = ("params", "macs")
 TAUGHT = ("divergence", "agreement")
 """The metrics that compare a network with its teacher."""
 
+INHERITED = ("loss_increase", "taylor_share", "weight_share")
+"""The metrics of members of a converted space before any training, besides those that training gives too."""
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -27,6 +30,9 @@ METRICS: Mapping[str, Metric] = {
         Metric(name="loss", mode="min"),
         Metric(name="divergence", mode="min", title="divergence from the teacher"),
         Metric(name="agreement", mode="max", title="agreement with the teacher"),
+        Metric(name="loss_increase", mode="min", title="loss above the teacher's before recovery"),
+        Metric(name="taylor_share", mode="max", title="share of first-order importance kept"),
+        Metric(name="weight_share", mode="max", title="share of weights kept"),
         Metric(name="params", mode="min", measure=params),
         Metric(name="macs", mode="min", measure=macs),
         Metric(name="activations", mode="min", measure=activations),

@@ -183,7 +183,7 @@ def test_members_recover_what_their_teacher_predicts() -> None:
     space, epochs = digits_space(), list[Any]()
     result = dataclasses.replace(FAST, epochs=4).evaluate(space, space.smallest, on_result=epochs.append)
     assert not result["failed"] and {"divergence", "agreement", "accuracy", "loss"} <= result.keys()
-    assert epochs[-1]["divergence"] < 0.7 * epochs[0]["divergence"]
+    assert epochs[-1]["divergence"] < 0.9 * epochs[0]["divergence"]
     whole = FAST.runner(space).run({"arch": space.largest.to_config()})
     assert whole["divergence"] < result["divergence"]
 
