@@ -8,6 +8,7 @@ trackers draw or store:
 - ``option_shares``: the shares of options of each decision, in windows of trials.
 - ``survival``: the trials that reached each rung of early stopping.
 - ``cheap_scores``, ``predictions``: rank correlations of cheap scores with final ones; predicted and measured values.
+- ``decision_worth``: rank correlations, precision and regret of a cheap score that is to choose among candidates.
 - ``importance``: of decisions for a metric.
 - ``parallel_coordinates``: a line for each trial.
 - ``spending``: hours of devices.
@@ -16,6 +17,7 @@ trackers draw or store:
 
 from raynas.analysis.cheap_scores import CheapScore, cheap_scores, predictions
 from raynas.analysis.columns import Column, columns_of, row_of
+from raynas.analysis.decision import DecisionWorth, decision_worth
 from raynas.analysis.front import SEARCH, Front, FrontAfter, Limit, TrialPoint, front, front_of
 from raynas.analysis.history import History, HypervolumeHistory, history, hypervolume_history
 from raynas.analysis.importance import DecisionImportance, Importance, importance
@@ -35,6 +37,7 @@ __all__ = [
     "CheapScore",
     "Column",
     "DecisionImportance",
+    "DecisionWorth",
     "Front",
     "FrontAfter",
     "History",
@@ -54,6 +57,7 @@ __all__ = [
     "cheap_scores",
     "columns_of",
     "compared",
+    "decision_worth",
     "front",
     "front_of",
     "generation_size",

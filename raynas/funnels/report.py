@@ -34,8 +34,13 @@ def before(number: int, stages: Sequence[FunnelStage], goal: Goal, n_candidates:
     who = f"{stage.n} by {type(strategy).__name__}" if number == 1 else f"{n_candidates} architectures"
     fewer = f" (up to {stage.n} were asked for)" if number > 1 and n_candidates < stage.n else ""
     ranked = ", ".join(f"{o.mode}:{o.metric}" for o in goal.objectives)
-    on = f"the best {stages[number].n} go on" if number < len(stages) else "the best is the result"
+    on = _going_on(stages[number]) if number < len(stages) else "the best is the result"
     return f"Stage {number} of {len(stages)}, {stage.title}: {who}{fewer}, ranked by {ranked}; {on}"
+
+
+def _going_on(following: FunnelStage) -> str:
+    drawn = f", and {following.n_random} drawn at random" if following.n_random else ""
+    return f"the best {following.n - following.n_random} go on{drawn}"
 
 
 def after(at: StageResult) -> str:

@@ -223,6 +223,7 @@ class _Plan:
         is_last = number == len(self.stages)
         evaluations = result.evaluations
         n = len(evaluations) if is_last else self.stages[number].n
+        n_random, seed = 0 if is_last else self.stages[number].n_random, int(self.common["seed"])
         merges = all(len(goal.objectives) == 1 for goal in self.goals)
         judged = StageResult(
             number=number,
@@ -230,7 +231,9 @@ class _Plan:
             stage=stage,
             n_candidates=n_candidates or len(evaluations),
             result=result,
-            survivors=tuple(survivors(result.goal, evaluations, n, self.space, merges=merges)),
+            survivors=tuple(
+                survivors(result.goal, evaluations, n, self.space, merges=merges, n_random=n_random, seed=seed)
+            ),
         )
         return dataclasses.replace(judged, correlation=_correlation(earlier, judged) if earlier else None)
 

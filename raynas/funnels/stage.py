@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from ray import tune
 from typing_extensions import Unpack
 
@@ -20,7 +21,7 @@ from raynas.run.trainables import as_settings
 from raynas.strategies import EarlyStopping, Strategy
 from raynas.trials import TRIALS, Training, TrialSettings, ZeroCost
 from raynas.trials.proxy_scorer import ENSEMBLE_KEY
-from raynas.validate import whole
+from raynas.validate import require, whole
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class FunnelStage:
             proxy or the ensemble. A proxy needs no direction: larger is better.
         constraints: further limits, for this stage alone.
         early_stopping: the rule that stops trials early, if any; a stopped trial is not a candidate for the next stage.
+        n_random: number of the ``n`` that are drawn at random from all that the stage before scored, instead of its
+            best: without any, the rank correlation with its score is that among its own best alone.
 
     Raises:
         TypeError: if ``trainable`` is no way of scoring.
@@ -46,9 +49,12 @@ class FunnelStage:
     objectives: Objectives | None = field(default=None, kw_only=True)
     constraints: Constraints = field(default=(), kw_only=True)
     early_stopping: EarlyStopping | None = field(default=None, kw_only=True)
+    n_random: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", whole("n of a stage", self.n, 1))
+        object.__setattr__(self, "n_random", whole("n_random of a stage", self.n_random, 0))
+        require(self.n_random <= self.n, f"n_random must be at most n ({self.n})", self.n_random)
         self.goal(Goal(), is_last=True)
 
     @cached_property
@@ -121,7 +127,14 @@ def check_stages(stages: Sequence[FunnelStage], of_funnel: Goal) -> tuple[Goal, 
 
 
 def survivors(
-    goal: Goal, evaluations: Sequence[Evaluation], n: int, space: SearchSpace, *, merges: bool
+    goal: Goal,
+    evaluations: Sequence[Evaluation],
+    n: int,
+    space: SearchSpace,
+    *,
+    merges: bool,
+    n_random: int = 0,
+    seed: int = 0,
 ) -> list[Evaluation]:
     """Return the evaluations whose architectures enter the next stage, best first; see ``Goal.order`` for equals.
 
@@ -131,11 +144,17 @@ def survivors(
         n: their largest number.
         space: knows which architectures compute the same function.
         merges: whether to keep only the best of those.
+        n_random: number of these that are drawn from what is not among the best; they are last.
+        seed: of the draw, which does not depend on the order of the evaluations.
     """
     best: dict[Any, Evaluation] = {}
     for e in goal.sort(e for e in evaluations if e.status == "finished" and goal.violation(e) == 0):
         best.setdefault(space.function_key(e.arch) if merges else e.arch, e)
-    return list(best.values())[:n]
+    ranked = list(best.values())
+    chosen, others = ranked[: n - n_random], ranked[n - n_random :]
+    others.sort(key=lambda e: (e.arch.key, e.trial))
+    drawn = np.random.default_rng(seed).permutation(len(others))[:n_random]
+    return [*chosen, *(others[i] for i in drawn)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,3 +139,15 @@ def test_a_stage_needs_a_way_of_scoring() -> None:
     with pytest.raises(TypeError, match="trainable must be settings"):
         FunnelStage("train", n=3)  # type: ignore[arg-type]
     assert FunnelStage(score, n=3, early_stopping=Asha()).early_stopping == Asha()
+
+
+def test_some_survivors_are_drawn_from_all_that_are_not_the_best() -> None:
+    evaluations = [Evaluation(arch(i % 3, i // 3), {"accuracy": i / 9}, 1, "finished", str(i)) for i in range(9)]
+    of = read_goal("accuracy")
+    chosen = survivors(of, evaluations, 5, SPACE, merges=False, n_random=3, seed=1)
+    assert [e.trial for e in chosen[:2]] == ["8", "7"] and len({e.trial for e in chosen}) == 5
+    assert chosen == survivors(of, evaluations[::-1], 5, SPACE, merges=False, n_random=3, seed=1)
+    seeds = {
+        tuple(e.trial for e in survivors(of, evaluations, 5, SPACE, merges=False, n_random=3, seed=s)) for s in range(9)
+    }
+    assert len(seeds) > 1
