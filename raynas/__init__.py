@@ -11,7 +11,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from raynas.compressing.assembling import block_library
+    from raynas.compressing.compress import compress
+    from raynas.compressing.effort import Effort
     from raynas.compressing.mining import mine
+    from raynas.compressing.result import Compressed
     from raynas.converting import convert
     from raynas.core.architecture import Architecture
     from raynas.core.constraint import Constraint
@@ -43,8 +46,10 @@ __all__ = [
     "Arguments",
     "Candidate",
     "Choice",
+    "Compressed",
     "Constraint",
     "DeviceLatencies",
+    "Effort",
     "Evaluation",
     "FunnelResult",
     "FunnelStage",
@@ -63,6 +68,7 @@ __all__ = [
     "TensorSpec",
     "adapter_space",
     "block_library",
+    "compress",
     "convert",
     "draw",
     "energy",
@@ -85,8 +91,10 @@ _MODULES = {
     "Arguments": "raynas.core.inputs",
     "Candidate": "raynas.core.metric",
     "Choice": "raynas.nn",
+    "Compressed": "raynas.compressing.result",
     "Constraint": "raynas.core.constraint",
     "DeviceLatencies": "raynas.metrics.latency_predictor",
+    "Effort": "raynas.compressing.effort",
     "Evaluation": "raynas.core.evaluation",
     "FunnelResult": "raynas.funnels",
     "FunnelStage": "raynas.funnels",
@@ -105,6 +113,7 @@ _MODULES = {
     "TensorSpec": "raynas.core.inputs",
     "adapter_space": "raynas.low_rank",
     "block_library": "raynas.compressing.assembling",
+    "compress": "raynas.compressing.compress",
     "convert": "raynas.converting",
     "draw": "raynas.drawing",
     "energy": "raynas.metrics.energy",

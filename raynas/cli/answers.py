@@ -111,6 +111,39 @@ class BlocksAnswer(Struct, kw_only=True):
     files: list[str] = []
 
 
+class CheapScoreAnswer(Struct, kw_only=True):
+    """A score before recovery against recovery: ``precision`` among the ``k`` best, ``regret`` of its first choice.
+
+    ``chance`` is the regret of a random choice.
+    """
+
+    score: str
+    n: int
+    spearman: float | None
+    kendall: float | None
+    k: int
+    precision: float
+    regret: float
+    chance: float
+
+
+class CompressAnswer(Struct, kw_only=True):
+    """A compression; ``compared`` has members that were trained as long as a candidate, by their kind."""
+
+    folder: str
+    space: str
+    constraints: list[str]
+    given: dict[str, float]
+    best: EvaluationAnswer | None
+    why_none: str
+    compared: dict[str, EvaluationAnswer | None]
+    worth: list[CheapScoreAnswer]
+    worth_after_one_epoch: list[CheapScoreAnswer]
+    on_test: dict[str, dict[str, float]]
+    limits_met: dict[str, float]
+    files: list[str]
+
+
 class ProfileAnswer(Struct, kw_only=True):
     """A table of latencies."""
 
@@ -202,6 +235,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "export": ExportAnswer,
     "convert": ConvertAnswer,
     "blocks": BlocksAnswer,
+    "compress": CompressAnswer,
     "profile": ProfileAnswer,
     "track": TrackAnswer,
     "propose": ProposeAnswer,

@@ -14,6 +14,7 @@ from raynas.cli.answering import answered, as_plain
 from raynas.cli.answers import SearchAnswer, TrackAnswer
 from raynas.cli.archive_request import ACTIONS, ArchiveRequest, read_archive
 from raynas.cli.blocks_request import BlocksRequest, read_blocks
+from raynas.cli.compress_request import CompressRequest, read_compress
 from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.exit_codes import ExitCode
 from raynas.cli.export_request import read_export
@@ -57,6 +58,11 @@ def convert_model(argv: Sequence[str]) -> int:
 def replace_blocks(argv: Sequence[str]) -> int:
     """Replace blocks of a trained model by alternatives, within limits; return the exit code."""
     return answered("blocks", argv, lambda rest: _blocks(read_blocks(rest)))
+
+
+def compress_model(argv: Sequence[str]) -> int:
+    """Make a trained model smaller, recover and export it; return the exit code."""
+    return answered("compress", argv, lambda rest: _compress(read_compress(rest)))
 
 
 def profile_space(argv: Sequence[str]) -> int:
@@ -130,6 +136,16 @@ def _blocks(request: BlocksRequest) -> Done:
     from raynas.cli.blocks_run import run_blocks  # imports torch and Ray
 
     return OK, run_blocks(request, Console())
+
+
+def _compress(request: CompressRequest) -> Done:
+    console = Console()
+    say(f"{request.title}; everything goes to {shown(request.run.path)}", console)
+    start = RayStart() if request.run.address is None else None
+    from raynas.cli.compress_run import run_compress  # imports torch and Ray Tune
+
+    answer = run_compress(request, console, start)
+    return OK if answer.best else NO_RESULT, answer
 
 
 def _profile(request: ProfileRequest) -> Done:

@@ -52,6 +52,8 @@ SHORT: Mapping[str, str] = {
     "data": "trainable.data",
     "epochs": "trainable.epochs",
     "model": "model.name",
+    "outputs": "trainable.outputs",
+    "teacher": "trainable.teacher",
     **{
         name: f"model.{name}"
         for name in ("weights", "untrained", "input", "vary", "keep", "divisor", "importance", "losses", "batches")

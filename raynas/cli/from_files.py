@@ -11,6 +11,7 @@ from raynas.run.file_names import RETRAIN_SETTINGS
 CODE = (
     *("metrics", "space.name", "model.name", "model.input", "model.losses", "model.batches"),
     *("trainable.data", "trainable.fn", "trainable.read_arch"),
+    *("trainable.teacher", "trainable.label_loss", "trainable.score"),
 )
 """Options that may name code, which is then imported; a file never does."""
 

@@ -31,7 +31,8 @@ class Block(nn.Module):
         self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x).relu())
+        y: Tensor = self.second(self.first(x).relu())
+        return x + y
 
 
 def space(momentum: float | None = 0.1) -> ConvertedSpace:
@@ -73,8 +74,10 @@ def test_dropped_blocks_keep_nothing() -> None:
 
 def test_statistics_of_ones_own_bring_members_nearer_to_their_teacher() -> None:
     torch.manual_seed(0)
-    given, recalibrated, inherited = space(), [], []
-    given.given[1].running_mean.fill_(0.3)  # type: ignore[index, union-attr, operator]
+    given = space()
+    recalibrated: list[float] = []
+    inherited: list[float] = []
+    given.given[1].running_mean.fill_(0.3)  # type: ignore[index]
     for n, found in ((0, inherited), (4, recalibrated)):
         settings = Inherited(recovery=FAST, calibration_batches=n)
         runner = settings.runner(given)
