@@ -1,6 +1,6 @@
 """One mined front against networks that are fine-tuned one by one, with the same compute.
 
-For each seed a network is trained on scikit-learn's digits with noise, as in ``importance.py``: a small residual one,
+For each seed a network is trained on 800 of scikit-learn's digits with noise, see ``importance.py``: a residual one,
 or a small transformer. Its members have seven widths in each group, and fewer blocks. It is mined: one fine-tune of all
 members from its weights by the sandwich rule, members scored with inherited weights by NSGA-II, a sample of them
 trained further (recovered). And k members with equally reduced widths, at k costs from the least to the most, are
@@ -55,7 +55,7 @@ from raynas.strategies import NSGA2
 from raynas.testing.in_process import run_trials
 from raynas.trials import Distillation, Subnet, SupernetDistillation, TrainedSupernet
 from raynas.trials.supernet.writing import write_supernet
-from scripts.bench.importance import BATCH, NETWORKS, noisy, train
+from scripts.bench.importance import BATCH, OPTIMIZERS, Residual, Transformer, noisy
 from scripts.bench.summaries import standard_error, verdict
 
 DATA = "scripts.bench.mined_front:data"
@@ -66,8 +66,8 @@ N_FRONT, N_ACROSS = 6, 4
 """Members that are recovered: along the front, and from all others."""
 KS = (4, 8)
 """Numbers of networks that are fine-tuned separately."""
-N_VALID, N_TEST, DRAWS = 200, 400, 2
-"""Held-out images, and draws of noise for each."""
+N_TRAIN, N_VALID, N_TEST, DRAWS = 800, 200, 400, 2
+"""Images, and draws of noise for each that is held out."""
 CALIBRATION = 2
 """Batches that statistics of norms are taken on."""
 
@@ -87,10 +87,10 @@ class Noisy:
     """Batches of the training images; order and noise are new in each epoch, by torch's generator."""
 
     def __len__(self) -> int:
-        return -(-(len(images()[0]) - N_VALID - N_TEST) // BATCH)
+        return -(-N_TRAIN // BATCH)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        x, y = (part[: -N_VALID - N_TEST] for part in images())
+        x, y = (part[:N_TRAIN] for part in images())
         for part in torch.randperm(len(x)).split(BATCH):
             yield noisy(x[part], torch.default_generator), y[part]
 
@@ -105,6 +105,33 @@ def held_out(first: int, last: int) -> TensorDataset:
 def data() -> tuple[Noisy, TensorDataset, TensorDataset]:
     """Return training, validation and test images."""
     return Noisy(), held_out(N_VALID + N_TEST, N_TEST), held_out(N_TEST, 0)
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def resnet() -> nn.Module:
+    """Return a residual network for images of 8 x 8 pixels."""
+    stem = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    down = [nn.Conv2d(16, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)]
+    return nn.Sequential(*stem, Residual(16, 16), *down, Residual(32, 32), *head)
+
+
+NETWORKS = {"resnet": resnet, "transformer": Transformer}
+
+
+def train(model: nn.Module, network: str, epochs: int) -> None:
+    """Train in place, with a rate that falls to 0 as a cosine."""
+    model.train()
+    optimizer = OPTIMIZERS[network](model.parameters(), 1.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(Noisy()))
+    for _ in range(epochs):
+        for x, y in Noisy():
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            schedule.step()
 
 
 # --- compute ---------------------------------------------------------------------------------------------------------
@@ -193,8 +220,7 @@ def mined(
     evaluations = [e for e in searcher.archive.evaluations if e.ok]
     rng = np.random.default_rng(0)
     drawn = [[space.largest, space.smallest, space.sample(rng), space.sample(rng)] for _ in range(100)]
-    n_train = len(images()[0]) - N_VALID - N_TEST
-    spent = args.epochs * n_train * float(np.mean([compute.of_training(archs) for archs in drawn]))
+    spent = args.epochs * N_TRAIN * float(np.mean([compute.of_training(archs) for archs in drawn]))
     n_seen = CALIBRATION * BATCH + N_VALID * DRAWS
     spent += N_VALID * DRAWS + n_seen * sum(compute.of(e.arch) for e in evaluations)
     return written, evaluations, spent
@@ -229,12 +255,12 @@ def compared(network: str, seed: int, args: argparse.Namespace) -> dict[str, Any
     """Return the figures of one trained network."""
     torch.manual_seed(seed)
     given = NETWORKS[network]()
-    train(given, network, args.given_epochs, seed)
+    train(given, network, args.given_epochs)
     vary: dict[str, Range] = {"*": Width(*SHARES)}
     if network == "transformer":
         vary["blocks"] = Depth(1, 2)
     space = raynas.convert(given, images()[0][:2], vary=vary, divisor=1)
-    compute, n_train = Compute(space), len(images()[0]) - N_VALID - N_TEST
+    compute = Compute(space)
     least = compute.of(space.smallest)
     supernet, scored, spent = mined(space, seed, args)
     goal, inherited = read_goal(["divergence", "macs"]), supernet.inherited
@@ -245,7 +271,7 @@ def compared(network: str, seed: int, args: argparse.Namespace) -> dict[str, Any
     across = [others[int(i)] for i in rng.choice(len(others), min(args.across, len(others)), replace=False)]
     recovered = [distilled(inherited, e.arch, given, args.recovery, seed) for e in [*chosen, *across]]
     alone = [distilled(space, e.arch, given, args.recovery, seed) for e in [*chosen, *across]]
-    spent += args.recovery * n_train * sum(compute.of_training([e.arch]) for e in chosen)
+    spent += args.recovery * N_TRAIN * sum(compute.of_training([e.arch]) for e in chosen)
     points = [(each.test, compute.of(each.arch)) for each in recovered[: len(chosen)]]
     row: dict[str, Any] = {
         "network": network,
@@ -260,7 +286,7 @@ def compared(network: str, seed: int, args: argparse.Namespace) -> dict[str, Any
     for k in args.ks:
         shares = np.geomspace(least, 1, k)
         archs = list(dict.fromkeys(of_share(space, compute, share) for share in shares))
-        epochs = max(1, round(spent / (n_train * sum(compute.of_training([arch]) for arch in archs))))
+        epochs = max(1, round(spent / (N_TRAIN * sum(compute.of_training([arch]) for arch in archs))))
         found = [distilled(space, arch, given, epochs, seed) for arch in archs]
         points = [(each.test, compute.of(each.arch)) for each in found]
         row["separate"][str(k)] = {"points": points, "volume": volume(points, least), "epochs": epochs, "n": len(archs)}

@@ -187,7 +187,8 @@ def recover(
         workers: largest number of actors; None for as many as the cluster has room for.
 
     Yields:
-        The evaluation of each, in their order, and True if it was trained in this call. One that failed says so.
+        The evaluation of each, those that were finished before first, and True if it was trained in this call. One
+        that failed says so.
     """
     refuse_links(folder)
     known = {arch: recovered_in(folder, arch) for arch in archs}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import raynas
-from raynas.converting import ConvertedSpace, Width
+from raynas.converting import ConvertedSpace, Depth, Kernel, Resolution, Width
 from raynas.core.inputs import TensorSpec
 from raynas.data import loaders
 from raynas.errors import RaynasError
@@ -175,6 +175,40 @@ def test_in_place_the_others_learn_from_the_largest_and_that_from_the_teacher() 
     student, other = torch.randn(2, 3), torch.randn(2, 3)
     alone = words.imitation(student[1:], other[1:], dataclasses.replace(taught, labels=None, outputs=torch.zeros(1, 3)))
     assert torch.allclose(words.imitation(student, other, taught), alone)
+
+
+@pytest.mark.parametrize("method", [Sandwich(), ProgressiveShrinking()], ids=["sandwich", "progressive"])
+def test_kernels_resolutions_heads_and_depths_are_trained_too(method: OneShot) -> None:
+    """All that a converted space can vary, in one model."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
+    body = [nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.Flatten(2), Tokens()]
+    model = nn.Sequential(*body, nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), Mean(), nn.Linear(16, 10))
+    vary = {"0": Kernel(1, 3), "input": Resolution(4, 8), "4.layers": Depth(1, 2), "4.*": Width(0.5, 1.0)}
+    space = raynas.convert(model, torch.rand(2, 1, 8, 8), vary=vary, divisor=4)
+    kinds = {decision.name.rpartition(".")[2] for decision in space.decisions}
+    assert {"kernel_size", "resolution", "depth", "heads"} <= kinds, kinds
+    settings = SupernetDistillation(data="digits", data_fraction=0.1, epochs=2, warmup_epochs=0, method=method)
+    runner = begun(space, settings)
+    first, second = runner.step(), runner.step()
+    assert first["error"] == second["error"] == "" and math.isfinite(second["divergence"])
+    before, after = space.given.state_dict(), runner.trial.state()["learner"]["supernet"]
+    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[f"net.shared.{name}"])}
+    assert changed >= {name for name, _ in space.given.named_parameters()}
+
+
+class Tokens(nn.Module):
+    """The pixels as tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
+class Mean(nn.Module):
+    """The mean over tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
 
 
 def test_workers_share_batches_of_any_structure() -> None:
