@@ -169,6 +169,7 @@ def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         "export",
         "convert",
         "blocks",
+        "mine",
         "profile",
         "track",
         "report",

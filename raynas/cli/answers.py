@@ -144,6 +144,28 @@ class CompressAnswer(Struct, kw_only=True):
     files: list[str]
 
 
+class MemberAnswer(Struct, kw_only=True):
+    """A member of a mined front, and its metrics."""
+
+    key: str
+    arch: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class MineAnswer(Struct, kw_only=True):
+    """A mined front: the members on it with inherited weights, and those that were trained further.
+
+    ``belief`` has Spearman's correlation of each score before and after; null where it is not defined.
+    """
+
+    folder: str
+    members: int
+    front: list[MemberAnswer] = []
+    recovered: list[MemberAnswer] = []
+    belief: dict[str, float | None] = {}
+    files: list[str] = []
+
+
 class ProfileAnswer(Struct, kw_only=True):
     """A table of latencies."""
 
@@ -236,6 +258,7 @@ ANSWERS: dict[str, type[Struct]] = {
     "convert": ConvertAnswer,
     "blocks": BlocksAnswer,
     "compress": CompressAnswer,
+    "mine": MineAnswer,
     "profile": ProfileAnswer,
     "track": TrackAnswer,
     "propose": ProposeAnswer,

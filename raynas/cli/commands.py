@@ -18,6 +18,7 @@ from raynas.cli.compress_request import CompressRequest, read_compress
 from raynas.cli.convert_request import ConvertRequest, read_convert
 from raynas.cli.exit_codes import ExitCode
 from raynas.cli.export_request import read_export
+from raynas.cli.mine_request import MineRequest, read_mine
 from raynas.cli.profile_request import ProfileRequest, read_profile
 from raynas.cli.report_request import ReportRequest, read_report
 from raynas.cli.retrain_request import RetrainRequest, read_retrain
@@ -63,6 +64,11 @@ def replace_blocks(argv: Sequence[str]) -> int:
 def compress_model(argv: Sequence[str]) -> int:
     """Make a trained model smaller, recover and export it; return the exit code."""
     return answered("compress", argv, lambda rest: _compress(read_compress(rest)))
+
+
+def mine_model(argv: Sequence[str]) -> int:
+    """Mine the front of a trained model's smaller relatives; return the exit code."""
+    return answered("mine", argv, lambda rest: _mine(read_mine(rest)))
 
 
 def profile_space(argv: Sequence[str]) -> int:
@@ -146,6 +152,13 @@ def _compress(request: CompressRequest) -> Done:
 
     answer = run_compress(request, console, start)
     return OK if answer.best else NO_RESULT, answer
+
+
+def _mine(request: MineRequest) -> Done:
+    say(f"Members of {request.model.name} on {request.data}; everything goes to {shown(request.path)}", Console())
+    from raynas.cli.mine_run import run_mine  # imports torch and Ray
+
+    return OK, run_mine(request, Console())
 
 
 def _profile(request: ProfileRequest) -> Done:

@@ -14,6 +14,7 @@ COMMANDS = {
     "convert": ("convert_model", "show what of a model of yours can vary, and what its smaller relatives cost"),
     "blocks": ("replace_blocks", "replace blocks of a trained model by alternatives, the best within limits"),
     "compress": ("compress_model", "make a trained model smaller or faster, and keep what it can do"),
+    "mine": ("mine_model", "find smaller networks of a trained model for every budget from one training"),
     "profile": ("profile_space", "time every operation of a space, for a table that predicts latency"),
     "propose": ("propose", "ask a search for architectures to evaluate elsewhere"),
     "observe": ("observe", "book results of architectures in a search"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import raynas
 from raynas.converting import ConvertedSpace, Depth, Kernel, Resolution, Width
+from raynas.converting.options import Range
 from raynas.core.inputs import TensorSpec
 from raynas.data import loaders
 from raynas.errors import RaynasError
@@ -184,7 +185,12 @@ def test_kernels_resolutions_heads_and_depths_are_trained_too(method: OneShot) -
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
     body = [nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.Flatten(2), Tokens()]
     model = nn.Sequential(*body, nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), Mean(), nn.Linear(16, 10))
-    vary = {"0": Kernel(1, 3), "input": Resolution(4, 8), "4.layers": Depth(1, 2), "4.*": Width(0.5, 1.0)}
+    vary: dict[str, Range] = {
+        "0": Kernel(1, 3),
+        "input": Resolution(4, 8),
+        "4.layers": Depth(1, 2),
+        "4.*": Width(0.5, 1.0),
+    }
     space = raynas.convert(model, torch.rand(2, 1, 8, 8), vary=vary, divisor=4)
     kinds = {decision.name.rpartition(".")[2] for decision in space.decisions}
     assert {"kernel_size", "resolution", "depth", "heads"} <= kinds, kinds
