@@ -9,7 +9,7 @@ from typing import Any
 from ray.train import Checkpoint
 from ray.train._internal.storage import StorageContext
 
-from raynas.storage import Bucket
+from raynas.storage.bucket import Bucket
 from raynas.trials.checkpoint import MAX_STATE_BYTES, META, STATE
 
 

@@ -33,6 +33,7 @@ class Progress:
         stage: current step of the evaluation, named in errors.
         epoch: number of epochs done.
         done: True after the last epoch.
+        reports_again: True if the next result is that of the epoch in the checkpoint, which may not have been reported.
         error: reason of the failure in one line; empty if there is none.
         traceback: traceback of the failure.
         is_out_of_disk: True if it failed because a disk was full.
@@ -50,6 +51,7 @@ class Progress:
     stage: str = "config"
     epoch: int = 0
     done: bool = False
+    reports_again: bool = False
     error: str = ""
     traceback: str = ""
     is_out_of_disk: bool = False

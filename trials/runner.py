@@ -148,6 +148,10 @@ class TrialRunner(Generic[TrialT]):
     def _seed(self, part: object) -> int:
         return seed_of(self.settings.seed, self.progress.arch.key, part)
 
+    def report_again(self) -> None:
+        """Let the first step of a trial that continues report the epoch in its checkpoint, and train nothing."""
+        self.progress.reports_again = self.progress.epoch > 0
+
     def step(self) -> Result:
         """Advance by one epoch; return the result after it."""
         if not self.progress.failed and not self.progress.done:
@@ -157,8 +161,9 @@ class TrialRunner(Generic[TrialT]):
     def _step(self) -> None:
         progress, trial = self.progress, self.trial
         progress.stage = f"epoch {progress.epoch + 1}"
-        if progress.epoch and trial.finished:  # a kill came between the last checkpoint and its result
-            progress.done = True
+        reports_again, progress.reports_again = progress.reports_again, False
+        if progress.epoch and (trial.finished or reports_again):  # a kill came between a checkpoint and its result
+            progress.done = trial.finished
             return
         report = self._advance()
         if report is not None:

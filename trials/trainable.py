@@ -3,8 +3,6 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +52,18 @@ class ArchitectureTrainable(tune.Trainable):
         """Begin the trial if it has not begun yet; return the runner."""
         config, self._config = self._config, None
         if config is not None:
-            with self._with_checkpoint(config) as ready:
-                self._runner.begin(ready)
+            self._begin_with(config)
         return self._runner
 
-    @contextmanager
-    def _with_checkpoint(self, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Give a config whose checkpoint, if it has one, is in a folder of this machine."""
+    def _begin_with(self, config: dict[str, Any]) -> None:
+        """Begin with a checkpoint of this machine, or one in a bucket, which may be ahead of the archive there."""
         bucket = bucket_of(self._storage)
         if bucket is None or CHECKPOINT_KEY not in config:
-            yield config
+            self._runner.begin(config)
             return
         with fetched(bucket.entry(config[CHECKPOINT_KEY])) as folder:
-            yield {**config, CHECKPOINT_KEY: str(folder)}
+            self._runner.begin({**config, CHECKPOINT_KEY: str(folder)})
+        self._runner.report_again()
 
     def step(self) -> Result:
         """Do one epoch; return the result after it.

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ray import tune
-
 from raynas.cli.search_run import SearchRun
 from raynas.cli.terminal import Interrupted, say, shown
 from raynas.core.architecture import Architecture
@@ -51,7 +49,7 @@ class FunnelRun(SearchRun):
             tensorboard=run.tensorboard,
             trackers=run.trackers,
             leave_report=False,
-            run_config=tune.RunConfig(name=self.path.name, storage_path=str(self.path.parent)),
+            run_config=self._run_config(self.path.name),
         )
         if found.interrupted:
             at = found.stages[-1]

@@ -8,6 +8,7 @@ from typing import Any
 
 from raynas.errors import SettingError
 from raynas.run.on_change import check_on_change
+from raynas.storage.location import is_uri, local_folder
 from raynas.validate import positive, require_whole
 
 FROM_DATA = ("space.input_shape", "space.n_classes", "model.input")
@@ -72,7 +73,8 @@ class RunOptions:
     Args:
         name: name of this search's folder; by default made of what is searched and how, so that the same command
             resumes.
-        results: folder that holds the folders of all searches; on a cluster, one that every node sees.
+        results: folder that holds the folders of all searches; on a cluster, one that every node sees, or a storage
+            such as s3://bucket/path, of which ~/ray_results then has a working copy.
         max_concurrent: trials at a time; by default as many as there are CPUs (or GPUs) for. 1 makes a search
             reproducible, as --generation_size does.
         max_trial_seconds: time of a trial after which it has failed, also in a loop that never returns.
@@ -115,8 +117,13 @@ class RunOptions:
 
     @property
     def path(self) -> Path:
-        """The folder of a search that has a name."""
-        return Path(self.results).expanduser().resolve() / str(self.name)
+        """The folder on this machine of a search that has a name."""
+        return local_folder(self.results) / str(self.name)
+
+    @property
+    def storage_path(self) -> str:
+        """The storage of all searches, as Tune's run config names it."""
+        return self.results if is_uri(self.results) else str(local_folder(self.results))
 
 
 @dataclass(frozen=True, kw_only=True)

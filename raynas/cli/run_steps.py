@@ -37,6 +37,7 @@ def run_steps(request: SearchRequest, console: Console, start: RayStart | None =
     retrained, weights = run.retrain(result)
     summary = run.summary(result, random, retrained, weights)
     write(summary, run.path, searches={"search": result, **({"random": random} if random else {})}, stages=run.earlier)
+    run.upload()
     track_all(result, as_trackers(command.run.trackers))  # once more, with the report
     render(summary, console)
     return summary

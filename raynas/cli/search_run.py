@@ -35,6 +35,7 @@ from raynas.run.cluster import start_ray
 from raynas.run.file_names import ARCHITECTURE, BEST, OPTIONS
 from raynas.run.repeats import Repeats
 from raynas.run.report import report_files
+from raynas.run.results_folder import results_place, upload_files
 from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
@@ -169,11 +170,11 @@ class SearchRun:
             return None
         if recipe.supernet is None:
             say(f"First, shared weights: {self.command.names['method']}, {recipe.epochs} epochs", self.console)
-        folder = self.path / SUPERNET
+        run_config = self._run_config(f"{self.path.name}/{SUPERNET}")
         options = self.command.search
         trained = recipe.trained(
             self.space,
-            folder,
+            run_config,
             read_goal(options.objectives, options.constraints, self.command.metrics),
             baseline=options.baseline,
             progress=run.progress,
@@ -220,8 +221,15 @@ class SearchRun:
             tensorboard=run.tensorboard,
             trackers=run.trackers,
             leave_report="live" if name == self.path.name else False,
-            run_config=tune.RunConfig(name=name, storage_path=str(self.path.parent)),
+            run_config=self._run_config(name),
         )
+
+    def _run_config(self, name: str) -> tune.RunConfig:
+        return tune.RunConfig(name=name, storage_path=self.command.run.storage_path)
+
+    def upload(self) -> None:
+        """Copy the report, and what else was written after the search, to the bucket if there is one."""
+        upload_files(results_place(self._run_config(self.path.name), ""))
 
     def _whole(self, result: SearchResult, what: str, num_samples: int) -> SearchResult:
         if result.interrupted:

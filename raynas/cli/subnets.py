@@ -1,7 +1,6 @@
 """The two stages of ``--trainable subnet``: shared weights are trained, then their subnets are searched."""
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from ray import tune
 
@@ -33,18 +32,18 @@ class SubnetSearch(SupernetTraining):
     def trained(
         self,
         space: SearchSpace,
-        folder: Path,
+        run_config: tune.RunConfig,
         goal: Goal,
         *,
         baseline: Baseline | None = None,
         progress: bool,
         tensorboard: bool,
     ) -> TrainedSupernet:
-        """Return the shared weights, trained in ``folder`` as far as they are not yet.
+        """Return the shared weights, trained as far as they are not yet.
 
         Args:
             space: the space of the networks.
-            folder: the folder of the training.
+            run_config: names the folder of the training.
             goal: of the search that follows; its hard limits on what is counted hold while weights are trained.
             baseline: what relative limits refer to.
             progress: whether to show a live table.
@@ -56,7 +55,6 @@ class SubnetSearch(SupernetTraining):
         """
         if self.supernet is not None:
             return TrainedSupernet.load(self.supernet, space)
-        config = tune.RunConfig(name=folder.name, storage_path=str(folder.parent))
         settings = SupernetTraining(**{f.name: getattr(self, f.name) for f in fields(SupernetTraining)})
         return train_supernet(
             space,
@@ -66,7 +64,7 @@ class SubnetSearch(SupernetTraining):
             baseline=baseline,
             progress=progress,
             tensorboard=tensorboard,
-            run_config=config,
+            run_config=run_config,
         )
 
     def subnets(self, trained: TrainedSupernet) -> Subnet:

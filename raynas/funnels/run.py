@@ -17,7 +17,6 @@ from torch import nn
 
 from raynas.analysis import RankCorrelation, rank_correlation
 from raynas.core.architecture import Architecture
-from raynas.core.archive import Archive
 from raynas.core.goal import Constraints, Goal, Objectives
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
@@ -30,7 +29,7 @@ from raynas.metrics import Metrics, read_goal
 from raynas.run.baseline import Baseline, check_baseline, read_baseline
 from raynas.run.on_change import OnChange
 from raynas.run.report import report, title_of
-from raynas.run.results_folder import results_path
+from raynas.run.results_folder import earlier_records, results_place, upload_files
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.views.trackers import Trackers, as_trackers
@@ -114,7 +113,9 @@ def funnel(
     reference = read_baseline(baseline, space, goal=goals[-1])
     given = baseline if isinstance(baseline, nn.Module) else None
     check_baseline(goals[-1], reference)
-    path = results_path(run_config, f"{space.name}-funnel")
+    run_config = run_config or tune.RunConfig()
+    run_config = dataclasses.replace(run_config, name=run_config.name or f"{space.name}-funnel")
+    path = results_place(run_config, "").path
     refuse_links(path)
     plan = _Plan(
         space=space,
@@ -123,7 +124,7 @@ def funnel(
         strategy=strategy or RandomSearch(),
         baseline=reference.arch if reference and reference.config else given,
         path=path,
-        run_config=run_config or tune.RunConfig(),
+        run_config=run_config,
         leaves_report=leave_report,
         console=Console(quiet=not progress),
         common={
@@ -177,6 +178,7 @@ class _Plan:
         draw(found)
         if self.leaves_report and done[-1].is_last:
             self._report(done[-1])
+        upload_files(results_place(self.run_config, ""))
         return found
 
     def _report(self, at: StageResult) -> None:
@@ -190,7 +192,7 @@ class _Plan:
     def _search(self, number: int, points: Sequence[Architecture]) -> SearchResult:
         """Run a stage as a search: the first by the strategy, the others of the survivors."""
         stage, goal = self.stages[number - 1], self.goals[number - 1]
-        folder = self._folder(number)
+        run_config = dataclasses.replace(self.run_config, name=f"{self.run_config.name}/{self._folder(number).name}")
         listed = [point for point in points if point != self.baseline]
         is_first = number == 1
         stopping = stage.early_stopping or (self.strategy.early_stopping if is_first else None)
@@ -202,18 +204,17 @@ class _Plan:
             objectives=goal.objectives,
             constraints=goal.constraints,
             metrics=[goal.metrics[name] for name in goal.watched],
-            num_samples=stage.n if is_first else self._n_in_the_end(folder, listed),
+            num_samples=stage.n if is_first else self._n_in_the_end(run_config, listed),
             baseline=self.baseline,
             points_to_evaluate=listed,
             leave_report=False,
-            run_config=dataclasses.replace(self.run_config, name=folder.name, storage_path=str(folder.parent)),
+            run_config=run_config,
             **self.common,
         )
 
-    def _n_in_the_end(self, folder: Path, listed: Sequence[Architecture]) -> int:
+    def _n_in_the_end(self, run_config: tune.RunConfig, listed: Sequence[Architecture]) -> int:
         """Count the trials of a stage, those of an earlier run with another number among them."""
-        file = folder / "archive.jsonl"
-        proposed = Archive.load(file).events("proposed") if file.exists() else []
+        proposed = earlier_records(results_place(run_config, "")).events("proposed")
         known = {self.space.from_config(record["config"]) for record in proposed}
         return len(known.union(listed, [self.baseline] if isinstance(self.baseline, Architecture) else []))
 

@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from ray import tune
 
+from raynas.core.archive_schema import MAX_COUNT
 from raynas.errors import ContentError, RaynasError
 from raynas.files.inside import delete, inside
 from raynas.run.last_checkpoint import last_checkpoint, number_of, set_aside, trial_folder
-from raynas.storage import Bucket
+from raynas.storage.bucket import Bucket
 from raynas.trials.bucket_storage import BucketStorage, fetched
 from raynas.trials.checkpoint import META, STATE, Checkpoint, decode_meta, refuse_cut
 
@@ -23,13 +24,13 @@ class Found:
     """The checkpoint that a trial continues from.
 
     Args:
-        name: of its folder, as the trial's storage knows it.
-        epoch: the epoch after which it was written.
+        name: of its folder, as the trial's storage knows it; "" if the trial begins again.
+        n_reported: number of epochs that the trial does not report again.
         last_index: number of the last checkpoint that must not be overwritten; -1 if none must not.
     """
 
     name: str
-    epoch: int
+    n_reported: int
     last_index: int = -1
 
 
@@ -43,8 +44,14 @@ class Checkpoints(Protocol):
     def storage(self, experiment: Any) -> Any:
         """Return Tune's storage of the trials, given that of their experiment."""
 
-    def to_resume(self, trial: str, max_epoch: int) -> Found | None:
-        """Return the newest whole checkpoint that is not ahead of ``max_epoch``, and delete the others."""
+    def to_resume(self, trial: str, n_reported: int, *, anew: bool) -> Found | None:
+        """Return the newest whole checkpoint that a trial can continue from, and delete the others.
+
+        Args:
+            trial: its name.
+            n_reported: number of epochs that it reported in this attempt.
+            anew: whether there was an earlier attempt, whose checkpoints count no more.
+        """
 
     def read(self, trial: str, max_epoch: int) -> Checkpoint | None:
         """Return the content of the newest whole checkpoint that is not ahead of ``max_epoch``.
@@ -80,8 +87,8 @@ class LocalCheckpoints:
     def storage(self, experiment: Any) -> Any:
         return experiment
 
-    def to_resume(self, trial: str, max_epoch: int) -> Found | None:
-        found = last_checkpoint(inside(self.path, trial), max_epoch)
+    def to_resume(self, trial: str, n_reported: int, *, anew: bool) -> Found | None:
+        found = last_checkpoint(inside(self.path, trial), n_reported)
         return Found(str(set_aside(found[0])), found[1]) if found else None
 
     def read(self, trial: str, max_epoch: int) -> Checkpoint | None:
@@ -107,6 +114,9 @@ class LocalCheckpoints:
 class BucketCheckpoints:
     """Those in a bucket; a trial that continues adds to them under further numbers.
 
+    They may be ahead of the archive in the bucket, which lacks the last events of a machine that was lost. So a trial
+    continues from the newest, and reports the epoch in it again: what was trained is not trained twice.
+
     Args:
         bucket: the folder of the search.
         later: deletes when the bucket has the events that say why, see ``Replica.later``.
@@ -126,13 +136,19 @@ class BucketCheckpoints:
     def storage(self, experiment: Any) -> Any:
         return BucketStorage.of(experiment, self.bucket)
 
-    def to_resume(self, trial: str, max_epoch: int) -> Found | None:
+    def to_resume(self, trial: str, n_reported: int, *, anew: bool) -> Found | None:
         numbers = self._numbers(trial)
-        if (found := self._last(trial, numbers, max_epoch)) is None:
+        if anew and not n_reported:
+            for number in numbers:
+                self.bucket.entry(trial).delete_folder(_named(number))
             return None
+        if not numbers:
+            return None
+        if (found := self._last(trial, numbers, MAX_COUNT)) is None:
+            return Found("", 0, numbers[-1])
         number, epoch = found
         self._delete_later(trial, lambda other: other != number and other <= numbers[-1])
-        return Found(f"{trial}/{_named(number)}", epoch, numbers[-1])
+        return Found(f"{trial}/{_named(number)}", epoch - 1, numbers[-1])
 
     def read(self, trial: str, max_epoch: int) -> Checkpoint | None:
         found = self._last(trial, self._numbers(trial), max_epoch)

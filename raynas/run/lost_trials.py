@@ -44,8 +44,8 @@ class SearchTrial(Trial):
 
     exception: Exception | None = None
 
-    resumes_at: int = 0
-    """Epoch of the checkpoint that the trial continues from; 0 if it begins again."""
+    n_reported: int = 0
+    """Number of epochs that the trial does not report again; 0 if it begins again."""
 
     has_run: bool = False
     """True as soon as a process was there to run it."""

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynas.errors import RaynasError, one_line
 from raynas.nodes import Resources, ray_nodes, room_for
-from raynas.storage import Bucket
+from raynas.storage.bucket import Bucket
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """The folder of a search: its path and its archive."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,13 +10,17 @@ from pathlib import Path
 from ray import tune
 
 from raynas.core.archive import Archive
-from raynas.errors import ArchiveError
+from raynas.errors import ArchiveError, StorageError
 from raynas.files.inside import refuse_links
 from raynas.run.checkpoints import BucketCheckpoints, Checkpoints, LocalCheckpoints
 from raynas.run.file_names import ARCHIVE
 from raynas.run.run_config import checked_run_config
-from raynas.storage import Bucket, Replica, find_bucket
-from raynas.storage.location import working_copy
+from raynas.storage.bucket import Bucket
+from raynas.storage.location import find_bucket, working_copy
+from raynas.storage.mirror import Mirror
+from raynas.storage.replica import Replica
+
+logger = logging.getLogger(__name__)
 
 MIN_FREE_BYTES = 100 * 2**20
 """Less free space than this in a results folder is refused before anything is computed."""
@@ -47,8 +52,38 @@ def results_place(run_config: tune.RunConfig | None, default_name: str) -> Place
     found = find_bucket(storage, given.storage_filesystem)
     if isinstance(found, Path):
         return Place(found / name)
-    local = working_copy(found, storage, Path(str(tune.RunConfig().storage_path)).expanduser().resolve())
-    return Place(local / name, found.entry(name))
+    return Place(working_copy(found, storage) / name, found.entry(name))
+
+
+def checkpoints_at(place: Place) -> Checkpoints:
+    """Return the checkpoints of a search, to be read."""
+    return BucketCheckpoints(place.bucket, lambda name, action: None) if place.bucket else LocalCheckpoints(place.path)
+
+
+def upload_files(place: Place) -> None:
+    """Copy what was written to the folder of a search after its end to its bucket, if it has one.
+
+    That it cannot be written costs a warning.
+    """
+    if place.bucket:
+        try:
+            Mirror(place.bucket, place.path, ARCHIVE).upload(all_files=True)
+        except StorageError as error:
+            logger.warning("%s; the report is in %s", error, place.path)
+
+
+def earlier_records(place: Place) -> Archive:
+    """Return the archive of a search so far, without holding it; an empty one if there is none.
+
+    Raises:
+        ArchiveError: if it is damaged.
+        StorageError: if the bucket cannot be read or written.
+    """
+    if place.bucket:
+        with opened(place):  # which completes the one on this machine
+            pass
+    file = place.path / ARCHIVE
+    return Archive.load(file) if file.exists() else Archive()
 
 
 def results_path(run_config: tune.RunConfig | None, default_name: str) -> Path:

@@ -68,6 +68,7 @@ class ArchivedSearch(SearchAlgorithm):
         self._streak = streak or FailureStreak(None)
         self._resumes_after_errors = resumes_after_errors
         self._losses = Losses(searcher.archive)
+        self._begun_again = {record["trial"] for record in searcher.archive.events("retried")}
         self._n_proposed = len(searcher.archive.events("proposed"))
         self._last_number = searcher.archive.last_number
         self._live: dict[str, SearchTrial] = {}
@@ -214,13 +215,14 @@ class ArchivedSearch(SearchAlgorithm):
     def _trial_again(self, trial_id: str, config: Config, saved: Checkpoint | None = None) -> SearchTrial:
         """Make an unfinished trial again under its old name, from its last checkpoint if it has one."""
         assert self._checkpoints is not None
-        found = self._checkpoints.to_resume(trial_id, self._losses.last_epoch(trial_id))
+        n_reported = self._losses.last_epoch(trial_id)
+        found = self._checkpoints.to_resume(trial_id, n_reported, anew=trial_id in self._begun_again)
         config = {name: value for name, value in config.items() if name != CHECKPOINT_KEY}
-        if found:
+        if found and found.name:
             config[CHECKPOINT_KEY] = found.name
         trial = self._trial(trial_id, config)
         if found:
-            trial.resumes_at = found.epoch
+            trial.n_reported = found.n_reported
             trial.number_after(found.last_index)
         elif saved:
             trial.restore_from(saved)

@@ -51,8 +51,8 @@ def replay_scheduler(
 
 
 def _epochs_kept(unfinished: Trial) -> int:
-    """Return the epoch of the checkpoint that a trial continues from; 0 for one that begins again."""
-    return unfinished.resumes_at if isinstance(unfinished, SearchTrial) else 0
+    """Return the number of epochs that a trial does not report again; 0 for one that begins again."""
+    return unfinished.n_reported if isinstance(unfinished, SearchTrial) else 0
 
 
 def _report(scheduler: TrialScheduler, trial: Trial, result: Result) -> None:

@@ -1,7 +1,6 @@
 """train_supernet(): the training of shared weights with Ray Tune, as a search whose space has one member."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from ray import tune
 
@@ -11,14 +10,11 @@ from raynas.core.goal import Constraints, Goal
 from raynas.core.result import SearchResult
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, SettingError, one_line
-from raynas.files.inside import inside
 from raynas.metrics import Measurer, Metrics, read_goal
 from raynas.run.baseline import Baseline, check_baseline, read_baseline
-from raynas.run.last_checkpoint import last_checkpoint
-from raynas.run.results_folder import results_path
+from raynas.run.results_folder import Place, checkpoints_at, results_place
 from raynas.run.search import search
 from raynas.strategies import RandomSearch
-from raynas.trials.checkpoint import Checkpoint
 from raynas.trials.supernet.space import SupernetSpace
 from raynas.trials.supernet.trained import ABOUT, TrainedSupernet
 from raynas.trials.supernet.training import SupernetDistillation, SupernetTraining, WeightSharing
@@ -62,7 +58,11 @@ def train_supernet(
         KeyboardInterrupt: if it was interrupted; the same call continues it.
     """
     settings = settings or SupernetTraining()
-    path = results_path(run_config, f"{space.name}-{type(settings.method).__name__}-supernet")
+    run_config = run_config or tune.RunConfig()
+    name = run_config.name or f"{space.name}-{type(settings.method).__name__}-supernet"
+    run_config = replace(run_config, name=name)
+    place = results_place(run_config, name)
+    path = place.path
     goal = _limits(space, settings, read_goal(settings.objective, constraints, metrics), baseline)
     result = search(
         SupernetSpace(space, settings.method, goal),
@@ -75,11 +75,11 @@ def train_supernet(
         progress=progress,
         tensorboard=tensorboard,
         leave_report=False,
-        run_config=replace(run_config or tune.RunConfig(), name=path.name, storage_path=str(path.parent)),
+        run_config=run_config,
     )
     ended = _ended(result, settings)
     is_written = (path / ABOUT).exists()
-    trained = TrainedSupernet.load(path, space) if is_written else _written(path, space, settings, ended)
+    trained = TrainedSupernet.load(path, space) if is_written else _written(place, space, settings, ended)
     distillation = settings if isinstance(settings, SupernetDistillation) else None
     named = {"data": settings.data, "data_dir": settings.data_dir}
     return replace(trained, named=named, distillation=distillation)
@@ -115,17 +115,19 @@ def _ended(result: SearchResult, settings: WeightSharing) -> Evaluation:
     return ended
 
 
-def _written(path: Path, space: SearchSpace, settings: WeightSharing, ended: Evaluation) -> TrainedSupernet:
+def _written(place: Place, space: SearchSpace, settings: WeightSharing, ended: Evaluation) -> TrainedSupernet:
     """Write the state in the last checkpoint as files that need no trial to be read."""
-    folder = inside(path, ended.trial)
-    found = last_checkpoint(folder, ended.fidelity)
-    if found is None or found[1] < ended.fidelity:
-        raise RaynasError(f"{folder} holds no checkpoint of the last epoch; remove {path} to start again")
-    state = Checkpoint.read(found[0]).state
+    path, checkpoints = place.path, checkpoints_at(place)
+    where = f"{checkpoints.place}/{ended.trial}"
+    found = checkpoints.read(ended.trial, ended.fidelity)
+    if found is None or found.epoch < ended.fidelity:
+        raise RaynasError(f"{where} holds no checkpoint of the last epoch; remove {path} to start again")
+    state = found.state
     if state is None:
-        raise RaynasError(f"{found[0]} holds no weights; remove {path} to start again")
+        raise RaynasError(f"the checkpoint in {where} holds no weights; remove {path} to start again")
     fitted, _ = settings.fitted(space)
     try:
         return write_supernet(path, fitted, settings, state)
     except (KeyError, TypeError, AttributeError) as error:
-        raise RaynasError(f"{found[0]} holds no supernet ({one_line(error)}); remove {path} to start again") from None
+        holds = f"the checkpoint in {where} holds no supernet ({one_line(error)})"
+        raise RaynasError(f"{holds}; remove {path} to start again") from None

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from raynas.errors import SettingError, one_line
 from raynas.storage.bucket import Bucket
 
+LOCAL = "~/ray_results"
+"""Tune's folder for results, which has the working copies of buckets."""
+
 
 def is_uri(path: str) -> bool:
     """Return whether a path is a URI such as ``s3://bucket/path``, and no folder of this machine."""
@@ -55,14 +58,24 @@ def _without_secrets(uri: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def working_copy(bucket: Bucket, storage_path: str, beside: Path) -> Path:
+def local_folder(storage_path: str) -> Path:
+    """Return the folder of this machine that the searches of a storage path are written to first.
+
+    Raises:
+        SettingError: if there is no such file system.
+    """
+    found = find_bucket(storage_path)
+    return found if isinstance(found, Path) else working_copy(found, storage_path)
+
+
+def working_copy(bucket: Bucket, storage_path: str) -> Path:
     """Return the folder of this machine that the searches of a bucket are written to first.
 
     Args:
         bucket: the storage.
         storage_path: what it was made of; options in a URI, such as an endpoint, make it another.
-        beside: the folder that holds this one.
     """
     options = urlsplit(storage_path).query if is_uri(storage_path) else ""
     name = re.sub(r"\W+", "-", bucket.shown).strip("-")
-    return beside / (f"{name}-{hashlib.sha256(options.encode()).hexdigest()[:6]}" if options else name)
+    folder = Path(LOCAL).expanduser().resolve()
+    return folder / (f"{name}-{hashlib.sha256(options.encode()).hexdigest()[:6]}" if options else name)

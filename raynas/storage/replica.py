@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from fnmatch import fnmatch
 from io import FileIO
 from pathlib import Path
 
@@ -21,12 +20,13 @@ import msgspec
 from raynas.core.archive import Archive
 from raynas.core.archive_file import lock_file
 from raynas.core.archive_schema import MAX_ARCHIVE_BYTES
-from raynas.errors import ArchiveError, BusyError, ContentError, OutsideError, StorageError, one_line
+from raynas.errors import ArchiveError, BusyError, ContentError, StorageError, one_line
 from raynas.files.content import decode_json, read_file
 from raynas.files.inside import refuse_links
 from raynas.storage import segments
 from raynas.storage.bucket import Bucket
 from raynas.storage.lease import BEAT_SECONDS, Lease
+from raynas.storage.mirror import Mirror
 from raynas.storage.segments import Segment
 
 logger = logging.getLogger(__name__)
@@ -49,12 +49,6 @@ FLUSH_SECONDS = 120.0
 PATIENCE_SECONDS = 20.0
 """Time for which an operation is tried. At the start it fails then, as a bucket that cannot be reached at all should be
 said soon; later everything is tried again and again."""
-
-TUNES = ("*.pkl", "experiment_state-*.json", "search_gen_state*.json")
-"""Files of Tune's, which nothing is restored from; pickles of unknown origin are not left there."""
-
-SLOW_FOLDERS = ("tensorboard",)
-"""Folders whose files grow all the time: uploaded at the end of a search only."""
 
 
 class _Note(msgspec.Struct):
@@ -83,7 +77,7 @@ class Replica:
         self._archive: Archive | None = None
         self._later: dict[str, tuple[int, Callable[[], None]]] = {}
         self._later_lock = threading.Lock()
-        self._mirrored: dict[str, tuple[int, int]] = {}
+        self._mirror = Mirror(self.bucket, path, archive)
         self._next_mirror = time.monotonic() + MIRROR_SECONDS
         self._is_down = False
         self._ends, self._released, self._is_taken_over = (threading.Event() for _ in range(3))
@@ -208,7 +202,7 @@ class Replica:
         self._join_segments()
         self._do_later()
         if time.monotonic() >= self._next_mirror:
-            self._mirror()
+            self._upload_files()
 
     def _give_up(self, error: BusyError) -> None:
         logger.error("%s", error)
@@ -276,24 +270,9 @@ class Replica:
             except StorageError as error:  # a checkpoint that stays costs nothing but space
                 logger.warning("%s", error)
 
-    def _mirror(self, *, all_files: bool = False) -> None:
-        """Upload the files that have changed, apart from the archive."""
+    def _upload_files(self, *, all_files: bool = False) -> None:
         self._next_mirror = time.monotonic() + MIRROR_SECONDS
-        for file in sorted(self.path.rglob("*")):
-            name = file.relative_to(self.path).as_posix()
-            slow = name.split("/")[0] in SLOW_FOLDERS
-            is_tunes = any(fnmatch(file.name, pattern) for pattern in TUNES)
-            if file == self._file or is_tunes or name.startswith(".") or "/." in name or (slow and not all_files):
-                continue
-            try:
-                if file.is_symlink() or not file.is_file():
-                    continue
-                state = (file.stat().st_mtime_ns, file.stat().st_size)
-                if self._mirrored.get(name) != state:
-                    self.bucket.upload(file, name)
-                    self._mirrored[name] = state
-            except (FileNotFoundError, OutsideError):  # replaced meanwhile, or of a name that no bucket has
-                continue
+        self._mirror.upload(all_files=all_files)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -320,7 +299,7 @@ class Replica:
         if self._is_taken_over.is_set():
             return
         if self._is_whole:
-            self._try(lambda: self._mirror(all_files=True))
+            self._try(lambda: self._upload_files(all_files=True))
             return
         logger.warning(
             "%s lacks the last %d bytes of the archive, which are in %s: run the same command again on this machine",

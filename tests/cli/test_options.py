@@ -3,12 +3,21 @@
 from pathlib import Path
 
 import pytest
+from ray.train.constants import DEFAULT_STORAGE_PATH
 
 from raynas.cli.options import RetrainOptions, RunOptions, SearchOptions, names_code
 
 
 def test_the_folder_of_a_search() -> None:
-    assert RunOptions(name="a", results="/tmp/results").path == Path("/tmp/results/a")
+    run = RunOptions(name="a", results="/tmp/results")
+    assert (run.path, run.storage_path) == (Path("/tmp/results/a"), "/tmp/results")
+
+
+def test_a_bucket_has_a_working_copy_on_this_machine() -> None:
+    run = RunOptions(name="a", results="s3://bucket/path?region=eu-west-1")
+    assert run.storage_path == run.results
+    assert run.path.name == "a" and run.path.parent.name.startswith("s3-bucket-path")
+    assert run.path.parent.parent == Path(DEFAULT_STORAGE_PATH).resolve(), "in the folder of Tune's for results"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a b"])

@@ -5,8 +5,9 @@ import pyarrow.fs
 import pytest
 
 from raynas.errors import ContentError, OutsideError, SettingError, StorageError
-from raynas.storage import Bucket, find_bucket, retrying
-from raynas.storage.location import working_copy
+from raynas.storage import location, retrying
+from raynas.storage.bucket import Bucket
+from raynas.storage.location import find_bucket, working_copy
 from raynas.storage.retrying import retry
 from tests.flaky_storage import flaky
 
@@ -78,19 +79,20 @@ def test_what_fails_for_too_long_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 0.05 < time.monotonic() - began < 5
 
 
-def test_what_a_storage_path_names(tmp_path: Path) -> None:
+def test_what_a_storage_path_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "LOCAL", str(tmp_path))
     assert find_bucket(str(tmp_path)) == tmp_path.resolve() == find_bucket(f"file://{tmp_path}")
     assert find_bucket(str(tmp_path), pyarrow.fs.LocalFileSystem()) == tmp_path.resolve()
     uri = "s3://key:secret@bucket/path?region=eu-west-1&endpoint_override=127.0.0.1:1"
     found = find_bucket(uri)
     assert isinstance(found, Bucket)
     assert (found.path, str(found)) == ("bucket/path", "s3://bucket/path"), "without what must not be shown"
-    copy = working_copy(found, uri, tmp_path)
+    copy = working_copy(found, uri)
     assert copy.parent == tmp_path and copy.name.startswith("s3-bucket-path-")
-    assert copy != working_copy(found, uri.replace("127.0.0.1:1", "127.0.0.1:2"), tmp_path)
+    assert copy != working_copy(found, uri.replace("127.0.0.1:1", "127.0.0.1:2"))
     given = find_bucket("/a/b/", flaky(tmp_path))
     assert isinstance(given, Bucket) and (given.path, str(given)) == ("/a/b", "py-flaky:/a/b")
-    assert working_copy(given, "/a/b/", tmp_path) == tmp_path / "py-flaky-a-b"
+    assert working_copy(given, "/a/b/") == tmp_path / "py-flaky-a-b"
 
 
 def test_what_is_no_storage_is_refused() -> None:

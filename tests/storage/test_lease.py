@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from raynas.errors import BusyError
-from raynas.storage import Bucket, lease
+from raynas.storage import lease
+from raynas.storage.bucket import Bucket
 from raynas.storage.lease import Lease
 from tests.flaky_storage import flaky
 

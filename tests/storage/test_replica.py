@@ -9,7 +9,9 @@ import pytest
 
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError, BusyError, StorageError
-from raynas.storage import Bucket, Replica, lease, replica, retrying
+from raynas.storage import lease, replica, retrying
+from raynas.storage.bucket import Bucket
+from raynas.storage.replica import Replica
 from raynas.storage.segments import read_archive
 from tests.flaky_storage import flaky
 

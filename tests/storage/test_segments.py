@@ -4,7 +4,8 @@ import pytest
 
 from raynas.core.archive import Archive
 from raynas.errors import ArchiveError
-from raynas.storage import Bucket, segments
+from raynas.storage import segments
+from raynas.storage.bucket import Bucket
 from raynas.storage.segments import Segment, chain, read_archive, to_join
 from tests.flaky_storage import flaky
 
