@@ -12,7 +12,7 @@ from raynas.cli.terminal import say, shown
 from raynas.cli.winner import train
 from raynas.run.architecture_file import read_architecture
 from raynas.run.retraining import folder_for
-from raynas.views.amounts import amount
+from raynas.views.amounts import amount, epochs
 
 
 def run_retraining(request: RetrainRequest, console: Console) -> RetrainAnswer:
@@ -27,7 +27,7 @@ def run_retraining(request: RetrainRequest, console: Console) -> RetrainAnswer:
     training = dataclasses.replace(command.training, data=data)
     folder = command.output or folder_for(command.file.parent, arch, space, training)
     settings = f", settings from {shown(command.settings)}" if command.settings else ""
-    say(f"Training {arch.key} on {data} for {training.epochs} epochs{settings}", console)
+    say(f"Training {arch.key} on {data} for {epochs(training.epochs)}{settings}", console)
     metrics = train(space, arch, training, folder, console)
     for name in ("test_accuracy", "test_loss", "params", "macs", "latency_ms", "train_seconds"):
         if name in metrics:

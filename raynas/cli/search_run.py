@@ -40,6 +40,7 @@ from raynas.run.retraining import final_training, folder_for
 from raynas.run.search import search
 from raynas.strategies import RandomSearch, Strategy
 from raynas.trials import TrainedSupernet, Training, TrialSettings
+from raynas.views.amounts import epochs
 from raynas.views.report import Summary, best_or_reason, plot_name, summarise, write
 from raynas.views.report.files import SUPERNET
 
@@ -169,7 +170,7 @@ class SearchRun:
         if not isinstance(recipe, SubnetSearch):
             return None
         if recipe.supernet is None:
-            say(f"First, shared weights: {self.command.names['method']}, {recipe.epochs} epochs", self.console)
+            say(f"First, shared weights: {self.command.names['method']}, {epochs(recipe.epochs)}", self.console)
         run_config = self._run_config(f"{self.path.name}/{SUPERNET}")
         options = self.command.search
         trained = recipe.trained(

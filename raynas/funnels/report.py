@@ -15,7 +15,7 @@ from raynas.files.replacing import write_whole
 from raynas.funnels.result import FunnelResult, StageResult
 from raynas.funnels.stage import FunnelStage
 from raynas.strategies import Strategy
-from raynas.views.amounts import amount, duration
+from raynas.views.amounts import amount, duration, epochs
 
 TEXT, JSON, PLOT = "funnel.txt", "funnel.json", "funnel.png"
 
@@ -46,7 +46,7 @@ def _going_on(following: FunnelStage) -> str:
 def after(at: StageResult) -> str:
     """Summarize a finished stage in one line, or two with the rank correlation."""
     counts = ", ".join(f"{n} {what}" for what, n in at.counts.items() if n) or "nothing ended"
-    spent = [f"{at.epochs} epochs"] if at.epochs else []
+    spent = [epochs(at.epochs)] if at.epochs else []
     spent += [duration(at.seconds)] if at.seconds else []
     best = at.best
     metric = at.result.goal.first.metric

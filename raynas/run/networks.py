@@ -21,6 +21,7 @@ from raynas.run.retraining import final_training, folder_for
 from raynas.trials import TrialSettings, retrain
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.settings import ArchitectureSettings
+from raynas.views.amounts import epochs
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TrialNetworks:
         about = Provenance(
             arch=self.space.architecture(evaluation.arch),
             metrics=evaluation.metrics,
-            measured=f"Measured by trial {evaluation.trial} after {evaluation.fidelity} epochs{data}.",
+            measured=f"Measured by trial {evaluation.trial} after {epochs(evaluation.fidelity)}{data}.",
             preprocessing=preprocessing_of(source) if source else None,
             seed=seed,
         )

@@ -41,6 +41,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def epochs(n: float) -> str:
+    """Return a number of epochs for people: "1 epoch", "30 epochs"."""
+    return f"{n:.0f} epoch{'' if n == 1 else 's'}"
+
+
 def describe(evaluation: Evaluation, goal: Goal, metrics: Sequence[str], costs: Sequence[str] = COSTS) -> str:
     """Return an evaluation in a line: its trial, the given metrics, the user's own, its costs."""
     return f"{evaluation.trial}: {figures(evaluation.metrics, goal, metrics, costs)}"

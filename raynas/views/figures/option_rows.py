@@ -9,7 +9,9 @@ Rows = Sequence[tuple[str, Sequence[Any], Sequence[Sequence[float | None]]]]
 """Decisions, each with its options and their values, ``(n_columns, n_options)``, in [0, 1]; None leaves a gap."""
 
 
-def option_rows(decisions: Rows, columns: Sequence[str], over: str, value_format: str) -> Figure:
+def option_rows(
+    decisions: Rows, columns: Sequence[str], over: str, value_format: str, span: tuple[float, float] = (0, 1)
+) -> Figure:
     """Draw values of options over time; darker is more.
 
     Args:
@@ -17,6 +19,7 @@ def option_rows(decisions: Rows, columns: Sequence[str], over: str, value_format
         columns: titles of the columns.
         over: title of the horizontal axis.
         value_format: of a value, as plotly writes it.
+        span: values of the lightest and the darkest colour.
     """
     rows = [
         (decision, i, option, values) for decision, options, values in decisions for i, option in enumerate(options)
@@ -28,8 +31,8 @@ def option_rows(decisions: Rows, columns: Sequence[str], over: str, value_format
         y=list(range(len(rows))),
         text=[[plain(f"{decision} = {option}", 80)] * len(columns) for decision, _, option, _ in rows],
         colorscale=[[0, "#f3f6f9"], [1, BLUE]],
-        zmin=0,
-        zmax=1,
+        zmin=span[0],
+        zmax=span[1],
         xgap=1,
         ygap=1,
         colorbar={

@@ -9,7 +9,7 @@ MAX_COLUMNS = 60
 
 
 def option_weights_figure(trained: SharedWeights) -> Figure:
-    """Draw the weight of each option of each decision over the epochs; darker is larger.
+    """Draw the weight of each option of each decision over the epochs; the largest of all is darkest.
 
     Args:
         trained: by a differentiable method.
@@ -17,7 +17,9 @@ def option_weights_figure(trained: SharedWeights) -> Figure:
     n = len(trained.epochs)
     shown = sorted({round((n - 1) * i / max(1, min(n, MAX_COLUMNS) - 1)) for i in range(min(n, MAX_COLUMNS))})
     rows = [(o.decision, o.options, [o.weights[i] for i in shown]) for o in trained.options]
-    return option_rows(rows, [str(trained.epochs[i]) for i in shown], "epochs", ".2f")
+    values = [v for _, _, columns in rows for column in columns for v in column if v is not None]
+    span = (min(values), max(values))  # weights that begin equal differ by little for long
+    return option_rows(rows, [str(trained.epochs[i]) for i in shown], "epochs", ".3f", span)
 
 
 def shared_accuracy_figure(trained: SharedWeights) -> Figure:

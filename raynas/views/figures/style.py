@@ -20,6 +20,9 @@ STATUS_COLOURS: dict[Status, str] = {"finished": BLUE, "stopped": ORANGE, "faile
 MAX_LABEL = 28
 """Maximum number of characters of a label; a phone has room for no more."""
 
+ROOM_ABOVE = 36
+"""Pixels above a plot: plotly's buttons would cover what is there."""
+
 MAX_SVG_POINTS = 3000
 """Number of points beyond which a plot is drawn by WebGL, which is faster and less sharp."""
 
@@ -66,7 +69,7 @@ def figure(
     axis = {"gridcolor": "#e4e8ec", "zeroline": False, "linecolor": GREY, "ticks": "outside", "automargin": True}
     look: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 54, "r": 14, "t": 14, "b": 46},
+        "margin": {"l": 54, "r": 14, "t": ROOM_ABOVE, "b": 46},
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
         "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"size": 11, "color": INK}},
@@ -94,7 +97,7 @@ def line_at(axis: str, value: float, look: Mapping[str, Any]) -> dict[str, Any]:
 
 def rows_height(n_rows: int, each: int = 22, least: int = 160) -> int:
     """Return the height of a figure that has a line for each of many things."""
-    return max(least, 80 + each * n_rows)
+    return max(least, 66 + ROOM_ABOVE + each * n_rows)
 
 
 def is_wide(values: Iterable[float]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from raynas import analysis
-from raynas.views.amounts import amount, duration
+from raynas.views.amounts import amount, duration, epochs
 from raynas.views.figures import (
     agreement_figure,
     correlations_figure,
@@ -89,7 +89,7 @@ def _winner(findings: Findings, picture: Image | None) -> Iterator[Block]:
     if best is None:
         yield Text(text=f"No architecture was found: {summary.why_none}", strong=True)
         return
-    yield Text(text=f"Trial {best.trial}, key {best.arch.key}, trained for {best.fidelity} epochs.", strong=True)
+    yield Text(text=f"Trial {best.trial}, key {best.arch.key}, trained for {epochs(best.fidelity)}.", strong=True)
     if picture:
         yield picture
     yield metrics_table(summary, best)

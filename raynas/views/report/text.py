@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raynas.core.evaluation import Evaluation
-from raynas.views.amounts import amount
+from raynas.views.amounts import amount, epochs
 from raynas.views.report import tables
 from raynas.views.report.facts import Summary
 from raynas.views.report.tables import (
@@ -75,7 +75,7 @@ def _print_best(summary: Summary, console: Console) -> None:
         _say(summary.why_none, console)
         return
     best = summary.best
-    _heading(f"Best architecture: trial {best.trial}, {best.fidelity} epochs, key {best.arch.key}", console)
+    _heading(f"Best architecture: trial {best.trial}, {epochs(best.fidelity)}, key {best.arch.key}", console)
     _grid(decisions_of(best), console)
     if summary.choice:
         _say(summary.choice, console)
@@ -103,8 +103,8 @@ def _print_retrained(summary: Summary, console: Console) -> None:
     if summary.retrained is None:
         return
     metrics = summary.retrained
-    epochs = f"{metrics.get('epochs', 0):g}"
-    _heading(f"The winner, trained to its end for {epochs} epochs on all training images", console)
+    spent = epochs(metrics.get("epochs", 0))
+    _heading(f"The winner, trained to its end for {spent} on all training images", console)
     _grid([(m, amount(m, metrics[m])) for m in ("test_accuracy", "test_loss") if m in metrics], console)
     _say(
         "The search never saw the test images: this is the figure to quote. The validation accuracy above is "
