@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raynas.core.architecture import Option
+from raynas.core.extended_space import network_part, network_space
 from raynas.core.metric import Candidate, Metric
 from raynas.errors import SpaceError
 from raynas.low_rank.space import AdapterSpace
@@ -54,4 +55,7 @@ def trained_params() -> Metric:
 
 
 def _n_trained(candidate: Candidate) -> float:
+    space = network_space(candidate.space)
+    if isinstance(space, AdapterSpace):  # a search asks for this of hundreds of patterns
+        return space.n_trained(network_part(candidate.space, candidate.arch))
     return sum(parameter.numel() for parameter in candidate.model.parameters() if parameter.requires_grad)

@@ -7,7 +7,7 @@ from scratch on the same batches with the same number of steps, and compared by 
 - uniform: that rank in all layers,
 - random: a random pattern within the budget,
 - sensitivity: what ``ranks_by_sensitivity`` finds in the nested adapters,
-- search: what ``search_ranks`` finds in them on a validation text, with the default strategy.
+- search: what ``search_ranks`` finds in them on a validation text, by evolution.
 
 The nested adapters are trained once for the two, as long as a pattern is.
 
@@ -29,6 +29,7 @@ from torch import nn
 from raynas.compressing.adapters import NestedAdapters, ranks_by_sensitivity, search_ranks
 from raynas.core.architecture import Architecture
 from raynas.low_rank import AdapterSpace, adapter_space
+from raynas.strategies import RegularizedEvolution
 from scripts.bench.trained_models import Batches, fit, gpt, legal_text, loss_of, split, text_batches
 
 METHODS = ("uniform", "random", "sensitivity", "search")
@@ -49,7 +50,7 @@ class Setting:
     def batches(self, seed: int) -> tuple[Batches, Batches, Batches]:
         """Return batches for training, validation and test."""
         train, valid, test = split(legal_text())
-        return text_batches(train, self.steps, seed, 16), text_batches(valid, 4, seed), text_batches(test, 16, 0)
+        return text_batches(train, self.steps, seed, 8), text_batches(valid, 4, seed), text_batches(test, 16, 0)
 
     def trained_loss(self, pattern: Architecture, batches: Batches, held_out: Batches, seed: int) -> float:
         """Return the loss of a pattern that was trained from scratch."""
@@ -72,6 +73,7 @@ class Setting:
             valid,
             loss_of,
             budget=budget,
+            strategy=RegularizedEvolution(population_size=20, tournament_size=5),
             num_samples=self.samples,
             points_to_evaluate=[uniform, scored],
             seed=seed,
