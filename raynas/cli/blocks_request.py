@@ -56,7 +56,7 @@ class BlocksFlags:
         metrics: costs that add up over blocks, such as params, macs, size_mb, latency_ms.
         constraints: limits on costs and scores, each in quotes: "macs <= 0.5 * baseline"; the baseline is the model.
         objective: score or cost by which assemblies are chosen: divergence from the model, accuracy, loss, macs, ...
-        assemblies: number of the best assemblies to show.
+        assemblies: number of the best assemblies by sums, of which the best in truth is taken.
         recover: epochs of training of these assemblies, after which the best is chosen; 0 for none.
         export: write the best network to files that run without raynas, and check them.
         workers: largest number of actors; by default as many as the cluster has room for, 0 for this process alone.

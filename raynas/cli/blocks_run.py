@@ -79,15 +79,17 @@ def run_blocks(request: BlocksRequest, console: Console) -> BlocksAnswer:
 def _best(
     request: BlocksRequest, library: BlockLibrary, found: list[Assembly], training: Distillation
 ) -> tuple[nn.Module, dict[str, str], dict[str, float]]:
-    """Return the best network, its choices and its scores: after training, or else as they are."""
+    """Return the best network by its true scores, after training or else as they are, its choices and these scores."""
     flags = request.flags
     if not flags.recover:
-        return found[0].build(), found[0].choices, library.scored(found[0])
+        if flags.objective not in library.given.scores:  # a cost, by which the first is best
+            return found[0].build(), found[0].choices, library.scored(found[0])
+        assembly, scores = library.best_of(found, flags.objective)
+        return assembly.build(), assembly.choices, scores
     settings = replace(training, epochs=flags.recover)
     result = library.recover(found, settings, objective=flags.objective, progress=False)
     if result.interrupted:
         raise Interrupted(f"{len(result.evaluations)} of {len(found)} assemblies are recovered")
     best = result.best()
-    assembly = next(each for each in found if each.arch == best.arch)
-    names = library.given.scores
-    return result.best_model(), assembly.choices, {n: v for n, v in best.metrics.items() if n in names}
+    choices = next(each.choices for each in found if each.arch == best.arch)
+    return result.best_model(), choices, {n: v for n, v in best.metrics.items() if n in library.given.scores}

@@ -58,7 +58,7 @@ def test_a_library_is_made_assembled_and_exported(folder: Path, capsys: pytest.C
     out, err = capsys.readouterr()
     answer = json.loads(out)["result"]
     assert Path(answer["folder"]) == folder / "results" / "blocks_of_a_user_net-digits-blocks"
-    assert answer["best"] == answer["assemblies"][0]["choices"] and len(answer["assemblies"]) == 2
+    assert answer["best"] in [each["choices"] for each in answer["assemblies"]] and len(answer["assemblies"]) == 2
     assert answer["assemblies"][0]["predicted"]["macs"] <= 0.8 * answer["given"]["macs"]
     assert answer["scores"]["divergence"] > 0
     assert "3/3" in err and "has no heads:0.5: attention heads cannot be reduced: there are none" in err

@@ -23,7 +23,7 @@ from raynas.core.inputs import InputSpec
 from raynas.core.metric import Metric, Mode
 from raynas.core.result import SearchResult
 from raynas.data.fit_space import fit_source, fit_space
-from raynas.errors import ArchiveError, InfeasibleError, RaynasError
+from raynas.errors import ArchiveError, InfeasibleError, RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Measurer
 from raynas.run.search import search
 from raynas.run.user_source import parts_of
@@ -148,7 +148,7 @@ class BlockLibrary:
         n = whole("n", n, 1)
         known = {**self.given.scores, **self.given.costs}
         absolute = [Constraint.parse(limit).against(known) for limit in limits]
-        mode = METRICS[objective].mode if objective in METRICS else "min"
+        mode = mode_of(objective)
         found: list[Assembly] = []
         for choices in self.programme.solutions(absolute, objective, mode, max_seconds):
             assembly = self._assembly(choices, objective, mode)
@@ -203,6 +203,24 @@ class BlockLibrary:
     def scored(self, assembly: Assembly) -> dict[str, float]:
         """Return the scores of an assembly on the validation split, where they are predicted otherwise."""
         return self.scorer.scores(assembly.build())
+
+    def best_of(
+        self, assemblies: Sequence[Assembly], objective: str = "divergence"
+    ) -> tuple[Assembly, dict[str, float]]:
+        """Return the assembly that scores best in truth, and its scores: a forward pass over the data for each.
+
+        Args:
+            assemblies: at least one, such as the best by their sums.
+            objective: the score that decides.
+
+        Raises:
+            UnknownNameError: if there is no such score.
+        """
+        if objective not in self.given.scores:
+            raise UnknownNameError("score", objective, self.given.scores)
+        sign = 1 if mode_of(objective) == "min" else -1
+        scored = [(assembly, self.scored(assembly)) for assembly in assemblies]
+        return min(scored, key=lambda item: sign * item[1][objective])
 
     def recover(
         self,
@@ -261,3 +279,8 @@ class BlockLibrary:
         check_student(space, self.training.teacher_of(space).eval(), source, self.training.kind)
         of_shapes = [metric for metric in self.metrics if is_of_shapes(metric)]
         return BlockScorer(self.model, self.calls, self.alternatives, self.training, self.inputs, source, of_shapes)
+
+
+def mode_of(objective: str) -> Mode:
+    """Return which values of a score or cost are better; of those that raynas does not know, less."""
+    return METRICS[objective].mode if objective in METRICS else "min"

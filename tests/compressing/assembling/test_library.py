@@ -73,6 +73,16 @@ def test_a_single_replacement_scores_as_its_record_says(made: BlockLibrary) -> N
     assert single.predicted["divergence"] == pytest.approx(made.records["blocks.1"]["linear"].scores["divergence"])
 
 
+def test_the_best_of_several_is_that_which_scores_best(made: BlockLibrary) -> None:
+    found = made.assemble("macs <= 0.6 * baseline", n=4)
+    for objective, best in (("divergence", min), ("agreement", max)):
+        assembly, scores = made.best_of(found, objective)
+        assert scores[objective] == best(made.scored(each)[objective] for each in found)
+        assert made.scored(assembly) == scores
+    with pytest.raises(UnknownNameError, match="unknown score 'macs'"):
+        made.best_of(found, "macs")
+
+
 def test_all_assemblies_are_members_of_a_space(made: BlockLibrary) -> None:
     assert made.space.size == 25 and made.space.natural_baseline == made.space.default
     with torch.no_grad():
