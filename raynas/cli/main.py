@@ -58,7 +58,7 @@ def _help() -> str:
     return (
         "usage: raynas SUB-COMMAND [OPTIONS]    neural architecture search on Ray Tune\n\n"
         f"sub-commands:\n{rows}\n\noptions:\n  --help     this text; raynas SUB-COMMAND --help lists its options\n"
-        "  --json     the result of a sub-command as one JSON object\n  --version  the version\n\nexamples:\n"
+        "  --json     the result of a sub-command as one JSON object\n  --version  the version\nexamples:\n"
         "  raynas search                            small CNNs on scikit-learn's digits, in a few minutes\n"
         "  raynas search --model my_net:Net --keep head --data folder:photos"
     )
