@@ -44,13 +44,13 @@ class Checkpoints(Protocol):
     def storage(self, experiment: Any) -> Any:
         """Return Tune's storage of the trials, given that of their experiment."""
 
-    def to_resume(self, trial: str, n_reported: int, *, anew: bool) -> Found | None:
+    def to_resume(self, trial: str, n_reported: int, *, restarted: bool) -> Found | None:
         """Return the newest whole checkpoint that a trial can continue from, and delete the others.
 
         Args:
             trial: its name.
             n_reported: number of epochs that it reported in this attempt.
-            anew: whether there was an earlier attempt, whose checkpoints count no more.
+            restarted: whether there was an earlier attempt, whose checkpoints count no more.
         """
 
     def read(self, trial: str, max_epoch: int) -> Checkpoint | None:
@@ -87,7 +87,7 @@ class LocalCheckpoints:
     def storage(self, experiment: Any) -> Any:
         return experiment
 
-    def to_resume(self, trial: str, n_reported: int, *, anew: bool) -> Found | None:
+    def to_resume(self, trial: str, n_reported: int, *, restarted: bool) -> Found | None:
         found = last_checkpoint(inside(self.path, trial), n_reported)
         return Found(str(set_aside(found[0])), found[1]) if found else None
 
@@ -136,9 +136,9 @@ class BucketCheckpoints:
     def storage(self, experiment: Any) -> Any:
         return BucketStorage.of(experiment, self.bucket)
 
-    def to_resume(self, trial: str, n_reported: int, *, anew: bool) -> Found | None:
+    def to_resume(self, trial: str, n_reported: int, *, restarted: bool) -> Found | None:
         numbers = self._numbers(trial)
-        if anew and not n_reported:
+        if restarted and not n_reported:
             for number in numbers:
                 self.bucket.entry(trial).delete_folder(_named(number))
             return None

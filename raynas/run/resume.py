@@ -216,7 +216,7 @@ class ArchivedSearch(SearchAlgorithm):
         """Make an unfinished trial again under its old name, from its last checkpoint if it has one."""
         assert self._checkpoints is not None
         n_reported = self._losses.last_epoch(trial_id)
-        found = self._checkpoints.to_resume(trial_id, n_reported, anew=trial_id in self._begun_again)
+        found = self._checkpoints.to_resume(trial_id, n_reported, restarted=trial_id in self._begun_again)
         config = {name: value for name, value in config.items() if name != CHECKPOINT_KEY}
         if found and found.name:
             config[CHECKPOINT_KEY] = found.name

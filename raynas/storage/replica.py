@@ -1,4 +1,4 @@
-"""Replica: the folder of a search on this machine, kept in a bucket too, so that another machine can go on from there.
+"""Replica: the folder of a search on this machine, kept in a bucket too, so that another machine can continue it.
 
 The local archive is written as it is without a bucket. A thread looks at it every second, and uploads what is new as
 the next segment (see ``segments``); nothing of the driver waits for that. What a machine that is lost takes with it are
@@ -154,7 +154,7 @@ class Replica:
             os.fsync(file.fileno())
 
     def start(self, archive: Archive) -> None:
-        """Upload from now on what is added to the archive, which is told if that has to end."""
+        """Upload from now on what is added to the archive; its ``failure`` says if that has to end."""
         self._archive = archive
         for thread in self._threads:
             thread.start()

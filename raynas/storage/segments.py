@@ -1,9 +1,9 @@
 """Segments: the archive of a search in a bucket, in numbered files that are never changed.
 
 A segment holds whole lines of the archive, from one byte to another, and its name says so:
-``archive/GENERATION-START-END.jsonl``. Each driver has a generation of its own, larger than those before. A driver that
-was cut off, and writes on while another has taken over, has the smaller one: where two segments begin at the same byte
-the later driver's counts, and what follows must be of its generation or a later one.
+``archive/GENERATION-START-END.jsonl``. Each driver has its own generation, larger than those before. A driver that
+was cut off, and still writes while another has taken over, has the smaller one: where two segments begin at the same
+byte the later driver's counts, and what follows must be of its generation or a later one.
 """
 
 import re

@@ -230,6 +230,9 @@ def run(storage: str, folder: Path, *, n_trials: int, kills: int, seed: int) -> 
                 break
             search.kill(kind)
             done[kind] += 1
+            print(
+                f"kill {done.total()}: {kind}; {len(search.finished)} trials are finished", file=sys.stderr, flush=True
+            )
         return {"kills": done.total(), **{f"of {kind}": done[kind] for kind in KINDS}, **search.outcome()}
     finally:
         search.close()

@@ -43,7 +43,7 @@ def test_a_trial_continues_from_the_newest_though_the_archive_lacks_its_report(
     tmp_path: Path, checkpoints: BucketCheckpoints, later: dict[str, Callable[[], None]]
 ) -> None:
     folder = put(tmp_path, "1", 1, 2, 3)
-    assert checkpoints.to_resume("1", 1, anew=False) == Found("1/checkpoint_000002", 2, 2)
+    assert checkpoints.to_resume("1", 1, restarted=False) == Found("1/checkpoint_000002", 2, 2)
     assert left(folder) == ["0", "1", "2"], "until the bucket has the events up to now"
     put(tmp_path, "1", 1, 2, 3, 4)  # what was added meanwhile
     later["1"]()
@@ -56,20 +56,20 @@ def test_a_checkpoint_that_was_copied_in_part_is_passed_over(tmp_path: Path, che
     state = folder / "checkpoint_000002" / "state.pt"
     state.write_bytes(state.read_bytes()[:-1])
     (folder / "checkpoint_000004").mkdir()
-    assert checkpoints.to_resume("1", 4, anew=False) == Found("1/checkpoint_000001", 1, 4)
+    assert checkpoints.to_resume("1", 4, restarted=False) == Found("1/checkpoint_000001", 1, 4)
     read = checkpoints.read("1", 4)
     assert read and read.epoch == 2 and read.state and read.state["epoch"] == 2
     (folder / "checkpoint_000000" / "meta.json").write_text('{"epoch": "x"}')
     (folder / "checkpoint_000001" / "state.pt").unlink()
-    assert checkpoints.to_resume("1", 4, anew=False) == Found("", 0, 4), "from the start, under further numbers"
+    assert checkpoints.to_resume("1", 4, restarted=False) == Found("", 0, 4), "from the start, under further numbers"
     assert checkpoints.read("1", 4) is None and checkpoints.any_of("1")
 
 
 def test_what_an_earlier_attempt_left_counts_no_more(tmp_path: Path, checkpoints: BucketCheckpoints) -> None:
     folder = put(tmp_path, "1", 1, 2)
-    assert checkpoints.to_resume("1", 1, anew=True) == Found("1/checkpoint_000001", 1, 1), "of this attempt"
-    assert checkpoints.to_resume("1", 0, anew=True) is None and left(folder) == []
-    assert checkpoints.to_resume("2", 0, anew=False) is None and not checkpoints.any_of("2")
+    assert checkpoints.to_resume("1", 1, restarted=True) == Found("1/checkpoint_000001", 1, 1), "of this attempt"
+    assert checkpoints.to_resume("1", 0, restarted=True) is None and left(folder) == []
+    assert checkpoints.to_resume("2", 0, restarted=False) is None and not checkpoints.any_of("2")
 
 
 def test_what_is_read_is_not_ahead_of_the_evaluation(tmp_path: Path, checkpoints: BucketCheckpoints) -> None:
