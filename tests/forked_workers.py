@@ -8,6 +8,7 @@ with a process to itself. Other systems than Linux, which fork no process with t
 their workers as always.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -39,6 +40,9 @@ SLOW_MODULES = (
     "sklearn.datasets",
     "torch._dynamo",  # an optimizer imports it
 )
+
+AFTER_RAY = ("ray.tune", "raynas.trials", "raynas.search_spaces", "raynas.run.final_measurement", "raynas.testing")
+"""Modules that import Ray, and take half a second in each worker."""
 
 VARIABLE = "FORKING_PYTHON"
 """Name of the command for processes that tests start; each may set ``sys.executable`` to it before it starts Ray."""
@@ -158,7 +162,7 @@ def start_parent(environment: Mapping[str, str], others: Sequence[socket.socket]
 
 
 def import_ray() -> None:
-    """Import Ray Tune, and leave Ray's generator of identities unused, so that each fork seeds one of its own.
+    """Import what needs Ray, and leave Ray's generator of identities unused, so that each fork seeds one of its own.
 
     A class of actors draws its identity where it is defined, and Ray Tune defines some. Forks that go on from that draw
     would draw the same: two workers that give one name to the first object that each puts into the store make it crash,
@@ -169,7 +173,8 @@ def import_ray() -> None:
     drawn = ray.actor.ActorClassID
     without_the_generator = SimpleNamespace(from_random=lambda: drawn(os.urandom(drawn.size())))
     with mock.patch.object(ray.actor, "ActorClassID", without_the_generator):
-        importlib.import_module("ray.tune")
+        for name in AFTER_RAY:
+            importlib.import_module(name)
 
 
 def become_worker(asked: Mapping[str, Any], files: Sequence[int]) -> None:
@@ -188,8 +193,11 @@ def become_worker(asked: Mapping[str, Any], files: Sequence[int]) -> None:
     draw_new_seeds()
     sys.argv = worker_command(asked["argv"])
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    runpy.run_path(sys.argv[0], run_name="__main__")
-    os._exit(0)
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    finally:  # Ray ends it by SystemExit; to take the whole interpreter down takes a second
+        atexit._run_exitfuncs()
+        os._exit(0)
 
 
 def send(to: socket.socket, asked: Mapping[str, Any], files: Sequence[int]) -> None:
