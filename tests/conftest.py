@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.forked_workers import forked_workers
+from tests.small_clusters import start_fewer_processes
 
 # The same examples in every run, however slow the machine.
 settings.register_profile("raynas", deadline=None, derandomize=True)
@@ -66,6 +67,7 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     folder = _short_folder()
+    start_fewer_processes()
     with forked_workers(folder):
         ray.init(
             num_cpus=2,
@@ -83,6 +85,14 @@ def ray_cluster() -> Iterator[None]:
 def _short_folder() -> Path:
     """Make a folder for Ray: its sockets' paths must not exceed 107 characters, and macOS has a long one by default."""
     return Path(tempfile.mkdtemp(prefix="rn", dir=None if sys.platform == "win32" else "/tmp"))
+
+
+@pytest.fixture(autouse=True)
+def latencies_are_timed_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside other tests the machine is busy, so that every measurement would be repeated as often as it may be."""
+    if "raynas.metrics.latency" in sys.modules and request.path.parent.name not in ("metrics", "latency"):
+        defaults = sys.modules["raynas.metrics.latency"].LatencySettings.__init__.__kwdefaults__
+        monkeypatch.setitem(defaults, "max_attempts", 1)
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from pathlib import Path
 FUNCTION = """
 import os, runpy, sys
 import ray
+from tests.small_clusters import start_fewer_processes
 
+start_fewer_processes()
 sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=150 * 2**20)
 file, function, folder = sys.argv[1:]
@@ -19,7 +21,9 @@ sys.exit(runpy.run_path(file)[function](folder))
 
 SCRIPT = """
 import os, runpy, sys
+from tests.small_clusters import start_fewer_processes
 
+start_fewer_processes()
 sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")

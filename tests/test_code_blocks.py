@@ -31,8 +31,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
-TRIALS = {"tabular.ipynb": 20, "text.ipynb": 9}
-"""Numbers of trials that the pictures of a notebook need at least; two are enough for the other pages."""
+TRIALS = {"tabular.ipynb": 20, "text.ipynb": 9, "latency.md": 1}
+"""Numbers of trials that the pictures of a notebook need at least, and one where each starts some on two devices; two
+are enough for the other pages."""
 
 BLOCK = re.compile(
     r"^(?P<outer> *)<!-- before the next block:\n(?P<before>.*?)-->|"
@@ -41,8 +42,8 @@ BLOCK = re.compile(
 )
 """A fenced block, or code in a comment that makes what the next one takes for granted."""
 
-DONE = "archives.md"
-"""The page whose commands are carried out, one after another, by tests/cli/test_archive_page.py."""
+DONE = ("archives.md", "quickstart.md")
+"""Pages that others carry out step by step: tests/cli/test_archive_page.py and tests/journeys/test_quickstart.py."""
 
 OTHERS = ("make", "pip", "ray", "python", "tensorboard", "ruff", "cd", "wandb", "mlflow")
 """Commands that are not raynas's."""
@@ -80,6 +81,10 @@ def pages_with(language: str) -> list[Path]:
     return [page for page in PAGES if any(block.language == language for block in blocks(page))]
 
 
+def not_done(pages: list[Path]) -> list[Path]:
+    return [page for page in pages if page.name not in DONE]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of a user who has some images, a model, a space and a search."""
@@ -105,6 +110,7 @@ def small(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, _small(module, name, folder, few_trials))
     for limit in ("N_PROCESSES", "MAX_PROCESSES"):
         monkeypatch.setattr(f"raynas.run.final_measurement.{limit}", 1)
+    monkeypatch.setattr("raynas.metrics.latency_predictor.graph.N_STEPS", 30)
     drive, few = simulate.drive, {"n": 12, "seeds": range(2)}
     monkeypatch.setattr(simulate, "drive", lambda *args, **options: drive(*args, **{**options, **few}))
     retrain = importlib.import_module("raynas.core.result").SearchResult.retrain
@@ -122,6 +128,7 @@ def _small(module: Any, name: str, folder: Path, few_trials: int) -> Any:
         fixed = {"progress": False, "tensorboard": False, "run_config": tune.RunConfig(storage_path=own_folder)}
         if name == "search":
             options["num_samples"] = min(options.get("num_samples", few_trials), few_trials)
+            options.setdefault("max_concurrent", 1)  # one process, which imports once what a trial needs
         if hasattr(trainable, "epochs") and not isinstance(trainable, Function):  # a function counts its own epochs
             trainable = replace(trainable, epochs=1)
         return whole(space, trainable, *args, **{**fixed, **options})
@@ -129,7 +136,7 @@ def _small(module: Any, name: str, folder: Path, few_trials: int) -> Any:
     return run
 
 
-@pytest.mark.parametrize("page", [*pages_with("python"), *NOTEBOOKS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*not_done(pages_with("python")), *NOTEBOOKS], ids=lambda page: page.name)
 @pytest.mark.usefixtures("small")
 def test_python_runs(page: Path) -> None:
     """The blocks of a page one after another, as in a notebook."""
@@ -159,7 +166,7 @@ def test_notebooks_are_stored_without_outputs(notebook: Path) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
 
 
-@pytest.mark.parametrize("page", [page for page in pages_with("") if page.name != DONE], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", not_done(pages_with("")), ids=lambda page: page.name)
 @pytest.mark.usefixtures("folder")
 def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command line is read as when it is given; the work itself is that of the tests of the command line."""

@@ -1,18 +1,15 @@
 """The first ten minutes: an installed wheel, a model of one's own, mistakes and a kill, and the network taken away."""
 
-import os
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from raynas.core.archive import Archive
-from tests.wheels import build, copy_of_sources
+from tests.journeys.environment import Environment
 
 MODEL = """
 from torch import nn
@@ -86,41 +83,6 @@ if find_spec("onnxscript") and find_spec("onnxruntime"):  # the extra "export" i
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("newcomer")
-    return build(copy_of_sources(folder / "source"), folder / "wheel", "--wheel")
-
-
-class Environment:
-    """A new virtual environment, which sees the packages of this one but for its raynas."""
-
-    started: ClassVar[list["subprocess.Popen[str]"]] = []
-
-    def __init__(self, folder: Path, wheel: Path | None = None) -> None:
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-        self.bin = folder / ("Scripts" if sys.platform == "win32" else "bin")
-        self.python = self.bin / "python"
-        if wheel:
-            pip = f"-m pip --python {self.python} install --quiet --no-index --no-deps".split()
-            subprocess.run([sys.executable, *pip, wheel], check=True)
-        (site,) = folder.rglob("site-packages")
-        (site / "others.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
-
-    def start(self, folder: Path, *command: str | Path) -> "subprocess.Popen[str]":
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True)
-        self.started.append(process)
-        return process
-
-    def raynas(self, folder: Path, *argv: str) -> "subprocess.Popen[str]":
-        return self.start(folder, self.bin / "raynas", *argv)
-
-    def script(self, folder: Path) -> "subprocess.Popen[str]":
-        return self.start(folder, self.python, "search.py")
-
-
 def mistake(process: "subprocess.Popen[str]") -> str:
     """Wait for a command that fails; return the last line of its errors."""
     _, err = process.communicate(timeout=120)
@@ -146,12 +108,11 @@ def no_process_stays() -> Iterator[None]:
 @pytest.mark.own_cluster
 @pytest.mark.timeout(600)  # a minute of CPU time, in ten processes
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_from_a_wheel_to_a_file_that_runs_without_raynas(wheel: Path, tmp_path: Path) -> None:
+def test_from_a_wheel_to_a_file_that_runs_without_raynas(env: Environment, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "my_net.py").write_text(MODEL)
     (mine / "search.py").write_text(SCRIPT)
-    env = Environment(tmp_path / "env", wheel)
     convert = ("convert", "my_net:Net", "--input", "1x8x8")
 
     # At first all goes wrong: a misspelt layer, a limit that nothing meets, a folder that is not there.

@@ -6,9 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from tests.journeys.test_newcomer import Environment
+from tests.journeys.environment import Environment
 from tests.scripts.loading import loaded
-from tests.wheels import build, copy_of_sources
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +18,9 @@ def quickstart() -> ModuleType:
 @pytest.mark.own_cluster
 @pytest.mark.timeout(900)  # a minute of CPU time, in ten processes
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_every_step_of_the_page(quickstart: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = build(copy_of_sources(tmp_path / "source"), tmp_path / "wheel", "--wheel")
-    env = Environment(tmp_path / "env", wheel)
+def test_every_step_of_the_page(
+    quickstart: ModuleType, env: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     (tmp_path / "mine").mkdir()
     done = quickstart.run(tmp_path / "mine", env.bin, quickstart.smaller)

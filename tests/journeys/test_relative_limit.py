@@ -24,6 +24,8 @@ def searched(folder: Path, **given: Any) -> raynas.SearchResult:
         RandomSearch(),
         num_samples=5,
         progress=False,
+        tensorboard=False,
+        leave_report=False,
         run_config=tune.RunConfig(storage_path=str(folder), name="limited"),
         **given,
     )

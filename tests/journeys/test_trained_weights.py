@@ -59,6 +59,8 @@ def test_the_network_comes_back_as_it_was_scored(ray_cluster: None, tmp_path: Pa
         RandomSearch(),
         num_samples=6,
         progress=False,
+        tensorboard=False,
+        leave_report=False,
         run_config=tune.RunConfig(storage_path=str(tmp_path), name="blobs"),
     )
     best = result.best()

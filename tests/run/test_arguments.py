@@ -25,7 +25,8 @@ def score(model: nn.Module, config: Mapping[str, Any]) -> dict[str, float]:
 
 def search(folder: Path, **arguments: Any) -> raynas.SearchResult:
     run_config = tune.RunConfig(storage_path=str(folder), name="search")
-    return raynas.search(Widths(), score, RandomSearch(), progress=False, run_config=run_config, **arguments)
+    quiet = dict.fromkeys(("progress", "tensorboard", "leave_report"), False)
+    return raynas.search(Widths(), score, RandomSearch(), run_config=run_config, **{**quiet, **arguments})
 
 
 @pytest.mark.parametrize("value", [None, "4", 2.5, True, 0, np.float64("nan"), (3,)])

@@ -26,6 +26,8 @@ from raynas.testing import run_trials
 from raynas.views.report import broken_at_end
 from tests.run.widths import Widths
 
+QUIET: dict[str, Any] = dict.fromkeys(("progress", "tensorboard", "leave_report"), False)
+
 
 class FewWidths(Widths):
     """27 of the networks."""
@@ -116,7 +118,7 @@ def test_report_and_table_have_both_figures(ended: Any) -> None:
 def test_the_archive_remembers_and_nothing_is_measured_twice(ended: Any) -> None:
     result, real, folder = ended
     n_calls = len(real.calls)
-    again = run(folder, real)
+    again = run(folder, real, leave_report=False)
     assert again.best().trial == result.best().trial and len(real.calls) == n_calls
     read = Archive.load(folder / "search" / "archive.jsonl")
     assert [e.first for e in read.evaluations] == [e.first for e in result.evaluations]
@@ -129,7 +131,7 @@ def test_a_search_that_was_killed_before_is_measured_by_the_next(ended: Any, tmp
     kept = [line for line in lines if json.loads(line)["event"] != "measured"]
     (tmp_path / "search" / "archive.jsonl").write_text("".join(f"{line}\n" for line in kept))
     real = Real(tmp_path)
-    again = run(tmp_path, real)
+    again = run(tmp_path, real, leave_report=False)
     assert again.best().trial == result.best().trial and real.calls
 
 
@@ -168,7 +170,7 @@ def test_a_latency_that_a_function_reports_is_left_alone(ray_cluster: None, tmp_
     where = tune.RunConfig(storage_path=str(tmp_path), name="search")
     objectives = ["accuracy", "latency_ms"]
     result = raynas.search(
-        Widths(), timed, GridSearch(), objectives=objectives, num_samples=2, progress=False, run_config=where
+        Widths(), timed, GridSearch(), objectives=objectives, num_samples=2, run_config=where, **QUIET
     )
     assert not any(e.first for e in result.full)
 
@@ -176,7 +178,7 @@ def test_a_latency_that_a_function_reports_is_left_alone(ray_cluster: None, tmp_
 def test_a_measured_latency_is_measured_again(ray_cluster: None, tmp_path: Path) -> None:
     where = tune.RunConfig(storage_path=str(tmp_path), name="search")
     result = raynas.search(
-        Widths(), score, GridSearch(), constraints="latency_ms <= 1000", num_samples=2, progress=False, run_config=where
+        Widths(), score, GridSearch(), constraints="latency_ms <= 1000", num_samples=2, run_config=where, **QUIET
     )
     best = result.best()
     assert best.first["latency_ms"] != best.metrics["latency_ms"]

@@ -40,7 +40,8 @@ def fails_for_some(model: nn.Module, config: Mapping[str, Any]) -> float:
 
 
 def run(folder: Path, trainable: Any = score, strategy: Any = None, **arguments: Any) -> raynas.SearchResult:
-    settings: dict[str, Any] = {"num_samples": 6, "max_concurrent": 1, "progress": False, "leave_report": False}
+    quiet = dict.fromkeys(("progress", "tensorboard", "leave_report"), False)
+    settings: dict[str, Any] = {"num_samples": 6, "max_concurrent": 1, **quiet}
     return raynas.search(
         Widths(),
         trainable,
@@ -67,7 +68,7 @@ def test_time_of_training_is_an_objective(ray_cluster: None, tmp_path: Path) -> 
 
 
 def test_finds_the_best_and_says_what_became_of_the_trials(ray_cluster: None, tmp_path: Path) -> None:
-    result = run(tmp_path, num_samples=10, metrics=["latency_ms"], leave_report=True)
+    result = run(tmp_path, num_samples=10, metrics=["latency_ms"], tensorboard=True, leave_report=True)
     best = max(result.evaluations, key=lambda e: e.metrics["accuracy"])
     assert result.best() == best
     assert {"params", "macs", "latency_ms", "train_seconds", "peak_memory_mb"} <= set(best.metrics)

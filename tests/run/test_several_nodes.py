@@ -22,6 +22,9 @@ from raynas.trials import Function
 from tests.run.widths import ARCHS, SPACE
 
 folder = Path(sys.argv[1])
+from tests.small_clusters import start_fewer_processes
+
+start_fewer_processes()
 sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 small = dict(object_store_memory=80 * 2**20, include_dashboard=False)
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, **small))

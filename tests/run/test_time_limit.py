@@ -129,6 +129,7 @@ def test_a_loop_that_never_returns_fails_its_trial_alone(tmp_path: Path, capfd: 
         points_to_evaluate=points,
         progress=False,
         tensorboard=False,
+        leave_report=False,
         run_config=tune.RunConfig(
             name="search", storage_path=str(tmp_path), failure_config=tune.FailureConfig(max_failures=2)
         ),

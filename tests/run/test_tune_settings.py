@@ -81,6 +81,7 @@ def run(folder: Path, trainable: Any = epochs, strategy: Any = None, n: int = 4,
         max_concurrent=1,
         progress=False,
         tensorboard=False,
+        leave_report=False,
         run_config=tune.RunConfig(storage_path=str(folder), name="search", **settings),
     )
 

@@ -26,6 +26,9 @@ from raynas.strategies import RandomSearch
 from raynas.testing import ToySpace
 from raynas.trials import Function
 
+from tests.small_clusters import start_fewer_processes
+
+start_fewer_processes()
 sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
 small = dict(object_store_memory=80 * 2**20, include_dashboard=False)
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, **small))
