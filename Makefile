@@ -12,7 +12,7 @@ BIN := $(VENV)/$(SCRIPTS)
 STAMP := $(VENV)/.raynas-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo docs test test-lowest
+.PHONY: help venv demo docs test types tests test-lowest
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -40,10 +40,18 @@ IN_PARALLEL := --numprocesses 3 --dist loadscope
 # Ray asks for a token since 2.59 and reports usage: neither belongs in a test.
 test test-lowest: export RAY_AUTH_MODE = disabled
 test test-lowest: export RAY_USAGE_STATS_ENABLED = 0
+# Some hundred processes import raynas: without bytecode each compiles it, which takes half a second.
+test test-lowest: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory --jobs=2 types tests
+
+# Beside each other: the types take a minute and more on one core.
+types:
 	$(BIN)/python scripts/dev/types_and_layers.py
+
+tests:
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 LOWEST := .venv-lowest
