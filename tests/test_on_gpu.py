@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import raynas
+from raynas.compressing.mining.recovering import Recovery
 from raynas.core.inputs import TensorSpec
 from raynas.core.metric import Metric
 from raynas.metrics import ZERO_COST, Batch, zero_cost_scores
@@ -23,9 +24,10 @@ from raynas.nn import Choice, ModelSpace, Supernet
 from raynas.nn.batch_statistics import recalibrate
 from raynas.oneshot import ONESHOT, OneShot
 from raynas.search_spaces import NASBench201
-from raynas.trials import Distillation, Subnet, SupernetTraining, Training, ZeroCost
+from raynas.trials import Distillation, Subnet, SupernetDistillation, SupernetTraining, Training, ZeroCost
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.supernet.parallel import Distributed
+from raynas.trials.supernet.writing import write_supernet
 from tests.compressing.assembling.nets import vit
 from tests.oneshot.contract import saved, setup_of
 from tests.oneshot.spaces import batches, everything, only_operations
@@ -33,6 +35,7 @@ from tests.oneshot.test_contract import FITTED
 from tests.pretend_gpu import pretend_gpu
 from tests.trials.spaces import TinyCnn
 from tests.trials.supernet import small
+from tests.trials.test_distillation import digits_space
 
 ARCH = {"depth": 2, "kernel": 3}
 SPACE = NASBench201(channels=4, cells=1, input_shape=(1, 8, 8))
@@ -129,6 +132,24 @@ def test_a_library_of_blocks(tmp_path: Path) -> None:
         scores[device] = [library.records[path][name].scores["divergence"] for path in library.blocks for name in names]
         assert library.scored(library.assemble(n=1)[0])["divergence"] == pytest.approx(0, abs=1e-6)
     assert scores["cuda"] == pytest.approx(scores["cpu"], rel=0.05)
+
+
+def test_a_converted_supernet_is_distilled_scored_and_its_members_recovered(tmp_path: Path) -> None:
+    space, divergences = digits_space(), {}
+    for device in ("cuda", "cpu"):
+        given: dict[str, Any] = {"data": "digits", "epochs": 1, "data_fraction": 0.1, "device": device}
+        settings = SupernetDistillation(**given)
+        runner = settings.runner(space)
+        runner.begin({"arch": {"method": "Sandwich"}})
+        first = succeeded(runner.step())
+        folder = tmp_path / device
+        folder.mkdir()
+        trained = write_supernet(folder, settings.fitted(space)[0], settings, runner.trial.state())
+        scored = succeeded(Subnet(supernet=trained, device=device).evaluate(space, space.smallest))
+        recovery = Recovery.of(Distillation(**given), space.given)
+        recovered = succeeded(recovery.evaluate(trained.inherited, space.smallest))
+        divergences[device] = [result["divergence"] for result in (first, scored, recovered)]
+    assert divergences["cuda"] == pytest.approx(divergences["cpu"], rel=0.05)
 
 
 def test_zero_cost_scoring() -> None:

@@ -17,6 +17,7 @@ from raynas.converting import ConvertedSpace
 from raynas.core.architecture import Option
 from raynas.core.evaluation import Evaluation
 from raynas.core.goal import Goal
+from raynas.core.metric import Metric
 from raynas.core.networks import ExportOptions
 from raynas.core.result import SearchResult
 from raynas.data.preprocessing import preprocessing_of
@@ -127,8 +128,8 @@ class MinedFront:
             RaynasError: if a training fails.
         """
         members = [self.space.canonical(arch) for arch in archs]
-        names = self.members.goal.asked
-        found = recover(self.space, members, self.recovery, self.folder, metrics=sorted(names), workers=workers)
+        metrics = asked_of(self.goal)
+        found = recover(self.space, members, self.recovery, self.folder, metrics=metrics, workers=workers)
         done = {e.arch: e for e, _ in found}
         for e in done.values():
             if not e.ok:
@@ -221,6 +222,11 @@ class MinedFront:
             write_whole(self.path / SUMMARY, json.dumps(about, indent=1) + "\n")
         except OSError as error:
             raise RaynasError(f"cannot write to {self.path}: {error.strerror}") from None
+
+
+def asked_of(goal: Goal) -> list[Metric | str]:
+    """Return the metrics that every evaluation must hold: those that a goal names."""
+    return [goal.metrics.get(name, name) for name in sorted(goal.asked)]
 
 
 def belief(metric: str, recovered: Sequence[Recovered]) -> Belief:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
-from raynas.compressing.mining.mined import MinedFront
+from raynas.compressing.mining.mined import MinedFront, asked_of
 from raynas.compressing.mining.recovering import Recovered, Recovery, folder_of, recover, shorter
 from raynas.compressing.mining.sample import sample
 from raynas.converting import ConvertedSpace, convert
@@ -135,8 +135,8 @@ def mine(
     inherited = trained.inherited
     archs = [e.arch for e, _ in chosen]
     results: dict[object, Evaluation] = {}
-    asked = [found.goal.metrics.get(name, name) for name in sorted(found.goal.asked)]
-    for e, is_new in recover(inherited, archs, settings, folder, metrics=asked, workers=max_concurrent):
+    asked, workers = asked_of(found.goal), max_concurrent
+    for e, is_new in recover(inherited, archs, settings, folder, metrics=asked, workers=workers):
         results[e.arch] = e
         if is_new:
             say.print(Text(f"{len(results)} of {len(archs)}: {e.arch.key} {e.error or ''}"), soft_wrap=True)
