@@ -56,6 +56,7 @@ def main() -> None:
         browser = stack.enter_context(open_browser())
         for where, tab, expected in (
             (page, "timeseries", opened_tags),
+            (search, "scalars", curves),
             (page, "hparams", hparams_table),
             (search, "images", images),
             (search, "custom_scalars", charts),
@@ -95,6 +96,13 @@ def images(page: str) -> list[str]:
     tags = sorted({tag for tags in runs.values() for tag in tags})
     groups = list(dict.fromkeys(tag.partition("/")[0] for tag in tags))
     return [tag for tag in tags if tag.partition("/")[0] in groups[:2]]
+
+
+def curves(page: str) -> list[str]:
+    """Return the name of each curve on the first page of the first group; the page has twelve."""
+    runs = request(f"{page}/data/plugin/scalars/tags")
+    tags = sorted({tag for tags in runs.values() for tag in tags})
+    return [tag for tag in tags if tag.partition("/")[0] == tags[0].partition("/")[0]][:12]
 
 
 def charts(page: str) -> list[str]:
@@ -142,7 +150,8 @@ def open_browser() -> Iterator[str]:
             sys.exit(f"chromedriver did not start:\n{log.read_text()}")
         # No sandbox: it needs rights that containers and root do not have, and the page is our own.
         options = {"args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]}
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
+        chrome = {"browserName": "chrome", "goog:chromeOptions": options, "timeouts": {"script": int(1000 * PATIENCE)}}
+        wanted = {"capabilities": {"alwaysMatch": chrome}}
         session = f"{driver}/session/{request(f'{driver}/session', wanted)['sessionId']}"
         try:
             yield session
