@@ -22,7 +22,7 @@ from raynas.data.sources import Source
 from raynas.errors import RaynasError, SettingError, SpaceError, UnknownNameError, one_line
 from raynas.low_rank import RankSpace
 from raynas.metrics import METRICS, Batch, Metrics
-from raynas.nn.batch_statistics import has_fixed_statistics, is_recalibrated, recalibrate
+from raynas.nn.batch_statistics import is_recalibrated, recalibrate
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.data_batch import BATCH_SIZE, HeldBatch, batch_for, first_batch
@@ -61,9 +61,9 @@ class Distillation(GradientTraining):
         label_loss: function of outputs and targets, or its name ``module:function``; None for the usual one.
         features: layers whose hidden states are matched too, by name; "student=teacher" where names differ.
         feature_weight: weight of their relative squared error.
-        calibration_batches: number of training batches that statistics of batch norms are taken on before the training,
-            as those that members inherit are of another network; and after each epoch where training leaves them as
-            they are, with a momentum of 0. 0 for neither.
+        calibration_batches: number of training batches that statistics of batch norms are taken on after each epoch:
+            short trainings leave much of those that members inherit, which are of another network, and with a momentum
+            of 0 all. 0 keeps what the training leaves.
         score: function of a network and batches of inputs and targets that returns metrics, or its name
             ``module:function``; objectives may name these metrics.
 
@@ -291,7 +291,6 @@ class DistillationTrial(Trial[Distillation]):
         if settings.calibration_batches and is_recalibrated(model):
             n = settings.calibration_batches
             self._calibration = calibration_inputs(self.source, settings, n, self.device)
-            recalibrate(model.to(self.device), self._calibration())
         self.trainer = Trainer(
             model,
             settings.batches(self.source, self.device),
@@ -304,7 +303,7 @@ class DistillationTrial(Trial[Distillation]):
     def advance(self) -> Mapping[str, float]:
         """Train for an epoch, then examine."""
         self.trainer.train_epoch()
-        if self._calibration is not None and has_fixed_statistics(self.trainer.model):
+        if self._calibration is not None:
             recalibrate(self.trainer.model, self._calibration())
         return self.trainer.examine()
 

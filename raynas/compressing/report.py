@@ -76,10 +76,8 @@ def _members(found: Compressed) -> list[str]:
 
 def _compared(found: Compressed) -> dict[str, Evaluation | None]:
     random = found.random
-    return {
-        "uniform width": found.of_uniform_width,
-        f"best of {len(random)} random": random[0] if random else None,
-    }
+    uniform = {"uniform width": found.of_uniform_width} if found.uniform else {}
+    return {**uniform, **({f"best of {len(random)} random": random[0]} if random else {})}
 
 
 def _verdicts(found: Compressed) -> list[str]:

@@ -47,15 +47,6 @@ def _recalibrated(model: nn.Module) -> list[_PlainNorm]:
     return [m for m in model.modules() if isinstance(m, _PlainNorm) and m.track_running_stats]
 
 
-def has_fixed_statistics(model: nn.Module) -> bool:
-    """Return True if a batch norm has running statistics that training leaves as they are, with a momentum of 0.
-
-    Models that were taken over from other libraries have such: in training they normalise by the batch, and afterwards
-    by statistics of other activations.
-    """
-    return any(m.momentum == 0 and m.track_running_stats for m in model.modules() if isinstance(m, _PlainNorm))
-
-
 def recalibrate(model: nn.Module, batches: Iterable[Inputs]) -> None:
     """Replace the running statistics of a subnet's batch norms by those of its activations, in place.
 

@@ -208,7 +208,7 @@ def report(rows: Sequence[Mapping[str, Any]]) -> str:
     by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     found = [choices(each) for each in by_seed]
     metric = rows[0]["setting"]["metric"]
-    head = ["choice", "epochs", "divergence", "regret", "less than recover, then decide", f"test {metric}"]
+    head = ["choice", "epochs", "divergence", "regret", "regret beyond the first", f"test {metric}"]
     lines = [head, ["---"] * len(head)]
     ours = np.array([each["recover, then decide"]["regret"] for each in found])
     for name in found[0]:
