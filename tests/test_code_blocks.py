@@ -176,6 +176,7 @@ def test_commands_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         "export",
         "convert",
         "blocks",
+        "compress",
         "mine",
         "profile",
         "track",
