@@ -80,6 +80,9 @@ class SearchTrial(Trial):
     def handle_error(self, exc: Any = None) -> None:
         """Keep the exception, and let Tune write it; a full disk must not end Tune."""
         self.exception = exc
+        # For a trial that fails while it is saved, Tune keeps a decision to stop by its name: that would end the trial
+        # that continues under this name, after its first report.
+        self.temporary_state.saving_to = None
         with contextlib.suppress(OSError):
             super().handle_error(exc)
 

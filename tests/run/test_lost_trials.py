@@ -11,6 +11,7 @@ from ray.exceptions import (
     RayTaskError,
     TaskCancelledError,
 )
+from ray.tune.experiment import Trial
 
 from raynas.core.archive import Archive
 from raynas.run.lost_trials import MAX_LOST, MAX_LOST_RUNNING, Losses, SearchTrial, full_disk_error
@@ -49,6 +50,15 @@ def test_what_a_trial_did_not_do(error: Any, is_lost: bool, may_be_the_cause: bo
     found = trial(error)
     assert (found.is_lost, is_lost and found.may_be_the_cause) == (is_lost, may_be_the_cause)
     assert not trial(ActorDiedError(), ran=False).may_be_the_cause
+
+
+def test_a_trial_that_is_lost_while_it_is_saved_leaves_tune_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trial, "handle_error", lambda trial, error: None)  # which needs a storage
+    found: Any = trial()
+    found.temporary_state.saving_to = "a future"
+    assert found.is_saving
+    found.handle_error(ActorDiedError())
+    assert not found.is_saving, "or Tune stops the trial that continues under this name"
 
 
 def test_reasons_in_a_line() -> None:
