@@ -38,9 +38,10 @@ def lora_config(space: AdapterSpace, arch: Mapping[str, Option], **settings: Any
     if not ranks:
         raise SpaceError("every rank of the pattern is 0: there is no adapter to configure")
     most = Counter(ranks.values()).most_common(1)[0][0]
+    alpha: Any = space.scale * most  # only ever divided by the rank, so it need not be whole
     return LoraConfig(
         r=most,
-        lora_alpha=space.scale * most,
+        lora_alpha=alpha,
         target_modules="|".join(map(re.escape, ranks)),
         # Matched as regular expressions, at any depth: anchored, so that "head" is not "inner.head".
         rank_pattern={f"^{re.escape(path)}": rank for path, rank in ranks.items()},
