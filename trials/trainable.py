@@ -44,6 +44,7 @@ class ArchitectureTrainable(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same actor; never refuse, which would make Tune lose the trial."""
         self._runner.release()
+        self._runner.directory = self._storage.trial_fs_path if self._storage else None
         self._config = new_config
         self._written_traceback = ""
         return True

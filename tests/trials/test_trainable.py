@@ -126,6 +126,20 @@ def test_a_killed_trial_goes_on_exactly(tmp_path: Path) -> None:
     assert (result["accuracy"], result["loss"]) == (expected["accuracy"], expected["loss"])
 
 
+def test_a_reused_actor_has_the_folder_of_its_present_trial() -> None:
+    runner = Training(epochs=1, data_fraction=0.3).runner(TinyCnn())
+
+    class Here(ArchitectureTrainable):
+        def setup(self, config: dict[str, Any], runner: Any = runner) -> None:
+            super().setup(config, runner)
+
+    trainable = Here({"arch": ARCH})
+    assert runner.directory is None
+    vars(trainable)["_storage"] = SimpleNamespace(trial_fs_path="results/second")  # as Tune does before it resets
+    trainable.reset_config({"arch": ARCH})
+    assert runner.directory == "results/second"
+
+
 def test_a_trial_begins_with_its_first_step() -> None:
     """What takes long there counts as its time; before, an actor may still be waiting for its node."""
     begun: list[Any] = []
