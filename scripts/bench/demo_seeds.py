@@ -2,7 +2,8 @@
 
 For each seed, the search of ``raynas search --demo`` and then random search with the same early stopping, until that
 has trained for as many epochs. Either winner is trained from scratch to its end, as the demo does, and tested on images
-that no search saw. One process, no cluster, one trial at a time; the trainings are those of the demo, but for their
+that no search saw; with ``--trainings`` several times, with other seeds, because trainings of one network differ more
+than winners do. One process, no cluster, one trial at a time; the trainings are those of the demo, but for their
 seed, which is that of the search. Each seed leaves a file, and a run that was killed continues with the next one.
 
     python scripts/bench/demo_seeds.py --seeds 0 20 --output scripts/bench/results/demo_seeds.md
@@ -56,6 +57,9 @@ T_975 = (
     2.09,
 )
 """The 97.5 % quantile of Student's t with 1, 2, ... 19 degrees of freedom."""
+
+APART = 1000
+"""Difference between the seeds of two trainings of a winner; the first has the seed of the search."""
 
 Row = dict[str, Any]
 
@@ -124,29 +128,35 @@ def tested(command: SearchCommand, space: SearchSpace, winner: Evaluation, seed:
         return runner.trial.trainer.examine("test")["accuracy"]
 
 
-def row_of(command: SearchCommand, seed: int) -> Row:
-    """Run the search and its rival of one seed."""
+def row_of(command: SearchCommand, seed: int, n_trainings: int) -> Row:
+    """Run the search and its rival of one seed; test each winner after so many trainings."""
     n_trials = command.search.num_samples
-    ours = _side(command, command.strategy, seed, lambda simulation: simulation.n_started >= n_trials)
+    side = partial(_side, command, seed, n_trainings)
+    ours = side(command.strategy, lambda simulation: simulation.n_started >= n_trials)
     rival = RandomSearch(early_stopping=command.strategy.early_stopping)
-    random = _side(command, rival, seed, lambda simulation: simulation.trained >= ours["epochs"])
+    random = side(rival, lambda simulation: simulation.trained >= ours["epochs"])
     return {"seed": seed, "search": ours, "random": random}
 
 
-def _side(command: SearchCommand, strategy: Strategy, seed: int, is_enough: Callable[[Simulation], bool]) -> Row:
+def _side(
+    command: SearchCommand, seed: int, n_trainings: int, strategy: Strategy, is_enough: Callable[[Simulation], bool]
+) -> Row:
     start = time.process_time()
     space, goal, evaluations = searched(command, strategy, seed, is_enough)
     seconds = time.process_time() - start
     best = goal.best(e for e in evaluations if e.status == "finished")
     if best is None:
         raise RuntimeError(f"seed {seed}: {type(strategy).__name__} found nothing")
+    tests = [float(tested(command, space, best, seed + i * APART)) for i in range(n_trainings)]
     return {
+        "arch": best.arch.to_config(),
         "trials": len(evaluations),
         "epochs": sum(e.fidelity for e in evaluations),
         "cpu_seconds": round(seconds, 1),
         "accuracy": float(best.metrics["accuracy"]),
         "params": best.metrics["params"],
-        "test_accuracy": float(tested(command, space, best, seed)),
+        "tests": tests,
+        "test_accuracy": statistics.fmean(tests),
     }
 
 
@@ -162,14 +172,15 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def table(rows: Sequence[Row], demo: str) -> str:
     """Return the rows in Markdown, with the mean difference of the test accuracies and its interval."""
     mean, half = interval([row["search"]["test_accuracy"] - row["random"]["test_accuracy"] for row in rows])
+    n_tests = min(len(row[side].get("tests", [0])) for row in rows for side in ("search", "random"))
     sides = [(row["seed"], row["search"], row["random"]) for row in rows]
     lines = [
         "# The demo's search against random search",
         "",
         f"`demo_seeds.py`, seeds {rows[0]['seed']} to {rows[-1]['seed']}: {demo}.",
         "Random search has the same early stopping and trains for as",
-        "many epochs. Test accuracy is that of the winner, trained from scratch to its end; trainings have the seeds",
-        "of the searches.",
+        f"many epochs. Test accuracy is that of the winner, trained from scratch to its end, the mean of {n_tests};",
+        "trainings have the seeds of the searches, or follow from them.",
         "",
         f"**Test accuracy: {_mean(rows, 'search')} against {_mean(rows, 'random')}; "
         f"difference {100 * mean:+.2f} points, 95 % interval ± {100 * half:.2f}.**",
@@ -195,6 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 20), metavar=("FIRST", "END"))
     parser.add_argument("--results", type=Path, default=Path("results/demo_seeds"))
+    parser.add_argument("--trainings", type=int, default=1, help="of each winner, to its end")
     parser.add_argument("--output", type=Path, help="the table in Markdown; by default it is printed")
     parser.add_argument("demo", nargs="*", help="further flags of raynas search, behind --")
     args = parser.parse_args(argv)
@@ -204,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in range(*args.seeds):
         file = args.results / f"seed_{seed:04d}.json"
         if not file.exists():
-            write_whole(file, json.dumps(row_of(command, seed), indent=2) + "\n")
+            write_whole(file, json.dumps(row_of(command, seed, args.trainings), indent=2) + "\n")
         rows.append(json.loads(file.read_text()))
     limits = ", ".join(command.search.constraints)
     text = table(rows, f"{command.search.num_samples} trials, {limits}")
