@@ -337,7 +337,8 @@ def report(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [network, f"{100 * np.mean([row['given'] for row in own]):.1f} %"]
         for key in keys:
             values = np.array([row[key] for row in own if row[key] is not None])
-            cells.append(f"{values.mean():+.2f} ± {standard_error(values):.2f}")
+            spread_of = f" ± {standard_error(values):.2f}" if len(values) > 1 else ""
+            cells.append(f"{values.mean():+.2f}{spread_of}" if len(values) else "unknown")
         lines.append(cells)
     return text + "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

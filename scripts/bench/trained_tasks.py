@@ -225,7 +225,8 @@ def resnet(folder: Path, data: str = "scattered_digits", epochs: int = 30) -> Tr
 
 def vit(folder: Path, data: str = "scattered_digits", epochs: int = 60) -> TrainedTask:
     """Return a small transformer for images; see ``resnet``."""
-    settings = Training(data=data, epochs=epochs, optimizer="adamw", lr=2e-3, weight_decay=0.05, warmup_epochs=3)
+    warmup = min(3.0, epochs / 2)
+    settings = Training(data=data, epochs=epochs, optimizer="adamw", lr=2e-3, weight_decay=0.05, warmup_epochs=warmup)
     return _of_images("ViT", partial(_vit, settings=settings), settings, folder)
 
 

@@ -14,6 +14,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.archive import Archive, Record
 from raynas.core.goal import Objective
 from raynas.core.searcher import ArchitectureSearcher
+from raynas.run.lost_trials import SearchTrial
 from raynas.run.no_controller import NO_CONTROLLER
 from raynas.run.scheduler_replay import replay_scheduler
 from raynas.strategies import (
@@ -90,7 +91,9 @@ class Session:
             if not folder.exists():  # An earlier session left it.
                 Checkpoint(Architecture({}), epoch).write(folder)
             config = {CHECKPOINT_KEY: str(folder)}
-        return Trial("toy", trial_id=trial_id, config=config, stub=True)
+        trial = SearchTrial("toy", trial_id=trial_id, config=config, stub=True)
+        trial.n_reported = max(epoch, 0)
+        return trial
 
     def run(self, max_concurrent: int = 1) -> Decisions:
         """Take turns among the trials that run, one report each."""
