@@ -1,14 +1,15 @@
 """The command line of ``raynas blocks``, read without the classes that it names."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from raynas.cli.describe import describe
-from raynas.cli.flags import expand, flags_in_files, given, last_value, texts_in, typed
+from raynas.cli.flags import expand, flags_in_files, texts_in, typed
+from raynas.cli.of_model import folder_of, require_model_and_data, with_model
+from raynas.cli.options import check_name
 from raynas.cli.parser import OptionParser, Parsed
-from raynas.errors import RaynasError, SettingError
+from raynas.errors import SettingError
 from raynas.user_code import split_call
 from raynas.validate import require_whole
 
@@ -85,8 +86,7 @@ class BlocksFlags:
         for name, least in (("assemblies", 1), ("recover", 0), ("workers", 0)):
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), least)
-        if self.name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
-            raise SettingError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
+        check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +111,7 @@ class BlocksRequest:
     @property
     def path(self) -> Path:
         """The folder of the library."""
-        parts = (str(self.model.name), Path(re.sub(r"^(npz|folder):", "", self.data)).stem, "blocks")
-        name = self.flags.name or "-".join(re.sub(r"\W+", "_", part).strip("_") for part in parts)
-        return Path(self.flags.results).expanduser().resolve() / name
+        return folder_of(self.flags.results, self.flags.name, str(self.model.name), self.data, "blocks")
 
 
 def read_blocks(argv: Sequence[str]) -> BlocksRequest:
@@ -124,8 +122,7 @@ def read_blocks(argv: Sequence[str]) -> BlocksRequest:
         ValueError: if a value is out of range.
         SystemExit: after ``--help``.
     """
-    if argv and not argv[0].startswith("-"):
-        argv = [f"--model={argv[0]}", *argv[1:]]
+    argv = with_model(argv)
     tokens = expand(argv)
     parser = OptionParser(
         "raynas blocks",
@@ -145,13 +142,8 @@ def read_blocks(argv: Sequence[str]) -> BlocksRequest:
     parser.add_entry("trainable", "distil", choose=False)
     parser.add_fields("blocks", BlocksFlags)
     options = parser.parse(tokens)
-    if last_value(tokens, "model.name") is None:
-        raise RaynasError(
-            'give the model first: raynas blocks package.module:name --data NAME --constraints "macs <= 0.5 * '
-            'baseline"; see --help'
-        )
-    if "trainable.data" not in given(tokens):
-        raise RaynasError("--data is missing: name the data that alternatives learn from; labels are not needed")
+    usage = 'raynas blocks package.module:name --data NAME --constraints "macs <= 0.5 * baseline"'
+    require_model_and_data(tokens, usage, "alternatives learn from")
     model = options.make(GivenModelFlags, "model.")
     split_call(str(model.name))
     return BlocksRequest(model=model, flags=options.make(BlocksFlags), options=options)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from raynas.cli.describe import describe
-from raynas.cli.flags import chosen, expand, flags_in_files, given, last_value, texts_in, typed
+from raynas.cli.flags import chosen, expand, flags_in_files, given, texts_in, typed
 from raynas.cli.model_options import ModelFlags
+from raynas.cli.of_model import require_model_and_data, with_model
 from raynas.cli.options import LatencyOptions, RepeatOptions, RunOptions
 from raynas.cli.parser import OptionParser, Parsed
 from raynas.cli.search_name import search_name
@@ -95,20 +96,14 @@ def read_compress(argv: Sequence[str]) -> CompressRequest:
         ValueError: if a value is out of range.
         SystemExit: after ``--help``.
     """
-    if argv and not argv[0].startswith("-"):
-        argv = [f"--model={argv[0]}", *argv[1:]]
+    argv = with_model(argv)
     tokens = expand(argv)
     names = chosen(tokens, ("strategy", "early_stopping"))
     if "strategy.name" not in given(tokens):
         names["strategy"] = "random"
     options = _parser(names, texts_in(flags_in_files(argv, typed(argv)))).parse(tokens)
-    if last_value(tokens, "model.name") is None:
-        raise RaynasError(
-            'give the model first: raynas compress package.module:name --data NAME --constraints "macs <= 0.5 * '
-            'baseline"; see --help'
-        )
-    if "trainable.data" not in given(tokens):
-        raise RaynasError("--data is missing: name the data that the model recovers on; labels are not needed")
+    usage = 'raynas compress package.module:name --data NAME --constraints "macs <= 0.5 * baseline"'
+    require_model_and_data(tokens, usage, "the model recovers on")
     compress = options.make(CompressOptions)
     if not compress.constraints:
         raise RaynasError('--constraints is missing: say how small, such as "macs <= 0.5 * baseline"')

@@ -1,15 +1,16 @@
 """The command line of ``raynas mine``, read without the classes that it names."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from raynas.cli.describe import describe
-from raynas.cli.flags import expand, flags_in_files, given, last_value, texts_in, typed
+from raynas.cli.flags import expand, flags_in_files, texts_in, typed
 from raynas.cli.model_options import ModelFlags
+from raynas.cli.of_model import folder_of, require_model_and_data, with_model
+from raynas.cli.options import check_name
 from raynas.cli.parser import OptionParser, Parsed
-from raynas.errors import RaynasError, SettingError, UnknownNameError
+from raynas.errors import UnknownNameError
 from raynas.user_code import split_call
 from raynas.validate import require_whole
 
@@ -66,8 +67,7 @@ class MineFlags:
         for name, least in (("members", 1), ("recovered", 0), ("recover", 1), ("max_concurrent", 1)):
             if getattr(self, name) is not None:
                 require_whole(name, getattr(self, name), least)
-        if self.name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
-            raise SettingError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
+        check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +92,7 @@ class MineRequest:
     @property
     def path(self) -> Path:
         """The folder of the findings."""
-        parts = (str(self.model.name), Path(re.sub(r"^(npz|folder):", "", self.data)).stem, "mined")
-        name = self.flags.name or "-".join(re.sub(r"\W+", "_", part).strip("_") for part in parts)
-        return Path(self.flags.results).expanduser().resolve() / name
+        return folder_of(self.flags.results, self.flags.name, str(self.model.name), self.data, "mined")
 
 
 def read_mine(argv: Sequence[str]) -> MineRequest:
@@ -105,8 +103,7 @@ def read_mine(argv: Sequence[str]) -> MineRequest:
         ValueError: if a value is out of range.
         SystemExit: after ``--help``.
     """
-    if argv and not argv[0].startswith("-"):
-        argv = [f"--model={argv[0]}", *argv[1:]]
+    argv = with_model(argv)
     tokens = expand(argv)
     parser = OptionParser(
         "raynas mine",
@@ -126,10 +123,7 @@ def read_mine(argv: Sequence[str]) -> MineRequest:
     parser.add_entry("trainable", "distil", choose=False)
     parser.add_fields("mining", MineFlags)
     options = parser.parse(tokens)
-    if last_value(tokens, "model.name") is None:
-        raise RaynasError("give the model first: raynas mine package.module:name --data NAME; see --help")
-    if "trainable.data" not in given(tokens):
-        raise RaynasError("--data is missing: name the data that members learn from; labels are not needed")
+    require_model_and_data(tokens, "raynas mine package.module:name --data NAME", "members learn from")
     model = options.make(ModelFlags, "model.")
     split_call(str(model.name))
     return MineRequest(model=model, flags=options.make(MineFlags), options=options)

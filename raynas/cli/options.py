@@ -15,6 +15,16 @@ FROM_DATA = ("space.input_shape", "space.n_classes", "model.input")
 """Options of a space that follow from the data where training knows it."""
 
 
+def check_name(name: str | None) -> None:
+    """Check the name of a folder of results; None for one that raynas makes.
+
+    Raises:
+        SettingError: if it cannot be a folder's.
+    """
+    if name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
+        raise SettingError(f"name must be letters, digits, '.', '_' and '-', got {name!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """Objectives, constraints and length of the search.
@@ -106,8 +116,7 @@ class RunOptions:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.name is not None and not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
-            raise SettingError(f"name must be letters, digits, '.', '_' and '-', got {self.name!r}")
+        check_name(self.name)
         if self.max_concurrent is not None:
             require_whole("max_concurrent", self.max_concurrent, 1)
         if self.max_trial_seconds is not None:
