@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from raynas.codesign.accelerator import SYSTOLIC, Accelerator
 from raynas.core.architecture import Architecture, Option
-from raynas.core.cell_graph import CellGraph
 from raynas.core.decision import Categorical, Decision
 from raynas.core.decision_space import DecisionSpace
 from raynas.core.extended_space import ExtendedSpace
@@ -110,20 +109,6 @@ class CodesignSpace(ExtendedSpace):
         # Clock and bandwidth are no decisions.
         text = f"{super().fingerprint} {self.accelerators!r}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def weights_fingerprint(self) -> str:
-        return self.space.weights_fingerprint
-
-    @property
-    def code(self) -> Sequence[object]:
-        return self.space.code
-
-    def summary(self, max_rows: int | None = None) -> str:
-        return self.space.summary(max_rows)
-
-    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
-        return self.space.cell_graphs(self.inside(arch))
 
     def accelerator(self, arch: Mapping[str, Option]) -> Accelerator:
         """Return the accelerator in a point."""

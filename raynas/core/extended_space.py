@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
+from raynas.core.cell_graph import CellGraph
 from raynas.core.coded_decisions import CodedDecisions, Codes
 from raynas.core.decision import Decision
 from raynas.core.features import encode, encoded
@@ -58,6 +59,14 @@ class ExtendedSpace(SearchSpace):
         return hashlib.sha256(f"{self.space.fingerprint} {own}".encode()).hexdigest()[:16]
 
     @property
+    def weights_fingerprint(self) -> str:
+        return self.space.weights_fingerprint
+
+    @property
+    def code(self) -> Sequence[object]:
+        return self.space.code
+
+    @property
     def inputs(self) -> InputSpec:
         return self.space.inputs
 
@@ -96,6 +105,12 @@ class ExtendedSpace(SearchSpace):
         inner = self.space.operation_graph(self.inside(point))
         own = [decision.label(point[decision.name]) for decision in self.own_decisions]
         return OperationGraph((*inner.labels, *own), inner.edges)
+
+    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
+        return self.space.cell_graphs(self.inside(arch))
+
+    def summary(self, max_rows: int | None = None) -> str:
+        return self.space.summary(max_rows)
 
     def build(self, arch: Architecture) -> nn.Module:
         return self.space.build(self.inside(arch))

@@ -1,5 +1,6 @@
 """Elastic layers whose rank is a decision: smaller ranks are the first columns and rows of the largest one."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -39,8 +40,9 @@ class _Ranked(ElasticLayer):
     def run(self, x: Tensor, sizes: Sizes, mixtures: Mapping[str, Mixture]) -> Tensor:
         return self._run(x, sizes[RANK])
 
+    @abstractmethod
     def _run(self, x: Tensor, rank: int) -> Tensor:
-        raise NotImplementedError
+        """Return the output at a rank."""
 
     def outline(self, x: Tensor, sizes: Sizes) -> Tensor:
         given = self.given

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from raynas.core.architecture import Architecture, Option
-from raynas.core.cell_graph import CellGraph
 from raynas.core.decision import Categorical, Decision
 from raynas.core.extended_space import ExtendedSpace
 from raynas.core.space import SearchSpace
@@ -176,20 +175,6 @@ class PrecisionSpace(ExtendedSpace):
     def fingerprint(self) -> str:
         text = f"{super().fingerprint} {self.runtime}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def weights_fingerprint(self) -> str:
-        return self.space.weights_fingerprint
-
-    @property
-    def code(self) -> Sequence[object]:
-        return self.space.code
-
-    def cell_graphs(self, arch: Mapping[str, Option]) -> Sequence[CellGraph]:
-        return self.space.cell_graphs(self.inside(arch))
-
-    def summary(self, max_rows: int | None = None) -> str:
-        return self.space.summary(max_rows)
 
     def uniform(self, precision: str, network: Mapping[str, Option] | None = None) -> Architecture:
         """Return the point at which all layers that can have a precision have it.
