@@ -41,6 +41,7 @@ import raynas
 from raynas.analysis import decision_worth
 from raynas.compressing.uniform import uniform_member
 from raynas.converting import ConvertedSpace, Width
+from raynas.core.architecture import Architecture
 from raynas.core.feasible_sampler import MemberLimits
 from raynas.metrics import METRICS, Measurer, read_goal
 from raynas.trials import Distillation, Inherited
@@ -53,6 +54,8 @@ from scripts.bench.trained_tasks import TrainedTask
 
 LIMIT = 0.5
 """Multiply-adds of members, as a share of the given model's."""
+DIVISOR = 4
+"""Of the widths of members."""
 WIDTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 IMAGES = ("resnet", "vit")
 RATE = 3
@@ -88,13 +91,19 @@ class Study:
     n_candidates: int
     n_pool: int
 
+    @property
+    def macs(self) -> Callable[[Architecture], float]:
+        """Multiply-adds of a member."""
+        return Measurer(self.space).costs([METRICS["macs"]])["macs"]
+
     def recovery(self, seed: int, epochs: int, *, scores: bool = False) -> Distillation:
         """Return the training of a candidate; with the score of the task, which costs as much as the divergence."""
         return Distillation(
             **{**self.of.settings, "score": self.of.score if scores else None},
+            teacher=self.of.model,
             epochs=epochs,
             batch_size=12 if self.of.name == "CREPE tiny" else 32,
-            data_fraction=1.0 if self.of.name == "CREPE tiny" else 0.3,
+            data_fraction=1.0 if self.of.name in ("CREPE tiny", "FCN") else 0.3,
             lr=3e-3,
             warmup_epochs=0.5,
             augment="none",
@@ -104,9 +113,9 @@ class Study:
 
     def candidates(self, seed: int) -> dict[str, dict[str, Any]]:
         """Return architectures by name, with their scores before recovery."""
-        macs = Measurer(self.space).costs([METRICS["macs"]])
-        whole = macs["macs"](self.space.largest)
-        limits = MemberLimits(space=self.space, goal=read_goal(constraints=f"macs <= {LIMIT * whole}"), costs=macs)
+        macs = self.macs
+        goal = read_goal(constraints=f"macs <= {LIMIT * macs(self.space.largest)}")
+        limits = MemberLimits(space=self.space, goal=goal, costs={"macs": macs})
         rng = np.random.default_rng(seed)
         sampler = limits.sampler(rng)
         pool = list(dict.fromkeys(limits.draw(self.n_pool, rng)))
@@ -269,10 +278,11 @@ def study(args: argparse.Namespace) -> Study:
         "resnet": partial(trained_tasks.resnet, data=args.data, epochs=args.model_epochs),
         "vit": partial(trained_tasks.vit, data=args.data, epochs=args.model_epochs),
         "gpt": trained_tasks.gpt,
+        "series": trained_tasks.series,
     }
     of = makers[args.model](Path(args.folder))
     torch.manual_seed(0)
-    space = raynas.convert(of.model, of.example, vary={"*": Width(*WIDTHS)}, divisor=4)
+    space = raynas.convert(of.model, of.example, vary={"*": Width(*WIDTHS)}, divisor=DIVISOR)
     return Study(of, space, args.epochs, args.candidates, args.pool)
 
 
@@ -312,8 +322,16 @@ def _recorded(
 
 def main(argv: Sequence[str] | None = None) -> None:
     assert __doc__
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="crepe", choices=("crepe", "resnet", "vit", "gpt"))
+    args, folder = parsed(__doc__.splitlines()[0], "results/recover_then_decide", argv)
+    text = report(run(args, folder / f"{args.model}.jsonl"))
+    (folder / f"{args.model}.md").write_text(text)
+    print(text, end="")
+
+
+def parsed(description: str, results: str, argv: Sequence[str] | None) -> tuple[argparse.Namespace, Path]:
+    """Return what the command line asks for, and the folder of results."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", default="crepe", choices=("crepe", "resnet", "vit", "gpt", "series"))
     parser.add_argument("--data", default="scattered_digits", help="of an image model, such as npz:PATH")
     parser.add_argument("--model-epochs", type=int, default=30, help="of an image model's training")
     parser.add_argument("--folder", default="trained", help="keeps weights of image models")
@@ -321,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--pool", type=int, default=16, help="members that are scored before recovery")
-    parser.add_argument("--results", default="results/recover_then_decide", help="folder of results")
+    parser.add_argument("--results", default=results, help="folder of results")
     parser.add_argument("--quick", action="store_true", help="one seed, four candidates, two epochs: does it run?")
     args = parser.parse_args(argv)
     if args.quick:
@@ -329,10 +347,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     folder = Path(args.results)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = run(args, folder / f"{args.model}.jsonl")
-    text = report(rows)
-    (folder / f"{args.model}.md").write_text(text)
-    print(text, end="")
+    return args, folder
 
 
 if __name__ == "__main__":

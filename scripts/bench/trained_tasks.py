@@ -7,9 +7,10 @@ is for the report alone.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,65 @@ def _of_images(name: str, make: Callable[[int, int], nn.Module], settings: Train
         parameter.data = parameter.data.contiguous()  # as it is read again
     example = torch.rand(2, *source.input_shape)
     return TrainedTask(name=name, model=model.eval(), example=example, data=settings.data)
+
+
+# --- series ----------------------------------------------------------------------------------------------------------
+
+
+class FCN(nn.Sequential):
+    """Three convolutions over time, and the mean of their last (Wang et al., IJCNN 2017, arXiv:1611.06455)."""
+
+    def __init__(self, n_channels: int, n_classes: int, widths: Sequence[int] = (64, 128, 64)) -> None:
+        sizes = [n_channels, *widths]
+        layers = [
+            nn.Sequential(nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2), nn.BatchNorm1d(n_out), nn.ReLU())
+            for n_in, n_out, kernel in zip(sizes, widths, (8, 5, 3), strict=False)
+        ]
+        super().__init__(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(sizes[-1], n_classes))
+
+
+def series_data() -> tuple[TensorDataset, TensorDataset, TensorDataset]:
+    """Return the series of JapaneseVowels, speech of nine people (Kudo et al., 1999), to train, validate and test.
+
+    Each is twelve coefficients at 25 points in time; a third of the test set serves for validation.
+
+    Raises:
+        ImportError: if aeon, which ships them, is not installed.
+    """
+    datasets = import_module("aeon.datasets")
+    folder = str(Path(datasets.__file__).parent / "data")
+    found = []
+    for split in ("train", "test"):
+        x, y = datasets.load_classification("JapaneseVowels", split, folder, load_equal_length=True)
+        found.append((torch.from_numpy(x).float(), torch.tensor([int(label) - 1 for label in y])))
+    (x, y), held_out = found
+    mean, deviation = x.mean((0, 2), keepdim=True), x.std((0, 2), keepdim=True)
+    order = torch.randperm(len(held_out[1]), generator=torch.Generator().manual_seed(0))
+    n = len(order) // 3
+    parts = [(x, y), *((held_out[0][part], held_out[1][part]) for part in (order[:n], order[n:]))]
+    train, valid, test = (TensorDataset((inputs - mean) / deviation, labels) for inputs, labels in parts)
+    return train, valid, test
+
+
+def series(folder: Path, epochs: int = 40) -> TrainedTask:
+    """Return a network of one-dimensional convolutions that tells speakers apart.
+
+    Args:
+        folder: keeps its weights.
+        epochs: of its training.
+
+    Raises:
+        ImportError: if aeon is not installed.
+    """
+    train, _, _ = series_data()
+    x, y = train.tensors
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = FCN(x.shape[1], int(y.max()) + 1)
+        steps = [(x[part], y[part]) for _ in range(epochs) for part in torch.randperm(len(y)).split(32)]
+        path = folder / f"FCN-JapaneseVowels-{epochs}.pt"
+        trained_models.kept(model, path, lambda: trained_models.fit(model, steps, F.cross_entropy, 2e-3))
+    return TrainedTask(name="FCN", model=model, example=x[:2], data="scripts.bench.trained_tasks:series_data")
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

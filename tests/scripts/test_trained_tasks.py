@@ -2,13 +2,16 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import raynas
 from raynas.trials import Distillation
-from scripts.bench.trained_tasks import BINS, CENTS, crepe, pitch_accuracy, resnet, tones, vit
+from scripts.bench import trained_tasks
+from scripts.bench.trained_tasks import BINS, CENTS, crepe, pitch_accuracy, resnet, series, series_data, tones, vit
 
 
 def test_a_tone_has_the_pitch_that_its_target_says() -> None:
@@ -50,3 +53,24 @@ def test_image_models_are_trained_once_and_can_be_converted(make: type, tmp_path
     tested = Distillation(**model.settings).tested(space, model.model)
     assert tested["divergence"] == pytest.approx(0, abs=1e-6) and tested["agreement"] == 1
     assert 0.1 < tested["accuracy"] < 1 and tested["loss"] > 0
+
+
+def test_series_are_those_of_the_library_and_their_network_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_classification(name: str, split: str, extract_path: str, load_equal_length: bool) -> tuple[object, object]:
+        assert name == "JapaneseVowels" and load_equal_length
+        assert extract_path == str(tmp_path / "data")  # those of the wheel: nothing is downloaded
+        n = {"train": 60, "test": 30}[split]
+        return 5 + np.random.default_rng(n).random((n, 12, 25)), [str(i % 3 + 1) for i in range(n)]
+
+    library = SimpleNamespace(__file__=str(tmp_path / "__init__.py"), load_classification=load_classification)
+    monkeypatch.setattr(trained_tasks, "import_module", {"aeon.datasets": library}.__getitem__)
+    train, valid, test = series_data()
+    assert [len(part) for part in (train, valid, test)] == [60, 10, 20]
+    assert set(train.tensors[1].tolist()) == {0, 1, 2} and abs(float(train.tensors[0].mean())) < 1e-5
+    made = series(tmp_path, epochs=1)
+    space = raynas.convert(made.model, made.example)
+    settings = Distillation(**made.settings, epochs=1, lr=1e-3)
+    result = settings.runner(space).run({"arch": space.smallest.to_config()})
+    assert not result["failed"] and result["divergence"] > 0
