@@ -84,7 +84,7 @@ def pruned(made: Study, score: str, checkpoint: Path) -> nn.Module:
             model,
             mode=[("fastnas", rules)],
             constraints={"flops": f"{100 * LIMIT:g}%"},
-            dummy_input=made.of.example[:1],
+            dummy_input=made.of.example,
             config={"data_loader": seen, "score_func": examined, "checkpoint": str(checkpoint), "verbose": False},
         )
     assert isinstance(network, nn.Module)

@@ -285,7 +285,7 @@ def series_data() -> tuple[TensorDataset, TensorDataset, TensorDataset]:
         ImportError: if aeon, which ships them, is not installed.
     """
     datasets = import_module("aeon.datasets")
-    folder = str(Path(datasets.__file__).parent / "data")
+    folder = str(Path(str(datasets.__file__)).parent / "data")
     found = []
     for split in ("train", "test"):
         x, y = datasets.load_classification("JapaneseVowels", split, folder, load_equal_length=True)

@@ -84,6 +84,12 @@ def test_a_killed_compression_becomes_what_it_would_have_been(ray_cluster: None,
     assert worth["divergence"].spearman.n >= 3 and worth["macs"].regret >= 0
     text = (tmp_path / "killed" / "small" / "compressed.txt").read_text()
     assert text == f"{found}\n" and "uniform width" in text and "Kendall" in text
+    for name in ("report.html", "report.md"):
+        page = (tmp_path / "killed" / "small" / name).read_text()
+        assert found.best().arch.key in page and "taylor" in page and "uniform width" in page and "Kendall" in page
+        assert "Ended. Goal: minimise divergence; macs" in page
+    pictures = {path.name for path in (tmp_path / "killed" / "small").glob("*.svg")}
+    assert pictures == {f"network_{found.best().arch.key}.svg"}
     told = json.loads((tmp_path / "killed" / "small" / "compressed.json").read_text())
     assert told["best"]["key"] == found.best().arch.key and told["worth"][0]["score"] == "divergence"
 

@@ -7,7 +7,7 @@ optimistic.
 """
 
 from raynas.views.report.facts import Comparison, Summary, best_or_reason, broken_at_end, summarise
-from raynas.views.report.files import HTML, MARKDOWN, write
+from raynas.views.report.files import HTML, MARKDOWN, write, write_pages
 from raynas.views.report.plot_names import plot_name
 from raynas.views.report.text import render
 
@@ -22,4 +22,5 @@ __all__ = [
     "render",
     "summarise",
     "write",
+    "write_pages",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from raynas.errors import ContentError, RaynasError, one_line
 from raynas.files.content import read_file
 from raynas.files.replacing import write_whole
 from raynas.views.pareto import draw_front, draw_references
+from raynas.views.report.blocks import Image, Page
 from raynas.views.report.facts import Summary
 from raynas.views.report.findings import Findings
 from raynas.views.report.plot_names import plot_name
@@ -78,22 +79,38 @@ def write(
 
 
 def _write_pages(findings: Findings, directory: Path) -> None:
-    """Write the pages; whatever is wrong with them costs a warning, as the summary is written already."""
-    from raynas.views.report.markdown import as_markdown
-    from raynas.views.report.page import as_html
     from raynas.views.report.sections import page_of
 
     best = findings.summary.best
-    try:
+
+    def make() -> Page:
         picture = winner_picture(findings.result.space, best.arch, directory) if best else None
-        page = page_of(findings, picture)
+        return page_of(findings, picture)
+
+    write_pages(make, directory)
+
+
+def write_pages(make: Callable[[], Page], directory: Path) -> None:
+    """Write ``report.html`` and ``report.md``; whatever is wrong with the page costs a warning, and no other file.
+
+    Args:
+        make: returns the page.
+        directory: of the files and of the pictures beside them; it must exist.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    from raynas.views.report.markdown import as_markdown
+    from raynas.views.report.page import as_html
+
+    try:
+        page = make()
         texts = {HTML: as_html(page), MARKDOWN: as_markdown(page)}
     except Exception as error:
         logger.warning("there is no %s in %s: %s", HTML, directory, one_line(error))
         return
-    if picture:
-        write_whole(directory / picture.name, picture.svg.decode())
-    for name, text in texts.items():
+    pictures = {b.name: b.svg.decode() for section in page.sections for b in section.blocks if isinstance(b, Image)}
+    for name, text in (pictures | texts).items():
         write_whole(directory / name, text)
 
 
