@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from raynas.data.augment import AUGMENTATIONS
 from raynas.data.batches import Batches
 from raynas.data.loaders import Targets
 from raynas.data.sources import Source, load_source
+from raynas.data.streaming import Streaming
 from raynas.errors import UnknownNameError
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.optimizers import OPTIMIZERS, SCHEDULES
@@ -50,6 +52,11 @@ class GradientTraining(DataSettings):
         data_fraction: share of the training images to use, above 0 and up to 1; share of the batches of each epoch for
             loaders of your own.
         resolution: height and width to resize images to, in pixels; None keeps them.
+        stream_above_gb: size of the decoded images of a folder, in GB, above which they are not held in memory but
+            decoded when they are needed; None for an eighth of the free memory.
+        data_workers: number of processes of each trial that decode them then; not counted among the CPUs that it asks
+            Ray for.
+        cache_images: True keeps decoded images in ``data_dir`` on each node, where half of the free space is enough.
 
     Raises:
         ValueError: if a value is out of range.
@@ -75,6 +82,9 @@ class GradientTraining(DataSettings):
     dtype: str = "float32"
     data_fraction: float = 1.0
     resolution: int | None = None
+    stream_above_gb: float | None = None
+    data_workers: int = 2
+    cache_images: bool = True
 
     trains: ClassVar[bool] = True
     targets: ClassVar[Targets] = "classes"
@@ -99,6 +109,7 @@ class GradientTraining(DataSettings):
             require_whole(name, getattr(self, name), 1)
         if self.resolution is not None:
             require_whole("resolution", self.resolution, 1)
+        require_whole("data_workers", self.data_workers, 0)
         check_numbers(self)
         require(self.dtype in ("bfloat16", "float32"), "dtype must be 'float32' or 'bfloat16'", self.dtype)
         for kind, name, known in (
@@ -167,6 +178,11 @@ class GradientTraining(DataSettings):
             image_size=self.image_size,
             valid_share=self.valid_share,
             targets=self.targets,
+            streaming=Streaming(
+                above_gb=self.stream_above_gb,
+                n_workers=self.data_workers,
+                cache_dir=Path(self.data_dir).expanduser().resolve() / "decoded" if self.cache_images else None,
+            ),
         )
 
     def data_settings(self) -> "GradientTraining":

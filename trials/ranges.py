@@ -33,6 +33,8 @@ def check_numbers(settings: "GradientTraining") -> None:
         if not (value is None and name in ("clip_norm", "lr")):
             most = "" if high == math.inf else f" and at most {high}"
             require(is_number(value) and 0 < value <= high, f"{name} must be a number above 0{most}", value)
+    above = settings.stream_above_gb
+    require(above is None or (is_number(above) and above >= 0), "stream_above_gb must be a number from 0", above)
     share = settings.final_lr_share
     require(is_number(share) and 0 <= share <= 1, "final_lr_share must be a number from 0 to 1", share)
     rule = f"warmup_epochs must be below epochs ({settings.epochs})"

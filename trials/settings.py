@@ -140,7 +140,9 @@ class TrialSettings(ABC):
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-_IRRELEVANT = frozenset(("bulk", "data_dir", "device", "gpus", "n_threads"))
+_IRRELEVANT = frozenset(
+    ("bulk", "cache_images", "data_dir", "data_workers", "device", "gpus", "n_threads", "stream_above_gb")
+)
 """Settings that scores do not depend on."""
 
 

@@ -26,6 +26,7 @@ NO_OTHER_SEARCH = frozenset(
         *("max_concurrent", "max_trial_seconds", "retry_failed", "on_change", "max_failures_in_a_row"),
         *("retrain.epochs", "retrain.space", "repeats.top", "repeats.seeds"),
         *("trainable.data_dir", "trainable.device", "trainable.gpus", "trainable.n_threads", "trainable.bulk"),
+        *("trainable.stream_above_gb", "trainable.data_workers", "trainable.cache_images"),
     )
 )
 """Options that are in a search's name already, or that leave it the same search."""
@@ -39,7 +40,7 @@ def search_name(names: Mapping[str, str], changed: Mapping[str, Any]) -> str:
         changed: the options, by path, that do not have their default.
     """
     about = str(changed.get("trainable.fn") or changed.get("trainable.data") or DEMO_DATA)
-    about = re.sub(r"\W+", "_", Path(re.sub(r"^(npz|folder):", "", about)).stem)
+    about = re.sub(r"\W+", "_", Path(re.sub(r"^(npz|folder|shards):", "", about)).stem)
     funnel = ["funnel"] if changed.get("funnel") else []
     space = re.sub(r"\W+", "_", names["space"].partition("(")[0])
     parts = [space, about, *funnel, *(["subnets"] if "method" in names else []), names["strategy"]]

@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
+
+from raynas.core.inputs import Arguments, part_of
 
 Batch = tuple[Any, Any]
 """Inputs of a network, see ``raynas.core.inputs.Inputs``, and labels of shape ``(batch,)``, or other targets."""
@@ -26,3 +29,45 @@ class Batches(ABC):
     @abstractmethod
     def examine(self, part: str) -> Iterator[Batch]:
         """Yield all of "valid" or "test", in order and unchanged."""
+
+    def share(self, rank: int, n: int) -> "Batches":
+        """Return one worker's share of each batch, as large as every other's; the rest of the division is left out.
+
+        Args:
+            rank: number of the worker, from 0.
+            n: number of workers.
+        """
+        return self if n == 1 else SharedBatches(self, rank, n)
+
+
+@dataclass(frozen=True)
+class SharedBatches(Batches):
+    """A share of each batch, where every worker has to read the whole batch.
+
+    Args:
+        whole: the whole batches, the same for all workers.
+        rank: number of this worker, from 0.
+        n: number of workers.
+    """
+
+    whole: Batches
+    rank: int
+    n: int
+
+    @property
+    def n_steps(self) -> int | None:
+        return self.whole.n_steps
+
+    def train(self, seed: int) -> Iterator[Batch]:
+        for inputs, targets in self.whole.train(seed):
+            n_examples = Arguments.of(inputs).n_examples
+            share = share_of_batch(n_examples, self.rank, self.n)
+            yield part_of(inputs, share, n_examples), part_of(targets, share, n_examples)
+
+    def examine(self, part: str) -> Iterator[Batch]:
+        return self.whole.examine(part)
+
+
+def share_of_batch(n_examples: int, rank: int, n: int) -> slice:
+    """Return the examples of a batch that the worker ``rank`` of ``n`` trains on."""
+    return slice(rank, n_examples // n * n, n)

@@ -1,6 +1,6 @@
 """Images as arrays of shape ``(n, height, width, channels)``, uint8 or float32: checks and arithmetic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -122,15 +122,14 @@ def check_every_class(labels: Labels, n_classes: int, name: str) -> None:
         )
 
 
-def channel_statistics(images: Images, chunk: int = 4096) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(batches: Iterable[Images]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and the standard deviation of each channel; that of a constant channel counts as 1."""
-    total = np.zeros(images.shape[-1])
-    squares = np.zeros(images.shape[-1])
-    for start in range(0, len(images), chunk):
-        part = images[start : start + chunk].reshape(-1, images.shape[-1]).astype(np.float64)
-        total += part.sum(axis=0)
-        squares += np.square(part).sum(axis=0)
-    n = images[..., 0].size
+    total: Any = 0.0
+    squares: Any = 0.0
+    n = 0
+    for batch in batches:
+        pixels = batch.reshape(-1, batch.shape[-1]).astype(np.float64)
+        total, squares, n = total + pixels.sum(axis=0), squares + np.square(pixels).sum(axis=0), n + len(pixels)
     mean = total / n
     std = np.sqrt(np.maximum(squares / n - mean**2, 0))
     return tuple(mean.tolist()), tuple(np.where(std > 1e-6 * (1 + np.abs(mean)), std, 1.0).tolist())

@@ -1,7 +1,7 @@
-"""ImageBatches: batches of images in memory, normalised and augmented as a whole."""
+"""ImageBatches: batches of images, normalised and augmented as a whole."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raynas.data.augment import AUGMENTATIONS
-from raynas.data.batches import EXAMINE_BATCH, Batch, Batches
+from raynas.data.batches import EXAMINE_BATCH, Batch, Batches, share_of_batch
 from raynas.data.image_arrays import Images
+from raynas.data.streamed_images import StreamedImages
 from raynas.errors import DataError
+from raynas.seeds import seed_of
 
 if TYPE_CHECKING:
     from raynas.data.images import ImageData
@@ -21,23 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBatches(Batches):
-    """Batches gathered from arrays in memory, without a DataLoader, whose workers cost more than small images do.
+    """Batches of images; those in memory are gathered without a DataLoader, whose workers cost more than they do.
 
     Args:
-        data: the arrays; only read.
+        data: the images; only read.
         batch_size: size of training batches; an epoch drops the rest that does not fill one.
         augment: a key of ``AUGMENTATIONS``, or "auto" for the one that suits the data.
         device: device of the batches.
+        rank: number of the worker that trains on its share of each batch.
+        n_workers: number of those workers.
     """
 
     data: "ImageData"
     batch_size: int
     augment: str
     device: torch.device
+    rank: int = 0
+    n_workers: int = 1
 
     @property
     def n_steps(self) -> int:
         return max(len(self.data.train) // self.batch_size, 1)
+
+    def share(self, rank: int, n: int) -> "ImageBatches":
+        return replace(self, rank=rank, n_workers=n)
 
     def train(self, seed: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(seed)
@@ -47,20 +56,22 @@ class ImageBatches(Batches):
         fill = torch.tensor(self.data.mean, device=self.device)
         fill = fill.round().to(torch.uint8) if is_bytes else fill.to(torch.float32)
         order = torch.randperm(len(labels), generator=generator).numpy()
-        for step in range(self.n_steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            batch = augment(gathered(images, chosen).to(self.device), fill, generator)
-            yield self._normalised(batch), torch.from_numpy(labels[chosen]).to(self.device)
+        steps = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in range(self.n_steps)]
+        if self.n_workers > 1:
+            steps = [chosen[share_of_batch(len(chosen), self.rank, self.n_workers)] for chosen in steps]
+            generator.manual_seed(seed_of(seed, "worker", self.rank))
+        for batch, chosen in zip(read_batches(images, steps), steps, strict=True):
+            augmented = augment(batch.to(self.device), fill, generator)
+            yield self._normalised(augmented), torch.from_numpy(labels[chosen]).to(self.device)
 
     def examine(self, part: str) -> Iterator[Batch]:
         split = self.data.valid if part == "valid" else self.data.test
         if split is None:
             raise DataError(f"{self.data.name}: the {part} split is not here")
         size = EXAMINE_BATCH[self.device.type]
-        for start in range(0, len(split), size):
-            chosen = np.arange(start, min(start + size, len(split)))
-            batch = gathered(split.images, chosen).to(self.device)
-            yield self._normalised(batch), torch.from_numpy(split.labels[chosen]).to(self.device)
+        parts = [np.arange(start, min(start + size, len(split))) for start in range(0, len(split), size)]
+        for batch, chosen in zip(read_batches(split.images, parts), parts, strict=True):
+            yield self._normalised(batch.to(self.device)), torch.from_numpy(split.labels[chosen]).to(self.device)
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Return float images of mean 0 and deviation 1, ``(batch, channels, height, width)``.
@@ -76,6 +87,11 @@ class ImageBatches(Batches):
         return mean, std
 
 
-def gathered(images: Images, chosen: NDArray[np.int64]) -> Tensor:
-    """Copy the chosen images: arrays from Ray's object store are shared and must never be written to."""
-    return torch.from_numpy(np.take(images, chosen, axis=0))
+def read_batches(images: Images | StreamedImages, chosen: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+    """Yield copies of the chosen images, a tensor of shape ``(batch, height, width, channels)`` for each batch.
+
+    Arrays from Ray's object store are shared and must never be written to.
+    """
+    if isinstance(images, StreamedImages):
+        return images.batches(chosen)
+    return (torch.from_numpy(np.take(images, indices, axis=0)) for indices in chosen)

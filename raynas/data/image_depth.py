@@ -3,9 +3,9 @@
 The cases were found by reading files that other libraries had written in every layout.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raynas.data.stored import Stored
 from raynas.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _PACK_BITS, _IMAGE_DEPTH = 32773, 32997  # a compression and a tag of TIFF
 _MAX_SEGMENT = 2**16
 
 
-def depth(image: "Image", file: Path) -> str:
+def depth(image: "Image", file: Stored) -> str:
     """Return the depth of the pixels of an opened file.
 
     Raises:
@@ -60,7 +60,7 @@ def _is_reduced(image: "Image", page: int) -> bool:
     return bool(_tiff_tag(image, "NewSubfileType", 0) & 1)
 
 
-def _check_layout(image: "Image", file: Path) -> None:
+def _check_layout(image: "Image", file: Stored) -> None:
     """Refuse what Pillow reads wrong without an error."""
     if image.format == "TIFF":
         _check_tiff(image)

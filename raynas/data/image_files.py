@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from raynas.data.image_arrays import Images
 from raynas.data.image_depth import BYTES, DEEP_COLOUR, depth, raw_mode, white_is_zero
+from raynas.data.stored import Stored
 from raynas.errors import DataError, one_line
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ WHITE = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 _MAX_SHOWN = 3
 
 
-def read_images(files: Sequence[Path], size: int) -> Images:
+def read_images(files: Sequence[Stored], size: int) -> Images:
     """Read images of one data set as RGB, ``(n, size, size, 3)``, uint8 or float32.
 
     Each image's shorter side is resized to ``size`` pixels and the middle cut out.
@@ -43,10 +43,13 @@ def read_images(files: Sequence[Path], size: int) -> Images:
     Raises:
         DataError: if files cannot be read or are ambiguous, or if their depths differ.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata, and of images that are large but not too large
-        bits = _common_depth(files)
-        return _read_bytes(files, size, bits) if bits in (BYTES, DEEP_COLOUR) else _read_deep(files, size)
+    bits = common_depth(files)
+    if bits not in (BYTES, DEEP_COLOUR):
+        with _no_warnings():
+            return _read_deep(files, size)
+    images = read_bytes(files, size, bits)
+    check_use_of_bits(int(images.max()), bits, files[0])
+    return images
 
 
 def refuse(reasons: Sequence[str]) -> None:
@@ -60,7 +63,15 @@ def refuse(reasons: Sequence[str]) -> None:
         raise DataError("; ".join(reasons[:_MAX_SHOWN]) + (f"; and {more} more" if more > 0 else ""))
 
 
-def _each(files: Sequence[Path], read: Callable[[Path], T]) -> Iterator[T]:
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Silence warnings of damaged metadata, and of images that are large but not too large."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _each(files: Sequence[Stored], read: Callable[[Stored], T]) -> Iterator[T]:
     """Yield what ``read`` returns, and refuse the files that it fails for when all were tried."""
     reasons = []
     for file in files:
@@ -76,6 +87,8 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, DataError):
         return str(error)
+    if isinstance(error, FileNotFoundError):
+        return "is gone, or not on this machine: every node must see it by this path"
     if isinstance(error, UnidentifiedImageError):
         return "cannot be read: Pillow knows no such format, depth or number of channels; convert or remove it"
     if isinstance(error, Image.DecompressionBombError):
@@ -93,29 +106,37 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def _opened(file: Path) -> "Iterator[Image]":
+def _opened(file: Stored) -> "Iterator[Image]":
     from PIL import Image
 
-    with Image.open(file, formats=_formats()) as image:
-        yield image
+    with file.open("rb") as stream:
+        if not stream.read(1):
+            raise DataError("cannot be read: the file is empty; repair or remove it")
+        stream.seek(0)
+        with Image.open(stream, formats=_formats()) as image:
+            yield image
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------
 
 
-def _common_depth(files: Sequence[Path]) -> str:
-    found: dict[str, Path] = {}
-    for file, bits in zip(files, list(_each(files, _depth_of)), strict=True):
-        found.setdefault(bits, file)
+def common_depth(files: Sequence[Stored]) -> str:
+    """Return the depth of images, see ``raynas.data.image_depth``.
+
+    Raises:
+        DataError: if files cannot be read or are ambiguous, or if their depths differ.
+    """
+    found: dict[str, Stored] = {}
+    with _no_warnings():
+        for file, bits in zip(files, list(_each(files, _depth_of)), strict=True):
+            found.setdefault(bits, file)
     if len(found) > 1:
         shown = ", ".join(f"{file} has {bits}" for bits, file in found.items())
         raise DataError(f"images of different depths cannot be compared: {shown}; convert them to the same depth")
     return next(iter(found))
 
 
-def _depth_of(file: Path) -> str:
-    if not file.stat().st_size:
-        raise DataError("cannot be read: the file is empty; repair or remove it")
+def _depth_of(file: Stored) -> str:
     with _opened(file) as image:
         return depth(image, file)
 
@@ -123,22 +144,43 @@ def _depth_of(file: Path) -> str:
 # --- up to 8 bits, and colour ----------------------------------------------------------------------------------------
 
 
-def _read_bytes(files: Sequence[Path], size: int, bits: str) -> NDArray[np.uint8]:
+def read_bytes(files: Sequence[Stored], size: int, bits: str) -> NDArray[np.uint8]:
+    """Read images of up to 8 bits per channel, or of colours of 16, ``(n, size, size, 3)``; see ``read_images``.
+
+    Raises:
+        DataError: if files cannot be read, or have another depth than ``bits``.
+    """
     images = np.empty((len(files), size, size, 3), np.uint8)
-    for i, image in enumerate(_each(files, lambda file: _rgb(file, size))):
-        images[i] = image
-    if bits == DEEP_COLOUR and images.max() < 2**6:
-        raise DataError(
-            f"images such as {files[0]} have 16 bits per colour but use less than 14, and only the upper 8 would be "
-            "read: scale them, or save them with 8 bits"
-        )
+    with _no_warnings():
+        for i, image in enumerate(_each(files, lambda file: _rgb(file, size, bits))):
+            images[i] = image
     return images
 
 
-def _rgb(file: Path, size: int) -> NDArray[np.uint8]:
+def check_use_of_bits(peak: int, bits: str, file: Stored) -> None:
+    """Refuse dark images of 16 bits per colour, of which Pillow keeps too little.
+
+    Args:
+        peak: the highest value of all images, as read.
+        bits: their depth.
+        file: an example to name.
+
+    Raises:
+        DataError: if they are such images.
+    """
+    if bits == DEEP_COLOUR and peak < 2**6:
+        raise DataError(
+            f"images such as {file} have 16 bits per colour but use less than 14, and only the upper 8 would be "
+            "read: scale them, or save them with 8 bits"
+        )
+
+
+def _rgb(file: Stored, size: int, bits: str) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     with _opened(file) as stored:
+        if (own := depth(stored, file)) != bits:
+            raise DataError(f"has {own}, others have {bits}; convert them to the same depth")
         profile = stored.info.get("icc_profile")
         image = ImageOps.exif_transpose(stored)
         if image.has_transparency_data:
@@ -176,7 +218,7 @@ def _to_srgb(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 # --- deep ------------------------------------------------------------------------------------------------------------
 
 
-def _read_deep(files: Sequence[Path], size: int) -> NDArray[np.float32]:
+def _read_deep(files: Sequence[Stored], size: int) -> NDArray[np.float32]:
     images = np.empty((len(files), size, size, 3), np.float32)
     peak = 0.0
     for i, (image, highest) in enumerate(_each(files, lambda file: _grey(file, size))):
@@ -187,7 +229,7 @@ def _read_deep(files: Sequence[Path], size: int) -> NDArray[np.float32]:
     return images
 
 
-def _grey(file: Path, size: int) -> tuple[NDArray[np.float32], float]:
+def _grey(file: Stored, size: int) -> tuple[NDArray[np.float32], float]:
     """Return the pixels, and the highest before they were resized."""
     from PIL import Image, ImageOps
 

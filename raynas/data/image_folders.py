@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from raynas.data.image_files import read_images, refuse
-from raynas.data.image_readers import Arrays
+from raynas.data.image_files import refuse
+from raynas.data.stored import FolderImages, StoredSet
 from raynas.errors import DataError, one_line
 
 _USUAL = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -56,26 +56,19 @@ SPLIT_WORDS: Mapping[str, str] = {
 _HINTS = {**SPLIT_WORDS, "trn": "train", "tst": "test", "eval": "eval", "evaluation": "eval", "holdout": "holdout"}
 
 
-def read_folder(path: Path, size: int) -> Arrays:
-    """Read images in one folder per class, or in such folders below ``train``, ``valid`` (or ``val``) and ``test``.
-
-    Each image is converted to RGB; its shorter side is resized to ``size`` pixels and the middle cut out.
+def read_folder(path: Path) -> StoredSet:
+    """List images in one folder per class, or in such folders below ``train``, ``valid`` (or ``val``) and ``test``.
 
     Raises:
-        DataError: if the folder is missing, holds no classes, a class has no images, an image cannot be read, or
-            anything is ambiguous.
+        DataError: if the folder is missing, holds no classes, a class has no images, or anything is ambiguous.
     """
     try:
         splits = labelled_files(path)
+        images = FolderImages.of(path, [file for split in splits.values() for file, _ in split])
     except OSError as error:
         raise DataError(f"folder:{path} cannot be read: {one_line(error)}") from None
-    images = read_images([file for split in splits.values() for file, _ in split], size)
-    parts, start = {}, 0
-    for part, split in splits.items():
-        end = start + len(split)
-        parts[part] = (images[start:end], np.array([label for _, label in split], dtype=np.int64))
-        start = end
-    return parts
+    labels = {part: np.array([label for _, label in split], dtype=np.int64) for part, split in splits.items()}
+    return StoredSet(images, labels)
 
 
 def labelled_files(path: Path) -> dict[str, list[tuple[Path, int]]]:

@@ -8,7 +8,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from raynas.data.image_arrays import (
-    channel_statistics,
     check_every_class,
     check_scales,
     checked_images,
@@ -21,6 +20,8 @@ from raynas.data.images import ImageData, ImageSplit
 from raynas.data.npz import read_npz
 from raynas.data.scattered_digits import read_scattered_digits
 from raynas.data.splitting import stratified_split
+from raynas.data.stored import StoredSet
+from raynas.data.streaming import Streaming
 from raynas.errors import DataError, UnknownNameError
 
 TEST_SHARE = 0.2
@@ -52,19 +53,31 @@ DATA_SETS: Mapping[str, tuple[Callable[[Path], Arrays], str]] = {
 }
 """Data sets by name: their reader, which downloads into a folder if need be, and the augmentation that suits them."""
 
-OTHER_SOURCES = ("npz:PATH", "folder:PATH", "module:function")
+STORES: Mapping[str, Callable[[Path], StoredSet]] = {"folder": read_folder}
+"""Readers of encoded images, which may be streamed, by what their name begins with."""
+
+OTHER_SOURCES = ("npz:PATH", *(f"{kind}:PATH" for kind in STORES), "module:function")
+
+N_STATISTICS = 2048
+"""Number of training images that mean and standard deviation of encoded images are computed from."""
 
 
 def load_images(
-    name: str, *, directory: str | Path = "~/.cache/raynas", image_size: int = 64, valid_share: float = 0.2
+    name: str,
+    *,
+    directory: str | Path = "~/.cache/raynas",
+    image_size: int = 64,
+    valid_share: float = 0.2,
+    streaming: Streaming | None = None,
 ) -> ImageData:
-    """Load a data set into memory, check it, and hold out the splits that it lacks.
+    """Load a data set, check it, and hold out the splits that it lacks.
 
     Args:
         name: a key of ``DATA_SETS``, ``npz:PATH`` or ``folder:PATH``.
         directory: folder of downloads.
         image_size: height and width that the images of a folder are resized to, in pixels.
         valid_share: share of the training images to hold out for validation if the source has no validation split.
+        streaming: settings of a folder that is larger than memory; None for the usual ones.
 
     Raises:
         DataError: if the data is missing, empty or malformed.
@@ -76,8 +89,10 @@ def load_images(
     if kind == "npz" and colon:
         arrays, n_named = read_npz(path)
         name = f"npz:{path}"
-    elif kind == "folder" and colon:
-        arrays, name = read_folder(path, image_size), f"folder:{path}"
+    elif kind in STORES and colon:
+        stored = (streaming or Streaming()).splits(STORES[kind](path), image_size)
+        n_classes = int(stored["train"].labels.max()) + 1
+        return _with_held_out(stored, f"{kind}:{path}", n_classes, "crop_flip", valid_share, N_STATISTICS)
     elif name in DATA_SETS:
         read, augment = DATA_SETS[name]
         arrays = read(Path(directory).expanduser().resolve())
@@ -140,7 +155,12 @@ def _shown(images: NDArray[Any]) -> str:
 
 
 def _with_held_out(
-    splits: dict[str, ImageSplit], name: str, n_classes: int, augment: str, valid_share: float
+    splits: dict[str, ImageSplit],
+    name: str,
+    n_classes: int,
+    augment: str,
+    valid_share: float,
+    n_statistics: int | None = None,
 ) -> ImageData:
     for part, share in (("test", TEST_SHARE), ("valid", valid_share)):
         if part not in splits:
@@ -149,5 +169,7 @@ def _with_held_out(
             if not len(held_out):
                 raise DataError(f"{name}: {len(train)} training images are too few to hold out a {part} split")
             splits |= {"train": train.take(kept), part: train.take(held_out)}
-    mean, std = channel_statistics(splits["train"].images)
-    return ImageData(name=name, **splits, n_classes=n_classes, mean=mean, std=std, augment=augment)
+    mean, std = splits["train"].statistics(n_statistics)
+    return ImageData(
+        name=name, **splits, n_classes=n_classes, mean=mean, std=std, augment=augment, n_statistics=n_statistics
+    )

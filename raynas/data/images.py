@@ -1,4 +1,4 @@
-"""ImageData: labelled images in memory, split, and small enough to share with every trial."""
+"""ImageData: labelled images, split; in memory, or decoded when they are needed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 from raynas.core.inputs import Inputs, InputSpec, TensorSpec
 from raynas.data.image_arrays import Images, Labels, channel_statistics, resized
-from raynas.data.image_batches import ImageBatches
-from raynas.data.splitting import stratified_split
+from raynas.data.image_batches import ImageBatches, read_batches
+from raynas.data.splitting import some_of, stratified_split
+from raynas.data.streamed_images import StreamedImages
+
+STATISTICS_BATCH = 16
+"""Number of images whose sums are taken at a time, in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,23 +22,49 @@ class ImageSplit:
     """Images and their labels.
 
     Args:
-        images: see ``Images``.
+        images: see ``Images`` and ``StreamedImages``.
         labels: see ``Labels``.
     """
 
-    images: Images
+    images: Images | StreamedImages
     labels: Labels
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def array(self) -> Images:
+        """The images in memory; those that are streamed are read, all of them."""
+        return self.images.read(np.arange(len(self))) if isinstance(self.images, StreamedImages) else self.images
+
     def take(self, indices: NDArray[np.int64]) -> "ImageSplit":
-        """Copy the examples at ``indices``."""
-        return ImageSplit(self.images[indices], self.labels[indices])
+        """Return the examples at ``indices``; copy those in memory."""
+        images = self.images.take(indices) if isinstance(self.images, StreamedImages) else self.images[indices]
+        return ImageSplit(images, self.labels[indices])
 
     def resized(self, resolution: int) -> "ImageSplit":
         """Return the split with images of ``resolution`` pixels on each side."""
-        return ImageSplit(resized(self.images, resolution), self.labels)
+        images = self.images
+        small = images.resized(resolution) if isinstance(images, StreamedImages) else resized(images, resolution)
+        return ImageSplit(small, self.labels)
+
+    def joined(self, other: "ImageSplit") -> "ImageSplit":
+        """Return the examples of both splits of one data set."""
+        labels = np.concatenate([self.labels, other.labels])
+        if isinstance(self.images, StreamedImages):
+            assert isinstance(other.images, StreamedImages)  # all splits are streamed, or none
+            return ImageSplit(self.images.joined(other.images), labels)
+        return ImageSplit(np.concatenate([self.images, other.images]), labels)
+
+    def statistics(self, most: int | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the mean and the standard deviation of each channel.
+
+        Args:
+            most: number of images that they are computed from; None for all.
+        """
+        chosen = np.arange(len(self)) if most is None else some_of(len(self), most)
+        parts = [chosen[start : start + STATISTICS_BATCH] for start in range(0, len(chosen), STATISTICS_BATCH)]
+        return channel_statistics(batch.numpy() for batch in read_batches(self.images, parts))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,6 +80,8 @@ class ImageData:
         mean: mean of each channel of the training images, in the units they are stored in.
         std: standard deviation of each channel, likewise.
         augment: the augmentation that suits these images, a key of ``AUGMENTATIONS``.
+        n_statistics: number of training images that mean and standard deviation are computed from; None for all. It is
+            the same in memory as for streamed images, so that a training does not depend on the size of the memory.
     """
 
     name: str
@@ -60,6 +92,7 @@ class ImageData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: str
+    n_statistics: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -90,8 +123,7 @@ class ImageData:
         """
         if self.test is None:
             return replace(self, test=self.valid)
-        images = np.concatenate([self.train.images, self.valid.images])
-        return replace(self, train=ImageSplit(images, np.concatenate([self.train.labels, self.valid.labels])))
+        return replace(self, train=self.train.joined(self.valid))
 
     def reduced(self, fraction: float = 1.0, resolution: int | None = None) -> "ImageData":
         """Return the data at lower fidelity.
@@ -108,7 +140,7 @@ class ImageData:
             return data
         train, valid = data.train.resized(resolution), data.valid.resized(resolution)
         test = data.test.resized(resolution) if data.test else None
-        mean, std = channel_statistics(train.images)
+        mean, std = train.statistics(self.n_statistics)
         return replace(data, train=train, valid=valid, test=test, mean=mean, std=std)
 
     def halves(self) -> tuple["ImageData", "ImageData"]:

@@ -7,8 +7,9 @@ import torch
 
 from raynas.core.inputs import Inputs, InputSpec
 from raynas.data.batches import Batches
-from raynas.data.image_sets import check_is_no_path, load_images
+from raynas.data.image_sets import STORES, check_is_no_path, load_images
 from raynas.data.loaders import Loaders, Targets
+from raynas.data.streaming import Streaming
 
 
 class Source(Protocol):
@@ -81,7 +82,13 @@ class Source(Protocol):
 
 
 def load_source(
-    name: str, *, data_dir: str, image_size: int, valid_share: float, targets: Targets = "classes"
+    name: str,
+    *,
+    data_dir: str,
+    image_size: int,
+    valid_share: float,
+    targets: Targets = "classes",
+    streaming: Streaming | None = None,
 ) -> Source:
     """Load a data set by name; ``module:function`` is for loaders of the user's.
 
@@ -92,6 +99,7 @@ def load_source(
         valid_share: share of the training images to hold out for validation if the source has no validation split.
         targets: what batches of loaders hold: "classes" for pairs of inputs and a class for each example; "any" for
             pairs of inputs and anything, or for inputs alone, in a mapping, a tensor or a list of one.
+        streaming: settings of images that are larger than memory; None for the usual ones.
 
     Raises:
         DataError: if the data is missing, empty or malformed.
@@ -99,7 +107,7 @@ def load_source(
         UnknownNameError: if there is no data set of that name.
     """
     kind, colon, _ = name.partition(":")
-    if colon and kind not in ("npz", "folder"):
+    if colon and kind not in ("npz", *STORES):
         check_is_no_path(name)  # C:\\photos
         return Loaders.of(name, targets)
-    return load_images(name, directory=data_dir, image_size=image_size, valid_share=valid_share)
+    return load_images(name, directory=data_dir, image_size=image_size, valid_share=valid_share, streaming=streaming)

@@ -20,3 +20,9 @@ def stratified_split(labels: NDArray[np.int64], share: float) -> tuple[NDArray[n
         n = min(max(round(share * len(members)), 1), len(members) - 1)
         held_out[rng.permutation(members)[:n]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def some_of(n: int, most: int) -> NDArray[np.int64]:
+    """Return a sample of ``most`` of the indices below ``n``, ascending and always the same; all if there are fewer."""
+    rng = np.random.default_rng(SPLIT_SEED)
+    return np.sort(rng.choice(n, min(n, most), replace=False))

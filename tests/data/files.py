@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raynas.data.images import ImageData, ImageSplit
 
@@ -31,3 +32,13 @@ def changed(**arrays: Any) -> Arrays:
 def splits_of(data: ImageData) -> list[ImageSplit]:
     assert data.test is not None
     return [data.train, data.valid, data.test]
+
+
+def photos(root: Path, n: int = 24, size: tuple[int, int] = (11, 9)) -> Path:
+    """Write a folder of noise, of three classes."""
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        folder = root / "photos" / "abc"[i % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{i:03}.png")
+    return root / "photos"

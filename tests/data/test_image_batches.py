@@ -69,9 +69,9 @@ def test_a_batch_larger_than_the_data_is_all_of_it() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_shared_arrays_are_never_written_to(augment: str, dtype: type) -> None:
     data = colourful(dtype=dtype)
-    data.train.images.flags.writeable = False
+    data.train.array.flags.writeable = False
     data.train.labels.flags.writeable = False
-    before = data.train.images.copy()
+    before = data.train.array.copy()
     batches = array_batches(data, augment=augment)
     for images, labels in (*batches.train(0), *batches.examine("valid")):
         images.zero_()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raynas.data.image_folders import labelled_files, read_folder
+from raynas.data.image_folders import labelled_files
 from raynas.data.image_sets import load_images
 from raynas.errors import DataError
 from tests.data.files import splits_of
@@ -27,7 +27,7 @@ def counts(root: Path) -> dict[str, list[int]]:
 
 def refusal(root: Path) -> str:
     with pytest.raises(DataError) as caught:
-        read_folder(root, 4)
+        load_images(f"folder:{root}", image_size=4)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -39,7 +39,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     data = load_images(f"folder:{tmp_path}", image_size=8)
     assert data.input_shape == (3, 8, 8) and data.n_classes == 2
     for split in splits_of(data):
-        np.testing.assert_array_equal(split.images[:, 0, 0, 0], np.where(split.labels == 1, 255, 0))
+        np.testing.assert_array_equal(split.array[:, 0, 0, 0], np.where(split.labels == 1, 255, 0))
 
 
 def test_each_split_has_its_images_and_labels(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_each_split_has_its_images_and_labels(tmp_path: Path) -> None:
     splits = splits_of(load_images(f"folder:{tmp_path}", image_size=8))
     assert [len(split) for split in splits] == [10, 6, 4]
     for i, split in enumerate(splits):
-        assert (split.images[..., 0] == i).all()
-        np.testing.assert_array_equal(split.images[:, 0, 0, 1], np.where(split.labels == 1, 200, 9))
+        assert (split.array[..., 0] == i).all()
+        np.testing.assert_array_equal(split.array[:, 0, 0, 1], np.where(split.labels == 1, 200, 9))
 
 
 # --- splits ----------------------------------------------------------------------------------------------------------

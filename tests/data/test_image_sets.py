@@ -12,7 +12,7 @@ from tests.data.files import changed, save, some_images, splits_of
 
 
 def as_pairs(split: ImageSplit) -> set[bytes]:
-    return {image.tobytes() for image in split.images}
+    return {image.tobytes() for image in split.array}
 
 
 # --- digits ----------------------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ def test_scattered_digits() -> None:
     assert data.input_shape == (1, 12, 12) and data.n_classes == 10
     assert [len(split) for split in splits_of(data)] == [719, 719, 1436]
     assert data.test and again.test and as_pairs(data.test) == as_pairs(again.test) and len(as_pairs(data.test)) == 1436
-    where = np.array([np.argwhere(image[..., 0] > 150).mean(axis=0) for image in data.test.images])
+    where = np.array([np.argwhere(image[..., 0] > 150).mean(axis=0) for image in data.test.array])
     assert where.std(axis=0).min() > 0.5, "digits are anywhere"
 
 
@@ -103,7 +103,7 @@ def test_deeper_whole_numbers_become_floats(tmp_path: Path) -> None:
 def test_masks_become_black_and_white(tmp_path: Path) -> None:
     arrays = some_images()
     data = load_images(save(tmp_path, {**arrays, "x_train": arrays["x_train"] > 100}))
-    assert set(np.unique(data.train.images)) == {0, 255}
+    assert set(np.unique(data.train.array)) == {0, 255}
 
 
 def test_the_path_may_be_relative_to_where_the_driver_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_halves_share_nothing() -> None:
     data = load_images("digits")
     numbered = np.arange(len(data.train), dtype=np.float32).reshape(-1, 1, 1, 1)
     data = dataclasses.replace(data, train=dataclasses.replace(data.train, images=numbered))
-    first, second = (set(half.train.images.ravel()) for half in data.halves())
+    first, second = (set(half.train.array.ravel()) for half in data.halves())
     assert not first & second and len(first | second) == len(data.train)
     assert abs(len(first) - len(second)) <= data.n_classes
 

@@ -50,7 +50,7 @@ class LookingTrial(TrainingTrial):
     def advance(self) -> Mapping[str, float]:
         scores = super().advance()
         assert isinstance(self.source, ImageData)
-        images = self.source.train.images
+        images = self.source.train.array
         seen = {"shared": not images.flags.owndata and not images.flags.writeable}
         return {**scores, **seen, "sees_test": self.source.test is not None}
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,8 @@ from torch.utils.data import TensorDataset
 from raynas.core.joint_space import JointSpace
 from raynas.errors import DataError, SpaceError, UnknownNameError
 from raynas.trials import Training
+from raynas.trials.checkpoint import CHECKPOINT_KEY
+from tests.data.files import photos
 from tests.trials.spaces import Fixed, NeedsValues, TinyCnn
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -36,6 +39,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"data_fraction": 1.5}, "data_fraction must be a number above 0 and at most 1, got 1.5"),
     ({"valid_share": 0}, "valid_share must be a number above 0"),
     ({"warmup_epochs": 5}, r"warmup_epochs must be below epochs \(5\), got 5"),
+    ({"stream_above_gb": -1}, "stream_above_gb must be a number from 0, got -1"),
+    ({"data_workers": -1}, "data_workers must be a whole number of at least 0, got -1"),
     ({"resolution": 0}, "resolution must be a whole number of at least 1"),
     ({"dtype": "float16"}, "dtype must be 'float32' or 'bfloat16', got 'float16'"),
     ({"device": "gpu"}, "device must be one of auto, cpu, cuda, got 'gpu'"),
@@ -134,6 +139,24 @@ def test_only_torchs_generator_is_changed() -> None:
     dataclasses.replace(FAST, n_threads=threads + 1).evaluate(TinyCnn(), ARCH)
     assert torch.get_num_threads() == threads and random.getstate() == state
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # type: ignore[index]
+
+
+def test_streamed_images_train_the_same_network_also_after_an_interruption(tmp_path: Path) -> None:
+    held = Training(
+        data=f"folder:{photos(tmp_path)}", data_dir=str(tmp_path), image_size=8, batch_size=4, epochs=3, data_workers=1
+    )
+    streamed = dataclasses.replace(held, stream_above_gb=0)
+    assert held.description == streamed.description
+    space, config = TinyCnn(), {"arch": ARCH}
+    expected = without_times(held.runner(space).run(config))
+    runner, other = streamed.runner(space), streamed.runner(space)
+    runner.begin(config)
+    runner.step()
+    runner.save(tmp_path / "checkpoint")
+    other.begin({**config, CHECKPOINT_KEY: str(tmp_path / "checkpoint")})
+    while not (last := other.step())["done"]:
+        pass
+    assert without_times(last) == expected and (tmp_path / "decoded").is_dir()
 
 
 def test_lower_fidelity_changes_the_training_and_not_the_costs() -> None:

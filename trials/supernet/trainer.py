@@ -76,15 +76,17 @@ class SupernetTrainer(Trainer):
         method = settings.method
         self._held_out: Batches | None = None
         self._calibration = calibration_inputs(source, settings, settings.calibration_batches, device)
+        workers = workers or Workers()
         if method.uses_valid:
             source, held_out = source.halves()
-            self._held_out = settings.batches(held_out, device)
-        seed, batches = seed_of(settings.seed, "supernet"), settings.batches(source, device)
+            self._held_out = settings.batches(held_out, device).share(workers.rank, workers.n)
+        seed = seed_of(settings.seed, "supernet")
+        batches = settings.batches(source, device).share(workers.rank, workers.n)
         task = task or Classification(source.n_classes)
         super().__init__(supernet, batches, settings, seed=seed, device=device, task=task)
         if batches.n_steps is None:
             raise DataError(f"{source.name}: training shared weights needs a training loader with a length")
-        self._workers = workers or Workers()
+        self._workers = workers
         self._valid: Iterator[Batch] = iter(())
         self.watched: Mapping[str, float] = {}
         self.learner: Learner = method.start(
@@ -133,8 +135,8 @@ class SupernetTrainer(Trainer):
         return self.learner.step(self._with_targets((inputs, labels)), valid)
 
     def _with_targets(self, batch: Batch) -> Batch:
-        """Return this worker's share of a batch, with the targets of the task in the place of labels."""
-        inputs, labels = self._workers.share(batch)
+        """Return a batch with the targets of the task in the place of labels."""
+        inputs, labels = batch
         with self._precision():
             return inputs, self.task.targets(inputs, labels)
 

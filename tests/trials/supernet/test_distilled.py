@@ -26,7 +26,6 @@ from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.distilled import Distilled, Teacher
 from raynas.trials.output_kinds import OUTPUT_KINDS
 from raynas.trials.supernet.training import SupernetTrial
-from raynas.trials.supernet.workers import Workers
 from raynas.trials.supernet.writing import write_supernet
 
 METHODS = [Sandwich(n_random=1), ProgressiveShrinking(), SinglePath(), Fair()]
@@ -215,16 +214,6 @@ class Mean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(1)
-
-
-def test_workers_share_batches_of_any_structure() -> None:
-    ids, whole = torch.arange(6), {"x": torch.arange(6), "n": 3}
-    batch = ({"ids": ids, "length": torch.tensor(4)}, (whole, None))
-    for rank, expected in enumerate(([0, 2, 4], [1, 3, 5])):
-        inputs, targets = Workers(rank, 2).share(batch)
-        assert inputs["ids"].tolist() == expected and int(inputs["length"]) == 4
-        assert targets[0]["x"].tolist() == expected and targets[0]["n"] == 3 and targets[1] is None
-    assert Workers(0, 2).share((ids, None))[1] is None
 
 
 def test_the_weights_of_a_given_model_are_not_set_to_zero() -> None:

@@ -63,4 +63,4 @@ def test_held_out_batches_are_the_other_half_of_the_training_images() -> None:
     n_watched = runner.trial.history[0]["n_watched"]
     assert n_watched == pytest.approx(len(source.train) / 2, abs=10)  # of each class, rounded
     # The validation split stays for scoring.
-    assert np.array_equal(trainer.batches.data.valid.images, source.valid.images)
+    assert np.array_equal(trainer.batches.data.valid.array, source.valid.array)
