@@ -1,7 +1,7 @@
 """Batches: epochs of examples and labels on a device."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,22 @@ class SharedBatches(Batches):
         return self.whole.n_steps
 
     def train(self, seed: int) -> Iterator[Batch]:
-        for inputs, targets in self.whole.train(seed):
-            n_examples = Arguments.of(inputs).n_examples
-            share = share_of_batch(n_examples, self.rank, self.n)
-            yield part_of(inputs, share, n_examples), part_of(targets, share, n_examples)
+        return shares_of(self.whole.train(seed), self.rank, self.n)
 
     def examine(self, part: str) -> Iterator[Batch]:
         return self.whole.examine(part)
+
+
+def shares_of(batches: Iterable[Batch], rank: int, n: int) -> Iterator[Batch]:
+    """Yield the shares of batches that the worker ``rank`` of ``n`` trains on.
+
+    A batch of fewer examples than there are workers is left out: the loss of none would be NaN.
+    """
+    for inputs, targets in batches:
+        n_examples = Arguments.of(inputs).n_examples
+        share = share_of_batch(n_examples, rank, n)
+        if n_examples >= n:
+            yield part_of(inputs, share, n_examples), part_of(targets, share, n_examples)
 
 
 def share_of_batch(n_examples: int, rank: int, n: int) -> slice:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, islice
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, mapped, spec_of
-from raynas.data.batches import EXAMINE_BATCH, Batch, Batches
+from raynas.data.batches import EXAMINE_BATCH, Batch, Batches, shares_of
+from raynas.data.split_loaders import half_of, loads_shares, share_of_loader
 from raynas.errors import DataError, one_line
 from raynas.user_code import load_function
 
@@ -43,6 +44,7 @@ class Loaders:
         everything: True trains on the validation split too, if there is a test split.
         dtypes: types of the tensors of an example, as networks take them; float32 for all if empty.
         targets: see ``load_source``.
+        half: 0 or 1 for that half of the training examples; None for all.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Loaders:
     everything: bool = False
     dtypes: tuple[torch.dtype, ...] = ()
     targets: Targets = "classes"
+    half: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -71,7 +74,7 @@ class Loaders:
             DataError: if it does not return loaders or datasets of inputs and labels.
             RaynasError: if it cannot be imported.
         """
-        train = _parts(name)[0]
+        train = _parts(name)["train"]
         dataset = train if isinstance(train, Dataset) else getattr(train, "dataset", None)
         classes = getattr(dataset, "classes", None)
         n_classes = len(classes) if isinstance(classes, Sized) else None
@@ -126,13 +129,15 @@ class Loaders:
             inputs = replace(inputs, shape=(*inputs.sizes()[:1], resolution, resolution))
         return replace(self, fraction=fraction, resolution=resolution, inputs=inputs)
 
-    def halves(self) -> NoReturn:
-        """Refuse: loaders cannot be split.
+    def halves(self) -> tuple["Loaders", "Loaders"]:
+        """Return the loaders with either half of the training examples; see ``Source``.
 
         Raises:
-            DataError: in any case.
+            DataError: if the training loader is no dataset with a length, nor a plain DataLoader of one.
         """
-        raise DataError(f"the loaders of {self.name} cannot be halved: give the images as npz:PATH or folder:PATH")
+        halves = replace(self, half=0), replace(self, half=1)
+        halves[0].loader("train", 1)
+        return halves
 
     def batches(self, *, batch_size: int, augment: str, device: torch.device) -> "LoaderBatches":
         """Return the batches; loaders augment by themselves."""
@@ -140,25 +145,63 @@ class Loaders:
 
     def count(self, part: str, batch_size: int) -> int | None:
         """Return the number of batches of a part; None if it is unknown."""
-        loader = _loader(self.name, part, batch_size)
+        loader = self.loader(part, batch_size)
         try:
             return len(loader) if isinstance(loader, Sized) else None
         except TypeError:  # a DataLoader over an IterableDataset without a length
             return None
 
-    def read(self, part: str, batch_size: int) -> Iterator[Batch]:
-        """Yield the batches of a part; ``batch_size`` counts only where the function returned a dataset.
+    def read(self, part: str, batch_size: int, rank: int = 0, n: int = 1) -> Iterator[Batch]:
+        """Return the batches of a part, or the share of each that the worker ``rank`` of ``n`` trains on.
+
+        Args:
+            part: one of ``PARTS``.
+            batch_size: counts only where the function returned a dataset.
+            rank: number of the worker, from 0.
+            n: number of workers.
 
         Raises:
             DataError: if a batch is not what ``targets`` says, such as a pair of inputs and integer labels.
         """
         where = f"{self.name}: a batch of {part}"
-        for batch in _loader(self.name, part, batch_size):
-            yield _checked(batch, where) if self.targets == "classes" else _with_targets(batch, where)
+        check = _checked if self.targets == "classes" else _with_targets
+        loader = self.loader(part, batch_size)
+        if n > 1 and loads_shares(loader):
+            loader, n = share_of_loader(loader, rank, n), 1
+        batches = (check(batch, where) for batch in loader)
+        return batches if n == 1 else shares_of(batches, rank, n)
+
+    def loader(self, part: str, batch_size: int) -> Any:
+        """Return the loader of a part, or of the half of the training examples.
+
+        Args:
+            part: one of ``PARTS``.
+            batch_size: counts only where the function returned a dataset.
+
+        Raises:
+            DataError: if the training loader cannot be halved.
+        """
+        from_train = part == "train" or (part == "valid" and self.half == 1)
+        given: Any = _parts(self.name)["train" if from_train else part]
+        if from_train and self.half is not None:
+            try:
+                given = half_of(given, self.half, in_order=part != "train")
+            except ValueError as error:
+                raise DataError(
+                    f"the train loader of {self.name} cannot be halved, as this method needs, because {error}: return "
+                    "a dataset with a length, or give images as npz:PATH or folder:PATH"
+                ) from None
+        is_dataset = isinstance(given, Dataset) or not isinstance(given, Iterable)
+        if not is_dataset:
+            return given
+        in_order = part != "train" or isinstance(given, IterableDataset)
+        # A rest of one example would break batch norm.
+        drop_last = part == "train" and isinstance(given, Sized) and len(given) >= batch_size
+        return DataLoader(given, batch_size, shuffle=not in_order, drop_last=drop_last)
 
 
 @lru_cache(maxsize=1)
-def _parts(name: str) -> tuple[Any, ...]:
+def _parts(name: str) -> dict[str, Any]:
     function = load_function(name)
     try:
         parts = function()
@@ -169,18 +212,7 @@ def _parts(name: str) -> tuple[Any, ...]:
     for part, loader in zip(PARTS, parts, strict=False):
         if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
             raise DataError(f"{name}: {part} must be a loader or a dataset, got {type(loader).__name__}")
-    return tuple(parts)
-
-
-def _loader(name: str, part: str, batch_size: int) -> Iterable[object]:
-    loader: Any = _parts(name)[PARTS.index(part)]
-    is_dataset = isinstance(loader, Dataset) or not isinstance(loader, Iterable)
-    if not is_dataset:
-        return loader  # type: ignore[no-any-return]
-    in_order = part != "train" or isinstance(loader, IterableDataset)
-    # A rest of one example would break batch norm.
-    drop_last = part == "train" and isinstance(loader, Sized) and len(loader) >= batch_size
-    return DataLoader(loader, batch_size, shuffle=not in_order, drop_last=drop_last)
+    return dict(zip(PARTS, parts, strict=False))
 
 
 def _checked(batch: object, where: str) -> Batch:
@@ -236,11 +268,19 @@ class LoaderBatches(Batches):
         loaders: the loaders.
         batch_size: counts only for datasets; a loader has its own.
         device: device of the batches.
+        rank: number of the worker that trains on its share of each batch. It loads no other examples, unless they are
+            from a stream.
+        n_workers: number of those workers.
     """
 
     loaders: Loaders
     batch_size: int
     device: torch.device
+    rank: int = 0
+    n_workers: int = 1
+
+    def share(self, rank: int, n: int) -> "LoaderBatches":
+        return replace(self, rank=rank, n_workers=n)
 
     @property
     def _train_parts(self) -> list[str]:
@@ -256,7 +296,9 @@ class LoaderBatches(Batches):
         return math.ceil(self.loaders.fraction * sum(count for count in counts if count is not None))
 
     def train(self, seed: int) -> Iterator[Batch]:
-        batches = chain.from_iterable(self.loaders.read(part, self.batch_size) for part in self._train_parts)
+        batches = chain.from_iterable(
+            self.loaders.read(part, self.batch_size, self.rank, self.n_workers) for part in self._train_parts
+        )
         return (self._prepared(*batch) for batch in islice(batches, self.n_steps))
 
     def examine(self, part: str) -> Iterator[Batch]:

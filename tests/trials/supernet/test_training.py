@@ -1,6 +1,7 @@
 """Shared weights: trained, checkpointed, killed, and held-out images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,24 @@ def test_weights_follow_the_seed() -> None:
     assert first == trained(settings(epochs=1)).trial.history[0]["train_loss"]
 
 
-def test_loaders_cannot_be_halved() -> None:
-    with pytest.raises(DataError, match="cannot be halved"):
-        trained(settings(data="tests.trials.supernet.test_training:loaders", data_fraction=1.0, method=HeldOut()))
+def test_loaders_are_halved_for_methods_with_held_out_examples() -> None:
+    given = settings(data="tests.trials.supernet.test_training:loaders", data_fraction=1.0, batch_size=16, epochs=1)
+    runner = trained(replace(given, method=HeldOut()))
+    assert runner.trial.history[0]["n_watched"] == 32
+    with pytest.raises(DataError, match="cannot be halved, as this method needs, because it is a stream: return"):
+        trained(replace(given, data="tests.trials.supernet.test_training:streams", method=HeldOut()))
+
+
+class Stream(torch.utils.data.IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return iter(loaders()[0])
+
+    def __len__(self) -> int:
+        return 64
+
+
+def streams() -> Sequence[Any]:
+    return Stream(), Stream()
 
 
 def loaders() -> Sequence[Any]:
