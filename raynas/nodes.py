@@ -12,6 +12,18 @@ RAY_NAMES = {"cpu": "CPU", "gpu": "GPU"}
 NODE_GROUP = "ray.io/node-group"
 """Label of the nodes that an autoscaler started."""
 
+
+def in_ray_names(resources: Resources) -> dict[str, float]:
+    """Return resources by Ray's names."""
+    return {RAY_NAMES.get(name, name): n for name, n in resources.items()}
+
+
+def actor_options(resources: Resources) -> dict[str, Any]:
+    """Return resources by Tune's names as options of a Ray actor."""
+    custom = {name: n for name, n in resources.items() if name not in RAY_NAMES}
+    return {"num_cpus": resources.get("cpu", 0), "num_gpus": resources.get("gpu", 0), "resources": custom}
+
+
 ROUNDING = 1e-6
 """Tolerance of a division: 0.3 CPUs hold three trials of 0.1."""
 
@@ -35,7 +47,7 @@ def room_for(nodes: Iterable[Resources], bundles: Iterable[Resources]) -> int:
         nodes: the resources of each node.
         bundles: what a trial needs, each bundle on one node; an empty one needs nothing.
     """
-    needs = [{RAY_NAMES.get(name, name): n for name, n in bundle.items() if n > 0} for bundle in bundles]
+    needs = [{name: n for name, n in in_ray_names(bundle).items() if n > 0} for bundle in bundles]
     needs = [need for need in needs if need]
     if len(needs) <= 1:
         return sum(room_on(node, *needs) for node in nodes)
@@ -89,7 +101,7 @@ def may_grow(bundles: Iterable[Resources]) -> bool:
     limits = _limits_of_autoscaler()
     if limits is None:
         return any(NODE_GROUP in node.get("Labels", {}) for node in ray_nodes())
-    needs = [(RAY_NAMES.get(name, name), n) for bundle in bundles for name, n in bundle.items() if n > 0]
+    needs = [need for bundle in bundles for need in in_ray_names(bundle).items() if need[1] > 0]
     return all(limits.get(name, 0) >= n for name, n in needs)
 
 

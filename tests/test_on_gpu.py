@@ -26,8 +26,8 @@ from raynas.oneshot import ONESHOT, OneShot
 from raynas.search_spaces import NASBench201
 from raynas.trials import Distillation, Subnet, SupernetDistillation, SupernetTraining, Training, ZeroCost
 from raynas.trials.checkpoint import CHECKPOINT_KEY
-from raynas.trials.supernet.parallel import Distributed
 from raynas.trials.supernet.writing import write_supernet
+from raynas.trials.workers import Distributed
 from tests.compressing.assembling.nets import vit
 from tests.oneshot.contract import saved, setup_of
 from tests.oneshot.spaces import batches, everything, only_operations

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from raynas.core.inputs import leaves
 from raynas.data.batches import Batch, Batches
+from raynas.trials.workers import Workers
 
 if TYPE_CHECKING:
     from raynas.trials.task import Task
@@ -28,6 +29,7 @@ class Examples:
         part: "valid" or "test".
         precision: context in which targets are computed.
         max_kept_bytes: largest size of the batches that are kept from the first iteration to the next; 0 for none.
+        workers: those that share the batches; each sees its own.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class Examples:
         part: str,
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
         max_kept_bytes: int = 0,
+        workers: Workers | None = None,
     ) -> None:
+        self.workers = workers or Workers()
         self._task, self._batches, self.part, self._precision = task, batches, part, precision
         self._left = max_kept_bytes
         self._kept: list[Example] | None = None
@@ -47,7 +51,7 @@ class Examples:
             yield from self._kept
             return
         kept: list[Example] = []
-        for inputs, labels in self._batches.examine(self.part):
+        for inputs, labels in self._read():
             with self._precision():
                 targets = self._task.targets(inputs, labels)
             if self._left > 0:
@@ -59,10 +63,13 @@ class Examples:
         if self._left > 0:
             self._kept = kept
 
+    def _read(self) -> Iterator[Batch]:
+        return self.workers.every_nth(self._batches.examine(self.part))
+
     def pairs(self) -> Iterator[Batch]:
         """Yield the batches of inputs and labels alone."""
         if self._kept is None:
-            yield from self._batches.examine(self.part)
+            yield from self._read()
         else:
             yield from (example[:2] for example in self._kept)
 

@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 import torch
+from ray.exceptions import RayActorError
 
 from raynas.errors import RaynasError, one_line, user_frame
 
@@ -41,6 +42,12 @@ def reason_of(error: BaseException) -> str:
     frame = user_frame(error) or (frames[-1] if frames else None)
     where = f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
     return f"{hint}{one_line(error)}{where}"
+
+
+def reason_of_death(error: RayActorError) -> str:
+    """Return in one line why an actor died."""
+    # Tabs begin the lines that name the actor.
+    return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))[:500]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -47,6 +47,10 @@ class FinalTraining(TrainingTrial):
         """Train for an epoch; return "train_loss"."""
         return {"train_loss": self.trainer.train_epoch()}
 
+    def test(self) -> dict[str, float]:
+        """Return the scores over the test split."""
+        return self.trainer.examine("test")
+
 
 def retrain(
     space: SearchSpace,
@@ -88,11 +92,13 @@ def retrain(
     source = fit_source(source, space)
     check_network(space, source)
     make = partial(FinalTraining, reduced=space, source=source.for_final_training())
-    runner = TrialRunner(space, settings, make, ("latency_ms",))
+    runner = TrialRunner(space, settings, make, ("latency_ms",), team=settings.team)
     try:
         return _retrain(runner, space.canonical(dict(arch)), settings, Path(directory), on_epoch)
     except OSError as error:
         raise RaynasError(f"cannot write to {directory}: {error.strerror}; what was trained so far is kept") from None
+    finally:
+        runner.release()
 
 
 def _retrain(
@@ -115,13 +121,12 @@ def _retrain(
             on_epoch(result)
         if result["done"]:
             break
-    with limited_threads(settings.n_threads):
-        test = runner.trial.trainer.examine("test")
+    with limited_threads(settings.n_threads), runner.team.calling("test"):
+        test = runner.trial.test()
     metrics = {f"test_{name}": value for name, value in test.items()}
     metrics |= {"epochs": runner.progress.epoch, "train_loss": result["train_loss"]}
     metrics |= {name: result[name] for name in sorted({metric.name for metric in runner.costs.metrics} | REPORTED)}
     _write_outcome(directory, runner.trial.trainer.model, metrics)
-    runner.release()
     return metrics
 
 

@@ -22,11 +22,12 @@ from raynas.metrics.memory import peak_memory_mb, reset_peak_memory
 from raynas.metrics.table import COUNTED
 from raynas.seeds import seed_of
 from raynas.threads import limited_threads
-from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint
+from raynas.trials.checkpoint import CHECKPOINT_KEY, Checkpoint, State
 from raynas.trials.costs import Costs
 from raynas.trials.failures import forget_frames, is_out_of_disk, is_out_of_memory, reason_of
 from raynas.trials.progress import Config, Progress, Result
 from raynas.trials.scores import Report, checked_report, checked_scores
+from raynas.trials.team import LostWorkerError, Team
 from raynas.trials.trial import SettingsT, Trial
 from raynas.validate import plain
 
@@ -56,6 +57,7 @@ class TrialRunner(Generic[TrialT]):
             does not report are measured before it starts.
         batch: draws the training data that metrics are measured with; None if there is none.
         counted: names of the metrics to measure in any case, where they can be.
+        team: the processes that run a trial together; None for this one alone.
     """
 
     raises: bool = False
@@ -63,6 +65,9 @@ class TrialRunner(Generic[TrialT]):
 
     directory: str | None = None
     """Folder of the trial, visible to all nodes; None outside of Tune."""
+
+    keeps_team: bool = False
+    """True keeps the other processes of a trial for the next one, until this is False again."""
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class TrialRunner(Generic[TrialT]):
         *,
         batch: Callable[[], Batch] | None = None,
         counted: Collection[str] = COUNTED,
+        team: Team | None = None,
     ) -> None:
         self.space = space.architecture_space
         self.settings: ArchitectureSettings = settings
@@ -80,6 +86,7 @@ class TrialRunner(Generic[TrialT]):
         self.required = tuple(metric if isinstance(metric, str) else metric.name for metric in metrics)
         self.costs = Costs(self.space, settings, metrics, batch, counted)
         self.progress = Progress()
+        self.team = team or Team()
         self._make: Callable[[SearchSpace, Any], TrialT] = make
         self._batch = batch
         self._trial: TrialT | None = None
@@ -100,8 +107,18 @@ class TrialRunner(Generic[TrialT]):
         """Return a runner of the same trials with another seed; what they share, such as data, is shared with it."""
         settings = replace(self.settings, seed=seed)
         return TrialRunner(
-            self.space, settings, self._make, self.metrics, batch=self._batch, counted=self.costs.counted
+            self.space,
+            settings,
+            self._make,
+            self.metrics,
+            batch=self._batch,
+            counted=self.costs.counted,
+            team=self.team,
         )
+
+    def make_trial(self, settings: "ArchitectureSettings") -> TrialT:
+        """Return a trial that has not started."""
+        return self._make(self.space, settings)
 
     # --- a trial -----------------------------------------------------------------------------------------------------
 
@@ -140,10 +157,13 @@ class TrialRunner(Generic[TrialT]):
         progress = self.progress
         progress.stage, progress.epoch, progress.scores = "building the network", 0, {}
         self.release()
-        trial = self._trial = self._make(self.space, self.settings)
+        trial = self._trial = self.make_trial(self.settings)
         trial.directory = self.directory
-        seed_generators(self._seed("weights"))
-        trial.start(progress.arch, progress.hyperparameters)
+        trial.workers, self.team.epoch = self.team.assemble(self), 0
+        seed = self._seed("weights")
+        with self.team.calling("start", seed, progress.arch, progress.hyperparameters):
+            seed_generators(seed)
+            trial.start(progress.arch, progress.hyperparameters)
 
     def _seed(self, part: object) -> int:
         return seed_of(self.settings.seed, self.progress.arch.key, part)
@@ -176,10 +196,13 @@ class TrialRunner(Generic[TrialT]):
 
     def _advance(self) -> Report | None:
         """Do one epoch; return its report, or None if nothing was left to do."""
-        seed_generators(self._seed(self.progress.epoch))
+        seed = self._seed(self.progress.epoch)
         start = time.perf_counter()
         try:
-            return checked_report(self.trial.advance(), lambda name: name in METRICS or name in self.required)
+            with self.team.calling("advance", seed):
+                seed_generators(seed)
+                report = self.trial.advance()
+            return checked_report(report, lambda name: name in METRICS or name in self.required)
         except StopIteration:
             if not self.progress.epoch:
                 raise RaynasError("nothing was reported") from None
@@ -188,7 +211,7 @@ class TrialRunner(Generic[TrialT]):
             self.progress.train_seconds += time.perf_counter() - start
 
     def _reach(self, epoch: int, scores: Mapping[str, float], notes: Mapping[str, str] = MappingProxyType({})) -> None:
-        self.trial.epoch = self.progress.epoch = epoch
+        self.trial.epoch = self.team.epoch = self.progress.epoch = epoch
         self.progress.scores, self.progress.notes = scores, {**self.trial.notes, **notes}
         self.progress.reported |= scores.keys()
 
@@ -209,9 +232,12 @@ class TrialRunner(Generic[TrialT]):
         if self._trial is not None:
             with isolated(self._own_state):
                 self._close()
+        if not self.keeps_team:
+            self.team.close()
 
     def _close(self) -> None:
         trial, self._trial = self.trial, None
+        self.team.part()
         try:
             trial.close()
         except Exception as error:
@@ -224,7 +250,7 @@ class TrialRunner(Generic[TrialT]):
             try:
                 action()
             except (Exception, SystemExit) as error:
-                if self.raises:
+                if self.raises or isinstance(error, LostWorkerError):
                     raise
                 self._fail(error)
 
@@ -249,10 +275,15 @@ class TrialRunner(Generic[TrialT]):
         if progress.failed:  # the one before is of use, if any is
             return
         try:
-            progress.checkpoint(self.trial.state(), self._peak_memory_mb()).write(directory)
+            progress.checkpoint(self.state(), self._peak_memory_mb()).write(directory)
         except Exception as error:
             name = progress.arch.key
             logger.warning("checkpoint %s of %s could not be written: %s", directory, name, one_line(error))
+
+    def state(self) -> State | None:
+        """Return the state of the trial after this epoch; None if it cannot be resumed."""
+        with self.team.calling("state"):
+            return self.trial.state()
 
     def load(self, directory: str | Path) -> None:
         """Continue from a checkpoint, whatever epoch the trial is at; an unusable one costs a warning.
@@ -285,10 +316,15 @@ class TrialRunner(Generic[TrialT]):
             if checkpoint.state is None:
                 raise RaynasError("the checkpoint holds no state to go on from")
             if checkpoint.arch == progress.arch:
-                trial.load_state(checkpoint.state)
+                with self.team.calling("load_state", None, checkpoint.state):
+                    trial.load_state(checkpoint.state)
                 scores, costs = checkpoint.scores, checkpoint.costs
             else:  # the scores and costs are those of the other architecture
-                scores, costs = checked_scores(trial.take_over(checkpoint.state, checkpoint.arch)), {}
+                with self.team.calling("take_over", None, checkpoint.state, checkpoint.arch):
+                    taken = trial.take_over(checkpoint.state, checkpoint.arch)
+                scores, costs = checked_scores(taken), {}
+        except LostWorkerError:
+            raise
         except Exception as error:
             self._warn_of(error)
             self._start()  # the state may have been loaded in part

@@ -19,7 +19,7 @@ from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import METRICS, Measurer, Metrics
 from raynas.metrics.table import COUNTED
-from raynas.nodes import may_have
+from raynas.nodes import in_ray_names, may_have
 from raynas.trials.checkpoint import State
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
@@ -47,6 +47,11 @@ class TrialSettings(ABC):
 
     resumes_after_errors: ClassVar[bool] = False
     """True if a trial that fails after a report is tried again from its last checkpoint, as after a lost worker."""
+
+    irrelevant: ClassVar[frozenset[str]] = frozenset(
+        ("bulk", "cache_images", "data_dir", "data_workers", "device", "gpus", "n_threads", "stream_above_gb")
+    )
+    """Names of the settings that scores do not depend on."""
 
     @abstractmethod
     def trainable(self, space: SearchSpace, metrics: Metrics = ("accuracy",)) -> type[tune.Trainable]:
@@ -135,15 +140,9 @@ class TrialSettings(ABC):
         given = [
             f"{field.name}={_lasting_repr(getattr(self, field.name))}"
             for field in fields(self)
-            if field.name not in _IRRELEVANT and getattr(self, field.name) != _default(field)
+            if field.name not in self.irrelevant and getattr(self, field.name) != _default(field)
         ]
         return f"{type(self).__name__}({', '.join(given)})"
-
-
-_IRRELEVANT = frozenset(
-    ("bulk", "cache_images", "data_dir", "data_workers", "device", "gpus", "n_threads", "stream_above_gb")
-)
-"""Settings that scores do not depend on."""
 
 
 def _default(field: Field[Any]) -> object:
@@ -186,7 +185,7 @@ class ArchitectureSettings(TrialSettings):
     def __post_init__(self) -> None:
         make_plain(self)
         require(self.device in self.DEVICES, f"device must be one of {', '.join(self.DEVICES)}", self.device)
-        rule = "gpus must be above 0 and at most 1: a trial computes on one GPU"
+        rule = "gpus must be above 0 and at most 1: a process computes on one GPU"
         require(is_number(self.gpus) and 0 < self.gpus <= 1, rule, self.gpus)
         for name in ("n_threads", "latency_threads"):
             require_whole(name, getattr(self, name), 1)
@@ -205,8 +204,12 @@ class ArchitectureSettings(TrialSettings):
 
         It belongs to one Ray cluster: make another after ``ray.shutdown``.
         """
-        shared = tune.with_parameters(ArchitectureTrainable, runner=self.runner(space, metrics))
-        return tune.with_resources(shared, self.resources)  # type: ignore[no-any-return]
+        runner = self.runner(space, metrics)
+        if len(self.bundles) == 1:
+            cls = tune.with_parameters(ArchitectureTrainable, runner=runner)
+            return tune.with_resources(cls, self.resources)  # type: ignore[no-any-return]
+        cls = tune.with_parameters(ArchitectureTrainable, runner=[ray.put(runner)])
+        return tune.with_resources(cls, tune.PlacementGroupFactory(list(map(in_ray_names, self.bundles))))  # type: ignore[no-any-return]
 
     def evaluate(
         self,

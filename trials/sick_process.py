@@ -1,6 +1,8 @@
 """Errors after which a process can compute nothing more, such as those that a CUDA context does not survive."""
 
+import os
 import re
+import threading
 from collections.abc import Mapping
 
 from raynas.errors import RaynasError
@@ -12,6 +14,10 @@ _SICK = re.compile(
     r"|(CUBLAS|CUDNN|CUSOLVER|CUFFT|CUSPARSE|MIOPEN|NCCL)_?\w*(INTERNAL_ERROR|EXECUTION_FAILED|MAPPING_ERROR)",
     re.IGNORECASE,
 )
+
+
+EXIT_SECONDS = 5.0
+"""Time between the failure that shows that a process is sick, and its end."""
 
 
 class SickProcessError(RaynasError):
@@ -37,3 +43,10 @@ def refuse_sick(result: Mapping[str, object]) -> None:
     """
     if result.get("failed") and is_sick(str(result.get("error", ""))):
         raise SickProcessError(str(result["error"]))
+
+
+def end_process_soon() -> None:
+    """End this process when its last answer is out, however long a sick device takes to let go of it."""
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

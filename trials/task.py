@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from raynas.errors import DataError, RaynasError
 from raynas.oneshot.base import soft_cross_entropy
 from raynas.trials.cell_training import AuxiliaryHead
 from raynas.trials.examples import Examples
+from raynas.trials.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,20 @@ class Total:
         return Total(self.value + other.value, self.n + other.n, self.is_share)
 
     @property
+    def on_cpu(self) -> "Total":
+        """The same on the CPU, to be sent to another process."""
+        return replace(self, value=self.value.detach().cpu().clone())
+
+    @property
     def mean(self) -> float:
         """Mean over all predictions."""
         value = float(self.value)
         return share_of(value, self.n) if self.is_share else value / self.n
+
+
+def added(sums: Mapping[str, Total], totals: Mapping[str, Total]) -> dict[str, Total]:
+    """Return the sums of scores by name."""
+    return {**sums, **{name: sums[name] + total if name in sums else total for name, total in totals.items()}}
 
 
 class Task(ABC):
@@ -89,6 +101,7 @@ class Task(ABC):
         part: str = "valid",
         *,
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        workers: Workers | None = None,
     ) -> dict[str, float]:
         """Return the scores of a network over "valid" or "test"; leave it in eval mode.
 
@@ -97,12 +110,13 @@ class Task(ABC):
             batches: the data.
             part: "valid" or "test".
             precision: context of forward passes.
+            workers: those that share the batches; None for this process alone.
 
         Raises:
             DataError: if there is nothing to examine.
             RaynasError: if the network gives something else than the task needs.
         """
-        return self.scores(model, Examples(self, batches, part, precision), precision)
+        return self.scores(model, Examples(self, batches, part, precision, workers=workers), precision)
 
     @torch.inference_mode()
     def scores(
@@ -118,7 +132,10 @@ class Task(ABC):
             with precision():
                 outputs = self.outputs(model, inputs)
             totals = self.totals(outputs.float(), targets)
-            sums = {name: sums[name] + total if name in sums else total for name, total in totals.items()}
+            sums = added(sums, totals)
+        if examples.workers.n > 1:
+            each = examples.workers.gathered({name: total.on_cpu for name, total in sums.items()})
+            sums = reduce(added, each, {})
         if not any(total.n for total in sums.values()):
             raise DataError(f"the {examples.part} split is empty")
         return {name: total.mean for name, total in sums.items()}

@@ -1,11 +1,10 @@
 """ArchitectureTrainable: the class that Tune makes an actor of."""
 
 import logging
-import os
-import threading
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 
 from raynas.errors import one_line
@@ -13,13 +12,11 @@ from raynas.trials.bucket_storage import bucket_of, fetched
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
-from raynas.trials.sick_process import SickProcessError, refuse_sick
+from raynas.trials.sick_process import SickProcessError, end_process_soon, refuse_sick
+from raynas.trials.team import Shared
 from raynas.trials.trial import Trial
 
 logger = logging.getLogger(__name__)
-
-EXIT_SECONDS = 5.0
-"""Time between the failure that shows that a process is sick, and its end."""
 
 
 class ArchitectureTrainable(tune.Trainable):
@@ -32,11 +29,24 @@ class ArchitectureTrainable(tune.Trainable):
     _config: dict[str, Any] | None = None
     """Config of the trial that has not begun yet."""
 
-    def setup(self, config: dict[str, Any], runner: TrialRunner[Trial[Any]] | None = None) -> None:
-        """Begin the first trial of an actor."""
+    def setup(
+        self,
+        config: dict[str, Any],
+        runner: TrialRunner[Trial[Any]] | Shared | None = None,
+    ) -> None:
+        """Begin the first trial of an actor.
+
+        Args:
+            config: of the trial.
+            runner: runs the trials; a reference to it where other processes of a trial read it too.
+        """
+        if isinstance(runner, list):
+            shared, runner = runner, ray.get(runner[0])
+            runner.team.shared = shared
         if runner is None:
             raise TypeError("ArchitectureTrainable is made by settings.trainable(space), not used as it is")
         self._runner = runner
+        runner.keeps_team = True
         storage = None if bucket_of(self._storage) else self._storage
         runner.directory = storage.trial_fs_path if storage else None
         self.reset_config(config)
@@ -72,17 +82,20 @@ class ArchitectureTrainable(tune.Trainable):
         Raises:
             SickProcessError: if this process can compute nothing more; Tune then tries the trial again in another.
         """
-        result = self._begin().step()
+        try:
+            result = self._begin().step()
+            self._note_failure()
+            refuse_sick(result)
+        except SickProcessError:
+            end_process_soon()
+            raise
+        return result
+
+    def _note_failure(self) -> None:
         text = self._runner.progress.traceback
         if text and text != self._written_traceback:
             self._written_traceback = text
             self._write_traceback(text)
-        try:
-            refuse_sick(result)
-        except SickProcessError:
-            _end_process_soon()
-            raise
-        return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint."""
@@ -93,7 +106,8 @@ class ArchitectureTrainable(tune.Trainable):
         self._begin().load(checkpoint)
 
     def cleanup(self) -> None:
-        """Drop the network."""
+        """Drop the network, and end the other processes of the trial."""
+        self._runner.keeps_team = False
         self._runner.release()
 
     def _write_traceback(self, text: str) -> None:
@@ -108,10 +122,3 @@ class ArchitectureTrainable(tune.Trainable):
                 file.write(text.encode())
         except Exception as error:
             logger.warning("error.txt could not be written: %s", one_line(error))
-
-
-def _end_process_soon() -> None:
-    """End this process when its last answer is out, however long a sick device takes to let go of it."""
-    timer = threading.Timer(EXIT_SECONDS, os._exit, (1,))
-    timer.daemon = True
-    timer.start()

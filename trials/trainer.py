@@ -16,6 +16,7 @@ from raynas.trials.checkpoint import State
 from raynas.trials.failures import is_too_small_for_batch_norm
 from raynas.trials.optimizers import OPTIMIZERS
 from raynas.trials.task import Task
+from raynas.trials.workers import Workers
 
 if TYPE_CHECKING:
     from raynas.trials.gradient_training import GradientTraining
@@ -38,6 +39,8 @@ class Trainer:
         device: device of the training.
         task: gives loss and scores.
         drop_path: probability at the end, rising from 0, that an example skips an edge of a cell.
+        workers: those that share each batch, this process among them; None for this one alone. ``batches`` are the
+            share of this one.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class Trainer:
         device: torch.device,
         task: Task,
         drop_path: float = 0.0,
+        workers: Workers | None = None,
     ) -> None:
-        self.model = _placed(model, device)
+        self._together = workers or Workers()
+        self.model = self._together.prepared(_placed(model, device))
         self.batches = batches
         self.settings = settings
         self.task = task
@@ -60,10 +65,12 @@ class Trainer:
         self._device = device
         self._max_drop_path = drop_path
         self._drop_path = DropPath(self.model) if drop_path else None
-        beside = None if task.trained is None else task.trained.to(device)
+        beside = None if task.trained is None else self._together.prepared(task.trained.to(device))
+        self._beside = [] if beside is None else list(beside.parameters())
         trained = self.model if beside is None else nn.ModuleList([self.model, beside])
         self._optimizer = OPTIMIZERS[settings.optimizer](trained, settings)
         self._lr = settings.learning_rate
+        self._connected = self._together.connected(self.model)
 
     @property
     def finished(self) -> bool:
@@ -89,22 +96,27 @@ class Trainer:
         n_steps, steps = self.batches.n_steps, 0
         with fast_depthwise_gradients(self.model):
             for inputs, labels in self.batches.train(seed):
+                if not Arguments.of(inputs).n_examples:  # a rest with fewer examples than workers
+                    continue
                 self._set_lr(steps, n_steps or 1)
                 try:
                     # Summed on the device: reading a number out of each step would make the GPU wait for Python.
-                    total += self._step(inputs, labels)
+                    loss = self._step(inputs, labels)
                 except ValueError as error:
                     self._leave_out(inputs, steps, error)
                     continue
+                total += loss
                 steps += 1
         if not steps:
             raise DataError("there are no training batches")
+        self._together.average([total])
         self.epoch += 1
         return float(total) / steps
 
     def _leave_out(self, inputs: Inputs, steps: int, error: ValueError) -> None:
         """Leave out a rest of one example, which batch norm cannot take; raise any other error."""
-        if Arguments.of(inputs).n_examples != 1 or not is_too_small_for_batch_norm(error):
+        n_workers = self._together.n  # all or none of which must leave a batch out
+        if Arguments.of(inputs).n_examples != 1 or n_workers > 1 or not is_too_small_for_batch_norm(error):
             raise error
         if not steps:
             raise RaynasError(
@@ -118,9 +130,10 @@ class Trainer:
     def _step(self, inputs: Inputs, labels: Any) -> Tensor:
         with self._precision():
             targets = self.task.targets(inputs, labels)
-            loss = self.task.loss(self.task.outputs(self.model, inputs), targets)
+            loss = self.task.loss(self.task.outputs(self._connected, inputs), targets)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._together.average_gradients(self._beside)
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self._optimizer.step()
@@ -141,7 +154,8 @@ class Trainer:
         Raises:
             DataError: if there is nothing to examine.
         """
-        return self.task.examine(self.model if model is None else model, self.batches, part, precision=self._precision)
+        model = self.model if model is None else model
+        return self.task.examine(model, self.batches, part, precision=self._precision, workers=self._together)
 
     def state_dict(self) -> State:
         """Return all that continuing needs: tensors in plain containers, nothing copied."""

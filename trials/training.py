@@ -22,8 +22,10 @@ from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.gradient_training import GradientTraining
 from raynas.trials.runner import TrialRunner
 from raynas.trials.task import Classification
+from raynas.trials.team import RayTeam, Team
 from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
+from raynas.trials.workers import Distributed, check_workers
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,9 @@ class Training(GradientTraining):
         drop_path: probability at the end, rising from 0, that an example skips an edge of a cell; needs cells.
         auxiliary_weight: weight of the loss of a second classifier after two thirds of the cells; 0 for none.
         scale: fields of the space to replace while training.
+        workers: number of processes that train a network together, each on its share of every batch and with the
+            threads and the share of a GPU that a trial would have alone. Batch norms see the whole batch, so losses are
+            those of one process but for rounding, and for what augmentation and dropout draw.
 
     Raises:
         ValueError: if a value is out of range.
@@ -50,8 +55,20 @@ class Training(GradientTraining):
     drop_path: float = 0.0
     auxiliary_weight: float = 0.0
     scale: Mapping[str, int] = field(default_factory=dict, hash=False)
+    workers: int = 1
 
     TUNABLE: ClassVar[tuple[str, ...]] = (*GradientTraining.TUNABLE, "label_smoothing")
+
+    irrelevant = GradientTraining.irrelevant | {"workers"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_workers(self.workers, self.batch_size)
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """Resources of each worker of a trial, which Ray gives to all of them or to none."""
+        return [self.resources] * self.workers
 
     @property
     def at_full_fidelity(self) -> Self:
@@ -79,7 +96,13 @@ class Training(GradientTraining):
         space, reduced, source = self.at_fidelity(space.architecture_space)
         whole = partial(fit_source, space=space)
         batch = batch_for(metrics, lambda: first_batch(self, whole(self.load_source()), BATCH_SIZE, self.seed))
-        return TrialRunner(space, self, partial(TrainingTrial, reduced=reduced, source=source), metrics, batch=batch)
+        make = partial(TrainingTrial, reduced=reduced, source=source)
+        return TrialRunner(space, self, make, metrics, batch=batch, team=self.team)
+
+    @property
+    def team(self) -> Team:
+        """The processes that run a trial together."""
+        return RayTeam(self.bundles, Distributed) if self.workers > 1 else Team()
 
     def trained_space(self, space: SearchSpace) -> SearchSpace:
         """Return the space at the size that is trained, which follows from the data too."""
@@ -114,12 +137,13 @@ class TrainingTrial(Trial[Training]):
         )
         self.trainer = Trainer(
             model,
-            settings.batches(self.source, self.device),
+            settings.batches(self.source, self.device).share(self.workers.rank, self.workers.n),
             settings,
             seed=seed_of(settings.seed, arch.key),
             device=self.device,
             task=task,
             drop_path=settings.drop_path,
+            workers=self.workers,
         )
 
     def advance(self) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from raynas.core.architecture import Architecture
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError
 from raynas.trials.checkpoint import State
+from raynas.trials.workers import Workers
 
 if TYPE_CHECKING:
     from raynas.trials.settings import ArchitectureSettings
@@ -37,6 +38,9 @@ class Trial(ABC, Generic[SettingsT]):
 
     directory: str | None = None
     """Folder of the trial, visible to all nodes; None outside of Tune. Set by the runner before ``start``."""
+
+    workers: Workers = Workers()
+    """Those that share each batch, this process among them; set by the runner before ``start``."""
 
     def __init__(self, space: SearchSpace, settings: SettingsT) -> None:
         self.space, self.settings = space, settings

@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 import ray
 from ray.exceptions import RayError
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from raynas.core.architecture import Config
 from raynas.core.outcome import Result
 from raynas.errors import RaynasError, one_line
+from raynas.nodes import Resources, actor_options, in_ray_names
 from raynas.run.cluster import start_ray
 from raynas.run.pool_calls import IN_FLIGHT, AsTheyCome, CallQueue, InOrder, Worker
 from raynas.run.resources import ASK_SECONDS, Room
@@ -53,7 +56,8 @@ class ActorPool:
 
     Args:
         scorer: is put into the object store once, from where every actor reads it.
-        resources: the need of each actor, by Tune's names ("cpu", "gpu") or the name of a custom resource.
+        resources: the need of each actor, by Tune's names ("cpu", "gpu") or the name of a custom resource; or that of
+            each process, where an actor works with others, its own first.
         workers: largest number of actors; None for as many as the cluster has room for, 0 to score in this process.
         stays_here: asked before each config until it says no; while it says yes, this process scores.
         max_seconds: time of a config after which its actor is ended; None for no limit.
@@ -65,12 +69,13 @@ class ActorPool:
     def __init__(
         self,
         scorer: Scorer,
-        resources: Mapping[str, float],
+        resources: Resources | Sequence[Resources],
         workers: int | None = None,
         stays_here: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
     ) -> None:
-        self._scorer, self._resources, self._n_workers, self._stays_here = scorer, resources, workers, stays_here
+        self._scorer, self._n_workers, self._stays_here = scorer, workers, stays_here
+        self._bundles = [resources] if isinstance(resources, Mapping) else list(resources)
         self._max_seconds = max_seconds
         self._workers: list[Worker] = []
         self._room: Room | None = None
@@ -85,11 +90,9 @@ class ActorPool:
 
     def _start(self) -> None:
         start_ray()
-        self._room = Room([self._resources], self._n_workers)
-        custom = {name: n for name, n in self._resources.items() if name not in ("cpu", "gpu")}
-        self._actor_class: Any = ray.remote(_Actor).options(
-            num_cpus=self._resources.get("cpu", 0), num_gpus=self._resources.get("gpu", 0), resources=custom
-        )
+        self._room = Room(self._bundles, self._n_workers)
+        self._actor_class: Any = ray.remote(_Actor)
+        self._options = actor_options(self._bundles[0])
         self._shared = [ray.put(self._scorer)]
         self._asked_for_room = time.monotonic()
         self._grow()
@@ -98,15 +101,19 @@ class ActorPool:
         """Ask for as many actors as the cluster has room for now."""
         assert self._room is not None
         while len(self._workers) < self._room():
-            actor = self._actor_class.remote()
-            self._workers.append(Worker(actor, starting=actor.start.remote(self._shared)))
+            group, place = None, {}
+            if len(self._bundles) > 1:
+                group = placement_group(list(map(in_ray_names, self._bundles)))
+                place = {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, 0)}
+            actor = self._actor_class.options(**self._options, **place).remote()
+            self._workers.append(Worker(actor, starting=actor.start.remote(self._shared), group=group))
 
     def __enter__(self) -> "ActorPool":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         for worker in self._workers:
-            ray.kill(worker.actor)
+            worker.end()
         self._workers = []
 
     def results(self, configs: Iterable[Config], *, in_order: bool = True) -> Iterator[Result]:
@@ -153,7 +160,7 @@ class ActorPool:
                 return True
             worker.send(call)
         if time.monotonic() - self._asked_for_room > WAIT_SECONDS:
-            logger.warning("scoring waits for a free node, with %s for an actor", dict(self._resources))
+            logger.warning("scoring waits for a free node, with %s for an actor", dict(self._bundles[0]))
             self._asked_for_room = float("inf")
         return False
 
@@ -167,6 +174,7 @@ class ActorPool:
             ray.get(worker.starting)
         except RayError as error:
             self._workers.remove(worker)
+            worker.end()
             self._n_failed_starts += 1
             if self._n_failed_starts >= MAX_FAILED_STARTS:
                 raise RaynasError(f"actors that score cannot start: {reason_of_loss(error)}") from None
@@ -181,7 +189,7 @@ class ActorPool:
             self._take(worker, ref, done)
         except RayError:
             self._workers.remove(worker)
-            ray.kill(worker.actor)
+            worker.end()
             self._recover(worker, queue, done)
 
     def _end_stuck(self) -> None:
@@ -191,7 +199,7 @@ class ActorPool:
                 ref, call = next(iter(worker.calls.items()))
                 if not ray.wait([ref], timeout=0)[0]:  # answered while this process was busy
                     worker.overdue = call
-                    ray.kill(worker.actor)
+                    worker.end()
 
     def _take(self, worker: Worker, ref: Any, done: InOrder) -> None:
         """Take the results of a call; the next calls are as large as their duration suggests.

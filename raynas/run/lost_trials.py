@@ -23,7 +23,7 @@ from ray.tune.experiment import Trial
 from raynas.core.archive import Archive
 from raynas.errors import RaynasError, StorageError, one_line
 from raynas.run.last_checkpoint import number_of
-from raynas.trials.failures import is_out_of_disk, reason_of
+from raynas.trials.failures import is_out_of_disk, reason_of, reason_of_death
 from raynas.trials.sick_process import SickProcessError
 
 MAX_LOST_RUNNING = 3
@@ -115,8 +115,7 @@ class SearchTrial(Trial):
         if isinstance(error, RayTaskError):
             return reason_of(error.cause)
         if isinstance(error, RayActorError):
-            # Tabs begin the lines that name the actor.
-            return " ".join(line for line in str(error).splitlines() if not line.startswith("\t"))[:500]
+            return reason_of_death(error)
         return one_line(error) if error else "the trial was killed"
 
     @property

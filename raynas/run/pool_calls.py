@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import ray
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
 from raynas.core.architecture import Config
 from raynas.core.outcome import Result
 
@@ -42,6 +45,7 @@ class Worker:
         starting: the reference to the end of its start; None when it has started.
         since: clock when the first of its calls began.
         overdue: the call at which it was ended because it took too long.
+        group: the placement group of an actor that works with other processes; None for one alone.
     """
 
     actor: Any
@@ -49,6 +53,13 @@ class Worker:
     calls: dict[Any, Call] = field(default_factory=dict)
     since: float = 0.0
     overdue: Call | None = None
+    group: PlacementGroup | None = None
+
+    def end(self) -> None:
+        """End the actor, and the processes that work with it."""
+        ray.kill(self.actor)
+        if self.group is not None:
+            remove_placement_group(self.group)
 
     @property
     def seconds(self) -> float:

@@ -79,7 +79,7 @@ def repeat_best(
     assert isinstance(settings, ArchitectureSettings)
     if due := missing(result, settings, repeats):
         scorer = Repeater(result.space, settings, [o.metric for o in result.goal.objectives])
-        with ActorPool(scorer, settings.resources, workers, max_seconds=max_seconds) as pool:
+        with ActorPool(scorer, settings.bundles, workers, max_seconds=max_seconds) as pool:
             record_each(result, "repeated", _trained(due, pool, result.space))
 
 

@@ -87,7 +87,7 @@ def pool_for(
         raise TypeError(f"only settings of trials that score one architecture each can do so in bulk, got {settings!r}")
     runner = settings.runner(space, metrics)
     runner.costs.counted = counted
-    return ActorPool(runner, settings.resources, workers, max_seconds=max_seconds)
+    return ActorPool(runner, settings.bundles, workers, max_seconds=max_seconds)
 
 
 class UntrainedScorer:

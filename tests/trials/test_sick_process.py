@@ -55,7 +55,7 @@ def test_the_actor_of_a_sick_process_raises_and_ends(reason: str, ends: bool, mo
             return {"failed": 1, "error": reason, "done": True}
 
     ended: list[bool] = []
-    monkeypatch.setattr(trainable, "_end_process_soon", lambda: ended.append(True))
+    monkeypatch.setattr(trainable, "end_process_soon", lambda: ended.append(True))
     actor = ArchitectureTrainable.__new__(ArchitectureTrainable)
     actor._runner, actor._written_traceback = Runner(), ""  # type: ignore[assignment]
     if ends:

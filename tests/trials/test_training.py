@@ -27,6 +27,8 @@ FAST = Training(epochs=2, data_fraction=0.3)
 # --- settings --------------------------------------------------------------------------------------------------------
 
 BAD: list[tuple[dict[str, Any], str]] = [
+    ({"workers": 0}, "workers must be a whole number of at least 1, got 0"),
+    ({"workers": 3}, r"batch_size must be a multiple of workers \(3\), got 64"),
     ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
     ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
     ({"lr": 0.0}, "lr must be a number above 0"),
@@ -46,7 +48,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"device": "gpu"}, "device must be one of auto, cpu, cuda, got 'gpu'"),
     ({"n_threads": 0}, "n_threads must be a whole number of at least 1"),
     ({"gpus": 0}, "gpus must be above 0 and at most 1"),
-    ({"gpus": 2}, "at most 1: a trial computes on one GPU"),
+    ({"gpus": 2}, "at most 1: a process computes on one GPU"),
     ({"seed": -1}, "seed must be a whole number of at least 0"),
     ({"optimizer": "sdg"}, "unknown optimizer 'sdg'; did you mean 'sgd'.*adam"),
     ({"schedule": "step"}, "unknown schedule 'step'.*constant, cosine"),

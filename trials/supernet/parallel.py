@@ -3,14 +3,13 @@
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray.util.queue import Empty, Queue
-from torch import Tensor, distributed, nn
+from torch import Tensor
 
 from raynas.core.feasible_sampler import MemberLimits
 from raynas.data.sources import Source
@@ -20,7 +19,7 @@ from raynas.nodes import may_grow, resources_of_nodes, room_for
 from raynas.threads import limited_threads
 from raynas.trials.checkpoint import State
 from raynas.trials.supernet.trainer import MethodReport
-from raynas.trials.supernet.workers import Workers
+from raynas.trials.workers import Distributed, backend_for
 
 if TYPE_CHECKING:
     from raynas.trials.supernet.training import WeightSharing
@@ -29,26 +28,6 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """Interval between checks that workers that report nothing are still alive."""
-
-
-class Distributed(Workers):
-    """A worker of a torch process group."""
-
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Average gradients in one message: workers sample the same selection, so they use the same parameters."""
-        self.average([p.grad for p in parameters if p.grad is not None])
-
-    def average(self, tensors: Iterable[Tensor]) -> None:
-        """Average tensors of one type, as one flat message."""
-        tensors = list(tensors)
-        if not tensors:
-            return
-        flat = torch.cat([tensor.detach().float().flatten() for tensor in tensors])
-        distributed.all_reduce(flat)
-        parts = (flat / self.n).split([tensor.numel() for tensor in tensors])
-        with torch.no_grad():
-            for tensor, part in zip(tensors, parts, strict=True):
-                tensor.copy_(part.view(tensor.shape))
 
 
 class ParallelTraining:
@@ -156,14 +135,6 @@ class ParallelTraining:
                 if not alive:
                     reason = one_line(self._failure) if self._failure else "they ended early"
                     raise RaynasError(f"the workers of data-parallel training failed: {reason}") from self._failure
-
-
-def backend_for(resources: Mapping[str, float]) -> str:
-    """Return the backend of torch's process group for workers that need these resources each.
-
-    nccl wants a whole GPU for each worker; gloo, on the CPU, is for the others.
-    """
-    return "nccl" if resources.get("GPU", 0) >= 1 else "gloo"
 
 
 def _work(config: dict[str, Any]) -> None:

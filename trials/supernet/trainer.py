@@ -23,9 +23,9 @@ from raynas.oneshot import Learner, Setup
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
 from raynas.trials.supernet.calibration import calibration_inputs
-from raynas.trials.supernet.workers import Workers
 from raynas.trials.task import Classification, Task
 from raynas.trials.trainer import Trainer
+from raynas.trials.workers import Workers
 
 if TYPE_CHECKING:
     from raynas.trials.supernet.training import WeightSharing

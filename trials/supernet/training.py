@@ -19,6 +19,7 @@ from raynas.data.sources import Source
 from raynas.errors import SpaceError, UnknownNameError
 from raynas.metrics import METRICS, Measurer, Metrics
 from raynas.nn import ModelSpace, Supernet
+from raynas.nodes import in_ray_names
 from raynas.oneshot import ONESHOT, OneShot, Sandwich, SinglePath
 from raynas.seeds import seed_of
 from raynas.trials.checkpoint import State
@@ -26,14 +27,15 @@ from raynas.trials.distillation import Distillation
 from raynas.trials.gradient_training import GradientTraining
 from raynas.trials.runner import TrialRunner
 from raynas.trials.scores import checked_scores
+from raynas.trials.settings import TrialSettings
 from raynas.trials.supernet.parallel import ParallelTraining
 from raynas.trials.supernet.recipes import RECIPES
 from raynas.trials.supernet.space import SupernetSpace
 from raynas.trials.supernet.trainer import MethodReport, SupernetTrainer
-from raynas.trials.supernet.workers import Workers
 from raynas.trials.task import Classification, Task
 from raynas.trials.training import Training
 from raynas.trials.trial import Trial
+from raynas.trials.workers import Workers, check_workers
 from raynas.validate import require, require_whole
 
 
@@ -51,6 +53,7 @@ class WeightSharing(GradientTraining):
     """
 
     resumes_after_errors = True  # hours of one training are lost otherwise, not one of many trials
+    irrelevant = TrialSettings.irrelevant  # batch norms see the share of a worker
     objective: ClassVar[str] = "accuracy"
     """The metric of the candidates that the progress of the training is shown by."""
 
@@ -61,10 +64,8 @@ class WeightSharing(GradientTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(isinstance(self.method, OneShot), "method must be one of raynas.oneshot", self.method)
-        for name in ("workers", "calibration_batches"):
-            require_whole(name, getattr(self, name), 1)
-        rule = f"batch_size must be a multiple of workers ({self.workers})"
-        require(self.batch_size % self.workers == 0, rule, self.batch_size)
+        require_whole("calibration_batches", self.calibration_batches, 1)
+        check_workers(self.workers, self.batch_size)
 
     @abstractmethod
     def fitted(self, space: SearchSpace) -> tuple[ModelSpace, Source]:
@@ -84,6 +85,11 @@ class WeightSharing(GradientTraining):
         return {"memory": 2**20} if self.workers > 1 else super().resources  # Tune takes no trial that needs nothing
 
     @property
+    def bundles(self) -> list[dict[str, float]]:
+        """Resources of the trial alone: Ray Train has a placement group for the workers."""
+        return [self.resources]
+
+    @property
     def torch_device(self) -> torch.device:
         """Device of a training in one process; a trial that only waits for workers needs no GPU."""
         return super().torch_device if self.workers == 1 else torch.device("cpu")
@@ -91,7 +97,7 @@ class WeightSharing(GradientTraining):
     @property
     def worker_resources(self) -> dict[str, float]:
         """Resources of each worker, as Ray Train names them."""
-        return {{"cpu": "CPU", "gpu": "GPU"}[name]: n for name, n in super().resources.items()}
+        return in_ray_names(super().resources)
 
     def runner(self, space: SearchSpace, metrics: Metrics = ()) -> TrialRunner[Any]:
         """Return what trains the supernet of ``space`` in this process, by a ``SupernetTrial``."""

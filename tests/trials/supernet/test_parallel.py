@@ -6,7 +6,7 @@ from torch import nn
 
 from raynas.nn import Choice, ModelSpace
 from raynas.trials.supernet import parallel
-from raynas.trials.supernet.parallel import backend_for
+from raynas.trials.workers import backend_for
 from tests.trials.supernet.small import SPACE, settings
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from raynas.trials.supernet.workers import Workers
+from raynas.trials.workers import Workers
 
 
 def test_one_worker_alone_changes_nothing() -> None:
