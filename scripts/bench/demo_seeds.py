@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import t as student
+
 from raynas.cli.search_command import SearchCommand, parse_search
 from raynas.cli.winner import fitted
 from raynas.core.evaluation import Evaluation
@@ -34,29 +36,7 @@ from raynas.threads import limited_threads
 from raynas.trials import Training, TrialRunner
 from raynas.trials.progress import Config
 from raynas.trials.retrain import FinalTraining
-
-T_975 = (
-    12.71,
-    4.30,
-    3.18,
-    2.78,
-    2.57,
-    2.45,
-    2.36,
-    2.31,
-    2.26,
-    2.23,
-    2.20,
-    2.18,
-    2.16,
-    2.14,
-    2.13,
-    2.12,
-    2.11,
-    2.10,
-    2.09,
-)
-"""The 97.5 % quantile of Student's t with 1, 2, ... 19 degrees of freedom."""
+from raynas.views.amounts import epochs
 
 APART = 1000
 """Difference between the seeds of two trainings of a winner; the first has the seed of the search."""
@@ -165,8 +145,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     n = len(values)
     if n < 2:
         return statistics.fmean(values), math.inf
-    t = T_975[n - 2] if n - 2 < len(T_975) else 2.09  # a little too wide for more than 20
-    return statistics.fmean(values), t * statistics.stdev(values) / math.sqrt(n)
+    return statistics.fmean(values), float(student.ppf(0.975, n - 1)) * statistics.stdev(values) / math.sqrt(n)
 
 
 def table(rows: Sequence[Row], demo: str) -> str:
@@ -219,7 +198,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_whole(file, json.dumps(row_of(command, seed, args.trainings), indent=2) + "\n")
         rows.append(json.loads(file.read_text()))
     limits = ", ".join(command.search.constraints)
-    text = table(rows, f"{command.search.num_samples} trials, {limits}")
+    assert command.retrain is not None
+    last = f"{epochs(command.retrain.epochs)} of the final training"
+    text = table(rows, f"{command.search.num_samples} trials, {limits}, {last}")
     if args.output:
         args.output.write_text(text)
     else:
