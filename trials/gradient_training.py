@@ -31,9 +31,9 @@ class GradientTraining(DataSettings):
 
     Args:
         data: "digits", "scattered_digits", "mnist", "fashion_mnist", "cifar10", "cifar100", ``npz:PATH``,
-            ``folder:PATH``, or ``module:function`` for loaders of your own.
+            ``folder:PATH``, ``shards:PATH``, or ``module:function`` for loaders of your own.
         data_dir: folder of downloads.
-        image_size: height and width that the images of ``folder:PATH`` are resized to, in pixels.
+        image_size: height and width that the images of ``folder:PATH`` and ``shards:PATH`` are resized to, in pixels.
         valid_share: share of the training images to hold out for validation if the data has no validation split.
         epochs: number of epochs.
         batch_size: number of examples per step.
@@ -52,7 +52,7 @@ class GradientTraining(DataSettings):
         data_fraction: share of the training images to use, above 0 and up to 1; share of the batches of each epoch for
             loaders of your own.
         resolution: height and width to resize images to, in pixels; None keeps them.
-        stream_above_gb: size of the decoded images of a folder, in GB, above which they are not held in memory but
+        stream_above_gb: size of their decoded images, in GB, above which they are not held in memory but
             decoded when they are needed; None for an eighth of the free memory.
         data_workers: number of processes of each trial that decode them then; not counted among the CPUs that it asks
             Ray for.

@@ -45,7 +45,7 @@ class ZeroCost(ArchitectureSettings):
             and constraints; if none is named anywhere, the proxies of the ensemble.
         data: see ``Training``.
         data_dir: folder of downloads.
-        image_size: height and width that the images of ``folder:PATH`` are resized to, in pixels.
+        image_size: height and width that the images of ``folder:PATH`` and ``shards:PATH`` are resized to, in pixels.
         valid_share: share of the training images held out for validation, which proxies do not use.
         batch_size: number of images in the batch; loaders of your own have their own size.
         ensemble: the proxies of the ensemble.

@@ -99,7 +99,7 @@ def _splits(root: Path) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     others = []
     for folder in _folders(root):
-        part = _split_named(folder.name)
+        part = split_named(folder.name)
         if part is None:
             others.append(folder)
         elif part in splits:
@@ -113,11 +113,17 @@ def _splits(root: Path) -> dict[str, Path]:
     return splits
 
 
-def _split_named(name: str) -> str | None:
+def split_named(name: str) -> str | None:
+    """Return the split that a folder is named after; None if it is none."""
     words = re.split(r"[\W_]+", name.casefold())
     if len(words) == 2 and words[1] in ("set", "data", "images", "split"):
         words.pop()
     return SPLIT_WORDS.get(words[0]) if len(words) == 1 else None
+
+
+def splits_in(name: str) -> set[str]:
+    """Return the splits that are words of a name, such as "train" of ``imagenet-train-0001``."""
+    return {SPLIT_WORDS[word] for word in re.split(r"[\W\d_]+", name.casefold()) if word in SPLIT_WORDS}
 
 
 def _check_unmixed(root: Path, splits: Mapping[str, Path], others: Sequence[Path]) -> None:
@@ -143,7 +149,7 @@ def _check_no_hidden_splits(root: Path, folders: Sequence[Path]) -> None:
         )
     for folder in folders:
         for inner in _folders(folder):
-            if _split_named(inner.name):
+            if split_named(inner.name):
                 raise DataError(
                     f"class folder {folder} has the split {inner.name!r} inside: put splits first, as in "
                     f"{inner.name}/{folder.name}"

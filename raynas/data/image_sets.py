@@ -16,6 +16,7 @@ from raynas.data.image_arrays import (
 )
 from raynas.data.image_folders import read_folder
 from raynas.data.image_readers import Arrays, read_digits, read_torchvision
+from raynas.data.image_shards import read_shards
 from raynas.data.images import ImageData, ImageSplit
 from raynas.data.npz import read_npz
 from raynas.data.scattered_digits import read_scattered_digits
@@ -53,7 +54,7 @@ DATA_SETS: Mapping[str, tuple[Callable[[Path], Arrays], str]] = {
 }
 """Data sets by name: their reader, which downloads into a folder if need be, and the augmentation that suits them."""
 
-STORES: Mapping[str, Callable[[Path], StoredSet]] = {"folder": read_folder}
+STORES: Mapping[str, Callable[[Path], StoredSet]] = {"folder": read_folder, "shards": read_shards}
 """Readers of encoded images, which may be streamed, by what their name begins with."""
 
 OTHER_SOURCES = ("npz:PATH", *(f"{kind}:PATH" for kind in STORES), "module:function")
@@ -73,9 +74,9 @@ def load_images(
     """Load a data set, check it, and hold out the splits that it lacks.
 
     Args:
-        name: a key of ``DATA_SETS``, ``npz:PATH`` or ``folder:PATH``.
+        name: a key of ``DATA_SETS``, ``npz:PATH``, ``folder:PATH`` or ``shards:PATH``.
         directory: folder of downloads.
-        image_size: height and width that the images of a folder are resized to, in pixels.
+        image_size: height and width that the images of a folder or of shards are resized to, in pixels.
         valid_share: share of the training images to hold out for validation if the source has no validation split.
         streaming: settings of a folder that is larger than memory; None for the usual ones.
 
@@ -92,6 +93,7 @@ def load_images(
     elif kind in STORES and colon:
         stored = (streaming or Streaming()).splits(STORES[kind](path), image_size)
         n_classes = int(stored["train"].labels.max()) + 1
+        _check_labels(stored, n_classes, name)
         return _with_held_out(stored, f"{kind}:{path}", n_classes, "crop_flip", valid_share, N_STATISTICS)
     elif name in DATA_SETS:
         read, augment = DATA_SETS[name]
@@ -115,8 +117,8 @@ def check_is_no_path(name: str) -> None:
     if path.is_dir():
         raise DataError(f"data {name!r} is a folder; for images in it write folder:{name}")
     if path.is_file():
-        known = path.suffix.casefold() == ".npz"
-        hint = f"write npz:{name}" if known else "data is read from npz:FILE, folder:FOLDER or module:function"
+        kind = {".npz": "npz", ".tar": "shards"}.get(path.suffix.casefold())
+        hint = f"write {kind}:{name}" if kind else "data is read from npz:FILE, folder:FOLDER or module:function"
         raise DataError(f"data {name!r} is a file; {hint}")
 
 
@@ -138,12 +140,16 @@ def _checked(arrays: Arrays, name: str, n_named: int | None) -> tuple[dict[str, 
         labels = checked_labels(labels, len(kept[part]), where[part].replace("x_", "y_", 1))
         splits[part] = ImageSplit(kept[part], labels)
     n_classes = n_named or int(splits["train"].labels.max()) + 1
+    _check_labels(splits, n_classes, name)
+    return splits, n_classes
+
+
+def _check_labels(splits: Mapping[str, ImageSplit], n_classes: int, name: str) -> None:
     for part, split in splits.items():
         if (highest := split.labels.max()) >= n_classes:
             classes = f"{n_classes} classes (0 to {n_classes - 1})"
             raise DataError(f"{name}: {part} holds label {highest}, but there are {classes}")
     check_every_class(splits["train"].labels, n_classes, name)
-    return splits, n_classes
 
 
 def _kind(images: NDArray[Any]) -> tuple[bool, tuple[int, ...]]:

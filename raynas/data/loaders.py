@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from raynas.core.inputs import Arguments, Inputs, InputSpec, TensorSpec, describe, mapped, spec_of
+from raynas.core.inputs import Inputs, InputSpec, TensorSpec, describe, mapped, spec_of
 from raynas.data.batches import EXAMINE_BATCH, Batch, Batches, shares_of
+from raynas.data.loader_checks import check_label_range, checked_pair, checked_targets, kind_of
 from raynas.data.split_loaders import half_of, loads_shares, share_of_loader
 from raynas.errors import DataError, one_line
 from raynas.user_code import load_function
@@ -110,7 +111,7 @@ class Loaders:
                             f"the networks do not take; the first batch of train holds {describe(self.inputs)}"
                         )
                     if n_outputs is not None:
-                        _check_labels(labels, n_outputs, f"{self.name}: a batch of {part}")
+                        check_label_range(labels, n_outputs, f"{self.name}: a batch of {part}")
                     if time.monotonic() - started > CHECK_SECONDS:
                         break
 
@@ -164,7 +165,7 @@ class Loaders:
             DataError: if a batch is not what ``targets`` says, such as a pair of inputs and integer labels.
         """
         where = f"{self.name}: a batch of {part}"
-        check = _checked if self.targets == "classes" else _with_targets
+        check = checked_pair if self.targets == "classes" else checked_targets
         loader = self.loader(part, batch_size)
         if n > 1 and loads_shares(loader):
             loader, n = share_of_loader(loader, rank, n), 1
@@ -189,7 +190,7 @@ class Loaders:
             except ValueError as error:
                 raise DataError(
                     f"the train loader of {self.name} cannot be halved, as this method needs, because {error}: return "
-                    "a dataset with a length, or give images as npz:PATH or folder:PATH"
+                    "a dataset with a length, or give images as npz:PATH, folder:PATH or shards:PATH"
                 ) from None
         is_dataset = isinstance(given, Dataset) or not isinstance(given, Iterable)
         if not is_dataset:
@@ -208,54 +209,11 @@ def _parts(name: str) -> dict[str, Any]:
     except Exception as error:
         raise DataError(f"{name} raised {one_line(error)}") from error
     if not isinstance(parts, tuple | list) or len(parts) not in (2, 3):
-        raise DataError(f"{name} must return (train, valid) or (train, valid, test), got {_kind(parts)}")
+        raise DataError(f"{name} must return (train, valid) or (train, valid, test), got {kind_of(parts)}")
     for part, loader in zip(PARTS, parts, strict=False):
         if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
             raise DataError(f"{name}: {part} must be a loader or a dataset, got {type(loader).__name__}")
     return dict(zip(PARTS, parts, strict=False))
-
-
-def _checked(batch: object, where: str) -> Batch:
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise DataError(f"{where} must be a pair (inputs, labels), got {_kind(batch)}")
-    inputs, labels = batch
-    tensors = Arguments.of(inputs).tensors
-    if not tensors or not isinstance(labels, Tensor):
-        raise DataError(f"{where} must hold tensors, got {_kind(inputs)} and {_kind(labels)}")
-    if labels.ndim != 1 or len(labels) != Arguments.of(inputs).n_examples or labels.is_floating_point():
-        raise DataError(
-            f"{where} must hold one whole-number label per example, got labels of shape {tuple(labels.shape)} and type "
-            f"{labels.dtype} for inputs of shape {', '.join(str(tuple(tensor.shape)) for tensor in tensors)}"
-        )
-    return inputs, labels.long()
-
-
-def _with_targets(batch: object, where: str) -> Batch:
-    """Return inputs and targets of any structure; None where a batch is inputs alone."""
-    inputs: Any = batch
-    targets = None
-    if isinstance(batch, tuple | list) and 0 < len(batch) <= 2:
-        inputs, targets = (*batch, None)[:2]
-    elif isinstance(batch, tuple | list):
-        rule = "must be inputs or a pair (inputs, targets); several inputs are a tuple or a mapping in it"
-        raise DataError(f"{where} {rule}, got {_kind(batch)}")
-    if not Arguments.of(inputs).tensors:
-        raise DataError(f"{where} must hold tensors, got {_kind(inputs)}")
-    return inputs, targets
-
-
-def _check_labels(labels: Tensor, n_classes: int, where: str) -> None:
-    low, high = (int(end) for end in labels.aminmax()) if len(labels) else (0, 0)
-    if low < 0 or high >= n_classes:
-        raise DataError(
-            f"{where} holds label {low if low < 0 else high}, but labels of {n_classes} classes must be 0 to "
-            f"{n_classes - 1}: number them from 0, or give the networks as many outputs as there are classes"
-        )
-
-
-def _kind(value: object) -> str:
-    name = type(value).__name__
-    return f"a {name} of {len(value)}" if isinstance(value, tuple | list) else f"a {name}"
 
 
 @dataclass(frozen=True, kw_only=True)
