@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from raynas.data.images import ImageData
 from raynas.metrics import Metrics
 from raynas.trials import ArchitectureTrainable, Training, TrialRunner
 from raynas.trials.training import TrainingTrial
+from tests.data.files import photos
 from tests.trials.spaces import TinyCnn, Troubled
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -81,6 +82,19 @@ def test_one_actor_outlives_all_failures_and_shares_the_data(tmp_path: Path) -> 
     written = [Path(str(result.path), "error.txt").exists() for result in each(grid)]
     assert written == [False, True, True, True, False]
     assert "RuntimeError: boom" in Path(str(grid[2].path), "error.txt").read_text()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_trials_stream_images_with_processes_of_their_own_and_share_the_cache(tmp_path: Path) -> None:
+    held = Training(
+        data=f"folder:{photos(tmp_path)}", data_dir=str(tmp_path), image_size=8, batch_size=4, epochs=2, data_workers=1
+    )
+    streamed = replace(held, stream_above_gb=0)
+    grid = fit(streamed, TinyCnn(), {"arch": ARCH, "lr": tune.grid_search([0.1, 0.01])}, tmp_path)
+    assert not grid.errors and len(list((tmp_path / "decoded").iterdir())) == 1
+    for result, lr in zip(each(grid), (0.1, 0.01), strict=True):
+        expected = held.evaluate(TinyCnn(), ARCH, {"lr": lr})
+        assert (result.metrics or {})["loss"] == expected["loss"]
 
 
 class DyingTrial(TrainingTrial):
