@@ -1,7 +1,9 @@
 """Trials that end without failing: a worker is killed, a node is lost, a disk is full."""
 
 import contextlib
+import copy
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from ray.exceptions import (
@@ -17,6 +19,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 from ray.train._internal.session import _TrainingResult
+from ray.train._internal.storage import StorageContext
 from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 
@@ -53,6 +56,9 @@ class SearchTrial(Trial):
     killed_because: str = ""
     """Reason for which the driver killed the trial's process; the trial has failed then, and is not lost."""
 
+    experiment_storage: StorageContext | None = None
+    """Tune's storage of the whole experiment, where that of the trial is in a bucket."""
+
     failed_because: str = ""
     """Reason for which an epoch failed, of a trial that is tried again from the one before."""
 
@@ -76,6 +82,30 @@ class SearchTrial(Trial):
         """Note that there is a process; Tune forgets it before it says why the process died."""
         self.has_run = self.has_run or ray_actor is not None
         super().set_ray_actor(ray_actor)
+
+    def update_last_result(self, result: dict[str, Any]) -> None:
+        """Keep the last result, but not Tune's statistics of each metric: nobody reads these 16 KB of a trial."""
+        super().update_last_result(result)
+        self.run_metadata.metric_analysis.clear()
+        self.run_metadata.metric_n_steps.clear()
+
+    def set_status(self, status: str) -> None:
+        """Leave nothing of a trial that has ended but what it wrote.
+
+        Tune makes a folder for each trial on the driver, which all go to the results, mostly empty. At the end it looks
+        for the files of its loggers where the trial's are: in a bucket that takes two requests a trial.
+        """
+        super().set_status(status)
+        if status == Trial.TERMINATED and self.storage is not None:
+            with contextlib.suppress(OSError):
+                Path(self.storage.trial_driver_staging_path).rmdir()
+            if self.experiment_storage is not None:
+                self.storage = copy.copy(self.experiment_storage)
+                self.storage.trial_dir_name = str(self.trial_id)
+
+    def get_json_state(self) -> tuple[str, str]:
+        """Return nothing: nothing is restored from Tune's state, which would have 10 KB of each trial."""
+        return "{}", "{}"
 
     def handle_error(self, exc: Any = None) -> None:
         """Keep the exception, and let Tune write it; a full disk must not end Tune."""

@@ -20,6 +20,7 @@ from raynas.run.file_names import ARCHITECTURE, ARCHIVE, BEST, RETRAIN_SETTINGS
 from raynas.run.last_checkpoint import last_checkpoint, trial_folder
 from raynas.run.report import report_files
 from raynas.run.stored_result import stored_result
+from raynas.storage.replica import bucket_of
 from raynas.trials.checkpoint import Checkpoint
 from raynas.views.report import Summary, summarise, write
 
@@ -28,6 +29,7 @@ MAX_SUMMARY_BYTES = 2**26
 
 
 RANDOM_IS_MISSING = "The random search for comparison did not come to its end."
+ELSEWHERE = "The checkpoints are in"
 
 
 class _Earlier(msgspec.Struct):
@@ -69,7 +71,9 @@ def report_again(path: Path, directory: Path | None = None) -> Summary:
     )
     if summary.best:
         _keep_best(summary.best, path, directory / BEST)
-    kept = [note for note in earlier.notes if is_same and note != RANDOM_IS_MISSING]
+        if (bucket := bucket_of(path)) and not (directory / BEST / WEIGHTS).is_file():
+            notes.append(f"{ELSEWHERE} {bucket}: only the command of the search gets the weights from there.")
+    kept = [note for note in earlier.notes if is_same and not note.startswith((RANDOM_IS_MISSING, ELSEWHERE))]
     summary = dataclasses.replace(
         summary,
         retrained=_retrained(directory / BEST, summary.best) if summary.best else None,

@@ -196,11 +196,12 @@ class ArchivedSearch(SearchAlgorithm):
     def _trial(self, trial_id: str, config: Config) -> SearchTrial:
         spec = self._spec
         assert self._checkpoints is not None
-        return SearchTrial(
+        storage = self._checkpoints.storage(spec["storage"])
+        trial = SearchTrial(
             spec["run"],
             config={**spec["config"], **config},
             trial_id=trial_id,
-            storage=self._checkpoints.storage(spec["storage"]),
+            storage=storage,
             evaluated_params=flatten_dict(config),
             experiment_tag=trial_id,
             placement_group_factory=spec.get("resources_per_trial"),
@@ -211,6 +212,8 @@ class ArchivedSearch(SearchAlgorithm):
             trial_dirname_creator=_short_name,
             log_to_file=spec.get("log_to_file"),
         )
+        trial.experiment_storage = spec["storage"] if storage is not spec["storage"] else None
+        return trial
 
     def _trial_again(self, trial_id: str, config: Config, saved: Checkpoint | None = None) -> SearchTrial:
         """Make an unfinished trial again under its old name, from its last checkpoint if it has one."""

@@ -25,6 +25,7 @@ from raynas.run.score_many import pool_for
 from raynas.run.spared_baseline import spare_baseline
 from raynas.run.stop_criteria import StopCriteria
 from raynas.run.time_limit import TimeLimit
+from raynas.run.trial_order import choose_among_live
 from raynas.strategies import Strategy
 from raynas.strategies.schedulers.scored import rank_by_score
 from raynas.trials.settings import TrialSettings
@@ -106,6 +107,7 @@ def _run_on_tune(
     scheduler = strategy.scheduler(searcher.goal.first, settings.max_fidelity) or FIFOScheduler()
     rank_by_score(scheduler, searcher)
     spare_baseline(scheduler, searcher, settings.max_fidelity)
+    choose_among_live(scheduler)
     check = ReportCheck(searcher, settings)
     search_alg = ArchivedSearch(
         searcher,

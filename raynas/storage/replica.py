@@ -59,6 +59,19 @@ class _Note(msgspec.Struct):
 _NOTE: "msgspec.json.Decoder[_Note]" = msgspec.json.Decoder(_Note)
 
 
+def _note_in(path: Path) -> _Note | None:
+    try:
+        return msgspec.convert(decode_json(read_file(path / NOTE), _NOTE), _Note)
+    except (OSError, ContentError):
+        return None
+
+
+def bucket_of(path: Path) -> str:
+    """Return the bucket, in words, that a folder of a search is the working copy of; "" if it is none."""
+    note = _note_in(path)
+    return note.bucket if note else ""
+
+
 class Replica:
     """Keeps the archive and the small files of a folder in a bucket, from ``begin`` to ``finish``.
 
@@ -117,9 +130,7 @@ class Replica:
 
     def _noted(self) -> str:
         """Return the last driver of this folder."""
-        try:
-            note = msgspec.convert(decode_json(read_file(self.path / NOTE), _NOTE), _Note)
-        except (OSError, ContentError):
+        if (note := _note_in(self.path)) is None:
             return ""
         if note.bucket != self.bucket.shown:
             raise ArchiveError(f"{self.path} is the working copy of {note.bucket}, not of {self.bucket}: remove it")

@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ class Toy(SearchSpace):
         return nn.Identity()
 
 
-def plain(trials: int, concurrent: int, folder: Path) -> None:
+def plain(trials: int, concurrent: int, folder: Path, callbacks: Sequence[tune.Callback] = ()) -> None:
     """Run Tune's random search with raynas's fast settings."""
-    os.environ.update({**FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(concurrent)})
+    os.environ |= FAST_SETTINGS | {"TUNE_MAX_PENDING_TRIALS_PG": str(concurrent)}
     tune.Tuner(
         tune.with_resources(Trivial, {"cpu": 1}),
         param_space={"arch": Toy().param_space()},
@@ -68,13 +68,14 @@ def plain(trials: int, concurrent: int, folder: Path) -> None:
             storage_path=str(folder),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
+            callbacks=list(callbacks),
         ),
     ).fit()
-    for name in (*FAST_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG"):
-        os.environ.pop(name)
+    for name in FAST_SETTINGS:
+        os.environ.pop(name, None)
 
 
-def ours(trials: int, concurrent: int, folder: Path) -> None:
+def ours(trials: int, concurrent: int, folder: Path, callbacks: Sequence[tune.Callback] = ()) -> None:
     """Run the same through raynas, archive and TensorBoard included."""
     result = search(
         Toy(),
@@ -83,7 +84,7 @@ def ours(trials: int, concurrent: int, folder: Path) -> None:
         num_samples=trials,
         max_concurrent=concurrent,
         progress=False,
-        run_config=tune.RunConfig(storage_path=str(folder), name="raynas"),
+        run_config=tune.RunConfig(storage_path=str(folder), name="raynas", callbacks=list(callbacks)),
     )
     assert len(result.evaluations) == trials
 

@@ -11,6 +11,7 @@ from ray.exceptions import (
     RayTaskError,
     TaskCancelledError,
 )
+from ray.train._internal.storage import StorageContext
 from ray.tune.experiment import Trial
 
 from raynas.core.archive import Archive
@@ -135,3 +136,27 @@ def test_losses_of_earlier_sessions_count(tmp_path: Path) -> None:
     second = Losses(Archive.load(tmp_path / "archive"))
     assert second.last_epoch("1") == 3
     assert again(second) == [False]
+
+
+def test_of_a_trial_that_has_ended_little_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StorageContext, "_get_session_path", lambda self: str(tmp_path / "session"))
+    bucket = StorageContext(str(tmp_path / "bucket"), "search")
+    found = SearchTrial("raynas", trial_id="00001", stub=True, storage=bucket)
+    found.experiment_storage = StorageContext(str(tmp_path / "local"), "search")
+    found.init_local_path()
+    found.update_last_result({"accuracy": 0.5, "time_total_s": 1.0})
+    folder = Path(str(found.local_path))
+    assert folder.is_dir() and not found.metric_analysis and found.last_result["accuracy"] == 0.5
+    found.set_status(Trial.TERMINATED)
+    assert not folder.exists()
+    assert found.path == str(tmp_path / "local" / "search" / "00001")  # no request to the bucket any more
+    assert found.get_json_state() == ("{}", "{}")
+
+
+def test_what_a_trial_wrote_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StorageContext, "_get_session_path", lambda self: str(tmp_path / "session"))
+    found = SearchTrial("raynas", trial_id="1", stub=True, storage=StorageContext(str(tmp_path), "search"))
+    found.init_local_path()
+    (written := Path(str(found.local_path)) / "of_a_callback.txt").touch()
+    found.set_status(Trial.TERMINATED)
+    assert written.exists()

@@ -51,6 +51,16 @@ def test_of_a_killed_search(tmp_path: Path) -> None:
     assert held.keys() == weights.keys() and all(torch.equal(held[name], weights[name]) for name in held)
 
 
+def test_in_the_working_copy_of_a_bucket_it_says_where_the_weights_are(tmp_path: Path) -> None:
+    result = stored(tmp_path, num_samples=9)
+    (tmp_path / ".bucket.json").write_text(json.dumps({"bucket": "s3://bucket/results/search", "holder": "me"}))
+    (note,) = report_again(tmp_path).notes
+    assert note.startswith("The checkpoints are in s3://bucket/results/search: ")
+    left_weights(tmp_path, result)
+    (tmp_path / "best" / "architecture.json").unlink()
+    assert report_again(tmp_path).notes == ()
+
+
 def test_what_only_the_search_knew_is_kept_as_long_as_nothing_ended_since(tmp_path: Path) -> None:
     stored(tmp_path, num_samples=9)
     report_again(tmp_path)

@@ -1,11 +1,9 @@
-"""Latency is measured on the node that has the device, and nowhere else."""
+"""Latency on a device of the cluster: names, and what is said where there is none.
 
-import json
-import os
-import subprocess
-import sys
+That it is measured on the node that has the device, and nowhere else: ``tests/run/test_several_nodes.py``.
+"""
+
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -15,64 +13,6 @@ from raynas.metrics import Measurer
 from raynas.metrics.latency.devices import measure_on
 from raynas.metrics.latency.timing import Timing
 from raynas.testing import ToySpace
-
-SCRIPT = """
-import json, os, sys
-import ray
-from ray import tune
-from ray.cluster_utils import Cluster
-import raynas
-from raynas.strategies import RandomSearch
-from raynas.testing import ToySpace
-from raynas.trials import Function
-
-from tests.small_clusters import start_fewer_processes
-
-start_fewer_processes()
-sys.executable = os.environ.get("FORKING_PYTHON", sys.executable)
-small = dict(object_store_memory=80 * 2**20, include_dashboard=False)
-cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, **small))
-cluster.add_node(num_cpus=1, resources={"device:slow": 1}, env_vars={"ON_NODE": "slow"}, **small)
-ray.init(cluster.address, log_to_driver=False)
-
-def score(model, config):
-    return 0.5
-
-result = raynas.search(
-    ToySpace(), Function(fn=score), RandomSearch(), objectives=["accuracy", "latency_ms@eager"],
-    constraints="latency_ms@slow <= 100", num_samples=2, progress=False, tensorboard=False, leave_report=False,
-    metrics=[
-        raynas.latency("export", device="slow", measure=sys.argv[2]),
-        raynas.latency(device="slow", name="latency_ms@eager"),
-    ],
-    run_config=tune.RunConfig(name="x", storage_path=sys.argv[1]),
-)
-slow = [(e.metrics["latency_ms@slow"], e.provenance["latency_ms@slow"].facts["device"]) for e in result.evaluations]
-eager = [e.metrics["latency_ms@eager"] for e in result.evaluations]
-print(json.dumps([slow, eager, len(result.archive.events("refused"))]))
-ray.shutdown()
-cluster.shutdown()
-"""
-
-
-# A latency that breaks the limit wherever it is measured but on the node that has the device.
-MEASURE = """
-[ "$ON_NODE" = slow ] && [ -s "$1" ] && echo 70 || echo 700
-"""
-
-
-@pytest.mark.own_cluster
-@pytest.mark.skipif(sys.platform == "win32", reason="Ray has no clusters of several nodes on Windows")
-def test_it_is_measured_on_the_node_that_has_the_device(ray_cluster: None, tmp_path: Path, short_folder: Path) -> None:
-    environment = {**os.environ, "RAY_TMPDIR": str(short_folder)}
-    environment.pop("RAY_ADDRESS", None)
-    (tmp_path / "measure.sh").write_text(MEASURE)
-    script = [sys.executable, "-c", SCRIPT, str(tmp_path), f"sh {tmp_path / 'measure.sh'}"]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    slow, eager, n_refused = json.loads(done.stdout.splitlines()[-1])
-    assert slow == [[70, "slow"]] * 2 and n_refused == 0
-    assert len(eager) == 2 and min(eager) > 0
 
 
 def test_names_tell_the_device() -> None:
