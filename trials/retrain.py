@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.json import Decoder
-from torch import nn
+from torch import Tensor
 
 from raynas.core.architecture import Architecture, JsonOptions, Option
 from raynas.core.space import SearchSpace
@@ -126,7 +126,9 @@ def _retrain(
     metrics = {f"test_{name}": value for name, value in test.items()}
     metrics |= {"epochs": runner.progress.epoch, "train_loss": result["train_loss"]}
     metrics |= {name: result[name] for name in sorted({metric.name for metric in runner.costs.metrics} | REPORTED)}
-    _write_outcome(directory, runner.trial.trainer.model, metrics)
+    state = runner.state()
+    assert state is not None
+    _write_outcome(directory, state["model"], metrics)
     return metrics
 
 
@@ -173,6 +175,6 @@ def keep_checkpoint(runner: TrialRunner[Trial[Any]], directory: Path) -> None:
         delete(folder)
 
 
-def _write_outcome(directory: Path, model: nn.Module, metrics: Mapping[str, float]) -> None:
-    write_weights(model.state_dict(), directory / WEIGHTS)
+def _write_outcome(directory: Path, weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> None:
+    write_weights(weights, directory / WEIGHTS)
     write_whole(directory / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")

@@ -155,13 +155,15 @@ class Trainer:
             DataError: if there is nothing to examine.
         """
         model = self.model if model is None else model
-        return self.task.examine(model, self.batches, part, precision=self._precision, workers=self._together)
+        with self._together.examining(self.model):
+            return self.task.examine(model, self.batches, part, precision=self._precision, workers=self._together)
 
     def state_dict(self) -> State:
         """Return all that continuing needs: tensors in plain containers, nothing copied."""
         beside = {} if self.task.trained is None else {"beside": dict(self.task.trained.state_dict())}
         model, optimizer = dict(self.model.state_dict()), self._optimizer.state_dict()
-        return {"epoch": self.epoch, "model": model, "optimizer": optimizer, **beside}
+        state = {"epoch": self.epoch, "model": model, "optimizer": optimizer, **beside}
+        return self._together.whole(state)  # type: ignore[no-any-return]
 
     def load_state_dict(self, state: State) -> None:
         """Continue from ``state_dict`` with the hyperparameters of this trainer, as population based training needs.
@@ -170,10 +172,10 @@ class Trainer:
             Exception: if the state is another network's or optimizer's.
         """
         own = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
-        self.model.load_state_dict(state["model"])
+        self._together.load(self.model, state["model"])
         if self.task.trained is not None:
-            self.task.trained.load_state_dict(state["beside"])
-        self._optimizer.load_state_dict(state["optimizer"])
+            self._together.load(self.task.trained, state["beside"])
+        self._together.load_optimizer(self._optimizer, state["optimizer"])
         for group, settings in zip(self._optimizer.param_groups, own, strict=True):
             group.update(settings)
         self.epoch = int(state["epoch"])

@@ -13,6 +13,7 @@ from raynas.core.inputs import part_of
 from raynas.core.space import SearchSpace
 from raynas.data.fit_space import check_network, fit_source, fit_space, resized_to, scaled
 from raynas.data.sources import Source
+from raynas.errors import RaynasError, UnknownNameError
 from raynas.metrics import Metrics
 from raynas.nn.morphism.lineage import inherit_between
 from raynas.seeds import seed_of
@@ -21,13 +22,17 @@ from raynas.trials.checkpoint import State
 from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.gradient_training import GradientTraining
 from raynas.trials.runner import TrialRunner
+from raynas.trials.sharded import Sharded
 from raynas.trials.task import Classification
 from raynas.trials.team import RayTeam, Team
 from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
-from raynas.trials.workers import Distributed, check_workers
+from raynas.trials.workers import Distributed, Workers, check_workers
 
 logger = logging.getLogger(__name__)
+
+PARALLEL: Mapping[str, type[Workers]] = {"ddp": Distributed, "fsdp": Sharded}
+"""How several workers keep a network, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,8 @@ class Training(GradientTraining):
         workers: number of processes that train a network together, each on its share of every batch and with the
             threads and the share of a GPU that a trial would have alone. Batch norms see the whole batch, so losses are
             those of one process but for rounding, and for what augmentation and dropout draw.
+        parallel: "ddp" for a copy of the network in each process; "fsdp" for a part of its weights, gradients and
+            optimizer, for networks that one GPU has no room to train.
 
     Raises:
         ValueError: if a value is out of range.
@@ -56,14 +63,17 @@ class Training(GradientTraining):
     auxiliary_weight: float = 0.0
     scale: Mapping[str, int] = field(default_factory=dict, hash=False)
     workers: int = 1
+    parallel: str = "ddp"
 
     TUNABLE: ClassVar[tuple[str, ...]] = (*GradientTraining.TUNABLE, "label_smoothing")
 
-    irrelevant = GradientTraining.irrelevant | {"workers"}
+    irrelevant = GradientTraining.irrelevant | {"parallel", "workers"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_workers(self.workers, self.batch_size)
+        if self.parallel not in PARALLEL:
+            raise UnknownNameError("kind of data parallelism", str(self.parallel), PARALLEL)
 
     @property
     def bundles(self) -> list[dict[str, float]]:
@@ -102,7 +112,7 @@ class Training(GradientTraining):
     @property
     def team(self) -> Team:
         """The processes that run a trial together."""
-        return RayTeam(self.bundles, Distributed) if self.workers > 1 else Team()
+        return RayTeam(self.bundles, PARALLEL[self.parallel]) if self.workers > 1 else Team()
 
     def trained_space(self, space: SearchSpace) -> SearchSpace:
         """Return the space at the size that is trained, which follows from the data too."""
@@ -161,6 +171,8 @@ class TrainingTrial(Trial[Training]):
 
     def take_over(self, state: State, arch: Architecture) -> Mapping[str, float]:
         """Inherit the weights that fit and continue at that epoch; the optimizer's averages start from zero."""
+        if self.workers.n > 1 and self.settings.parallel == "fsdp":
+            raise RaynasError("the parts of a network that is split (parallel='fsdp') inherit no weights")
         seed = seed_of(self.settings.seed, self.arch.key, "inherit")
         inputs, _ = next(iter(self.trainer.batches.examine("valid")))
         example = part_of(inputs, slice(32))

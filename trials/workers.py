@@ -1,6 +1,7 @@
 """Workers: the processes that share each batch of a training; by default one alone."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -36,6 +37,22 @@ class Workers:
     def connected(self, model: nn.Module) -> nn.Module:
         """Return a module to call in the place of a prepared model, whose gradients are then means over all workers."""
         return model
+
+    def examining(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return a context in which workers may call a prepared model each for itself."""
+        return nullcontext()
+
+    def whole(self, state: Any) -> Any:
+        """Return the state of a prepared model, or of its optimizer, as one process would have it."""
+        return state
+
+    def load(self, model: nn.Module, state: Mapping[str, Any]) -> None:
+        """Load such a state into a prepared model."""
+        model.load_state_dict(state)
+
+    def load_optimizer(self, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+        """Load such a state into its optimizer."""
+        optimizer.load_state_dict(dict(state))
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over all workers, which call this with the same parameters."""

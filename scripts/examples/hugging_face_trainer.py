@@ -83,8 +83,7 @@ def main(epochs: int = 5, trials: int = 20, n_texts: int = 8000, results: str = 
         num_samples=trials,
         run_config=tune.RunConfig(name="hugging-face", storage_path=str(Path(results).resolve())),
     )
-    best = found.best()
-    print(f"best of {len(found.evaluations)}: {best.arch}, {best.metrics['params']:.0f} parameters")
+    print(f"best of {len(found.evaluations)}: {found.best().arch}, {found.best().metrics['params']:.0f} parameters")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from raynas.run.score_many import score_many
 from raynas.strategies import RandomSearch
 from raynas.strategies.schedulers.asha import Asha
 from raynas.trials import Training, TrialRunner
+from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.training import TrainingTrial
 
 
@@ -129,17 +130,38 @@ def _lives(pid: int) -> bool:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize("unused", [False, True])
-def test_two_workers_equal_one(unused: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("parallel", "unused"), [("ddp", False), ("ddp", True), ("fsdp", False), ("fsdp", True)])
+def test_two_workers_equal_one(parallel: str, unused: bool, tmp_path: Path) -> None:
     """Measured: equal to 4e-7."""
     arch = {**ARCH, "unused": unused}
     one, expected = results_of(SETTINGS, arch)
-    two, state = results_of(watched(tmp_path), arch)
+    two, state = results_of(watched(tmp_path, parallel=parallel), arch)
     assert_equal_losses(one, two)
     for name, tensor in expected.items():
         assert torch.allclose(tensor, state[name], atol=1e-5), name
     assert len(list(tmp_path.glob("*.pid"))) == 2
     assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("before", [1, 2])
+def test_another_number_of_workers_continues_a_split_network(before: int, tmp_path: Path) -> None:
+    """States are whole, those of the optimizer too."""
+    whole, expected = results_of(SETTINGS, ARCH)
+    first, second = (
+        replace(SETTINGS, workers=workers, parallel="fsdp").runner(SPACE) for workers in (before, 3 - before)
+    )
+    first.begin({"arch": ARCH})
+    first.step()
+    first.save(tmp_path / "checkpoint")
+    first.release()
+    second.begin({"arch": ARCH, CHECKPOINT_KEY: str(tmp_path / "checkpoint")})
+    result, state = second.step(), second.state()
+    second.release()
+    assert result["done"] and state is not None
+    assert_equal_losses(whole[-1:], [result])
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor, state["model"][name], atol=1e-5), name
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -157,6 +157,10 @@ class SupernetTraining(WeightSharing, Training):
         ValueError: if a value is out of range.
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.parallel == "ddp", "shared weights are trained with parallel='ddp'", self.parallel)
+
     @classmethod
     def paper(cls, name: str, **changes: object) -> "SupernetTraining":
         """Return a method with the training settings of its authors, for CIFAR-10 and the space of DARTS.
