@@ -1,5 +1,6 @@
 """Streamed images: the batches of a data set in memory, from files, workers and the cache; and what can go wrong."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -213,6 +214,20 @@ def test_other_depths_and_missing_files(tmp_path: Path, monkeypatch: pytest.Monk
         epoch(data)
 
 
+def test_a_process_that_decodes_and_is_killed(tmp_path: Path) -> None:
+    data = streamed(photos(tmp_path), n_workers=1)
+
+    class Killed(StreamedImages):
+        def read(self, chosen: np.ndarray) -> np.ndarray:
+            os._exit(1)
+
+    images = Killed(**vars(data.train.images))
+    data = replace(data, train=replace(data.train, images=images))
+    with pytest.raises(DataError, match=r"a process that decodes images ended .*; lower data_workers") as caught:
+        epoch(data)
+    assert "\n" not in str(caught.value)
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -223,17 +238,33 @@ def test_what_fits_into_memory_is_read_into_it(tmp_path: Path, monkeypatch: pyte
         data = load_images(f"folder:{root}", image_size=8)
         assert isinstance(data.train.images, StreamedImages) == is_streamed
     assert [len(split) for split in splits_of(data)] == [len(split) for split in splits_of(in_memory(root))]
+    monkeypatch.undo()
     assert 1e6 < free_memory() < 1e15
+
+
+@pytest.mark.parametrize(
+    ("limit", "used"),
+    [("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")],
+)
+def test_the_memory_of_a_container(limit: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_CGROUP", tmp_path)
+    (tmp_path / "memory").mkdir()
+    (tmp_path / limit).write_text("max")
+    (tmp_path / used).write_text("400")
+    assert free_memory() > 1000
+    (tmp_path / limit).write_text("1000")
+    assert free_memory() == 600
 
 
 LIMITED = """
 import resource, sys
 import torch
 from raynas.data.image_sets import load_images
-from raynas.data.streaming import Streaming
+from raynas.data.streaming import Streaming, free_memory
 torch.set_num_threads(1)
 used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (used + 80_000_000,) * 2)
+assert free_memory() <= 80_000_000
 how = Streaming(above_gb=float(sys.argv[2]), n_workers=0)
 data = load_images("folder:" + sys.argv[1], image_size=224, streaming=how)
 batches = data.batches(batch_size=8, augment="none", device=torch.device("cpu"))
