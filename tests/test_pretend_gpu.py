@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.device_counts import DeviceCounts
 from tests.pretend_gpu import pretend_gpu
 
 MIXED = "Expected all tensors to be on the same device"
@@ -109,3 +110,35 @@ def test_gradients_cross_between_devices() -> None:
     weight = torch.ones(3, requires_grad=True)
     (weight.to("cuda") * torch.full((3,), 2.0, device="cuda")).sum().cpu().backward()
     assert weight.grad is not None and weight.grad.device.type == "cpu" and weight.grad.tolist() == [2, 2, 2]
+
+
+def test_what_it_does_is_counted() -> None:
+    counts = DeviceCounts()
+    with pretend_gpu(counts):
+        here = torch.arange(6.0)
+        there = here.to("cuda")
+        assert (counts.to_device, counts.bytes_to_device, dict(counts.waits)) == (1, 24, {"copies to the GPU": 1})
+        assert here.pin_memory().to("cuda", non_blocking=True).is_cuda and counts.n_waits == 1
+        assert here.to("cuda", non_blocking=True).is_cuda and counts.n_waits == 2  # from memory that is not pinned
+        there.copy_(here.pin_memory(), non_blocking=True)
+        assert (counts.to_device, counts.n_waits, counts.n_operations) == (4, 2, 0)
+        total = (there.view(2, 3).t() * 2).sum()  # a view starts nothing
+        assert dict(counts.operations) == {"mul": 1, "sum": 1} and counts.allocated == 28
+        assert float(total) == 30 and total > 0 and there.tolist()[1] == 1 and there.cpu()[1] == 1
+        assert counts.to_host == 4 and counts.n_waits == 6
+        there[there > 3].nonzero()
+        assert counts.waits["shape depends on values (index)"] == counts.waits["shape depends on values (nonzero)"] == 1
+        counts.clear()
+        torch.zeros(3, device="cuda"), torch.empty(3, device="cuda"), torch.tensor([1.0], device="cuda")
+        torch.cuda.synchronize()
+        assert dict(counts.operations) == {"zeros": 1} and counts.to_device == 1 and counts.n_waits == 2
+
+
+def test_a_backward_pass_is_counted() -> None:
+    counts = DeviceCounts()
+    with pretend_gpu(counts):
+        weight = torch.ones(3, device="cuda", requires_grad=True)
+        x = torch.ones(3, device="cuda")
+        counts.clear()
+        (weight * x).sum().backward()
+        assert dict(counts.operations) == {"mul": 2, "sum": 1, "ones_like": 1}

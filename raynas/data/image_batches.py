@@ -1,5 +1,6 @@
 """ImageBatches: batches of images, normalised and augmented as a whole."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,20 +11,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raynas.data.augment import AUGMENTATIONS
-from raynas.data.batches import EXAMINE_BATCH, Batch, Batches, share_of_batch
+from raynas.data.augment import AUGMENTATIONS, Augmentation
+from raynas.data.batches import Batch, Batches, examine_batch, share_of_batch
 from raynas.data.image_arrays import Images
+from raynas.data.moving import ahead, fits, moved
 from raynas.data.streamed_images import StreamedImages
 from raynas.errors import DataError
 from raynas.seeds import seed_of
 
 if TYPE_CHECKING:
-    from raynas.data.images import ImageData
+    from raynas.data.images import ImageData, ImageSplit
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBatches(Batches):
     """Batches of images; those in memory are gathered without a DataLoader, whose workers cost more than they do.
+
+    On a GPU, images in memory that take little of its free memory are kept there; others are moved ahead of their use.
 
     Args:
         data: the images; only read.
@@ -51,27 +55,92 @@ class ImageBatches(Batches):
     def train(self, seed: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(seed)
         augment = AUGMENTATIONS[self.data.augment if self.augment == "auto" else self.augment]
-        images, labels = self.data.train.images, self.data.train.labels
-        is_bytes = images.dtype == np.uint8
-        fill = torch.tensor(self.data.mean, device=self.device)
-        fill = fill.round().to(torch.uint8) if is_bytes else fill.to(torch.float32)
+        split = self.data.train
+        labels = split.labels
         order = torch.randperm(len(labels), generator=generator).numpy()
         steps = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in range(self.n_steps)]
         if self.n_workers > 1:
             steps = [chosen[share_of_batch(len(chosen), self.rank, self.n_workers)] for chosen in steps]
             generator.manual_seed(seed_of(seed, "worker", self.rank))
-        for batch, chosen in zip(read_batches(images, steps), steps, strict=True):
-            augmented = augment(batch.to(self.device), fill, generator)
-            yield self._normalised(augmented), torch.from_numpy(labels[chosen]).to(self.device)
+        if self._resident(split):
+            yield from self._gathered(split, steps, augment, generator)
+            return
+        fill = self._fill
+
+        def move(batch: Batch) -> Batch:
+            images, targets = batch
+            drawn = augment.draw(*images.shape[:3], generator)
+            images, drawn, targets = (moved(tensor, self.device) for tensor in (images, drawn, targets))
+            return self._normalised(augment.apply(images, fill, drawn)), targets
+
+        yield from ahead(self._read(split, steps), move, self.device)
 
     def examine(self, part: str) -> Iterator[Batch]:
         split = self.data.valid if part == "valid" else self.data.test
         if split is None:
             raise DataError(f"{self.data.name}: the {part} split is not here")
-        size = EXAMINE_BATCH[self.device.type]
+        size = examine_batch(self.device, 4 * math.prod(split.images.shape[1:]))
         parts = [np.arange(start, min(start + size, len(split))) for start in range(0, len(split), size)]
-        for batch, chosen in zip(read_batches(split.images, parts), parts, strict=True):
-            yield self._normalised(batch.to(self.device)), torch.from_numpy(split.labels[chosen]).to(self.device)
+        if self._resident(split):
+            images, labels = self._on_device(split)
+            for part in parts:
+                chosen = slice(part[0], part[-1] + 1)
+                # Copied, as floats would be normalised where they are.
+                yield self._normalised(images[chosen].to(torch.float32, copy=True)), labels[chosen]
+            return
+
+        def move(batch: Batch) -> Batch:
+            return self._normalised(moved(batch[0], self.device)), moved(batch[1], self.device)
+
+        yield from ahead(self._read(split, parts), move, self.device)
+
+    # --- on a GPU --------------------------------------------------------------------------------------------------
+
+    def _gathered(
+        self, split: "ImageSplit", steps: Sequence[NDArray[np.int64]], augment: Augmentation, generator: torch.Generator
+    ) -> Iterator[Batch]:
+        """Yield batches of images that are on the device, which order and augmentation of an epoch reach at once."""
+        images, labels = self._on_device(split)
+        sizes = [len(chosen) for chosen in steps]
+        order = moved(torch.from_numpy(np.concatenate(steps)), self.device).split(sizes)
+        numbers = torch.cat([augment.draw(size, *images.shape[1:3], generator) for size in sizes])
+        for chosen, drawn in zip(order, moved(numbers, self.device).split(sizes), strict=True):
+            batch = augment.apply(images.index_select(0, chosen), self._fill, drawn)
+            yield self._normalised(batch), labels.index_select(0, chosen)
+
+    def _resident(self, split: "ImageSplit") -> bool:
+        """Return True if the images of a split are kept on the device: those that are there, or fit well."""
+        if isinstance(split.images, StreamedImages):
+            return False
+        return id(split) in self._placed or fits(split.images.nbytes, self.device)
+
+    def _on_device(self, split: "ImageSplit") -> tuple[Tensor, Tensor]:
+        """Return images and labels on the device, moved once."""
+        if id(split) not in self._placed:
+            self._placed[id(split)] = (
+                torch.tensor(split.images, device=self.device),
+                torch.tensor(split.labels, device=self.device),
+            )
+        return self._placed[id(split)]
+
+    @cached_property
+    def _placed(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """Images and labels on the device, by the identity of their split, which ``data`` keeps."""
+        return {}
+
+    # --- a batch ---------------------------------------------------------------------------------------------------
+
+    def _read(self, split: "ImageSplit", steps: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+        """Yield images and labels on the CPU."""
+        labels = (torch.from_numpy(split.labels[chosen]) for chosen in steps)
+        return zip(read_batches(split.images, steps), labels, strict=True)
+
+    @cached_property
+    def _fill(self) -> Tensor:
+        """The mean of each channel, in the type of the images."""
+        fill = torch.tensor(self.data.mean)
+        is_bytes = self.data.train.images.dtype == np.uint8
+        return (fill.round().to(torch.uint8) if is_bytes else fill.to(torch.float32)).to(self.device)
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Return float images of mean 0 and deviation 1, ``(batch, channels, height, width)``.

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from raynas.core.inputs import Inputs, InputSpec, TensorSpec, describe, mapped, spec_of
-from raynas.data.batches import EXAMINE_BATCH, Batch, Batches, shares_of
+from raynas.core.inputs import Inputs, InputSpec, TensorSpec, describe, leaves, mapped, spec_of
+from raynas.data.batches import Batch, Batches, examine_batch, shares_of
 from raynas.data.loader_checks import check_label_range, checked_pair, checked_targets, kind_of
+from raynas.data.moving import ahead, moved
 from raynas.data.split_loaders import half_of, loads_shares, share_of_loader
 from raynas.errors import DataError, one_line
 from raynas.user_code import load_function
@@ -257,24 +258,26 @@ class LoaderBatches(Batches):
         batches = chain.from_iterable(
             self.loaders.read(part, self.batch_size, self.rank, self.n_workers) for part in self._train_parts
         )
-        return (self._prepared(*batch) for batch in islice(batches, self.n_steps))
+        return ahead(islice(batches, self.n_steps), self._prepared, self.device)
 
     def examine(self, part: str) -> Iterator[Batch]:
         if part == "test" and not self.loaders.has_test:
             part = "valid"
-        return (self._prepared(*batch) for batch in self.loaders.read(part, EXAMINE_BATCH[self.device.type]))
+        size = examine_batch(self.device, _n_bytes(self.loaders.inputs))
+        return ahead(self.loaders.read(part, size), self._prepared, self.device)
 
-    def _prepared(self, inputs: Inputs, labels: Any) -> Batch:
+    def _prepared(self, batch: Batch) -> Batch:
+        inputs, labels = batch
         dtypes = iter(self.loaders.dtypes)
 
         def prepared(leaf: object) -> object:
             if not isinstance(leaf, Tensor):
                 return leaf
-            tensor = leaf.to(self.device, next(dtypes, torch.float32))
+            tensor = moved(leaf, self.device).to(next(dtypes, torch.float32))
             return self._as_images(tensor) if tensor.ndim == 4 and tensor.is_floating_point() else tensor
 
         def placed(leaf: object) -> object:
-            return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
+            return moved(leaf, self.device) if isinstance(leaf, Tensor) else leaf
 
         return mapped(inputs, prepared), mapped(labels, placed)
 
@@ -284,3 +287,8 @@ class LoaderBatches(Batches):
             mode = "area" if side <= min(images.shape[2:]) else "bilinear"
             images = functional.interpolate(images, (side, side), mode=mode)
         return images.contiguous(memory_format=torch.channels_last)
+
+
+def _n_bytes(inputs: InputSpec) -> int:
+    """Return the size of the inputs of an example as far as it is known."""
+    return sum(leaf.dtype.itemsize * math.prod(leaf.sizes()) for leaf in leaves(inputs) if isinstance(leaf, TensorSpec))

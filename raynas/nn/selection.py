@@ -54,7 +54,12 @@ class Mixture:
     @property
     def active_weights(self) -> Tensor:
         """The weights of the alternatives that are computed, in the order of ``indices``."""
-        return self.weights if self.active is None else self.weights[list(self.active)]
+        if self.active is None:
+            return self.weights
+        first, last = self.active[0], self.active[-1]
+        if list(self.active) == list(range(first, last + 1)):  # a view, for which no indices have to reach a GPU
+            return self.weights[first : last + 1]
+        return self.weights[list(self.active)]
 
 
 Selection = Mapping[str, "Option | Tensor | Mixture"]
@@ -106,7 +111,7 @@ def calling(call: Call) -> Iterator[Call]:
         yield call
     finally:
         _CALL.reset(token)
-        call.memo.clear()
+        call.memo.finish()
 
 
 def current_call() -> Call:

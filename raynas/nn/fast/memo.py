@@ -7,6 +7,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from raynas.nn.fast.running_statistics import RunningStatistics
+
 _Result = TypeVar("_Result")
 
 
@@ -17,10 +19,14 @@ class Memo:
 
     Args:
         size: maximum number of results; a cell of DARTS has about 40.
+
+    Attributes:
+        statistics: updates of batch norms that wait for the end of the forward pass.
     """
 
     def __init__(self, size: int = 48) -> None:
         self._size = size
+        self.statistics = RunningStatistics()
         self._results: OrderedDict[Hashable, tuple[Tensor, object]] = OrderedDict()
 
     def get(self, x: Tensor, key: Hashable, compute: Callable[[Tensor], _Result]) -> _Result:
@@ -40,6 +46,7 @@ class Memo:
                 self._results.popitem(last=False)
         return cast(_Result, self._results[entry][1])
 
-    def clear(self) -> None:
-        """Forget all results."""
+    def finish(self) -> None:
+        """End the forward pass: update the statistics of batch norms and forget all results."""
+        self.statistics.apply()
         self._results.clear()

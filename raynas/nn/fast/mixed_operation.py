@@ -5,7 +5,8 @@ The mathematics is that of ``sum(w * module(x))``, gradients and running statist
 - steps that depend on the input alone (ReLU, pooling, the batch norm behind it) are computed once for all candidates,
   and with a ``Memo`` once for all edges from one state;
 - the last batch norm of each candidate and the sum are one step, which keeps only the batch norms' inputs;
-- on a CPU, depthwise convolutions and pooling run in forms that have fast kernels, in channels-last order.
+- on a CPU, depthwise convolutions and pooling run in forms that have fast kernels, in channels-last order;
+- on a GPU, see ``raynas.nn.fast.grouped``.
 
 Reference for the mixed operation: Liu et al., "DARTS", ICLR 2019, arXiv:1806.09055.
 """
@@ -17,6 +18,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from raynas.nn.fast import grouped
 from raynas.nn.fast.candidate_path import CandidatePath, update_running_statistics
 from raynas.nn.fast.layer_kinds import Candidate
 from raynas.nn.fast.memo import Memo
@@ -37,7 +39,7 @@ def mixed(
     Args:
         candidates: their outputs must have equal shapes.
         weights: ``(len(candidates),)``.
-        x: the input of each; anything but a batch of images on a CPU takes the plain path.
+        x: the input of each; anything but a batch of images takes the plain path.
         memo: shares results with other calls in the same forward pass.
         fused: False to call and weight each candidate in turn.
 
@@ -47,6 +49,8 @@ def mixed(
     """
     if not candidates or weights.shape != (len(candidates),):
         raise ValueError(f"need one weight for each of {len(candidates)} >= 1 candidates, got {tuple(weights.shape)}")
+    if fused and x.dim() == 4 and x.device.type not in ("cpu", "meta"):
+        return _grouped(candidates, weights, x, memo)
     # With a batch of 1, which is no format in particular, torch gets gradients wrong if they are to be differentiated.
     if not fused or x.dim() != 4 or len(x) == 1 or x.device.type != "cpu":
         return _plain_sum(weights, _each_computed(candidates, x, lambda candidate: candidate(x)))
@@ -62,6 +66,18 @@ def mixed(
         if norm is not None:
             update_running_statistics(norm, mean, variance, out)
     return out
+
+
+def _grouped(candidates: Sequence[Candidate], weights: Tensor, x: Tensor, memo: Memo | None) -> Tensor:
+    """Return the sum in few operations of a GPU."""
+    shared = Memo() if memo is None else memo
+    values = _each_computed(candidates, x, lambda candidate: grouped.through(candidate, x, shared))
+    if memo is None:
+        shared.finish()
+    _check_equal_shapes(values)
+    if len(values) == 1 or values[0].dim() != 4:
+        return _plain_sum(weights, values)
+    return grouped.weighted_sum(weights, values)
 
 
 def _each_computed(

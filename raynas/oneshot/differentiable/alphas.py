@@ -138,7 +138,7 @@ class Alphas:
     def operations(self) -> dict[str, Tensor]:
         """Return the parameters of the operations that are still candidates, by decision."""
         return {
-            name: value[list(self.kept[name])]
+            name: value if len(self.kept[name]) == len(value) else value[list(self.kept[name])]
             for name, value in self.values.items()
             if self.places[name].kind == "operations"
         }
@@ -159,15 +159,17 @@ class Alphas:
         """
         weights = {}
         for name, value in self.values.items():
-            kind, kept = self.places[name].kind, torch.tensor(self.kept[name], device=value.device)
-            if kind == "operations" or (kind == "sizes" and relaxation.normalised):
-                mixture = by(value[kept])
-            elif kind == "sizes":
-                mixture = Softmax().weigh(value[kept], 0.0)
-            else:
+            kind, kept = self.places[name].kind, self.kept[name]
+            if kind not in ("operations", "sizes"):
                 continue
-            full = torch.zeros_like(value).index_copy(0, kept, mixture.weights)
-            weights[name] = Mixture(full, active=tuple(self.kept[name][i] for i in mixture.indices))
+            weigh = by if kind == "operations" or relaxation.normalised else lambda a: Softmax().weigh(a, 0.0)
+            if len(kept) == len(value):  # all, in order: nothing to gather and to scatter
+                weights[name] = weigh(value)
+                continue
+            indices = torch.tensor(kept, device=value.device)
+            mixture = weigh(value[indices])
+            full = torch.zeros_like(value).index_copy(0, indices, mixture.weights)
+            weights[name] = Mixture(full, active=tuple(kept[i] for i in mixture.indices))
         return weights
 
     def selection(
@@ -204,7 +206,8 @@ class Alphas:
         if place.kind == "drawn":
             return place.choice.alternatives[int(torch.randint(place.n_ways, ()))]
         if place.kind == "all_inputs":
-            return Mixture(torch.ones(place.n_ways, device=self._device))
+            # On the CPU, where reading them makes no GPU wait: inputs whose weights are all 1 are just added.
+            return Mixture(torch.ones(place.n_ways, device="cpu"))
         value, choice = self.values[place.name], place.choice
         assert isinstance(choice, InputChoice)
         vector = value.detach() if detached else value

@@ -71,9 +71,9 @@ def assert_equal_to_plain_sum(
     """Check the fast way against the plain one on ``edges`` edges from one state; gives both outputs."""
     found = []
     for fused in (False, True):
-        network = nn.ModuleList(copy.deepcopy(nn.ModuleList(ops)) for _ in range(edges)).to(dtype)
+        network = nn.ModuleList(copy.deepcopy(nn.ModuleList(ops)) for _ in range(edges)).to(x.device, dtype)
         torch.manual_seed(1)
-        weights = [torch.randn(len(ops), dtype=dtype).requires_grad_() for _ in range(edges)]
+        weights = [torch.randn(len(ops), dtype=dtype).to(x.device).requires_grad_() for _ in range(edges)]
         state = x.detach().to(dtype).requires_grad_()
         memo = Memo()
         out = torch.stack(
@@ -82,8 +82,9 @@ def assert_equal_to_plain_sum(
                 for e, w in zip(network, weights, strict=True)
             ]
         ).sum(0)
+        memo.finish()
         wanted = [state, *weights, *network.parameters()]
-        grad = torch.randn(out.shape, dtype=dtype, generator=torch.Generator().manual_seed(2))
+        grad = torch.randn(out.shape, dtype=dtype, generator=torch.Generator().manual_seed(2)).to(x.device)
         found.append((out, torch.autograd.grad(out, wanted, grad), network.state_dict()))
     (plain, plain_grads, plain_state), (fast, fast_grads, fast_state) = found
     tolerance = TOLERANCE[dtype]
