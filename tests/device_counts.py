@@ -1,4 +1,4 @@
-"""What a GPU would be asked to do: operations, copies from and to it, and the times that Python waits for it.
+"""Counts of what a GPU would be asked to do: operations, copies from and to it, and the times that Python waits for it.
 
 A count is that of torch's operations below autograd. Each starts a kernel, or a few that torch chooses; views and
 empty tensors start none. Python waits for the GPU where it reads a number, where the shape of a result depends on

@@ -6,6 +6,7 @@ the tensor that was made on the wrong device, on any machine. It counts what a G
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -61,6 +62,8 @@ _CUDA: dict[str, Callable[..., object]] = {
     "memory_allocated": lambda *_: 0,
     "get_per_process_memory_fraction": lambda *_: 1.0,
     "Stream": lambda *_: _Stream(),
+    "Event": lambda enable_timing: _Event(enable_timing),
+    "set_per_process_memory_fraction": lambda *_: None,
     "current_stream": lambda *_: _Stream(),
     "stream": lambda stream: stream,
     "reset_peak_memory_stats": lambda *_: None,
@@ -77,6 +80,22 @@ class _Stream(nullcontext[None]):
 
     def wait_stream(self, other: "_Stream") -> None:
         pass
+
+
+class _Event:
+    """An event, with the time of the CPU: all is done at once."""
+
+    def __init__(self, enable_timing: bool) -> None:
+        self._seconds = 0.0
+
+    def record(self) -> None:
+        self._seconds = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+    def elapsed_time(self, end: "_Event") -> float:
+        return 1000 * (end._seconds - self._seconds)
 
 
 _device_of = torch._C.TensorBase.device.__get__

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ import raynas
 from raynas.compressing.mining.recovering import Recovery
 from raynas.core.inputs import TensorSpec
 from raynas.core.metric import Metric
+from raynas.errors import RaynasError
 from raynas.metrics import ZERO_COST, Batch, zero_cost_scores
 from raynas.metrics.expected_cost import fit_cost_table
 from raynas.metrics.latency import measure_latency
@@ -261,7 +263,41 @@ def test_every_zero_cost_proxy(where: str) -> None:
 
 def test_latency(gpu: torch.device) -> None:
     model = network()
-    assert measure_latency(model, (1, 8, 8), device=gpu, n_runs=3) > 0
+    measured = measure_latency(model, (1, 8, 8), device=gpu, n_runs=3)
+    facts = dict(measured.provenance.facts)
+    assert measured > 0 and facts["timer"] == "CUDA events" and facts["device"] == "pretend GPU"
     assert not any(parameter.is_cuda for parameter in model.parameters())
     table = fit_cost_table(TinyCnn(), "latency_ms", n_samples=1, device=gpu)
     assert table.base > 0 or any(cost > 0 for costs in table.costs.values() for cost in costs)
+
+
+def test_latency_of_a_graph(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pretend one, which says how often it was recorded and replayed."""
+    calls: list[str] = []
+
+    class Graph:
+        def replay(self) -> None:
+            calls.append("replay")
+
+    @contextmanager
+    def recording(graph: Graph) -> Iterator[None]:
+        calls.append("record")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    measured = measure_latency(network(), (1, 8, 8), backend="cuda_graph", device=gpu, n_runs=3, n_warmup=1)
+    facts = dict(measured.provenance.facts)
+    assert (facts["backend"], facts["timer"]) == ("cuda_graph", "CUDA events")
+    assert calls[:2] == ["record", "replay"] and calls.count("record") == 1 and calls.count("replay") >= 4
+
+    class Reader(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if "record" in calls[-1:]:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            return x
+
+    with pytest.raises(RaynasError, match=r"take back end eager \(RuntimeError: operation not permitted"):
+        measure_latency(Reader(), (1, 8, 8), backend="cuda_graph", device=gpu, n_runs=3)
+    with pytest.raises(RaynasError, match="back end 'cuda_graph' has device cuda, got 'cpu'"):
+        measure_latency(network(), (1, 8, 8), backend="cuda_graph", n_runs=3)

@@ -57,5 +57,6 @@ class DataMeasurer(Measurer):
 
 def data_measurer(settings: ArchitectureSettings, training: "GradientTraining", space: SearchSpace) -> DataMeasurer:
     """Return what measures the networks of a space as the trials of these settings do."""
-    device = "cuda" if settings.uses_gpu else "cpu"
-    return DataMeasurer(training, space, device=device, n_threads=settings.latency_threads, seed=settings.seed)
+    return DataMeasurer(
+        training, space, device=settings.device_type, n_threads=settings.latency_threads, seed=settings.seed
+    )

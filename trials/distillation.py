@@ -307,6 +307,11 @@ class DistillationTrial(Trial[Distillation]):
             recalibrate(self.trainer.model, self._calibration())
         return self.trainer.examine()
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Those of the training, such as that memory ran out."""
+        return self.trainer.notes
+
     def state(self) -> State:
         """Return weights, optimizer and epoch."""
         return self.trainer.state_dict()

@@ -48,7 +48,8 @@ class GradientTraining(DataSettings):
         clip_norm: largest norm of the gradient of all weights; None for no limit.
         augment: "auto" (the one that suits the data), "none", "shift", "crop_flip" or "crop_flip_cutout"; loaders of
             your own augment by themselves.
-        dtype: "float32", or "bfloat16" for mixed precision.
+        dtype: "float32", or "bfloat16" or "float16" for mixed precision; losses are scaled for the latter, whose
+            smallest numbers are too large for some gradients.
         data_fraction: share of the training images to use, above 0 and up to 1; share of the batches of each epoch for
             loaders of your own.
         resolution: height and width to resize images to, in pixels; None keeps them.
@@ -87,6 +88,7 @@ class GradientTraining(DataSettings):
     cache_images: bool = True
 
     trains: ClassVar[bool] = True
+    DTYPES: ClassVar[tuple[str, ...]] = ("float32", "bfloat16", "float16")
     targets: ClassVar[Targets] = "classes"
     """Kind of what the data holds besides inputs."""
     TUNABLE: ClassVar[tuple[str, ...]] = (
@@ -111,7 +113,7 @@ class GradientTraining(DataSettings):
             require_whole("resolution", self.resolution, 1)
         require_whole("data_workers", self.data_workers, 0)
         check_numbers(self)
-        require(self.dtype in ("bfloat16", "float32"), "dtype must be 'float32' or 'bfloat16'", self.dtype)
+        require(self.dtype in self.DTYPES, f"dtype must be one of {', '.join(self.DTYPES)}", self.dtype)
         for kind, name, known in (
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),

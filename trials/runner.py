@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
+from raynas.accelerators import empty_cache, is_available
 from raynas.core.metric import Metric
 from raynas.core.space import SearchSpace
 from raynas.errors import RaynasError, UnreportedMetricError, one_line
@@ -141,7 +142,10 @@ class TrialRunner(Generic[TrialT]):
 
     def _begin(self, config: Config) -> None:
         progress = self.progress
-        reset_peak_memory(self.settings.torch_device)
+        device = self.settings.torch_device
+        if device.type == "cuda" and self.settings.gpus < 1:  # other trials have the rest of its memory
+            torch.cuda.set_per_process_memory_fraction(self.settings.gpus)
+        reset_peak_memory(device)
         progress.arch = self.space.from_config(config)
         progress.hyperparameters = {k: plain(v) for k, v in config.items() if k not in ("arch", CHECKPOINT_KEY)}
         checkpoint = self._read(config[CHECKPOINT_KEY]) if CHECKPOINT_KEY in config else None
@@ -224,8 +228,8 @@ class TrialRunner(Generic[TrialT]):
                 raise UnreportedMetricError(name, reported, measurable)
 
     def _peak_memory_mb(self) -> float:
-        on_gpu = self.settings.device != "cpu" and torch.cuda.is_available()
-        return peak_memory_mb("cuda" if on_gpu else "cpu")
+        kind = "cuda" if self.settings.device == "auto" else self.settings.device
+        return peak_memory_mb(kind if is_available(kind) else "cpu")
 
     def release(self) -> None:
         """Drop the trial with its network."""
@@ -264,8 +268,7 @@ class TrialRunner(Generic[TrialT]):
         self.release()
         if is_out_of_memory(error):  # otherwise not: it takes a third of a second
             gc.collect()
-            if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()
+            empty_cache("cuda" if self.settings.device == "auto" else self.settings.device)
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import torch
 from ray import tune
 from torch import nn
 
+from raynas.accelerators import DEVICES, is_available
 from raynas.core.architecture import Architecture, Option
 from raynas.core.goal import Goal
 from raynas.core.metric import Metric, Needs
@@ -164,8 +165,9 @@ class ArchitectureSettings(TrialSettings):
 
     Args:
         seed: seed of weights, data order and augmentation, together with the architecture.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        gpus: share of a GPU that a trial asks Ray for, where trials run on GPUs; 0.5 puts two on each.
+        device: "cpu", "cuda", "mps" or "xpu", or "auto" for "cuda" where there is one.
+        gpus: share of a GPU that a trial asks Ray for, where trials run on GPUs; 0.5 puts two on each, each of which
+            gets half of the memory.
         n_threads: CPU threads of a trial, and CPUs that it asks Ray for.
         latency_threads: CPU threads that latency, and other metrics of the device, are measured with.
     """
@@ -179,7 +181,7 @@ class ArchitectureSettings(TrialSettings):
     trains: ClassVar[bool] = False
     """True if a trial trains its network, so that another seed gives another score."""
 
-    DEVICES: ClassVar[tuple[str, ...]] = ("auto", "cpu", "cuda")
+    DEVICES: ClassVar[tuple[str, ...]] = ("auto", *DEVICES)
     measures: ClassVar[frozenset[Needs]] = frozenset(("shapes", "weights", "device"))
 
     def __post_init__(self) -> None:
@@ -248,8 +250,7 @@ class ArchitectureSettings(TrialSettings):
 
     def costs(self, space: SearchSpace, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Cost]:
         """Return the metrics as trials measure them; without those of a GPU that this process does not see."""
-        device = "cuda" if self.uses_gpu else "cpu"
-        measurer = Measurer(space, device=device, n_threads=self.latency_threads, seed=self.seed)
+        measurer = Measurer(space, device=self.device_type, n_threads=self.latency_threads, seed=self.seed)
         return measurer.costs(metrics.values())
 
     @property
@@ -264,15 +265,27 @@ class ArchitectureSettings(TrialSettings):
         Raises:
             RaynasError: if the settings require a GPU and there is none.
         """
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise RaynasError("device 'cuda' is asked for, but this process sees no GPU; use device 'auto' or 'cpu'")
-        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+        if self.device == "auto":
+            return torch.device("cuda" if is_available("cuda") else "cpu")
+        if not is_available(self.device):
+            what = "no GPU" if self.device == "cuda" else f"none of torch's {self.device!r}"
+            raise RaynasError(
+                f"device {self.device!r} is asked for, but this process sees {what}; use device 'auto' or 'cpu'"
+            )
+        return torch.device(self.device)
+
+    @property
+    def device_type(self) -> str:
+        """Type of the device of trials, which may run on other nodes than this process."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if self.uses_gpu else "cpu"
 
     @property
     def uses_gpu(self) -> bool:
-        """True if trials run on GPUs."""
+        """True if trials run on what Ray calls GPUs, those of CUDA and XPU; it does not count that of a Mac."""
         if self.device != "auto":
-            return self.device == "cuda"
+            return self.device in ("cuda", "xpu")
         return may_have("GPU") if ray.is_initialized() else torch.cuda.is_available()
 
 

@@ -26,6 +26,7 @@ from raynas.trials.data_batch import BATCH_SIZE, batch_for, first_batch
 from raynas.trials.data_settings import DataSettings
 from raynas.trials.distillation import Distillation, check_student
 from raynas.trials.examples import MAX_KEPT_BYTES, Examples
+from raynas.trials.mixed_precision import autocast
 from raynas.trials.progress import Result
 from raynas.trials.runner import TrialRunner
 from raynas.trials.settings import refuse_all
@@ -251,8 +252,7 @@ class SharedSupernet:
 
     def precision(self) -> torch.autocast:
         """Return the context of forward passes."""
-        device = self.settings.torch_device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.training.dtype == "bfloat16")
+        return autocast(self.settings.torch_device, self.training.dtype)
 
     @cached_property
     def examples(self) -> Examples:

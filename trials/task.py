@@ -19,6 +19,7 @@ from raynas.errors import DataError, RaynasError
 from raynas.oneshot.base import soft_cross_entropy
 from raynas.trials.cell_training import AuxiliaryHead
 from raynas.trials.examples import Examples
+from raynas.trials.portions import Portions
 from raynas.trials.workers import Workers
 
 
@@ -128,11 +129,16 @@ class Task(ABC):
         """Return the scores of a network over examples, as ``examine`` does."""
         model.eval()
         sums: dict[str, Total] = {}
-        for inputs, _, targets in examples:
+        portions = Portions()
+
+        def totals_of(inputs: Inputs, targets: Any) -> Mapping[str, Total]:
             with precision():
                 outputs = self.outputs(model, inputs)
-            totals = self.totals(outputs.float(), targets)
-            sums = added(sums, totals)
+            return self.totals(outputs.float(), targets)
+
+        for inputs, _, targets in examples:
+            for totals in portions.run(totals_of, inputs, targets):
+                sums = added(sums, totals)
         if examples.workers.n > 1:
             each = examples.workers.gathered({name: total.on_cpu for name, total in sums.items()})
             sums = reduce(added, each, {})

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from raynas.core.inputs import Arguments, Inputs
+from raynas.core.inputs import Arguments, Inputs, part_of
 from raynas.data.batches import Batches
 from raynas.errors import DataError, RaynasError
 from raynas.nn.fast.plain_training import fast_depthwise_gradients
+from raynas.oneshot.optimizer_state import with_settings_of
 from raynas.seeds import seed_of
 from raynas.trials.cell_training import DropPath
 from raynas.trials.checkpoint import State
-from raynas.trials.failures import is_too_small_for_batch_norm
+from raynas.trials.cudnn import tuned_convolutions
+from raynas.trials.failures import forget_frames, give_back_memory, is_out_of_memory, is_too_small_for_batch_norm
+from raynas.trials.mixed_precision import autocast
 from raynas.trials.optimizers import OPTIMIZERS
 from raynas.trials.task import Task
 from raynas.trials.workers import Workers
@@ -24,12 +27,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+FEWEST_HALVED = 4
+"""Number of examples from which a batch is halved: batch norms need two."""
+
+
 class Trainer:
     """A network under training.
 
     Epoch ``n`` seeds torch's global generator and its own from ``seed`` and ``n`` alone. So training that continues
     from ``state_dict`` gives the same weights as training that was never interrupted: bit for bit on a CPU with the
     same number of threads, and as far as its kernels are deterministic on a GPU.
+
+    Where memory runs out, batches are passed through the network in two halves from then on, and their gradients are
+    added; batch norms then normalise by half a batch. Where it runs out again, or several workers train together, the
+    training fails.
 
     Args:
         model: the network.
@@ -71,6 +82,9 @@ class Trainer:
         self._optimizer = OPTIMIZERS[settings.optimizer](trained, settings)
         self._lr = settings.learning_rate
         self._connected = self._together.connected(self.model)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=settings.dtype == "float16")
+        self.n_parts = 1
+        """Number of parts that a batch is passed through the network in."""
 
     @property
     def finished(self) -> bool:
@@ -94,7 +108,7 @@ class Trainer:
             self._drop_path.rate = self._max_drop_path * self.epoch / self.settings.epochs
         total = torch.zeros((), device=self._device)
         n_steps, steps = self.batches.n_steps, 0
-        with fast_depthwise_gradients(self.model):
+        with fast_depthwise_gradients(self.model), tuned_convolutions(self._device, self.has_fixed_shapes):
             for inputs, labels in self.batches.train(seed):
                 if not Arguments.of(inputs).n_examples:  # a rest with fewer examples than workers
                     continue
@@ -128,19 +142,65 @@ class Trainer:
             logger.warning("left out: the last batch of one example, which batch norm cannot take (see drop_last=True)")
 
     def _step(self, inputs: Inputs, labels: Any) -> Tensor:
+        loss = self._gradients(inputs, labels)
+        self._together.average_gradients(self._beside)
+        if self.settings.clip_norm is not None:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return loss
+
+    def _gradients(self, inputs: Inputs, labels: Any) -> Tensor:
+        """Compute the gradients of a batch, in halves if memory runs out; return the loss."""
+        try:
+            return self._accumulated(inputs, labels)
+        except Exception as error:
+            n = Arguments.of(inputs).n_examples
+            is_halved = self.n_parts == 1 and n >= FEWEST_HALVED and self._together.n == 1
+            if not is_halved or not is_out_of_memory(error):
+                raise
+            self.n_parts = 2
+            logger.warning("memory ran out with a batch of %d: each goes through the network in halves from now on", n)
+            forget_frames(error)
+        self._optimizer.zero_grad(set_to_none=True)
+        give_back_memory(self._device)
+        return self._accumulated(inputs, labels)
+
+    def _accumulated(self, inputs: Inputs, labels: Any) -> Tensor:
+        """Compute the gradients of a batch, part by part; return the loss."""
+        self._optimizer.zero_grad(set_to_none=True)
+        n, total = Arguments.of(inputs).n_examples, torch.zeros((), device=self._device)
+        if self.n_parts == 1 or n < FEWEST_HALVED:
+            return self._backward(inputs, labels, 1.0)
+        for i in range(self.n_parts):
+            part = slice(i * n // self.n_parts, (i + 1) * n // self.n_parts)
+            share = (part.stop - part.start) / n
+            total += share * self._backward(part_of(inputs, part, n), part_of(labels, part, n), share)
+        return total
+
+    def _backward(self, inputs: Inputs, labels: Any, share: float) -> Tensor:
+        """Add the gradients of examples, which are a share of the batch; return their loss."""
         with self._precision():
             targets = self.task.targets(inputs, labels)
             loss = self.task.loss(self.task.outputs(self._connected, inputs), targets)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._together.average_gradients(self._beside)
-        if self.settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        self._optimizer.step()
+        self._scaler.scale(loss if share == 1 else share * loss).backward()
         return loss.detach()
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
+        return autocast(self._device, self.settings.dtype)
+
+    @property
+    def has_fixed_shapes(self) -> bool:
+        """True if all tensors of a layer have one shape, from batch to batch."""
+        return self.batches.has_fixed_shapes
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Text to add to the results, by name."""
+        if self.n_parts == 1:
+            return {}
+        return {"accumulation": f"memory ran out: each batch goes through the network in {self.n_parts} parts"}
 
     def _set_lr(self, step: int, n_steps: int) -> None:
         """Set the learning rate of a step; it follows from the epoch alone, so there is no schedule to save."""
@@ -155,14 +215,16 @@ class Trainer:
             DataError: if there is nothing to examine.
         """
         model = self.model if model is None else model
-        with self._together.examining(self.model):
+        with self._together.examining(self.model), tuned_convolutions(self._device, self.has_fixed_shapes):
             return self.task.examine(model, self.batches, part, precision=self._precision, workers=self._together)
 
     def state_dict(self) -> State:
         """Return all that continuing needs: tensors in plain containers, nothing copied."""
         beside = {} if self.task.trained is None else {"beside": dict(self.task.trained.state_dict())}
         model, optimizer = dict(self.model.state_dict()), self._optimizer.state_dict()
-        state = {"epoch": self.epoch, "model": model, "optimizer": optimizer, **beside}
+        scaler = {"scaler": self._scaler.state_dict()} if self._scaler.is_enabled() else {}
+        parts = {"n_parts": self.n_parts} if self.n_parts > 1 else {}
+        state = {"epoch": self.epoch, "model": model, "optimizer": optimizer, **beside, **scaler, **parts}
         return self._together.whole(state)  # type: ignore[no-any-return]
 
     def load_state_dict(self, state: State) -> None:
@@ -171,13 +233,14 @@ class Trainer:
         Raises:
             Exception: if the state is another network's or optimizer's.
         """
-        own = [{k: v for k, v in group.items() if k != "params"} for group in self._optimizer.param_groups]
+        own = self._optimizer.param_groups[0].keys() - {"params"}
         self._together.load(self.model, state["model"])
         if self.task.trained is not None:
             self._together.load(self.task.trained, state["beside"])
-        self._together.load_optimizer(self._optimizer, state["optimizer"])
-        for group, settings in zip(self._optimizer.param_groups, own, strict=True):
-            group.update(settings)
+        self._together.load_optimizer(self._optimizer, with_settings_of(self._optimizer, state["optimizer"], own))
+        if self._scaler.is_enabled() and "scaler" in state:
+            self._scaler.load_state_dict(state["scaler"])
+        self.n_parts = int(state.get("n_parts", 1))
         self.epoch = int(state["epoch"])
 
 

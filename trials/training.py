@@ -28,6 +28,7 @@ from raynas.trials.team import RayTeam, Team
 from raynas.trials.trainer import Trainer
 from raynas.trials.trial import Trial
 from raynas.trials.workers import Distributed, Workers, check_workers
+from raynas.validate import require
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,9 @@ class Training(GradientTraining):
         check_workers(self.workers, self.batch_size)
         if self.parallel not in PARALLEL:
             raise UnknownNameError("kind of data parallelism", str(self.parallel), PARALLEL)
+        # Workers that hold parts of the weights would have to agree on gradients that overflow.
+        rule = "with several workers, dtype must be 'float32' or 'bfloat16'"
+        require(self.workers == 1 or self.dtype != "float16", rule, self.dtype)
 
     @property
     def bundles(self) -> list[dict[str, float]]:
@@ -160,6 +164,11 @@ class TrainingTrial(Trial[Training]):
         """Train for an epoch, then examine."""
         self.trainer.train_epoch()
         return self.trainer.examine()
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Those of the training, such as that memory ran out."""
+        return self.trainer.notes
 
     def state(self) -> State:
         """Return weights, optimizer and epoch."""

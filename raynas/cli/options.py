@@ -140,8 +140,8 @@ class LatencyOptions:
     """Latency: what runs the networks when it is measured; any of these measures and shows it.
 
     Args:
-        backend: eager (PyTorch as it is), compile, export (AOTInductor), onnxruntime, executorch, openvino or tensorrt;
-            by default eager, and onnxruntime's file for a measurement of your own.
+        backend: eager (PyTorch as it is), cuda_graph, compile, export (AOTInductor), onnxruntime, executorch, openvino
+            or tensorrt; by default eager, and onnxruntime's file for a measurement of your own.
         device: names of devices of the Ray cluster, nodes with the resource device:NAME, each measured as
             latency_ms@NAME; by default the machine that a trial runs on.
         measure: your own measurement: package.module:function, which gets the path of the exported file and returns ms,

@@ -54,7 +54,12 @@ class Augmentation:
 
     def __call__(self, images: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply."""
-        return self.apply(images, fill, self.draw(*images.shape[:3], generator).to(images.device))
+        return self.apply(images, fill, self.draw(*_sizes(images), generator).to(images.device))
+
+
+def _sizes(images: Tensor) -> tuple[int, int, int]:
+    n, height, width, _ = images.shape
+    return n, height, width
 
 
 def _pad(height: int) -> int:

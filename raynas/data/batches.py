@@ -15,7 +15,7 @@ Batch = tuple[Any, Any]
 EXAMINE_BATCH = 128
 """Batch size of an evaluation on a CPU. Larger ones fall out of its caches: 1024 took 3.7 times as long as 128."""
 
-MOST_EXAMINED, MOST_BYTES = 1024, 64 * 2**20
+MOST_EXAMINED, MOST_BYTES = 1024, 256 * 2**20
 """Largest number of examples, and size of their inputs in bytes, of a batch of an evaluation on a GPU."""
 
 
@@ -26,6 +26,11 @@ class Batches(ABC):
     @abstractmethod
     def n_steps(self) -> int | None:
         """Number of training batches in an epoch; None if unknown."""
+
+    @property
+    def has_fixed_shapes(self) -> bool:
+        """True if all examples have one shape."""
+        return False
 
     @abstractmethod
     def train(self, seed: int) -> Iterator[Batch]:
@@ -63,6 +68,10 @@ class SharedBatches(Batches):
     def n_steps(self) -> int | None:
         return self.whole.n_steps
 
+    @property
+    def has_fixed_shapes(self) -> bool:
+        return self.whole.has_fixed_shapes
+
     def train(self, seed: int) -> Iterator[Batch]:
         return shares_of(self.whole.train(seed), self.rank, self.n)
 
@@ -92,7 +101,7 @@ def examine_batch(device: torch.device, bytes_of_example: int) -> int:
     if device.type == "cpu":
         return EXAMINE_BATCH
     most = max(MOST_BYTES // max(bytes_of_example, 1), 1)
-    return min(2 ** (most.bit_length() - 1), MOST_EXAMINED)
+    return min(1 << (most.bit_length() - 1), MOST_EXAMINED)
 
 
 def share_of_batch(n_examples: int, rank: int, n: int) -> slice:

@@ -49,6 +49,10 @@ class ImageBatches(Batches):
     def n_steps(self) -> int:
         return max(len(self.data.train) // self.batch_size, 1)
 
+    @property
+    def has_fixed_shapes(self) -> bool:
+        return True
+
     def share(self, rank: int, n: int) -> "ImageBatches":
         return replace(self, rank=rank, n_workers=n)
 
@@ -69,7 +73,8 @@ class ImageBatches(Batches):
 
         def move(batch: Batch) -> Batch:
             images, targets = batch
-            drawn = augment.draw(*images.shape[:3], generator)
+            n, height, width, _ = images.shape
+            drawn = augment.draw(n, height, width, generator)
             images, drawn, targets = (moved(tensor, self.device) for tensor in (images, drawn, targets))
             return self._normalised(augment.apply(images, fill, drawn)), targets
 
@@ -83,8 +88,8 @@ class ImageBatches(Batches):
         parts = [np.arange(start, min(start + size, len(split))) for start in range(0, len(split), size)]
         if self._resident(split):
             images, labels = self._on_device(split)
-            for part in parts:
-                chosen = slice(part[0], part[-1] + 1)
+            for indices in parts:
+                chosen = slice(indices[0], indices[-1] + 1)
                 # Copied, as floats would be normalised where they are.
                 yield self._normalised(images[chosen].to(torch.float32, copy=True)), labels[chosen]
             return
@@ -103,7 +108,8 @@ class ImageBatches(Batches):
         images, labels = self._on_device(split)
         sizes = [len(chosen) for chosen in steps]
         order = moved(torch.from_numpy(np.concatenate(steps)), self.device).split(sizes)
-        numbers = torch.cat([augment.draw(size, *images.shape[1:3], generator) for size in sizes])
+        _, height, width, _ = images.shape
+        numbers = torch.cat([augment.draw(size, height, width, generator) for size in sizes])
         for chosen, drawn in zip(order, moved(numbers, self.device).split(sizes), strict=True):
             batch = augment.apply(images.index_select(0, chosen), self._fill, drawn)
             yield self._normalised(batch), labels.index_select(0, chosen)

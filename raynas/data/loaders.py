@@ -254,6 +254,11 @@ class LoaderBatches(Batches):
             return None
         return math.ceil(self.loaders.fraction * sum(count for count in counts if count is not None))
 
+    @property
+    def has_fixed_shapes(self) -> bool:
+        # Loaders of images rarely mix sizes; texts vary in length.
+        return len(self.loaders.input_shape) == 3
+
     def train(self, seed: int) -> Iterator[Batch]:
         batches = chain.from_iterable(
             self.loaders.read(part, self.batch_size, self.rank, self.n_workers) for part in self._train_parts

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import nn
 
+from raynas.accelerators import is_available
 from raynas.core.architecture import Architecture
 from raynas.core.measurement import Measured, Provenance, as_float
 from raynas.core.metric import Candidate, Metric, Needs
@@ -79,7 +80,7 @@ class Measurer:
         if metric.measure is None:
             return False
         if metric.needs == "device":
-            return self.device.type != "cuda" or torch.cuda.is_available()
+            return is_available(self.device.type)
         return metric.needs != "data" or self.batch is not None
 
     def values(self, metrics: Iterable[Metric], arch: Architecture) -> dict[str, float]:

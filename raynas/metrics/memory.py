@@ -20,9 +20,11 @@ def reset_peak_memory(device: str | torch.device = "cpu") -> None:
     On Linux this resets the process's high-water mark; elsewhere it cannot be reset, and the peak is that of the whole
     process so far.
     """
-    if torch.device(device).type == "cuda":
+    kind = torch.device(device).type
+    if kind == "cuda":
         torch.cuda.init()  # there are no statistics before
-        torch.cuda.reset_peak_memory_stats(device)
+    if kind in ("cuda", "xpu"):
+        getattr(torch, kind).reset_peak_memory_stats(device)
         return
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")  # man 5 proc: resets VmHWM
@@ -31,12 +33,15 @@ def reset_peak_memory(device: str | torch.device = "cpu") -> None:
 def peak_memory_mb(device: str | torch.device = "cpu") -> float:
     """Return the peak of memory in use since ``reset_peak_memory``, in MB (10^6 bytes).
 
-    On a GPU, what tensors took. On a CPU, the resident size of the whole process: Python and its libraries (some 300 MB
-    with torch) and what it has read of shared data count, so compare values with each other, not with zero. NaN where
-    the system does not say.
+    On a GPU, what tensors took; on that of a Mac, what torch holds now, which it seldom gives back. On a CPU, the
+    resident size of the whole process: Python and its libraries (some 300 MB with torch) and what it has read of shared
+    data count, so compare values with each other, not with zero. NaN where the system does not say.
     """
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
+    kind = torch.device(device).type
+    if kind in ("cuda", "xpu"):
+        return float(getattr(torch, kind).max_memory_allocated(device)) / 1e6
+    if kind == "mps":
+        return torch.mps.driver_allocated_memory() / 1e6
     try:
         match = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())
     except OSError:

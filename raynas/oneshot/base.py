@@ -16,6 +16,7 @@ from raynas.core.feasible_sampler import FeasibleSampler, MemberLimits
 from raynas.core.inputs import Arguments, Inputs
 from raynas.nn.selection import Selection
 from raynas.nn.supernet import Selected, Supernet
+from raynas.oneshot.optimizer_state import with_settings_of
 from raynas.seeds import seed_of
 
 Batch = tuple[Any, Any]
@@ -214,7 +215,8 @@ class Learner(ABC):
             Exception: if the state is another supernet's, optimizer's or method's.
         """
         self.supernet.load_state_dict(state["supernet"])
-        self.setup.optimizer.load_state_dict(state["optimizer"])
+        optimizer = self.setup.optimizer
+        optimizer.load_state_dict(with_settings_of(optimizer, state["optimizer"]))
         self.epoch = int(state["epoch"])
 
     # --- what updates are made of --------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ SHAPE = (1, 8, 8)
 
 @dataclass(frozen=True)
 class PerStep:
-    """What a step asks of a GPU; means over the steps.
+    """Demands of a step on a GPU; means over the steps.
 
     Args:
         operations: number of operations.
@@ -115,7 +115,7 @@ def of_training(settings: Any, space: Any, arch: dict[str, Any], n_steps: int) -
         trainer = getattr(trainer, "trainer", trainer)
         step = trainer._step
 
-        def noted(*batch: Any) -> torch.Tensor:
+        def noted(*batch: Any) -> Any:
             steps.begin()
             return step(*batch)
 

@@ -82,5 +82,5 @@ def test_the_memory_share_of_the_process_counts(monkeypatch: pytest.MonkeyPatch)
 
 def test_batches_of_an_evaluation_are_smaller_for_larger_inputs() -> None:
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
-    assert examine_batch(gpu, 4 * 3 * 32 * 32) == 1024 and examine_batch(gpu, 4 * 3 * 224 * 224) == 64
+    assert examine_batch(gpu, 4 * 3 * 32 * 32) == 1024 and examine_batch(gpu, 4 * 3 * 224 * 224) == 256
     assert examine_batch(gpu, 10**9) == 1 and examine_batch(cpu, 10**9) == examine_batch(cpu, 4) == 128

@@ -45,7 +45,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"stream_above_gb": -1}, "stream_above_gb must be a number from 0, got -1"),
     ({"data_workers": -1}, "data_workers must be a whole number of at least 0, got -1"),
     ({"resolution": 0}, "resolution must be a whole number of at least 1"),
-    ({"dtype": "float16"}, "dtype must be 'float32' or 'bfloat16', got 'float16'"),
+    ({"dtype": "float64"}, "dtype must be one of float32, bfloat16, float16, got 'float64'"),
     ({"device": "gpu"}, "device must be one of auto, cpu, cuda, got 'gpu'"),
     ({"n_threads": 0}, "n_threads must be a whole number of at least 1"),
     ({"gpus": 0}, "gpus must be above 0 and at most 1"),

@@ -18,6 +18,7 @@ from raynas.data.fit_space import fields_of
 from raynas.data.sources import Source
 from raynas.errors import DataError
 from raynas.nn.batch_statistics import is_recalibrated, recalibrate
+from raynas.nn.elastic import ElasticLayer
 from raynas.nn.supernet import Selected, Supernet
 from raynas.oneshot import Learner, Setup
 from raynas.seeds import seed_of
@@ -129,6 +130,12 @@ class SupernetTrainer(Trainer):
         self._workers.average([loss, *buffers])
         self.watched = self.learner.end_epoch(partial((self._held_out or self.batches).examine, "valid"))
         return float(loss)
+
+    @property
+    def has_fixed_shapes(self) -> bool:
+        """False with layers whose size is drawn anew for each batch."""
+        layers = self.learner.supernet.modules()
+        return super().has_fixed_shapes and not any(isinstance(layer, ElasticLayer) for layer in layers)
 
     def _step(self, inputs: Inputs, labels: Any) -> Tensor:
         valid = self._with_targets(next(self._valid)) if self._held_out else None

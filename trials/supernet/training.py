@@ -54,6 +54,8 @@ class WeightSharing(GradientTraining):
 
     resumes_after_errors = True  # hours of one training are lost otherwise, not one of many trials
     irrelevant = TrialSettings.irrelevant  # batch norms see the share of a worker
+    # Not "float16": methods compute several gradients in a step, which would all have to be scaled alike.
+    DTYPES: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
     objective: ClassVar[str] = "accuracy"
     """The metric of the candidates that the progress of the training is shown by."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raynas.accelerators import forked_rng
 from raynas.compressing.assembling.blocks import call_of
 from raynas.core.inputs import Arguments, Inputs
 from raynas.data.batches import Batch, Batches
@@ -39,10 +40,10 @@ class Candidates(nn.Module):
         """Return the outputs of all of them, ``(n, ...)``."""
         self._n_calls += self.training
         given = Arguments(args, kwargs)
-        devices = [each.device for each in given.tensors[:1] if each.device.type == "cuda"]
+        device = next((each.device for each in given.tensors), torch.device("cpu"))
         outputs = []
         for name, module in zip(self.names, self.candidates, strict=True):
-            with torch.random.fork_rng(devices, enabled=self.training):
+            with forked_rng(device, enabled=self.training):
                 if self.training:
                     torch.manual_seed(seed_of(self._seed, name, self._n_calls))
                 # Some blocks change their inputs in place.

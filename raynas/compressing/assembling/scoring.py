@@ -28,6 +28,7 @@ from raynas.nn.modes import evaluating
 from raynas.seeds import seed_of
 from raynas.threads import limited_threads
 from raynas.trials.distillation import Distillation
+from raynas.trials.mixed_precision import autocast
 from raynas.trials.scores import checked_scores
 from raynas.trials.trainer import Trainer
 
@@ -111,7 +112,7 @@ class BlockScorer:
         return self.settings.batches(self.source, self.device)
 
     def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16")
+        return autocast(self.device, self.settings.dtype)
 
     def _of_given(self) -> dict[str, Finished]:
         costs = Measurer(self._space).values(self.metrics, self._space.default)

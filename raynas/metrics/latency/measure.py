@@ -1,7 +1,7 @@
 """Measurement of latency: runs timed in turns with a reference network, repeated if they cannot be trusted."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
@@ -15,7 +15,7 @@ from raynas.metrics.latency.backends import backend_named
 from raynas.metrics.latency.deployment import Deployment, deploy
 from raynas.metrics.latency.machine import device_name, one_at_a_time
 from raynas.metrics.latency.reference import Reference
-from raynas.metrics.latency.sample import Run, Sample, take_sample, warm_up
+from raynas.metrics.latency.sample import Run, Sample, Timer, by_clock, by_events, take_sample, warm_up
 from raynas.metrics.latency.settings import LatencySettings
 from raynas.metrics.latency.timing import Timing
 from raynas.metrics.latency.trust import MAX_WAITED, doubts_of
@@ -24,6 +24,9 @@ from raynas.threads import limited_threads
 
 PAUSE_SECONDS = 0.1
 """Time between two measurements of a network, in which a short disturbance may end."""
+
+
+_TIMERS: Mapping[Timer, str] = {by_clock: "clock", by_events: "CUDA events"}
 
 
 def measure_latency(
@@ -107,8 +110,9 @@ def time_deployment(deployment: Deployment, settings: LatencySettings) -> Timing
     backend = backend_named(settings.backend)
     backend.check(settings)
     reference = Reference(settings.torch_device, settings.n_threads)
+    is_seen = backend.runs_in_torch and settings.torch_device.type == "cuda"
     with ready(deployment, settings) as run:
-        return _trusted(run, reference, settings, backend.version)
+        return _trusted(run, reference, settings, backend.version, by_events if is_seen else by_clock)
 
 
 @contextmanager
@@ -136,7 +140,7 @@ def ready(deployment: Deployment, settings: LatencySettings) -> Iterator[Run]:
         yield run
 
 
-def _trusted(run: Run, reference: Reference, settings: LatencySettings, version: str) -> Timing:
+def _trusted(run: Run, reference: Reference, settings: LatencySettings, version: str, timer: Timer) -> Timing:
     """Measure until there is nothing to doubt, ``max_attempts`` times at most; return the least doubtful."""
     for warmed in (run, reference.run):
         warm_up(warmed, settings)
@@ -144,12 +148,15 @@ def _trusted(run: Run, reference: Reference, settings: LatencySettings, version:
     for _ in range(settings.max_attempts):
         if found:
             time.sleep(PAUSE_SECONDS)
-        sample = take_sample(run, reference.run, settings)
+        sample = take_sample(run, reference.run, settings, timer)
         slowdown = reference.slowdown(sample.reference_ms, counts=(sample.waited or 0.0) <= MAX_WAITED)
         doubts = doubts_of(sample, slowdown)
         doubt = "; ".join(doubt.reason for doubt in doubts)
         found.append(
-            (max((doubt.excess for doubt in doubts), default=0), _timing(sample, settings, version, slowdown, doubt))
+            (
+                max((doubt.excess for doubt in doubts), default=0),
+                replace(_timing(sample, settings, version, slowdown, doubt), timer=_TIMERS[timer]),
+            )
         )
         if not doubts:
             break

@@ -82,13 +82,18 @@ def warm_up(run: Run, settings: LatencySettings) -> None:
     """Run ``n_warmup`` times, or once if that takes longer than ``max_seconds``."""
     start = time.perf_counter()
     for _ in range(settings.n_warmup):
-        _timed(run, settings.torch_device)
+        by_clock(run, settings.torch_device)
         if time.perf_counter() - start > settings.max_seconds:
             break
 
 
-def take_sample(run: Run, reference: Run, settings: LatencySettings) -> Sample:
-    """Time runs of a network, and of the reference network in turns with them."""
+Timer = Callable[[Run, torch.device], float]
+"""Returns how long a run takes, in s."""
+
+
+def take_sample(run: Run, reference: Run, settings: LatencySettings, timer: Timer | None = None) -> Sample:
+    """Time runs of a network, and of the reference network in turns with them; by default by the clock of the CPU."""
+    timed = by_clock if timer is None else timer
     device, blocks, reference_times = settings.torch_device, list[list[float]](), list[float]()
     watch, n_done, used = CpuWatch(), 0, 0.0
     per_block, block_seconds = -(-settings.n_runs // N_BLOCKS), settings.max_seconds / N_BLOCKS
@@ -96,17 +101,29 @@ def take_sample(run: Run, reference: Run, settings: LatencySettings) -> Sample:
     while n_done < settings.n_runs and (n_done < least or used < settings.max_seconds):
         for _ in range(REFERENCE_WARMUP):  # fills the caches that the network has emptied
             reference()
-        reference_times += [_timed(reference, device) for _ in range(REFERENCE_RUNS)]
-        block = [_timed(run, device)]
+        reference_times += [timed(reference, device) for _ in range(REFERENCE_RUNS)]
+        block = [timed(run, device)]
         while len(block) < min(per_block, settings.n_runs - n_done) and sum(block) < block_seconds:
-            block.append(_timed(run, device))
+            block.append(timed(run, device))
         blocks.append(block)
         n_done, used = n_done + len(block), used + sum(block)
     waited = watch.waited(settings.n_threads)
     return Sample(blocks=blocks, reference=reference_times, waited=waited, load=watch.load)
 
 
-def _timed(run: Run, device: torch.device) -> float:
+def by_events(run: Run, device: torch.device) -> float:
+    """Time a run by the clock of a GPU of CUDA, from its first operation in torch's stream to its last, in s."""
+    wait_for(device)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run()
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end)) / 1000
+
+
+def by_clock(run: Run, device: torch.device) -> float:
+    """Time a run by the clock of the CPU, until the device is idle, in s."""
     wait_for(device)
     start = time.perf_counter()
     run()

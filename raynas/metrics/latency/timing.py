@@ -25,6 +25,7 @@ class Timing:
         load: number of CPUs that other programs used meanwhile; None where unknown.
         reference_ms: median time of the reference network, timed in turns with the runs.
         slowdown: that time over the shortest that the reference network ever took on this machine.
+        timer: "clock" for that of the CPU, "CUDA events" for that of a GPU.
         doubt: the reason why the latency cannot be trusted; "" if it can.
     """
 
@@ -43,6 +44,7 @@ class Timing:
     load: float | None = None
     reference_ms: float | None = None
     slowdown: float | None = None
+    timer: str = "clock"
     doubt: str = ""
 
     @property

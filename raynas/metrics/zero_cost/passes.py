@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from raynas.accelerators import forked_rng
 from raynas.core.inputs import Arguments
 from raynas.errors import RaynasError
 from raynas.metrics.zero_cost.copies import channels_last, copied
@@ -79,8 +80,7 @@ class View:
     @contextmanager
     def seeded(self) -> Iterator[None]:
         """Seed random numbers and enable gradients within a block, whatever the caller's state."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
+        with forked_rng(self.device), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(self.seed)
             yield
 

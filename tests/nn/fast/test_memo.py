@@ -62,6 +62,6 @@ def test_memo_drops_the_oldest() -> None:
         get(key)
     assert computed == ["a", "b", "c"]
     get("a")
-    memo.clear()
+    memo.finish()
     get("a")
     assert computed == ["a", "b", "c", "a", "a"]

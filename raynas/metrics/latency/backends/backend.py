@@ -27,6 +27,9 @@ class Backend(ABC):
     extra: ClassVar[str] = ""
     """Extra of raynas that installs them."""
 
+    runs_in_torch: ClassVar[bool] = False
+    """True if what it does on a GPU is in torch's stream, where events of torch see it."""
+
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     dtypes: ClassVar[tuple[str, ...]] = tuple(DTYPES)
 

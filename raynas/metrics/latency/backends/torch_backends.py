@@ -10,10 +10,13 @@ from typing import ClassVar
 
 import torch
 
-from raynas.errors import RaynasError
+from raynas.errors import RaynasError, one_line
 from raynas.metrics.latency.backends.backend import Backend, Run
 from raynas.metrics.latency.deployment import Deployment, Form
 from raynas.metrics.latency.settings import LatencySettings
+
+N_BEFORE_RECORDING = 3
+"""Number of runs before a graph is recorded, as torch's documentation has it."""
 
 
 class Eager(Backend):
@@ -21,6 +24,7 @@ class Eager(Backend):
 
     name = "eager"
     form: ClassVar[Form] = "module"
+    runs_in_torch = True
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda", "mps", "xpu")
 
     @property
@@ -31,6 +35,29 @@ class Eager(Backend):
     def prepare(self, deployment: Deployment, settings: LatencySettings) -> Run:
         """Return a call of the network."""
         return partial(deployment.inputs.call, deployment.module)
+
+
+class CudaGraph(Eager):
+    """The operations of PyTorch, recorded once and started together: without the time that Python takes for each."""
+
+    name = "cuda_graph"
+    devices: ClassVar[tuple[str, ...]] = ("cuda",)
+
+    def prepare(self, deployment: Deployment, settings: LatencySettings) -> Run:
+        """Record the network, after runs in which libraries choose their kernels."""
+        call, device = partial(deployment.inputs.call, deployment.module), settings.torch_device
+        stream, graph = torch.cuda.Stream(device), torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(N_BEFORE_RECORDING):
+                call()
+        torch.cuda.current_stream(device).wait_stream(stream)
+        try:
+            with torch.cuda.graph(graph):
+                call()
+        except RuntimeError as error:
+            raise RaynasError(f"it cannot be recorded as a graph, take back end eager ({one_line(error)})") from error
+        return graph.replay
 
 
 class Compiled(Eager):
