@@ -33,7 +33,7 @@ from raynas.validate import require
 logger = logging.getLogger(__name__)
 
 PARALLEL: Mapping[str, type[Workers]] = {"ddp": Distributed, "fsdp": Sharded}
-"""How several workers keep a network, by name."""
+"""Kinds of workers that share each batch, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

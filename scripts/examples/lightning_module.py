@@ -56,7 +56,7 @@ def train(model: nn.Module, config: dict[str, Any], state: dict[str, Any], *, ep
     data = TensorDataset(torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels))
     train_data, valid_data = random_split(data, [0.8, 0.2], torch.Generator().manual_seed(0))
     module, last = Classifier(model), Path("last.ckpt").resolve()
-    if state:  # the trial goes on after a kill
+    if state:  # the trial continues after a kill
         torch.save(state["lightning"], last)
     for epoch in range(state.get("epoch", 0), epochs):
         trainer = lightning.Trainer(max_epochs=epoch + 1, **QUIET)
