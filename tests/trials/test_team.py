@@ -26,6 +26,7 @@ from raynas.strategies.schedulers.asha import Asha
 from raynas.trials import Training, TrialRunner
 from raynas.trials.checkpoint import CHECKPOINT_KEY
 from raynas.trials.training import TrainingTrial
+from tests.data.files import photos
 
 
 class Blind(nn.Module):
@@ -45,7 +46,7 @@ class Nets(SearchSpace):
         return (Categorical("sees", choices=(True, False)), Categorical("unused", choices=(False, True)))
 
     def build(self, arch: Architecture) -> nn.Module:
-        layers = [nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten()]
+        layers = [nn.Conv2d(self.input_shape[0], 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten()]
         layers += [nn.Linear(288, 16), nn.BatchNorm1d(16, momentum=None), nn.ReLU()]
         if arch["unused"]:  # a layer that the output does not depend on
             layers[0].register_module("unused", nn.Linear(2, 2))
@@ -90,7 +91,7 @@ def watched(folder: Path, **changes: Any) -> WatchedTraining:
     return WatchedTraining(**{**vars(SETTINGS), "workers": 2, "folder": str(folder), **changes})
 
 
-def results_of(settings: Training, arch: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Mapping[str, Tensor]]:
+def results_of(settings: Training, arch: Mapping[str, Any] = ARCH) -> tuple[list[dict[str, Any]], Mapping[str, Tensor]]:
     runner = settings.runner(SPACE)
     runner.begin({"arch": dict(arch)})
     results = [runner.step()]
@@ -141,6 +142,18 @@ def test_two_workers_equal_one(parallel: str, unused: bool, tmp_path: Path) -> N
         assert torch.allclose(tensor, state[name], atol=1e-5), name
     assert len(list(tmp_path.glob("*.pid"))) == 2
     assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_two_workers_equal_one_on_streams_and_loaders(tmp_path: Path) -> None:
+    """Each reads its share of a batch alone."""
+    folder = f"folder:{photos(tmp_path, 240, (8, 8))}"
+    streamed = {"data": folder, "image_size": 8, "stream_above_gb": 0, "data_dir": str(tmp_path), "data_workers": 0}
+    for data in (streamed, {"data": "tests.trials.team_data:datasets"}):
+        settings = replace(SETTINGS, data_fraction=1.0, **data)
+        one, two = results_of(settings), results_of(replace(settings, workers=2))
+        assert_equal_losses(one[0], two[0])
+        assert all(torch.allclose(tensor, two[1][name], atol=1e-5) for name, tensor in one[1].items())
 
 
 @pytest.mark.usefixtures("ray_cluster")
