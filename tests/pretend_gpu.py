@@ -60,7 +60,7 @@ _CUDA: dict[str, Callable[..., object]] = {
     "empty_cache": lambda: None,
     "memory_reserved": lambda *_: 0,
     "memory_allocated": lambda *_: 0,
-    "get_per_process_memory_fraction": lambda *_: 1.0,
+    "get_per_process_memory_fraction": lambda index: 1.0 if index in (None, 0) else _refuse(index),
     "Stream": lambda *_: _Stream(),
     "Event": lambda enable_timing: _Event(enable_timing),
     "set_per_process_memory_fraction": lambda *_: None,
@@ -73,6 +73,10 @@ _CUDA: dict[str, Callable[..., object]] = {
     "get_rng_state": lambda *_: torch.zeros(16, dtype=torch.uint8),
     "set_rng_state": lambda *_: None,
 }
+
+
+def _refuse(device: object) -> None:
+    raise ValueError(f"Expected a torch.device with a specified index or an integer, but got:{device}")
 
 
 class _Stream(nullcontext[None]):

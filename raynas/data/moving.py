@@ -74,5 +74,5 @@ def free_memory(device: torch.device) -> float:
         return float(free)
     # What torch holds but does not use is free too. A limit set for the process counts what torch holds.
     held, used = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
-    share = getattr(torch.cuda, "get_per_process_memory_fraction", lambda _: 1.0)(device)  # since torch 2.7
+    share = getattr(torch.cuda, "get_per_process_memory_fraction", lambda _: 1.0)(device.index)  # older torch has none
     return float(min(free + held - used, share * total - used))

@@ -46,7 +46,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"data_workers": -1}, "data_workers must be a whole number of at least 0, got -1"),
     ({"resolution": 0}, "resolution must be a whole number of at least 1"),
     ({"dtype": "float64"}, "dtype must be one of float32, bfloat16, float16, got 'float64'"),
-    ({"device": "gpu"}, "device must be one of auto, cpu, cuda, got 'gpu'"),
+    ({"device": "gpu"}, "device must be one of auto, cpu, cuda, mps, xpu, got 'gpu'"),
     ({"n_threads": 0}, "n_threads must be a whole number of at least 1"),
     ({"gpus": 0}, "gpus must be above 0 and at most 1"),
     ({"gpus": 2}, "at most 1: a process computes on one GPU"),
