@@ -28,6 +28,7 @@ from raynas.oneshot import ONESHOT, OneShot
 from raynas.search_spaces import NASBench201
 from raynas.trials import Distillation, Subnet, SupernetDistillation, SupernetTraining, Training, ZeroCost
 from raynas.trials.checkpoint import CHECKPOINT_KEY
+from raynas.trials.shared_batch_norm import share_statistics
 from raynas.trials.supernet.writing import write_supernet
 from raynas.trials.workers import Distributed
 from tests.compressing.assembling.nets import vit
@@ -220,6 +221,15 @@ def test_data_parallel_training(monkeypatch: pytest.MonkeyPatch, gpu: torch.devi
     again = given.trainer(space, source, gpu, Distributed(rank=1, n=1))
     again.load_state_dict(trainer.state_dict())
     assert "accuracy" not in again.run_epoch()  # the first worker alone examines
+
+
+def test_batch_norms_of_several_workers(gpu: torch.device) -> None:
+    """On GPUs they are torch's, which talk over nccl."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    names = list(model.state_dict())
+    shared = share_statistics(model.to(gpu))
+    assert isinstance(shared[1], nn.SyncBatchNorm) and list(shared.state_dict()) == names  # type: ignore[index]
+    assert shared(torch.rand(2, 1, 4, 4, device=gpu)).is_cuda
 
 
 def test_subnets_of_a_supernet(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ SETTINGS = Training(epochs=2, data_fraction=0.3, batch_size=60, clip_norm=1.0, a
 
 
 class Watched(TrainingTrial):
-    """Writes down its processes; "kill" in the folder lets the second one die once, "raise" lets it fail."""
+    """Writes down its processes; "kill0" in the folder lets the first die once, "raise" lets the second fail."""
 
     settings: "WatchedTraining"
 
@@ -68,8 +68,8 @@ class Watched(TrainingTrial):
         super().start(arch, hyperparameters)
 
     def advance(self) -> Mapping[str, float]:
-        kill, fail = (Path(self.settings.folder) / name for name in ("kill", "raise"))
-        if self.workers.rank == 1 and self.epoch == 1 and kill.exists():
+        kill, fail = (Path(self.settings.folder) / name for name in (f"kill{self.workers.rank}", "raise"))
+        if self.epoch == 1 and kill.exists():
             kill.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         if self.workers.rank == 1 and fail.exists():
@@ -199,8 +199,9 @@ def test_more_workers_than_there_is_room_for() -> None:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_search_stops_and_resumes_trials_of_two_workers(tmp_path: Path) -> None:
-    (tmp_path / "kill").touch()
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_search_stops_and_resumes_trials_of_two_workers(rank: int, tmp_path: Path) -> None:
+    (tmp_path / f"kill{rank}").touch()
     result = raynas.search(
         SPACE,
         watched(tmp_path, epochs=3),
@@ -216,6 +217,6 @@ def test_a_search_stops_and_resumes_trials_of_two_workers(tmp_path: Path) -> Non
     first, second = result.evaluations
     assert (first.fidelity, second.fidelity) == (3, 1)
     (lost,) = result.archive.events("lost")
-    assert "worker 1 of 2 was lost" in lost["reason"]
+    assert ("worker 1 of 2 was lost" in lost["reason"]) == (rank == 1)
     reported = [r["metrics"] for r in result.archive.events("result") if r["trial"] == first.trial]
     assert_equal_losses(results_of(replace(SETTINGS, epochs=3), ARCH)[0], [*reported, first.metrics])
