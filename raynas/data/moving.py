@@ -17,14 +17,14 @@ _STREAMING = ("cuda", "xpu")
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device, from pinned memory where that lets Python go on meanwhile."""
+    """Return a tensor on a device, from pinned memory where Python need not wait for the copy then."""
     if device.type not in _STREAMING or tensor.device.type != "cpu":
         return tensor.to(device)
     return (tensor if tensor.is_pinned() else tensor.pin_memory()).to(device, non_blocking=True)
 
 
 def ahead(batches: Iterable[Batch], move: Callable[[Batch], Batch], device: torch.device) -> Iterator[Batch]:
-    """Move each batch while the one before it is used, in a stream of its own.
+    """Move each batch while the one before it is used, in another stream.
 
     Args:
         batches: on the CPU.

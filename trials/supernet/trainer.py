@@ -133,7 +133,7 @@ class SupernetTrainer(Trainer):
 
     @property
     def has_fixed_shapes(self) -> bool:
-        """False with layers whose size is drawn anew for each batch."""
+        """False with layers whose size is drawn for each batch."""
         layers = self.learner.supernet.modules()
         return super().has_fixed_shapes and not any(isinstance(layer, ElasticLayer) for layer in layers)
 
