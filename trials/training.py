@@ -75,6 +75,9 @@ class Training(GradientTraining):
         check_workers(self.workers, self.batch_size)
         if self.parallel not in PARALLEL:
             raise UnknownNameError("kind of data parallelism", str(self.parallel), PARALLEL)
+        # Workers with parts of the gradients would have to agree on the scale of losses.
+        rule = "parallel='fsdp' trains with dtype 'float32' or 'bfloat16'"
+        require(self.parallel == "ddp" or self.dtype != "float16", rule, self.dtype)
         # Workers that hold parts of the weights would have to agree on gradients that overflow.
         rule = "with several workers, dtype must be 'float32' or 'bfloat16'"
         require(self.workers == 1 or self.dtype != "float16", rule, self.dtype)

@@ -28,6 +28,7 @@ FAST = Training(epochs=2, data_fraction=0.3)
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"parallel": "pipeline"}, "unknown kind of data parallelism 'pipeline'"),
+    ({"parallel": "fsdp", "dtype": "float16"}, "parallel='fsdp' trains with dtype 'float32' or 'bfloat16', got"),
     ({"workers": 0}, "workers must be a whole number of at least 1, got 0"),
     ({"workers": 3}, r"batch_size must be a multiple of workers \(3\), got 64"),
     ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
