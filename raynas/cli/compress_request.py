@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from raynas.cli.describe import describe
-from raynas.cli.flags import chosen, expand, flags_in_files, given, texts_in, typed
+from raynas.cli.flags import chosen, expand, flags_in_files, texts_in, typed
 from raynas.cli.model_options import ModelFlags
 from raynas.cli.of_model import require_model_and_data, with_model
 from raynas.cli.options import LatencyOptions, RepeatOptions, RunOptions
@@ -99,8 +99,6 @@ def read_compress(argv: Sequence[str]) -> CompressRequest:
     argv = with_model(argv)
     tokens = expand(argv)
     names = chosen(tokens, ("strategy", "early_stopping"))
-    if "strategy.name" not in given(tokens):
-        names["strategy"] = "random"
     options = _parser(names, texts_in(flags_in_files(argv, typed(argv)))).parse(tokens)
     usage = 'raynas compress package.module:name --data NAME --constraints "macs <= 0.5 * baseline"'
     require_model_and_data(tokens, usage, "the model recovers on")
@@ -143,7 +141,7 @@ def _parser(names: Mapping[str, str], in_files: Mapping[str, str]) -> OptionPars
     parser.add_fields("a model of yours", ModelFlags, "model.")
     parser.add_entry("trainable", "distil", choose=False)
     parser.add_fields("effort", Effort)
-    parser.add_entry("strategy", names["strategy"], usual="random")
+    parser.add_entry("strategy", names["strategy"])
     parser.add_entry("early_stopping", names["early_stopping"])
     parser.add_fields("latency", LatencyOptions, "latency.")
     parser.add_fields("repeats", RepeatOptions, "repeats.")
@@ -155,5 +153,5 @@ def _name(names: Mapping[str, str], model: str, options: Parsed) -> str:
     """Return the name of the folder: larger numbers of members continue in it."""
     numbers = {item.name for item in fields(Effort)} | {"export", "formats"}
     changed = {key: value for key, value in options.changed.items() if key not in numbers}
-    by = "compressed" if names["strategy"] == "random" else f"compressed-{names['strategy']}"
+    by = "compressed" if names["strategy"] == "auto" else f"compressed-{names['strategy']}"
     return search_name({"space": model, "strategy": by}, changed)

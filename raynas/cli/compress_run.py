@@ -21,6 +21,7 @@ from raynas.run.file_names import OPTIONS
 from raynas.run.repeats import Repeats
 from raynas.strategies import EARLY_STOPPING, STRATEGIES
 from raynas.trials import Distillation
+from raynas.views.report import HTML
 
 
 def run_compress(request: CompressRequest, console: Console, start: RayStart | None = None) -> CompressAnswer:
@@ -77,7 +78,8 @@ def run_compress(request: CompressRequest, console: Console, start: RayStart | N
     if found.interrupted:
         at = found.funnel.stages[-1]
         raise Interrupted(f"stage {at.number} of {at.n_stages}, {len(at.result.evaluations)} members so far")
-    say(f"\nThe findings are in {shown(run.path / TEXT)}", console)
+    files = " and ".join(shown(run.path / name) for name in (TEXT, HTML) if (run.path / name).is_file())
+    say(f"\nThe findings are in {files}", console)
     return answer_of(as_json(found), str(run.path))
 
 

@@ -8,8 +8,8 @@ candidate of ours: for the epochs of one, and ("longer") for as many as recover-
 The winner of that is trained so long too, in a line of its own, whose epochs do not count those of its choice.
 
     pip install --no-deps nvidia-modelopt==0.47.0 pulp omegaconf ninja nvidia-ml-py torchprofile==0.0.4
-    python scripts/bench/modelopt_side_by_side.py --model resnet --data npz:PATH --seeds 3
-    python scripts/bench/modelopt_side_by_side.py --model gpt
+    python scripts/bench/modelopt_side_by_side.py --model resnet --data npz:PATH --seeds 3 --pool 200 --proposals auto
+    python scripts/bench/modelopt_side_by_side.py --model gpt --seeds 3 --pool 200 --proposals auto
     python scripts/bench/modelopt_side_by_side.py --quick
 
 Its other pruning, Minitron, takes models of Megatron-Core alone, and needs a GPU. What FastNAS cannot prune is told in

@@ -44,6 +44,8 @@ from raynas.converting import ConvertedSpace, Width
 from raynas.core.architecture import Architecture
 from raynas.core.feasible_sampler import MemberLimits
 from raynas.metrics import METRICS, Measurer, read_goal
+from raynas.strategies import ByBudget, Strategy
+from raynas.testing.in_process import run_trials
 from raynas.trials import Distillation, Inherited
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for the modules beside this file
@@ -83,6 +85,7 @@ class Study:
         epochs: of a recovery.
         n_candidates: without the one of uniform width.
         n_pool: number of members that are scored before recovery.
+        strategy: proposes them, going by the divergence before recovery; None draws them at random.
     """
 
     of: TrainedTask
@@ -90,6 +93,7 @@ class Study:
     epochs: int
     n_candidates: int
     n_pool: int
+    strategy: Strategy | None = None
 
     @property
     def macs(self) -> Callable[[Architecture], float]:
@@ -114,20 +118,32 @@ class Study:
     def candidates(self, seed: int) -> dict[str, dict[str, Any]]:
         """Return architectures by name, with their scores before recovery."""
         macs = self.macs
-        goal = read_goal(constraints=f"macs <= {LIMIT * macs(self.space.largest)}")
+        goal = read_goal("divergence", constraints=f"macs <= {LIMIT * macs(self.space.largest)}")
         limits = MemberLimits(space=self.space, goal=goal, costs={"macs": macs})
         rng = np.random.default_rng(seed)
-        sampler = limits.sampler(rng)
-        pool = list(dict.fromkeys(limits.draw(self.n_pool, rng)))
-        uniform = uniform_member(self.space, sampler.complies)
-        assert uniform is not None
         scorer = Inherited(recovery=self.recovery(seed, self.epochs), n_batches=1, calibration_batches=2, device="cpu")
         runner = scorer.runner(self.space, ["divergence", "synflow", "l2_norm"])
-        scores = {}
-        for arch in dict.fromkeys([*pool, uniform]):
-            result = runner.run({"arch": arch.to_config()})
+        scores: dict[Architecture, dict[str, float]] = {}
+
+        def score(config: Mapping[str, Any]) -> Mapping[str, Any]:
+            result = runner.run(dict(config))
             assert not result["failed"], result["error"]
-            scores[arch] = {name: float(result[name]) for name in CHEAP}
+            scores[self.space.from_config(config)] = {name: float(result[name]) for name in CHEAP}
+            return result
+
+        sampler = limits.sampler(rng)
+        if self.strategy is None:
+            pool = list(dict.fromkeys(limits.draw(self.n_pool, rng)))
+        else:
+            strategy = self.strategy.for_budget(self.n_pool)
+            searcher = strategy.searcher(self.space, goal, seed=seed, costs={"macs": macs})
+            run_trials(searcher, score, self.n_pool)
+            pool = list(scores)
+        uniform = uniform_member(self.space, sampler.complies)
+        assert uniform is not None
+        for arch in [*pool, uniform]:
+            if arch not in scores:
+                score({"arch": arch.to_config()})
         ranked = sorted(pool, key=lambda arch: scores[arch]["divergence"])
         best = ranked[: self.n_candidates // 2]
         others = [arch for arch in pool if arch not in best]
@@ -283,7 +299,8 @@ def study(args: argparse.Namespace) -> Study:
     of = makers[args.model](Path(args.folder))
     torch.manual_seed(0)
     space = raynas.convert(of.model, of.example, vary={"*": Width(*WIDTHS)}, divisor=DIVISOR)
-    return Study(of, space, args.epochs, args.candidates, args.pool)
+    strategy = ByBudget() if args.proposals == "auto" else None
+    return Study(of, space, args.epochs, args.candidates, args.pool, strategy)
 
 
 def run(args: argparse.Namespace, file: Path) -> list[dict[str, Any]]:
@@ -292,6 +309,7 @@ def run(args: argparse.Namespace, file: Path) -> list[dict[str, Any]]:
     metric = "pitch_accuracy" if args.model == "crepe" else "accuracy"
     setting = {"model": args.model, "data": args.data if args.model in IMAGES else "", "metric": metric}
     setting |= {"epochs": args.epochs, "n": args.candidates, "pool": args.pool}
+    setting |= {"proposals": args.proposals} if args.proposals != "random" else {}
     rows = [row for row in (read(file) if file.exists() else []) if row["setting"] == setting]
     for seed in range(args.seeds):
         done = {row["name"]: row for row in rows if row["seed"] == seed}
@@ -339,6 +357,7 @@ def parsed(description: str, results: str, argv: Sequence[str] | None) -> tuple[
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--pool", type=int, default=16, help="members that are scored before recovery")
+    parser.add_argument("--proposals", default="random", choices=("random", "auto"), help="of these members")
     parser.add_argument("--results", default=results, help="folder of results")
     parser.add_argument("--quick", action="store_true", help="one seed, four candidates, two epochs: does it run?")
     args = parser.parse_args(argv)

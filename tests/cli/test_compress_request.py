@@ -16,7 +16,7 @@ def test_options_reach_their_settings() -> None:
     recovery = request.options.fields_of("trainable", "distil")
     assert (recovery["data"], recovery["outputs"], recovery["epochs"]) == ("digits", "values", 7)
     assert request.effort.n_scored == 50 and request.repeats.top == 2 and not request.compress.export
-    assert request.names == {"strategy": "random", "early_stopping": "asha"}
+    assert request.names == {"strategy": "auto", "early_stopping": "asha"}
     assert request.options.fields_of("early_stopping", "asha")["grace_period"] == 2
     assert request.model.name == "my_net:Net" and request.model.keep == ("head",)
     assert request.title == "my_net:Net on digits, macs <= 0.5 * baseline"
