@@ -120,7 +120,7 @@ def of_fastnas(made: Callable[[], Study], rows: Sequence[Row], score: str, folde
     try:
         return kept(file, wanted, train)
     except Exception as error:  # of another library
-        return [{"name": name, "reason": one_line(error)[:200]}]
+        return [{"name": name, "reason": one_line(error)[-200:]}]
 
 
 def of_ours(made: Callable[[], Study], rows: Sequence[Row], folder: Path) -> list[Row]:
