@@ -5,15 +5,15 @@ worst loss is least; it sees no training. It has the same widths as the members 
 limit on multiply-adds, and scores on the same validation split: by accuracy, as its documentation does, and by the
 divergence from the given model, which the other side goes by. Its network is then trained further exactly as a
 candidate of ours: for the epochs of one, and ("longer") for as many as recover-then-decide spends on all candidates.
-The winner of that is trained so long too, in a line of its own, whose epochs do not count those of its choice.
+The winner of that is trained so long too, on a separate line, whose epochs do not count those of its choice.
 
     pip install --no-deps nvidia-modelopt==0.47.0 pulp omegaconf ninja nvidia-ml-py torchprofile==0.0.4
     python scripts/bench/modelopt_side_by_side.py --model resnet --data npz:PATH --seeds 3 --pool 200 --proposals auto
     python scripts/bench/modelopt_side_by_side.py --model gpt --seeds 3 --pool 200 --proposals auto
     python scripts/bench/modelopt_side_by_side.py --quick
 
-Its other pruning, Minitron, takes models of Megatron-Core alone, and needs a GPU. What FastNAS cannot prune is told in
-its line. Results are kept as in ``recover_then_decide.py``; the estimates of FastNAS too, by itself. Nothing was tuned.
+Its other pruning, Minitron, takes models of Megatron-Core alone, and needs a GPU. What FastNAS cannot prune is said
+below the table. Results are kept as in ``recover_then_decide.py``; the estimates of FastNAS too, by itself. Nothing was tuned.
 """
 
 import copy
@@ -45,7 +45,7 @@ from scripts.bench.summaries import standard_error
 Row = Mapping[str, Any]
 
 SCORES = {"accuracy": 1, "divergence": -1}
-"""What FastNAS goes by, and which of its values are better."""
+"""Scores that FastNAS goes by, and which of their values are better."""
 QUEUE = 50
 """Batches that FastNAS takes statistics of norms on; with fewer it leaves them as they are."""
 
@@ -92,7 +92,7 @@ def pruned(made: Study, score: str, checkpoint: Path) -> nn.Module:
 
 
 def of_fastnas(made: Callable[[], Study], rows: Sequence[Row], score: str, folder: Path) -> list[Row]:
-    """Train the network of FastNAS as often as there are seeds, each for the epochs of either budget; or tell why not.
+    """Train the network of FastNAS as often as there are seeds, each for the epochs of either budget; or say why not.
 
     Args:
         made: returns model, limit, data and recovery.
