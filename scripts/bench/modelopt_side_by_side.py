@@ -13,7 +13,8 @@ The winner of that is trained so long too, on a separate line, whose epochs do n
     python scripts/bench/modelopt_side_by_side.py --quick
 
 Its other pruning, Minitron, takes models of Megatron-Core alone, and needs a GPU. What FastNAS cannot prune is said
-below the table. Results are kept as in ``recover_then_decide.py``; the estimates of FastNAS too, by itself. Nothing was tuned.
+below the table. Results are kept as in ``recover_then_decide.py``; FastNAS keeps its estimates by itself.
+Nothing was tuned.
 """
 
 import copy
