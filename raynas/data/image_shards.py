@@ -148,12 +148,24 @@ def _samples(file: Path) -> Iterator[tuple[tarfile.TarInfo, int]]:
                     if "image" in sample:
                         raise DataError(f"sample {key!r} in {file} has two images; keep one, or write the shard again")
                     sample["image"] = member
+            _check_end(archive, file)
             if sample:
                 yield _whole(sample, key, file)
     except tarfile.TarError as error:
         raise DataError(
             f"shard {file} cannot be read: {one_line(error)}; it must be a whole tar archive that is not compressed"
         ) from None
+
+
+def _check_end(archive: tarfile.TarFile, file: Path) -> None:
+    """Refuse an archive that ends without a block of zeros: tarfile takes what is cut off or damaged for its end."""
+    with file.open("rb") as stream:
+        stream.seek(archive.offset)
+        if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise DataError(
+                f"shard {file} is cut off or damaged at byte {archive.offset} of {file.stat().st_size}; copy or write "
+                "it again"
+            )
 
 
 def _key_of(name: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from raynas.errors import DataError, one_line
 from raynas.files.replacing import Replacing
+from raynas.validate import is_number, require
 
 LABELS = ("label", "labels", "class", "cls", "target", "fine_label")
 """Names of the column of labels, if none is given."""
@@ -26,31 +27,42 @@ def write_shards(
         part: the split: "train", "valid" or "test".
         image: column of encoded images: bytes, or a struct with the field "bytes"; empty for the only such column.
         label: column of whole numbers from 0; empty for the one of ``LABELS``.
-        shard_mb: size in MB (10^6 bytes) from which an archive is followed by another.
+        shard_mb: size in MB (10^6 bytes), above 0, from which an archive is followed by another.
 
     Returns:
-        The archives.
+        The archives; none is left after an error, as some without the others would be taken for all.
 
     Raises:
         DataError: if a file cannot be read, its columns are ambiguous, or a row lacks an image or a label.
         OSError: if an archive cannot be written.
+        ValueError: if ``shard_mb`` is not above 0.
     """
+    require(is_number(shard_mb) and shard_mb > 0, "shard_mb must be a number above 0", shard_mb)
     folder.mkdir(parents=True, exist_ok=True)
     if others := sorted(folder.glob(f"{part}-*.tar")):
         raise DataError(f"{others[0]} is there already; choose another folder, or remove it")
-    rows, number = _rows(source, image, label), 0
     written: list[Path] = []
-    row = next(rows, None)
-    if row is None:
+    try:
+        _write(_rows(source, image, label), folder / part, shard_mb * 1e6, written)
+    except BaseException:  # an interrupt too
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    if not written:
         raise DataError(f"{source} holds no rows")
+    return written
+
+
+def _write(rows: Iterator[tuple[bytes, int]], stem: Path, n_bytes: float, written: list[Path]) -> None:
+    """Write archives, and add each to those ``written``."""
+    number, row = 0, next(rows, None)
     while row is not None:
-        path = folder / f"{part}-{len(written):05}.tar"
+        path = stem.with_name(f"{stem.name}-{len(written):05}.tar")
         with Replacing(path) as draft, tarfile.open(draft, "w") as archive:
-            while row is not None and archive.offset < shard_mb * 1e6:
+            while row is not None and archive.offset < n_bytes:
                 _add(archive, f"{number:09}", *row)
                 number, row = number + 1, next(rows, None)
         written.append(path)
-    return written
 
 
 def _add(archive: tarfile.TarFile, key: str, image: bytes, label: int) -> None:
@@ -104,6 +116,8 @@ def _checked(image: Any, label: Any, where: str) -> tuple[bytes, int]:
     content = image.get("bytes") if isinstance(image, dict) else image
     if not content:
         raise DataError(f"{where} holds no image; images by path are not read, write them into the file")
+    if not isinstance(content, bytes):
+        raise DataError(f"{where} holds an image of type {type(content).__name__}; write its encoded bytes")
     if label is None or label < 0:
         raise DataError(f"{where} holds label {label}; number the classes from 0")
     return content, label

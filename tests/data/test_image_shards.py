@@ -147,6 +147,18 @@ def test_archives_that_cannot_be_read(tmp_path: Path) -> None:
     assert "cut.tar" in refusal(path)
 
 
+@pytest.mark.parametrize("where", ["between samples", "in a header", "between image and label", "by a damaged header"])
+def test_archives_that_tarfile_takes_for_shorter_ones(where: str, tmp_path: Path) -> None:
+    path = shard(tmp_path / "cut.tar", samples(0))
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        start, label = archive.getmember("a/0003.cls").offset, archive.getmember("a/0003.png").offset
+    end = {"between samples": start, "in a header": start + 100, "between image and label": label}.get(where)
+    path.write_bytes(whole[:end] if end else whole[:start] + b"x" * 512 + whole[start + 512 :])
+    at = end - end % 512 if end else start
+    assert f"cut.tar is cut off or damaged at byte {at} of" in refusal(path)
+
+
 def test_names_of_splits_that_are_ambiguous(tmp_path: Path) -> None:
     shard(tmp_path / "one" / "train.tar", samples(0))
     shard(tmp_path / "one" / "other.tar", samples(0))

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from raynas.data.image_sets import load_images
 from raynas.data.parquet_shards import write_shards
-from raynas.errors import DataError
+from raynas.errors import DataError, SettingError
 from tests.data.files import photos
 
 
@@ -48,6 +48,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "a word": ({"a": [b"1"], "label": ["cat"]}, {}, "0 columns of whole-number labels"),
     "negative": ({"a": [b"1", b"1"], "label": [0, -1]}, {}, "row 1 of .* holds label -1; number the classes from 0"),
     "missing": ({"a": [b"1", None], "label": [0, 1]}, {}, "row 1 of .* holds no image"),
+    "text": ({"a": [{"bytes": "x"}], "label": [0]}, {}, "row 0 of .* holds an image of type str; write its encoded"),
     "empty": ({"a": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, {}, "holds no rows"),
 }
 
@@ -58,6 +59,20 @@ def test_what_is_wrong_with_a_table_gets_one_clear_line(name: str, tmp_path: Pat
     with pytest.raises(DataError, match=expected) as caught:
         write_shards(table(tmp_path, **columns), tmp_path / "shards", **named)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value) and not list((tmp_path / "shards").iterdir())
+
+
+def test_an_error_leaves_no_part_that_would_be_taken_for_all(tmp_path: Path) -> None:
+    source = table(tmp_path, a=[b"1", b"2", None], label=[0, 1, 2])
+    with pytest.raises(DataError, match=r"row 2 of .* holds no image"):
+        write_shards(source, tmp_path / "shards", shard_mb=1e-6)
+    assert not list((tmp_path / "shards").iterdir())
+
+
+@pytest.mark.parametrize("size", [0, -1.0, float("nan")])
+def test_archives_have_a_size(size: float, tmp_path: Path) -> None:
+    source = table(tmp_path, a=[b"1"], label=[0])
+    with pytest.raises(SettingError, match="shard_mb must be a number above 0, got"):
+        write_shards(source, tmp_path / "shards", shard_mb=size)
 
 
 def test_columns_by_name_and_files_that_are_in_the_way(tmp_path: Path) -> None:
