@@ -11,6 +11,7 @@ from raynas.cli.retrain_request import RetrainRequest
 from raynas.cli.terminal import say, shown
 from raynas.cli.winner import train
 from raynas.run.architecture_file import read_architecture
+from raynas.run.cluster import start_ray
 from raynas.run.retraining import folder_for
 from raynas.views.amounts import amount, epochs
 
@@ -28,6 +29,8 @@ def run_retraining(request: RetrainRequest, console: Console) -> RetrainAnswer:
     folder = command.output or folder_for(command.file.parent, arch, space, training)
     settings = f", settings from {shown(command.settings)}" if command.settings else ""
     say(f"Training {arch.key} on {data} for {epochs(training.epochs)}{settings}", console)
+    if training.workers > 1:  # else Ray starts by itself, with its dashboard and its log on this terminal
+        start_ray()
     metrics = train(space, arch, training, folder, console)
     for name in ("test_accuracy", "test_loss", "params", "macs", "latency_ms", "train_seconds"):
         if name in metrics:

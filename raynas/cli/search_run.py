@@ -293,6 +293,8 @@ class SearchRun:
             commands["train longer"] = shlex.join(["raynas", "retrain", file, *own, "--epochs", str(epochs)])
         if summary.interrupted:
             commands["continue"] = "the same command"
+        elif summary.has_only_failures:
+            commands["try again"] = "the same command with --retry_failed, once the reason is mended"
         elif not summary.ended_because:
             commands["search on"] = f"the same command with --num_samples {2 * self.command.search.num_samples}"
         for other, front in summary.fronts.items():

@@ -4,6 +4,7 @@ import logging
 import shutil
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ class DecodedCache:
                     file.seek(index * self._record_bytes)
                     file.write(_checksum(pixels) + pixels)
         except OSError as error:
-            logger.warning("decoded images are not kept in %s: %s", self.path, error.strerror)
+            _warn(f"decoded images are not kept in {self.path}: {error.strerror}")
 
     def holds(self, indices: NDArray[np.int64]) -> bool:
         """Return True if all of these images are in the file."""
@@ -79,15 +80,18 @@ class DecodedCache:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         needed, free = self.n_images * self._record_bytes, shutil.disk_usage(self.path.parent).free
         if needed > FREE_SHARE * free:
-            logger.warning(
-                "decoded images are not kept: they need %.1f GB, more than half of the %.1f GB that are free in %s",
-                needed / 1e9,
-                free / 1e9,
-                self.path.parent,
+            _warn(
+                f"decoded images are not kept in {self.path}: {needed / 1e9:.1f} GB are more than half of what is free"
             )
             return False
         with self.path.open("ab"):
             return True
+
+
+@cache
+def _warn(message: str) -> None:
+    """Warn once in a process: every batch comes here."""
+    logger.warning(message)
 
 
 def _checksum(pixels: bytes | memoryview) -> bytes:

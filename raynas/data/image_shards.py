@@ -74,6 +74,10 @@ def read_shards(path: Path) -> StoredSet:
 def _archives(path: Path) -> dict[str, list[Path]]:
     """Return the archives of each split, in order."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*.tar") if file.is_file())
+    if not path.exists():
+        raise DataError(
+            f"shards:{path} is no file or folder of this machine; archives elsewhere must be copied or mounted"
+        )
     if not files:
         raise DataError(f"shards:{path} holds no file that ends in .tar; compressed archives must be unpacked")
     named = {file: _split_of(file, path) for file in files}

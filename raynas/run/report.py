@@ -82,7 +82,7 @@ def _leave(result: SearchResult, settings: TrialSettings, title: str, directory:
         keep(winner.arch, directory / BEST, result.space, training, weights_of(result, winner))
     summary = summarise(result, title=title)
     files = report_files(result, directory, summary)
-    commands = _next_steps(result, training, has_weights="weights" in files, logs=logs)
+    commands = _next_steps(summary, training, has_weights="weights" in files, logs=logs)
     places = {name: str(path) for name, path in files.items()}
     write(
         dataclasses.replace(summary, files=places, commands=commands),
@@ -109,16 +109,18 @@ def report_files(result: SearchResult, directory: Path, summary: Summary) -> dic
 
 
 def _next_steps(
-    result: SearchResult, training: Training | None, *, has_weights: bool, logs: Path | None
+    summary: Summary, training: Training | None, *, has_weights: bool, logs: Path | None
 ) -> Mapping[str, str]:
     steps = {"look closer": f"tensorboard --logdir {shlex.quote(str(logs))}"} if logs else {}
     if has_weights:
         steps["trained network"] = "result.best_model()"
     if training:
         steps["train longer"] = f"result.retrain(epochs={4 * training.epochs})"
-    if result.interrupted:
+    if summary.interrupted:
         steps["continue"] = "the same call"
-    elif not result.ended_because:
+    elif summary.has_only_failures:
+        steps["try again"] = "the same call with retry_failed=True, once the reason is mended"
+    elif not summary.ended_because:
         steps["search on"] = "the same call with a larger num_samples"
     return steps
 

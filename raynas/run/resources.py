@@ -73,7 +73,10 @@ class Room:
         return room if self._limit is None else min(room, self._limit)
 
     def _error(self) -> RaynasError:
-        need = dict(self._bundles[0]) if len(self._bundles) == 1 else [dict(bundle) for bundle in self._bundles]
-        names = sorted({name for bundle in self._bundles for name, n in bundle.items() if n > 0})
-        has = largest(resources_of_nodes(), names)
-        return RaynasError(f"no node has room for a trial, which needs {need}; a node of the cluster has {has} at most")
+        needs = [dict(bundle) for bundle in self._bundles]
+        names = sorted({name for need in needs for name, n in need.items() if n > 0})
+        has = f"a node of the cluster has {largest(resources_of_nodes(), names)} at most"
+        if len(needs) == 1:
+            return RaynasError(f"no node has room for a trial, which needs {needs[0]}; {has}")
+        shown = f"{len(needs)} times {needs[0]}" if all(need == needs[0] for need in needs) else needs
+        return RaynasError(f"the cluster has no room for a trial, which needs {shown}, for a worker each; {has}")

@@ -38,6 +38,14 @@ def test_an_interrupted_search_leaves_what_it_has_and_says_so(tmp_path: Path, mo
     assert (path / "best" / "architecture.json").is_file() and (path / "pareto_params.png").is_file()
 
 
+def test_a_search_of_failures_says_how_they_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = searched([("failed", 0, 0.0, 0.0, 0.0)], path=tmp_path)
+    monkeypatch.setattr("raynas.cli.search_run.search", lambda *arguments, **options: result)
+    run = SearchRun(search("--space", "mlp", "--results", str(tmp_path), "--name", "mine"), Console())
+    commands = run.summary(result, None, None, None).commands
+    assert commands["try again"].startswith("the same command with --retry_failed") and "search on" not in commands
+
+
 def test_the_time_limit_of_a_trial_reaches_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
 

@@ -139,7 +139,9 @@ def test_what_is_wrong_with_a_shard_gets_one_clear_line(name: str, tmp_path: Pat
 
 
 def test_archives_that_cannot_be_read(tmp_path: Path) -> None:
-    assert "holds no file that ends in .tar" in refusal(tmp_path / "missing")
+    assert "is no file or folder of this machine" in refusal(tmp_path / "missing")
+    (tmp_path / "none").mkdir()
+    assert "holds no file that ends in .tar" in refusal(tmp_path / "none")
     path = shard(tmp_path / "packed.tar", samples(0), "w:gz")
     assert "it must be a whole tar archive that is not compressed" in refusal(path)
     path = shard(tmp_path / "cut.tar", samples(0))

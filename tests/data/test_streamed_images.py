@@ -132,7 +132,15 @@ def test_a_cache_that_does_not_fit_on_the_disk(
     root = photos(tmp_path)
     monkeypatch.setattr("raynas.data.decoded_cache.FREE_SHARE", 0.0)
     assert_same(epoch(streamed(root, cache_dir=tmp_path / "cache")), epoch(in_memory(root)))
-    assert not list((tmp_path / "cache").iterdir()) and "decoded images are not kept" in caplog.text
+    assert not list((tmp_path / "cache").iterdir())
+    assert caplog.text.count("decoded images are not kept") == 1  # not in every batch
+
+
+def test_a_folder_that_the_cache_cannot_be_written_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = photos(tmp_path)
+    (tmp_path / "cache").write_text("a file in the way")
+    assert_same(epoch(streamed(root, cache_dir=tmp_path / "cache")), epoch(in_memory(root)))
+    assert caplog.text.count("decoded images are not kept") == 1
 
 
 # --- workers that train together -------------------------------------------------------------------------------------

@@ -76,6 +76,8 @@ def test_a_search_without_a_result(tmp_path: Path) -> None:
     report(result, Training(), "a title", progress=False)
     names = ["report.html", "report.md", "summary.json", "summary.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert told["commands"] == {"try again": "the same call with retry_failed=True, once the reason is mended"}
 
 
 def test_what_goes_wrong_with_it_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

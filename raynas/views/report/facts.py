@@ -126,6 +126,12 @@ class Summary:
         return known_metrics(self.goal)
 
     @property
+    def has_only_failures(self) -> bool:
+        """True if trials ended, and each of them failed."""
+        ended = [status for status in ("finished", "stopped", "failed") if self.counts.get(status)]
+        return ended == ["failed"]
+
+    @property
     def limits(self) -> dict[str, str]:
         """The limits of each metric that has any, relative ones resolved, such as "<= 5"."""
         limits: dict[str, list[str]] = {}
