@@ -122,7 +122,9 @@ class Trainer:
                 total += loss
                 steps += 1
         if not steps:
-            raise DataError("there are no training batches")
+            n = self._together.n
+            small = f"no training batch has an example for each of {n} workers; make batches larger"
+            raise DataError(small if n > 1 else "there are no training batches")
         self._together.average([total])
         self.epoch += 1
         return float(total) / steps

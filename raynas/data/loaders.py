@@ -18,7 +18,9 @@ from raynas.data.batches import Batch, Batches, examine_batch, shares_of
 from raynas.data.loader_checks import check_label_range, checked_pair, checked_targets, kind_of
 from raynas.data.moving import ahead, moved
 from raynas.data.split_loaders import half_of, loads_shares, share_of_loader
+from raynas.data.splitting import SPLIT_SEED
 from raynas.errors import DataError, one_line
+from raynas.isolation import seeded
 from raynas.user_code import load_function
 
 Targets = Literal["classes", "any"]
@@ -206,7 +208,8 @@ class Loaders:
 def _parts(name: str) -> dict[str, Any]:
     function = load_function(name)
     try:
-        parts = function()
+        with seeded(SPLIT_SEED):  # a random split is the same in all trials, and in all workers of one
+            parts = function()
     except Exception as error:
         raise DataError(f"{name} raised {one_line(error)}") from error
     if not isinstance(parts, tuple | list) or len(parts) not in (2, 3):

@@ -71,6 +71,21 @@ def seed_generators(seed: int) -> None:
 
 
 @contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a part with global generators of Python, numpy and torch (on the CPU) that are seeded, and restore them."""
+    python, numpy, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(state)
+
+
+@contextlib.contextmanager
 def _generators() -> Iterator[None]:
     """Leave the generators of Python, numpy and torch as they are; numpy's is replaced, since copying takes 150 us."""
     python, numpy, state = random.getstate(), mtrand.get_bit_generator(), torch.get_rng_state()

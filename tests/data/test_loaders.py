@@ -1,5 +1,6 @@
 """Loaders of the user's own."""
 
+import random
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from raynas.core.inputs import Arguments, Inputs, TensorSpec, describe
 from raynas.data import loaders
 from raynas.data.loaders import LoaderBatches, Loaders
 from raynas.errors import DataError
+from raynas.isolation import seed_generators
 
 CPU = torch.device("cpu")
 
@@ -35,6 +37,24 @@ def pairs(n: int = 20, channels: int = 3) -> TensorDataset:
 
 def loader_batches(**changes: Any) -> LoaderBatches:
     return replace(Loaders.of("my_data:make"), **changes).batches(batch_size=8, augment="none", device=CPU)
+
+
+def test_a_random_split_is_the_same_in_each_process(user_module: ModuleType) -> None:
+    """Else the workers of a trial would train on examples that others validate on."""
+    drawn: list[tuple[float, float, float]] = []
+
+    def make() -> tuple[TensorDataset, TensorDataset]:
+        drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))
+        return pairs(), pairs()
+
+    user_module.make = make  # type: ignore[attr-defined]
+    before = torch.get_rng_state()
+    Loaders.of("my_data:make")
+    assert torch.equal(torch.get_rng_state(), before)
+    seed_generators(1)  # as another process may have
+    loaders._parts.cache_clear()
+    Loaders.of("my_data:make")
+    assert len(drawn) == 2 and drawn[0] == drawn[1]
 
 
 def test_datasets_become_loaders(user_module: ModuleType) -> None:

@@ -12,11 +12,12 @@ from raynas.core.architecture import Architecture
 from raynas.data.batches import Batch, Batches
 from raynas.data.image_batches import ImageBatches
 from raynas.data.image_sets import load_images
-from raynas.errors import RaynasError
+from raynas.errors import DataError, RaynasError
 from raynas.nn.fast.depthwise import depthwise_conv2d
 from raynas.trials import Training
 from raynas.trials.task import Classification, logits_of
 from raynas.trials.trainer import Trainer
+from raynas.trials.workers import Workers
 from tests.trials.spaces import TinyCnn
 
 ARCH = {"depth": 2, "kernel": 3}
@@ -167,6 +168,19 @@ def test_a_rest_of_one_example_is_left_out_where_batch_norm_cannot_take_it(caplo
         assert torch.equal(first, second)
     with pytest.raises(RaynasError, match=r"a batch of one example cannot pass a batch norm: .*drop_last=True"):
         trained_on(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("n_workers", "reason"), [(1, "there are no training batches"), (2, "has an example for each of 2 workers; make")]
+)
+def test_an_epoch_without_a_step_says_why(n_workers: int, reason: str) -> None:
+    workers = Workers(0, n_workers)
+    settings, task = Training(epochs=1, warmup_epochs=0), Classification(2)
+    run = Trainer(
+        nn.Linear(4, 2), OfSizes(0, 0), settings, seed=0, device=torch.device("cpu"), task=task, workers=workers
+    )
+    with pytest.raises(DataError, match=reason):
+        run.train_epoch()
 
 
 def test_volumes_have_no_order_of_channels_to_change() -> None:
