@@ -112,6 +112,7 @@ class GradientTraining(DataSettings):
         if self.resolution is not None:
             require_whole("resolution", self.resolution, 1)
         require_whole("data_workers", self.data_workers, 0)
+        require(isinstance(self.cache_images, bool), "cache_images must be True or False", self.cache_images)
         check_numbers(self)
         require(self.dtype in self.DTYPES, f"dtype must be one of {', '.join(self.DTYPES)}", self.dtype)
         for kind, name, known in (

@@ -73,7 +73,7 @@ class Training(GradientTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_workers(self.workers, self.batch_size)
-        if self.parallel not in PARALLEL:
+        if str(self.parallel) not in PARALLEL:
             raise UnknownNameError("kind of data parallelism", str(self.parallel), PARALLEL)
         # Workers with parts of the gradients would have to agree on the scale of losses.
         rule = "parallel='fsdp' trains with dtype 'float32' or 'bfloat16'"

@@ -44,6 +44,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"valid_share": 0}, "valid_share must be a number above 0"),
     ({"warmup_epochs": 5}, r"warmup_epochs must be below epochs \(5\), got 5"),
     ({"stream_above_gb": -1}, "stream_above_gb must be a number from 0, got -1"),
+    ({"cache_images": "no"}, "cache_images must be True or False, got 'no'"),
     ({"data_workers": -1}, "data_workers must be a whole number of at least 0, got -1"),
     ({"resolution": 0}, "resolution must be a whole number of at least 1"),
     ({"dtype": "float64"}, "dtype must be one of float32, bfloat16, float16, got 'float64'"),
