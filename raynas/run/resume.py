@@ -102,6 +102,8 @@ class ArchivedSearch(SearchAlgorithm):
 
     def next_trial(self) -> SearchTrial | None:
         """Return the next trial to run, or None while there is none."""
+        for trial_id in [trial.trial_id for trial in self._live.values() if trial.status == SearchTrial.ERROR]:
+            self.on_trial_complete(trial_id, error=True)  # Tune tells nobody of one whose actor could not be reset
         if len(self._live) >= self._room():
             return None
         trial = None if self._streak.verdict else self._unfinished.popleft() if self._unfinished else self._new_trial()

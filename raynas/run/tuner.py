@@ -121,9 +121,12 @@ def _run_on_tune(
         checkpoints=checkpoints,
     )
     cls = settings.trainable(searcher.space, wanted(searcher))
+    reuses_actors = cls.reset_config is not tune.Trainable.reset_config  # a class of the user's may not have it
     tuner = tune.Tuner(
         cls,
-        tune_config=tune.TuneConfig(search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=search_alg, scheduler=scheduler, num_samples=-1, reuse_actors=reuses_actors
+        ),
         run_config=for_tune(run.run_config, path, cls, stop, callbacks),
     )
     is_quiet = not shows_tune(run.run_config)  # asked here, since Tune's default of ``verbose`` depends on variables

@@ -161,6 +161,7 @@ def test_a_class_of_the_users(ray_cluster: None, tmp_path: Path, monkeypatch: py
         Own,
         RandomSearch(),
         num_samples=2,
+        max_concurrent=1,  # the second might have the process of the first
         progress=False,
         tensorboard=False,
         leave_report=False,

@@ -162,3 +162,17 @@ def test_a_callback_that_raises_ends_the_search_in_one_line(tmp_path: Path) -> N
     ):
         run(tmp_path, n=4, callbacks=[Careless()], stop={"training_iteration": 1})
     assert len(Archive.load(tmp_path / "search" / "archive.jsonl").evaluations) == 1
+
+
+class Stubborn(Epochs):
+    """A class of the user's whose processes cannot take another trial, and say so."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return False
+
+
+def test_a_trial_whose_process_cannot_be_reset_fails_and_the_search_goes_on(tmp_path: Path) -> None:
+    found = run(tmp_path, Stubborn, n=2)
+    first, second = found.evaluations
+    assert (first.status, second.status) == ("finished", "failed")
+    assert "reset_config()" in second.error
