@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -69,17 +70,47 @@ def ray_cluster() -> Iterator[None]:
     folder = _short_folder()
     start_fewer_processes()
     with forked_workers(folder):
-        ray.init(
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=150 * 2**20,
-            resources={"device:jetson": 1, "device:phone": 1},  # of the documents
-            _temp_dir=str(folder),
-        )
+        _start_cluster(folder)
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_cluster(folder: Path) -> None:
+    import ray
+
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=150 * 2**20,
+        resources={"device:jetson": 1, "device:phone": 1},  # of the documents
+        _temp_dir=str(folder),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def both_cpus_are_free(request: pytest.FixtureRequest) -> None:
+    """Start the session's cluster again where an earlier file left something that holds a CPU, and say so.
+
+    Two workers would wait for it until their test is ended, and so would all tests after it.
+    """
+    if ray_group(request.path) != "ray_cluster" or "ray" not in sys.modules:
+        return
+    import ray
+
+    if not ray.is_initialized():
+        return
+    deadline = time.monotonic() + 20
+    while (free := ray.available_resources().get("CPU", 0.0)) != 2:
+        if time.monotonic() > deadline:
+            print(
+                f"{request.path.name}: {free:g} of 2 CPUs are free; the cluster is started again", file=sys.__stderr__
+            )
+            ray.shutdown()
+            _start_cluster(_short_folder())
+            return
+        time.sleep(0.2)
 
 
 def _short_folder() -> Path:
