@@ -63,17 +63,23 @@ def ray_group(file: Path) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
+def cluster_folder() -> Iterator[Path]:
+    """The folder of the session's cluster."""
+    folder = _short_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(cluster_folder: Path) -> Iterator[None]:
     """A Ray cluster of 2 CPUs in this session's own folder."""
     import ray
 
-    folder = _short_folder()
     start_fewer_processes()
-    with forked_workers(folder):
-        _start_cluster(folder)
+    with forked_workers(cluster_folder):
+        _start_cluster(cluster_folder)
         yield
         ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start_cluster(folder: Path) -> None:
@@ -108,7 +114,7 @@ def both_cpus_are_free(request: pytest.FixtureRequest) -> None:
                 f"{request.path.name}: {free:g} of 2 CPUs are free; the cluster is started again", file=sys.__stderr__
             )
             ray.shutdown()
-            _start_cluster(_short_folder())
+            _start_cluster(request.getfixturevalue("cluster_folder"))
             return
         time.sleep(0.2)
 

@@ -1,7 +1,6 @@
 """Loaders of the user's own."""
 
 import random
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
@@ -20,14 +19,6 @@ from raynas.errors import DataError
 from raynas.isolation import seed_generators
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def user_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("my_data")
-    monkeypatch.setitem(sys.modules, "my_data", module)
-    loaders._parts.cache_clear()
-    return module
 
 
 def pairs(n: int = 20, channels: int = 3) -> TensorDataset:

@@ -1,23 +1,13 @@
 """Data sets by name."""
 
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from raynas.data import loaders
 from raynas.data.sources import load_source
 from raynas.errors import DataError, RaynasError, UnknownNameError
-
-
-@pytest.fixture
-def user_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("my_data")
-    monkeypatch.setitem(sys.modules, "my_data", module)
-    loaders._parts.cache_clear()
-    return module
 
 
 def test_names_of_code_that_cannot_be_found(user_module: ModuleType, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Halves and shares of loaders."""
 
-import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -10,21 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
-from raynas.data import loaders
 from raynas.data.batches import Batch
 from raynas.data.loaders import Loaders
 from raynas.errors import DataError
 
 CPU = torch.device("cpu")
 N = 22
-
-
-@pytest.fixture
-def user_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("my_data")
-    monkeypatch.setitem(sys.modules, "my_data", module)
-    loaders._parts.cache_clear()
-    return module
 
 
 class Numbers(Dataset[Any]):
