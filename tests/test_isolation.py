@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import BaseTorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from raynas.isolation import OwnState, isolated, seed_generators
+from raynas.isolation import OwnState, isolated, seed_generators, seeded
 
 
 class Passing(TorchDispatchMode):
@@ -237,3 +237,20 @@ def test_a_folder_that_is_gone_costs_a_warning(tmp_path: Path, caplog: pytest.Lo
         os.chdir(home)
     finally:
         os.chdir(home)
+
+
+def test_a_seeded_part_leaves_generators_as_they_were_also_inside_of_a_trial() -> None:
+    def drawn() -> tuple[float, float, float]:
+        return random.random(), float(np.random.random()), float(torch.rand(1))
+
+    with isolated():
+        seed_generators(1)
+        expected = [drawn(), drawn()]
+        seed_generators(1)
+        found = [drawn()]
+        with seeded(0):
+            first = drawn()
+        found.append(drawn())
+    assert found == expected
+    with seeded(0):
+        assert drawn() == first

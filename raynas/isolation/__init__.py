@@ -50,7 +50,11 @@ def isolated(own: OwnState | None = None) -> Iterator[None]:
     own = own or OwnState()
     before, autograd = _read(), _autograd()
     # These contexts restore even what was entered inside and never left, down to torch's dispatcher.
-    with _generators(), torch.inference_mode(autograd[0]), torch.inference_mode((own.autograd or autograd)[0]):
+    with (
+        _generators(_spare_generator()),
+        torch.inference_mode(autograd[0]),
+        torch.inference_mode((own.autograd or autograd)[0]),
+    ):
         torch.set_grad_enabled((own.autograd or autograd)[1])
         _write(own.settings)
         try:
@@ -73,23 +77,18 @@ def seed_generators(seed: int) -> None:
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Run a part with global generators of Python, numpy and torch (on the CPU) that are seeded, and restore them."""
-    python, numpy, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    try:
+    with _generators(np.random.MT19937(0)):  # no spare one, which an outer context may be using
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(state)
 
 
 @contextlib.contextmanager
-def _generators() -> Iterator[None]:
+def _generators(meanwhile: np.random.MT19937) -> Iterator[None]:
     """Leave the generators of Python, numpy and torch as they are; numpy's is replaced, since copying takes 150 us."""
     python, numpy, state = random.getstate(), mtrand.get_bit_generator(), torch.get_rng_state()
-    mtrand.set_bit_generator(_spare_generator())
+    mtrand.set_bit_generator(meanwhile)
     try:
         yield
     finally:

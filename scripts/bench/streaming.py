@@ -93,7 +93,7 @@ class PlainBatches(Batches):
             yield images.contiguous(memory_format=torch.channels_last), labels
 
     def examine(self, part: str) -> Iterator[Batch]:
-        raise NotImplementedError("only training is measured")
+        return iter(())  # only training is measured
 
 
 def network() -> nn.Module:
